@@ -1,0 +1,74 @@
+"""Every error that frft raises on purpose.
+
+    FrftError                        exit status 1
+    ├── UsageError                   exit status 2: the request is wrong, and nothing was started
+    │   ├── ConfigError              a configuration: unknown key, bad value, contradiction
+    │   └── OutputError              an output path that holds something else
+    ├── DataError                    exit status 2: data that cannot be used
+    │   ├── UnreadableError          a path that is missing, unreadable, or of no known format
+    │   └── TooManyRejectedError     more rows were unusable than `data.max_rejected` allows
+    ├── SelectionError               a selection that cannot be made as asked (no samples, nothing kept)
+    ├── ModelError                   a model, tokenizer or embedder that cannot be loaded or used
+    ├── RewardError                  a reward that cannot be computed; never replaced by 0
+    ├── TrainingError                training that broke down (a loss that is not finite, ...)
+    └── ArtifactError                a stored artifact that is damaged or is not what it claims to be
+
+A message says what is wrong, where, and what to do. To add an error: put it in the tree above, under the class
+whose exit status it shares, and add the test that makes it fire.
+"""
+
+from __future__ import annotations
+
+
+class FrftError(Exception):
+    """Base of every error raised on purpose. `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(FrftError):
+    """The request itself is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used; names the file and the key."""
+
+
+class OutputError(UsageError):
+    """An output path that must not be overwritten."""
+
+
+class DataError(FrftError):
+    """Data that cannot be used; names the file, and the line where there is one."""
+
+    exit_code = 2
+
+
+class UnreadableError(DataError):
+    """A path that is missing, unreadable, or of no known format."""
+
+
+class TooManyRejectedError(DataError):
+    """More rows were rejected than `data.max_rejected` allows."""
+
+
+class SelectionError(FrftError):
+    """A selection that cannot be made as asked."""
+
+
+class ModelError(FrftError):
+    """A model, tokenizer or embedder that cannot be loaded or used."""
+
+
+class RewardError(FrftError):
+    """A reward that cannot be computed. A reward is never silently replaced by a number."""
+
+
+class TrainingError(FrftError):
+    """Training that broke down."""
+
+
+class ArtifactError(FrftError):
+    """A stored artifact that is damaged or is not what it claims to be."""

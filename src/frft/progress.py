@@ -1,0 +1,157 @@
+"""Progress with remaining time, on standard error, for everything that takes longer than a few seconds.
+
+Code that does long work takes a `Progress` and opens tasks on it; it does not know whether a person is watching.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+LINE_INTERVAL_S = 15.0
+"""How often a task reports itself where there is no terminal to draw a bar on."""
+
+
+class Task(Protocol):
+    """One piece of work that is under way."""
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Record that `amount` more units are done; `note` (a metric, say) is shown beside the bar."""
+
+
+class Progress(Protocol):
+    """Where long work reports how far it is."""
+
+    def task(self, description: str, total: int) -> AbstractContextManager[Task]:
+        """Open a task of `total` units of work."""
+
+    def say(self, text: str) -> None:
+        """Print one line without disturbing the bars."""
+
+
+class _SilentTask:
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        del amount, note
+
+
+class SilentProgress:
+    """Reports nothing: the default of every library function."""
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Task]:
+        del description, total
+        yield _SilentTask()
+
+    def say(self, text: str) -> None:
+        del text
+
+
+SILENT = SilentProgress()
+
+
+class _LineTask:
+    def __init__(self, description: str, total: int) -> None:
+        self._description = description
+        self._total = total
+        self._done = 0
+        self._started = self._reported = time.monotonic()
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self._done += amount
+        now = time.monotonic()
+        if now - self._reported < LINE_INTERVAL_S or self._done >= self._total:
+            return
+        self._reported = now
+        remaining = (now - self._started) / self._done * (self._total - self._done)
+        suffix = f"  {note}" if note else ""
+        print(
+            f"{self._description}: {self._done}/{self._total}, {duration(remaining)} left{suffix}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class LineProgress:
+    """Plain lines, for logs and pipes: a task's end, and every `LINE_INTERVAL_S` how far it is."""
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Task]:
+        started = time.monotonic()
+        yield _LineTask(description, total)
+        elapsed = time.monotonic() - started
+        if elapsed > 1.0:
+            self.say(f"{description}: done in {duration(elapsed)}")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class BarProgress:
+    """Bars with remaining time, for a person at a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        # Markup is off: descriptions carry text from data and configurations.
+        self._bars = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._open = 0
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Task]:
+        bars = self._bars
+        if self._open == 0:
+            bars.start()
+        self._open += 1
+        number = bars.add_task(description, total=total, note="")
+        started = time.monotonic()
+
+        class BarTask:
+            def advance(self, amount: int = 1, note: str = "") -> None:
+                if note:
+                    bars.update(number, advance=amount, note=note)
+                else:
+                    bars.update(number, advance=amount)
+
+        try:
+            yield BarTask()
+            elapsed = time.monotonic() - started
+            if elapsed > 1.0:
+                self.say(f"{description}: done in {duration(elapsed)}")
+        finally:
+            bars.remove_task(number)
+            self._open -= 1
+            if self._open == 0:
+                bars.stop()
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+
+def for_terminal() -> Progress:
+    """Bars where standard error is a terminal, plain lines elsewhere."""
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: `42 s`, `3 min 05 s`, `2 h 07 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
