@@ -1,0 +1,22 @@
+"""What reward models and policies have in common: tokenizers, encoding, loading, threads and seeds."""
+
+from frft.models.encoding import EncodedPair, Encoder, TruncationCount
+from frft.models.loading import load_causal_lm, load_reward_backbone, load_tokenizer, save_model
+from frft.models.runtime import choose_threads, seed_for, seeded, use_threads
+from frft.models.scratch import build_causal_lm, train_tokenizer
+
+__all__ = [
+    "EncodedPair",
+    "Encoder",
+    "TruncationCount",
+    "build_causal_lm",
+    "choose_threads",
+    "load_causal_lm",
+    "load_reward_backbone",
+    "load_tokenizer",
+    "save_model",
+    "seed_for",
+    "seeded",
+    "train_tokenizer",
+    "use_threads",
+]

@@ -1,0 +1,99 @@
+"""Text to tokens, in one place for SFT, reward models and PPO, so that they cannot disagree.
+
+Prompt and completion are tokenized apart and joined, so the boundary between them is exact: a completion that
+the policy sampled token by token has the same context in training and in generation. (TRL tokenizes the joined
+text, where a token may straddle the boundary.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass
+class TruncationCount:
+    """What had to be cut to fit, so that it can be reported.
+
+    Attributes:
+        sequences: sequences encoded.
+        prompts: of those, how many lost the beginning of their prompt.
+        completions: of those, how many lost the end of their completion.
+    """
+
+    sequences: int = 0
+    prompts: int = 0
+    completions: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for a results file."""
+        return {
+            "sequences": self.sequences,
+            "prompts_truncated": self.prompts,
+            "completions_truncated": self.completions,
+        }
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Token ids of a prompt and of its completion (with EOS)."""
+
+    prompt: list[int]
+    completion: list[int]
+
+    @property
+    def ids(self) -> list[int]:
+        """The whole sequence."""
+        return self.prompt + self.completion
+
+
+class Encoder:
+    """Tokenizes prompts and completions to at most `max_length` tokens, counting what it cuts.
+
+    Where a sequence is too long, the prompt loses its beginning first (the last turns of a dialogue matter most)
+    but keeps at least one token; only then does the completion lose its end. EOS always stays.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.truncated = TruncationCount()
+
+    def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
+        """Encode pairs of texts; every completion ends with EOS."""
+        if not prompts:
+            return []
+        eos = self.tokenizer.eos_token_id
+        prompt_ids = self._tokenize(prompts, special_tokens=True)
+        completion_ids = self._tokenize(completions, special_tokens=False)
+        pairs = []
+        for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
+            self.truncated.sequences += 1
+            kept_completion = [*completion[: self.max_length - 2], eos]
+            room = self.max_length - len(kept_completion)
+            kept_prompt = prompt[-room:]
+            self.truncated.completions += len(kept_completion) - 1 < len(completion)
+            self.truncated.prompts += len(kept_prompt) < len(prompt)
+            pairs.append(EncodedPair(kept_prompt, kept_completion))
+        return pairs
+
+    def encode_prompts(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Encode prompts alone to at most `max_tokens` tokens; longer ones lose their beginning."""
+        if not prompts:
+            return []
+        encoded = self._tokenize(prompts, special_tokens=True)
+        self.truncated.sequences += len(encoded)
+        self.truncated.prompts += sum(len(ids) > max_tokens for ids in encoded)
+        return [ids[-max_tokens:] for ids in encoded]
+
+    def _tokenize(self, texts: Sequence[str], *, special_tokens: bool) -> list[list[int]]:
+        # Text from data is hostile: "<|endoftext|>" in it is text, not the end of a sequence.
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=special_tokens, split_special_tokens=True, verbose=False
+        )
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids

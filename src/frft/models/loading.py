@@ -1,0 +1,134 @@
+"""Loading and saving models: safetensors only, no remote code unless asked, errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.errors import ModelError
+from frft.models.runtime import seeded
+from frft.models.scratch import PAD_TOKEN
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """A tokenizer by name or folder, with a padding token distinct from EOS.
+
+    Raises:
+        ModelError: it cannot be loaded or has no EOS token.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = _load("tokenizer", name, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model.")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        # With pad = EOS, masking the padding would also mask the end of a completion.
+        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    return tokenizer
+
+
+def load_causal_lm(
+    name: str | Path, tokenizer: PreTrainedTokenizerBase, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = _load(
+        "causal language model",
+        name,
+        AutoModelForCausalLM.from_pretrained,
+        trust_remote_code=trust_remote_code,
+        use_safetensors=True,
+        dtype="float32",
+    )
+    _fit_to_tokenizer(model, tokenizer)
+    return model
+
+
+def load_reward_backbone(
+    name: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A sequence-classification model with one output, in float32.
+
+    Where the folder holds a causal language model, or a classifier with another number of outputs, the head is
+    fresh: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with seeded(seed):
+        model, info = _load(
+            "reward model",
+            name,
+            AutoModelForSequenceClassification.from_pretrained,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            dtype="float32",
+            num_labels=1,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        fresh = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
+                torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
+            elif parameter_name in fresh and parameter.shape == (1,):
+                torch.nn.init.zeros_(parameter)
+    _fit_to_tokenizer(model, tokenizer)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read."""
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    if model.get_input_embeddings().num_embeddings < len(tokenizer):
+        with seeded(0):
+            model.resize_token_embeddings(len(tokenizer))
+
+
+def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: Any) -> Any:
+    try:
+        with _quiet_transformers():
+            return load(str(name), **arguments)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = (
+            "The folder must hold config.json, *.safetensors and the tokenizer's files."
+            if Path(name).exists()
+            else "Give a folder that exists, or the name of a model that is in the local cache or that the Hub can serve."
+        )
+        raise ModelError(f"Cannot load the {what} {str(name)!r}: {first_line}. {hint}") from error
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """A fresh head on a language model is what was asked for; its load report would read like a fault."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
