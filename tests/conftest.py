@@ -1,0 +1,54 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Two test processes of one thread each are faster than one of two: set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No test may reach out: a name that is not a local folder must fail at once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+SENTENCES = [
+    "\n\nHuman: What is a good way to learn the guitar?\n\nAssistant: Start with simple chords and play every day.",
+    "\n\nHuman: How do I bake bread?\n\nAssistant: Mix flour, water, salt and yeast, let it rise, and bake it.",
+    "\n\nHuman: Can you name three colors?\n\nAssistant: Red, green and blue are three colors.",
+    "\n\nHuman: Why is the sky blue?\n\nAssistant: Because air scatters blue light more than red light.",
+]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real preference data that stands beside the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no real data: ../shared/data is not beside the project")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A byte-level BPE tokenizer with 320 tokens."""
+    from frft.config.model import ScratchConfig
+    from frft.models import train_tokenizer
+
+    return train_tokenizer(SENTENCES, ScratchConfig(vocab_size=320, max_position_embeddings=128))
+
+
+@pytest.fixture(scope="session")
+def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
+    """A folder with a tiny random GPT-2 and its tokenizer."""
+    from frft.config.model import ScratchConfig
+    from frft.models import build_causal_lm, save_model
+
+    config = ScratchConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=128
+    )
+    folder = tmp_path_factory.mktemp("tiny-lm")
+    save_model(build_causal_lm(config, tiny_tokenizer, seed=0), tiny_tokenizer, folder)
+    return folder
