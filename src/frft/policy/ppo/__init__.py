@@ -1,1 +1,6 @@
-""""""
+"""Proximal policy optimisation: its mathematics as pure functions, its rollouts, its trainer."""
+
+from frft.policy.ppo.rollout import Reward, Rollout
+from frft.policy.ppo.trainer import PPOTrainer
+
+__all__ = ["PPOTrainer", "Reward", "Rollout"]

@@ -1,0 +1,136 @@
+"""Sampling completions from a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from frft.config.model import SamplingConfig
+from frft.models import Encoder, TruncationCount, seeded
+from frft.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Completions:
+    """What a policy wrote.
+
+    Attributes:
+        prompts: the prompts, in the order given.
+        completions: the text up to the first EOS, decoded without special tokens.
+        has_eos: whether EOS was reached within the token limit.
+        tokens: response tokens, EOS included.
+        truncated: how many prompts had to be cut.
+    """
+
+    prompts: list[str]
+    completions: list[str]
+    has_eos: list[bool]
+    tokens: list[int]
+    truncated: TruncationCount
+
+
+def left_padded(sequences: Sequence[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
+    """Prompts padded on the left: token ids and attention mask, both (B, P)."""
+    width = max(len(ids) for ids in sequences)
+    ids_BP = torch.full((len(sequences), width), pad_token_id)
+    mask_BP = torch.zeros((len(sequences), width), dtype=torch.long)
+    for row, ids in enumerate(sequences):
+        ids_BP[row, width - len(ids) :] = torch.tensor(ids)
+        mask_BP[row, width - len(ids) :] = 1
+    return ids_BP, mask_BP
+
+
+def sample_tokens(
+    policy: PreTrainedModel,
+    ids_BP: Tensor,
+    mask_BP: Tensor,
+    sampling: SamplingConfig,
+    eos_token_id: int,
+    pad_token_id: int,
+) -> Tensor:
+    """Sample responses from torch's global generator: (B, T) token ids, padded after EOS.
+
+    `top_k` restricts what is sampled; log-probabilities elsewhere are those of the full distribution, as in the
+    authors' code and in TRL's former PPO trainer.
+    """
+    with torch.no_grad():
+        sequences = policy.generate(
+            input_ids=ids_BP,
+            attention_mask=mask_BP,
+            do_sample=True,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=1.0,
+            max_new_tokens=sampling.max_new_tokens,
+            eos_token_id=eos_token_id,
+            pad_token_id=pad_token_id,
+        )
+    return sequences[:, ids_BP.shape[1] :]
+
+
+def response_mask(tokens_BT: Tensor, eos_token_id: int) -> tuple[Tensor, Tensor]:
+    """Cut each response after its first EOS.
+
+    Returns:
+        mask_BT (bool), true up to and including the first EOS; has_eos_B (bool).
+    """
+    is_eos_BT = tokens_BT == eos_token_id
+    eos_before_BT = is_eos_BT.long().cumsum(-1) - is_eos_BT.long()
+    return eos_before_BT == 0, is_eos_BT.any(-1)
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, tokens_BT: Tensor, mask_BT: Tensor) -> list[str]:
+    """The text of each response, up to its first EOS, without special tokens."""
+    rows = [row[keep].tolist() for row, keep in zip(tokens_BT.cpu(), mask_BT.cpu().bool(), strict=True)]
+    return tokenizer.batch_decode(rows, skip_special_tokens=True)
+
+
+def generate(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    progress: Progress = SILENT,
+    description: str = "writing completions",
+) -> Completions:
+    """One completion for each prompt, in the order given; the same seed gives the same completions.
+
+    Prompts are batched by length, so that little is padding.
+    """
+    encoder = Encoder(tokenizer, max_length=sampling.max_prompt_tokens)
+    encoded = encoder.encode_prompts(prompts, sampling.max_prompt_tokens)
+    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)
+    completions, has_eos, tokens = [""] * len(prompts), [False] * len(prompts), [0] * len(prompts)
+    was_training = policy.training
+    policy.eval()
+    with seeded(seed), progress.task(description, len(prompts)) as task:
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            ids_BP, mask_BP = left_padded([encoded[index] for index in batch], tokenizer.pad_token_id)
+            tokens_BT = sample_tokens(
+                policy,
+                ids_BP.to(policy.device),
+                mask_BP.to(policy.device),
+                sampling,
+                tokenizer.eos_token_id,
+                tokenizer.pad_token_id,
+            )
+            mask_BT, has_eos_B = response_mask(tokens_BT, tokenizer.eos_token_id)
+            texts = decode(tokenizer, tokens_BT, mask_BT)
+            for row, index in enumerate(batch):
+                completions[index] = texts[row]
+                has_eos[index] = bool(has_eos_B[row])
+                tokens[index] = int(mask_BT[row].sum())
+            task.advance(len(batch))
+    policy.train(was_training)
+    return Completions(list(prompts), completions, has_eos, tokens, encoder.truncated)
