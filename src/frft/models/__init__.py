@@ -2,7 +2,7 @@
 
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
 from frft.models.loading import load_causal_lm, load_reward_backbone, load_tokenizer, save_model
-from frft.models.runtime import choose_threads, seed_for, seeded, use_threads
+from frft.models.runtime import choose_threads, quiet, seed_for, seeded, use_threads
 from frft.models.scratch import build_causal_lm, train_tokenizer
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "load_causal_lm",
     "load_reward_backbone",
     "load_tokenizer",
+    "quiet",
     "save_model",
     "seed_for",
     "seeded",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frft.errors import ModelError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -55,13 +57,23 @@ class Encoder:
     """Tokenizes prompts and completions to at most `max_length` tokens, counting what it cuts.
 
     Where a sequence is too long, the prompt loses its beginning first (the last turns of a dialogue matter most)
-    but keeps at least one token; only then does the completion lose its end. EOS always stays.
+    but keeps at least one token; only then does the completion lose its end. EOS always stays, and so do tokens
+    that the tokenizer puts before every text (BOS, CLS).
+
+    Raises:
+        ModelError: `max_length` leaves no room for a prompt's token and EOS.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.truncated = TruncationCount()
+        probe = tokenizer("a", return_special_tokens_mask=True)
+        self._leading = next(n for n, special in enumerate(probe["special_tokens_mask"]) if not special)
+        if max_length < self._leading + 2:
+            raise ModelError(
+                f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens."
+            )
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
         """Encode pairs of texts; every completion ends with EOS."""
@@ -73,9 +85,8 @@ class Encoder:
         pairs = []
         for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
             self.truncated.sequences += 1
-            kept_completion = [*completion[: self.max_length - 2], eos]
-            room = self.max_length - len(kept_completion)
-            kept_prompt = prompt[-room:]
+            kept_completion = [*completion[: self.max_length - self._leading - 2], eos]
+            kept_prompt = self._without_beginning(prompt, self.max_length - len(kept_completion))
             self.truncated.completions += len(kept_completion) - 1 < len(completion)
             self.truncated.prompts += len(kept_prompt) < len(prompt)
             pairs.append(EncodedPair(kept_prompt, kept_completion))
@@ -88,7 +99,12 @@ class Encoder:
         encoded = self._tokenize(prompts, special_tokens=True)
         self.truncated.sequences += len(encoded)
         self.truncated.prompts += sum(len(ids) > max_tokens for ids in encoded)
-        return [ids[-max_tokens:] for ids in encoded]
+        return [self._without_beginning(ids, max_tokens) for ids in encoded]
+
+    def _without_beginning(self, ids: list[int], room: int) -> list[int]:
+        if len(ids) <= room:
+            return ids
+        return ids[: self._leading] + ids[len(ids) - (room - self._leading) :]
 
     def _tokenize(self, texts: Sequence[str], *, special_tokens: bool) -> list[list[int]]:
         # Text from data is hostile: "<|endoftext|>" in it is text, not the end of a sequence.

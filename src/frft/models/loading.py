@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import ModelError
-from frft.models.runtime import seeded
+from frft.models.runtime import quiet, seeded
 from frft.models.scratch import PAD_TOKEN
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreT
 
     tokenizer = _load("tokenizer", name, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model.")
+        raise ModelError(
+            f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model."
+        )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         # With pad = EOS, masking the padding would also mask the end of a completion.
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
@@ -38,24 +39,31 @@ def load_causal_lm(
     """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, or weights are missing.
     """
     from transformers import AutoModelForCausalLM
 
-    model = _load(
+    model, info = _load(
         "causal language model",
         name,
         AutoModelForCausalLM.from_pretrained,
         trust_remote_code=trust_remote_code,
         use_safetensors=True,
         dtype="float32",
+        output_loading_info=True,
     )
+    _refuse_missing(name, "language model", info["missing_keys"])
     _fit_to_tokenizer(model, tokenizer)
     return model
 
 
 def load_reward_backbone(
-    name: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int, trust_remote_code: bool = False
+    name: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    trust_remote_code: bool = False,
+    allow_fresh_head: bool = True,
 ) -> PreTrainedModel:
     """A sequence-classification model with one output, in float32.
 
@@ -63,7 +71,8 @@ def load_reward_backbone(
     fresh: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, weights of the backbone are missing, or it needs a fresh head where
+            `allow_fresh_head` is false.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -81,6 +90,11 @@ def load_reward_backbone(
             output_loading_info=True,
         )
         fresh = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+        # Language models trained without one (BERT) get a fresh pooler with the fresh head.
+        backbone = {
+            key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key
+        }
+        _refuse_missing(name, "reward model", backbone if allow_fresh_head else fresh)
         for parameter_name, parameter in model.named_parameters():
             if parameter_name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
                 torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
@@ -93,8 +107,9 @@ def load_reward_backbone(
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read."""
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    with quiet():
+        model.save_pretrained(path)
+        tokenizer.save_pretrained(path)
 
 
 def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -103,11 +118,22 @@ def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
             model.resize_token_embeddings(len(tokenizer))
 
 
+def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
+    """Transformers fills what a folder lacks with random weights."""
+    if missing := sorted(keys):
+        raise ModelError(
+            f"{str(name)!r} holds no whole {what}: {len(missing)} weights are missing ({', '.join(missing[:3])}). "
+            "Use a folder that was saved whole, or train the model first."
+        )
+
+
 def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: Any) -> Any:
+    from safetensors import SafetensorError
+
     try:
-        with _quiet_transformers():
+        with quiet():
             return load(str(name), **arguments)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = (
             "The folder must hold config.json, *.safetensors and the tokenizer's files."
@@ -115,20 +141,3 @@ def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: An
             else "Give a folder that exists, or the name of a model that is in the local cache or that the Hub can serve."
         )
         raise ModelError(f"Cannot load the {what} {str(name)!r}: {first_line}. {hint}") from error
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """A fresh head on a language model is what was asked for; its load report would read like a fault."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

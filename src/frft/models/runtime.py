@@ -1,10 +1,12 @@
-"""Threads and seeds."""
+"""Threads, seeds, and quiet."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,3 +53,29 @@ def use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the model libraries' warnings, load reports and bars off the terminal while a block runs.
+
+    What they would say there is either expected (a fresh head on a language model) or is raised by this project
+    as an error. Levels, bars and warning filters are restored afterwards.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("transformers", "trl", "accelerate", "peft")]
+    levels = [logger.level for logger in loggers]
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

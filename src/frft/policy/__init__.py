@@ -1,1 +1,18 @@
-""""""
+"""The policy: write completions, supervised fine-tuning, PPO."""
+
+from frft.policy.critic import Critic
+from frft.policy.divergence import Divergence, divergence
+from frft.policy.generate import Completions, generate
+from frft.policy.ppo import PPOTrainer
+from frft.policy.sft import SFTReport, fine_tune
+
+__all__ = [
+    "Completions",
+    "Critic",
+    "Divergence",
+    "PPOTrainer",
+    "SFTReport",
+    "divergence",
+    "fine_tune",
+    "generate",
+]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from frft.errors import ModelError
+from frft.models import quiet
 from frft.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Critic(nn.Module):
+class Critic(nn.Module):  # type: ignore[misc]
     """Values V(s) in units of the normalised reward."""
 
     def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
@@ -71,7 +72,8 @@ class Critic(nn.Module):
         """Save as safetensors: the backbone as a Transformers folder, the head beside it."""
         from safetensors.torch import save_file
 
-        self.backbone.save_pretrained(path)
+        with quiet():
+            self.backbone.save_pretrained(path)
         state = {name: tensor.detach().contiguous() for name, tensor in self.head.state_dict().items()}
         save_file(state, path / "head.safetensors")
         write_json(path / "critic.json", {"hidden_size": self.head.in_features})
@@ -84,4 +86,6 @@ class Critic(nn.Module):
 
         head = nn.Linear(read_json(path / "critic.json")["hidden_size"], 1)
         head.load_state_dict(load_file(path / "head.safetensors"))
-        return cls(AutoModel.from_pretrained(path, use_safetensors=True, dtype="float32"), head)
+        with quiet():
+            backbone = AutoModel.from_pretrained(path, use_safetensors=True, dtype="float32")
+        return cls(backbone, head)

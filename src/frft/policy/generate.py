@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from frft.config.model import SamplingConfig
-from frft.models import Encoder, TruncationCount, seeded
+from frft.models import Encoder, TruncationCount, quiet, seeded
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ class Completions:
         prompts: the prompts, in the order given.
         completions: the text up to the first EOS, decoded without special tokens.
         has_eos: whether EOS was reached within the token limit.
-        tokens: response tokens, EOS included.
+        tokens: the token ids of each completion as they were sampled, EOS included.
         truncated: how many prompts had to be cut.
     """
 
     prompts: list[str]
     completions: list[str]
     has_eos: list[bool]
-    tokens: list[int]
+    tokens: list[list[int]]
     truncated: TruncationCount
 
 
@@ -60,7 +60,8 @@ def sample_tokens(
     `top_k` restricts what is sampled; log-probabilities elsewhere are those of the full distribution, as in the
     authors' code and in TRL's former PPO trainer.
     """
-    with torch.no_grad():
+    # A padding token among the prompts is suspect to `generate`, although the mask says what it is.
+    with torch.no_grad(), quiet():
         sequences = policy.generate(
             input_ids=ids_BP,
             attention_mask=mask_BP,
@@ -89,7 +90,8 @@ def response_mask(tokens_BT: Tensor, eos_token_id: int) -> tuple[Tensor, Tensor]
 def decode(tokenizer: PreTrainedTokenizerBase, tokens_BT: Tensor, mask_BT: Tensor) -> list[str]:
     """The text of each response, up to its first EOS, without special tokens."""
     rows = [row[keep].tolist() for row, keep in zip(tokens_BT.cpu(), mask_BT.cpu().bool(), strict=True)]
-    return tokenizer.batch_decode(rows, skip_special_tokens=True)
+    texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
+    return texts
 
 
 def generate(
@@ -110,7 +112,8 @@ def generate(
     encoder = Encoder(tokenizer, max_length=sampling.max_prompt_tokens)
     encoded = encoder.encode_prompts(prompts, sampling.max_prompt_tokens)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)
-    completions, has_eos, tokens = [""] * len(prompts), [False] * len(prompts), [0] * len(prompts)
+    completions, has_eos = [""] * len(prompts), [False] * len(prompts)
+    tokens: list[list[int]] = [[]] * len(prompts)
     was_training = policy.training
     policy.eval()
     with seeded(seed), progress.task(description, len(prompts)) as task:
@@ -130,7 +133,7 @@ def generate(
             for row, index in enumerate(batch):
                 completions[index] = texts[row]
                 has_eos[index] = bool(has_eos_B[row])
-                tokens[index] = int(mask_BT[row].sum())
+                tokens[index] = tokens_BT[row][mask_BT[row]].tolist()
             task.advance(len(batch))
     policy.train(was_training)
     return Completions(list(prompts), completions, has_eos, tokens, encoder.truncated)

@@ -70,7 +70,7 @@ class ForwardBatch:
     @property
     def response_width(self) -> int:
         """t, the longest response among these sequences."""
-        return self.ids.shape[1] - self.prompt_width
+        return int(self.ids.shape[1]) - self.prompt_width
 
 
 def forward_batches(

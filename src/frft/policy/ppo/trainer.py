@@ -55,6 +55,7 @@ class PPOTrainer:
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
         config: PPO's settings.
         seed: what every random draw is derived from.
+        accelerator: devices and mixed precision; a plain one where none is given.
 
     Raises:
         UsageError: started under several processes.
@@ -74,8 +75,9 @@ class PPOTrainer:
         *,
         seed: int,
         sft: PreTrainedModel | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
-        self.accelerator = Accelerator()
+        self.accelerator = accelerator or Accelerator()
         if self.accelerator.num_processes > 1:
             raise UsageError("PPO runs in one process for now. Start it without a launcher.")
         self.config, self.seed, self.reward, self.tokenizer = config, seed, reward, tokenizer
@@ -220,8 +222,8 @@ class PPOTrainer:
                     norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.max_grad_norm)
                     if not math.isfinite(float(norm)):
                         raise TrainingError(
-                            f"PPO step {self.step_number + 1}: {name} is {float(norm)}. Lower the learning rates, "
-                            "or look at the rewards and at the models' weights."
+                            f"PPO step {self.step_number + 1}: {name} is {float(norm)}. Lower the learning "
+                            "rates, or look at the rewards and at the models' weights."
                         )
                     norms[name].append(float(norm))
                     optimizer.step()
@@ -258,7 +260,7 @@ class PPOTrainer:
             self.accelerator.backward(loss)
             with torch.no_grad():
                 log_ratio = logprobs - old
-                # k3 of the update itself (Schulman 2020): how far this pass has moved from the rollout's policy.
+                # k3 of the update itself (Schulman 2020): how far this pass is from the rollout's policy.
                 approx_kl = torch.expm1(log_ratio) - log_ratio
                 parts = (policy_loss, value_loss, entropy, approx_kl, clipped.float())
                 for name, part in zip(tuple(sums), parts, strict=True):
@@ -273,7 +275,7 @@ class PPOTrainer:
         )
 
     def _prompt_indices(self) -> list[int]:
-        """The prompts of this step: an endless sequence of seeded permutations, read from where the last step ended."""
+        """The prompts of this step, from an endless sequence of seeded permutations."""
         count, size = len(self.prompts), self.config.rollout_batch_size
         positions = range(self.step_number * size, (self.step_number + 1) * size)
         orders = {
@@ -294,7 +296,7 @@ class PPOTrainer:
                 group["lr"] = rate * remaining
 
     def save(self, path: Path) -> None:
-        """Save everything that the next step depends on; `load` and go on is the same as never having stopped."""
+        """Save all that the next step depends on: to load it and go on is the same as not having stopped."""
         save_model(self.policy, self.tokenizer, path / "policy")
         self.critic.save(path / "critic")
         optimizers = {
@@ -315,6 +317,7 @@ class PPOTrainer:
         config: PPOConfig,
         *,
         sft: PreTrainedModel | None = None,
+        accelerator: Accelerator | None = None,
     ) -> PPOTrainer:
         """Continue from what `save` wrote, with any reward and KL anchor."""
         state = read_json(path / "ppo.json")
@@ -328,6 +331,7 @@ class PPOTrainer:
             config,
             seed=state["seed"],
             sft=sft,
+            accelerator=accelerator,
         )
         optimizers = torch.load(
             path / "optimizers.pt", weights_only=True, map_location=trainer.accelerator.device

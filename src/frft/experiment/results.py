@@ -1,0 +1,177 @@
+"""What an experiment found: every figure in one JSON object, and the same as a few lines for a person."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from typing import Any
+
+from frft import __version__
+from frft.config import RunConfig
+from frft.experiment.loop import Arm
+from frft.experiment.stages import METRICS, Stages
+from frft.preferences import Pool
+from frft.progress import Progress, duration
+from frft.store import Artifact, read_rows
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "numpy", "pyarrow")
+
+
+class StageLog:
+    """Notes every artifact that a run asks for: where it lies, how long it took, whether it was there already."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._progress = progress
+
+    def note(self, artifact: Artifact, reused: bool) -> None:
+        """Called by the store for each artifact."""
+        self.entries.append(
+            {
+                "stage": artifact.path.name,
+                "kind": artifact.kind,
+                "seconds": artifact.seconds,
+                "reused": reused,
+                "peak_memory_bytes": peak_memory(),
+            }
+        )
+        how = "was there" if reused else duration(artifact.seconds)
+        self._progress.say(f"  {artifact.path.name}  {how}")
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def assemble(
+    config: RunConfig,
+    pool: Pool,
+    stages: Stages,
+    arms: list[Arm],
+    evaluations: dict[str, Artifact],
+    log: StageLog,
+    seconds: float,
+) -> dict[str, Any]:
+    """All figures of a finished experiment, JSON-able."""
+    return {
+        "frft": __version__,
+        "config": config.model_dump(),
+        "data": {**pool.report.as_dict(), "splits": stages.splits.counts()},
+        "sft": stages.sft.info,
+        "base_reward": stages.base_reward.info,
+        "judge": stages.judge.info,
+        "arms": {arm.name: _arm(arm, evaluations[arm.name]) for arm in arms},
+        "stages": log.entries,
+        "seconds": round(seconds, 1),
+        "seconds_of_all_stages": round(sum(entry["seconds"] for entry in log.entries), 1),
+        "peak_memory_bytes": peak_memory(),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "machine": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            **_accelerator(),
+        },
+    }
+
+
+def _arm(arm: Arm, evaluation: Artifact) -> dict[str, Any]:
+    return {
+        "evaluation": evaluation.info,
+        "refreshes": [
+            {"selection": refresh.selection.info, "reward_model": refresh.reward_model.info}
+            for refresh in arm.refreshes
+        ],
+        "ppo": [row for segment in arm.segments for row in read_rows(segment.path / METRICS)],
+        "stages": [segment.path.name for segment in arm.segments],
+    }
+
+
+def _accelerator() -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return {"threads": torch.get_num_threads()}
+    return {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_bytes": torch.cuda.max_memory_allocated()}
+
+
+COLUMNS = ("arm", "win rate [95 %]", "judge", "KL", "tokens", "pairs", "RM held-out", "RM own test")
+LEGEND = (
+    "win rate: against vanilla, by the judge, over held-out prompts (ties one half) | judge: its mean score | "
+    "KL: from SFT, nats a completion (k1) | tokens: mean length | pairs: what the last refresh trained on | "
+    "RM held-out: final reward model's accuracy on unfiltered held-out pairs | RM own test: on the test rows of its "
+    "own selection, which 'looks like the policy' alone can raise or lower"
+)
+
+
+def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One row for each arm, in the order of `COLUMNS`."""
+    rows = []
+    for name, arm in results["arms"].items():
+        evaluation, win = arm["evaluation"], arm["evaluation"]["win_rate"]
+        last = arm["refreshes"][-1] if arm["refreshes"] else None
+        model = last["reward_model"] if last else results["base_reward"]
+        rows.append(
+            (
+                name,
+                "baseline" if win is None else f"{_percent(win['rate'])} {_interval(win['interval'])}",
+                f"{evaluation['judge_score']:+.3f}",
+                f"{evaluation['kl_sft_k1']:.2f}",
+                f"{evaluation['response_tokens']:.1f}",
+                str(last["reward_model"]["training"]["pairs"] if last else model["training"]["pairs"]),
+                f"{_percent(model['held_out']['accuracy'])} {_interval(model['held_out']['interval'])}",
+                _percent(model["selected_test"]["accuracy"]) if "selected_test" in model else "–",
+            )
+        )
+    return rows
+
+
+def findings(results: dict[str, Any]) -> list[str]:
+    """What the figures say, in plain words, and how much weight they bear."""
+    compared = {
+        name: arm["evaluation"]["win_rate"]
+        for name, arm in results["arms"].items()
+        if arm["evaluation"]["win_rate"] is not None
+    }
+    judge = results["judge"]["held_out"]
+    better = [name for name, win in compared.items() if win["interval"][0] > 0.5]
+    worse = [name for name, win in compared.items() if win["interval"][1] < 0.5]
+    lines = []
+    if compared:
+        apart = [f"{_names(better)} better than vanilla"] * bool(better) + [f"{_names(worse)} worse"] * bool(worse)
+        verdict = " and ".join(apart) if apart else "no arm can be told from vanilla"
+        lines.append(
+            f"By the judge's 95 % intervals, {verdict}. With {len(compared)} comparisons and no true difference, about "
+            f"{0.05 * len(compared):.1f} would stand apart by luck."
+        )
+    lines.append(
+        f"The judge agrees with the labels of {_percent(judge['accuracy'])} {_interval(judge['interval'])} of "
+        f"{judge['n']} held-out pairs; a win rate says no more than its judge does. One seed: repeat with other seeds "
+        "before believing a difference."
+    )
+    for name, arm in results["arms"].items():
+        for number, refresh in enumerate(arm["refreshes"], start=1):
+            counts = refresh["selection"]["counts"]
+            if counts["taken"] < counts["wanted"] and refresh["selection"]["strategy"] != "all":
+                lines.append(
+                    f"Arm {name}, refresh {number}: only {counts['taken']} of the {counts['wanted']} wanted pairs "
+                    f"qualified; compare it with care."
+                )
+    return lines
+
+
+def _names(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _interval(bounds: tuple[float, float] | list[float]) -> str:
+    return f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"

@@ -1,0 +1,82 @@
+"""Which rows serve which purpose. No conversation serves two purposes that must not know of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from frft.config.model import DataConfig
+from frft.errors import DataError
+from frft.models import seed_for
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of a pool by purpose; judge, evaluation and pool share no conversation, and together are all rows.
+
+    Attributes:
+        judge: train the judge, and nothing else sees them.
+        evaluation: held out from all training: prompts of the comparison, pairs to test reward models on.
+        pool: D, what the reward model is trained on and refreshes select from.
+        sft: the part of `pool` whose chosen completions the policy learns first.
+        prompts: distinct prompts of `pool`, what the policy is trained and sampled on.
+    """
+
+    judge: pa.Table
+    evaluation: pa.Table
+    pool: pa.Table
+    sft: pa.Table
+    prompts: list[str]
+
+    def counts(self) -> dict[str, int]:
+        """Rows by purpose, for a results file."""
+        tables = {"judge": self.judge, "evaluation": self.evaluation, "pool": self.pool, "sft": self.sft}
+        return {name: table.num_rows for name, table in tables.items()} | {"prompts": len(self.prompts)}
+
+
+def split(table: pa.Table, config: DataConfig, seed: int) -> Splits:
+    """Deal out whole conversations at random, by the configured shares of conversations.
+
+    A conversation is what its first turn says: prompts that continue the same dialogue stay together, since their
+    later turns give away what the earlier ones are about.
+
+    Raises:
+        DataError: a purpose is left without rows.
+    """
+    openings = [opening(prompt) for prompt in table["prompt"].to_pylist()]
+    conversations = sorted(set(openings))
+    order = np.random.default_rng(seed_for(seed, "splits")).permutation(len(conversations))
+    judge_end = round(config.judge_fraction * len(order))
+    evaluation_end = judge_end + round(config.evaluation_fraction * len(order))
+    sft_end = evaluation_end + round(config.sft_fraction * (len(order) - evaluation_end))
+    place = {conversations[conversation]: position for position, conversation in enumerate(order)}
+    position_N = np.array([place[text] for text in openings])
+
+    def rows(begin: int, end: int) -> pa.Table:
+        return table.take(np.flatnonzero((begin <= position_N) & (position_N < end)))
+
+    pool = rows(evaluation_end, len(order))
+    splits = Splits(
+        judge=rows(0, judge_end),
+        evaluation=rows(judge_end, evaluation_end),
+        pool=pool,
+        sft=rows(evaluation_end, sft_end),
+        prompts=list(dict.fromkeys(pool["prompt"].to_pylist())),
+    )
+    for name, count in splits.counts().items():
+        if not count:
+            raise DataError(
+                f"{len(table)} pairs of {len(order)} conversations leave none for the purpose {name!r}. Give more "
+                "data, or change data.judge_fraction, data.evaluation_fraction or data.sft_fraction."
+            )
+    return splits
+
+
+def opening(prompt: str) -> str:
+    """The first turn of a dialogue: all before the assistant first speaks. A plain prompt is its own opening."""
+    return prompt.split("\n\nAssistant:", 1)[0].strip()

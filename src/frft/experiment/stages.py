@@ -1,0 +1,359 @@
+"""The stages of an experiment: each takes artifacts and returns an artifact, computed where it is not there yet.
+
+Everything that costs time happens inside the `build` that is handed to `store.make`, so that a store that only notes
+what it is asked for (`frft run --dry-run`) can walk through a whole experiment in no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frft.config import RunConfig
+from frft.config.model import RefreshConfig, RewardModelConfig, SamplingConfig
+from frft.evaluation import RewardJudge, win_rate
+from frft.experiment.splits import Splits
+from frft.experiment.texts import (
+    append_rollout,
+    read_completions,
+    rollout_samples,
+    stored_samples,
+    write_completions,
+)
+from frft.models import (
+    build_causal_lm,
+    choose_threads,
+    load_causal_lm,
+    load_tokenizer,
+    save_model,
+    seed_for,
+    train_tokenizer,
+    use_threads,
+)
+from frft.policy import Critic, PPOTrainer, divergence, fine_tune, generate
+from frft.progress import Progress
+from frft.reward import (
+    AlignedReward,
+    RewardModel,
+    PolicySamples,
+    evaluate_reward_model,
+    pairs_identity,
+    train_reward_model,
+)
+from frft.selection import Embedder, VectorCache
+from frft.store import Artifact, ArtifactStore, append_rows, digest_of, read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from frft.policy.ppo import Rollout
+
+METRICS = "metrics.jsonl"
+
+
+class Stages:
+    """The stages of one configuration over one set of rows.
+
+    Args:
+        config: the run.
+        splits: the rows by purpose.
+        store: where artifacts are kept.
+        embeddings: folder of the vector cache.
+        progress: told of everything that takes long.
+        evaluation_prompts: what to compare the policies on; none: the held-out prompts.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        splits: Splits,
+        store: ArtifactStore,
+        embeddings: Path,
+        progress: Progress,
+        evaluation_prompts: Sequence[str] | None = None,
+    ) -> None:
+        self.config, self.splits, self.store, self.progress = config, splits, store, progress
+        self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress))
+        self.sampling = config.evaluation.sampling or config.ppo.sampling
+        prompts = evaluation_prompts or splits.evaluation["prompt"].to_pylist()
+        most = config.evaluation.max_prompts
+        self.evaluation_prompts = self._draw(list(dict.fromkeys(prompts)), most, "evaluation-prompts")
+        total = config.ppo.total_steps
+        refreshes = {step for name in config.arms for step in config.arm(name).refresh_steps(total)}
+        self.checkpoints = sorted(refreshes | {total})
+        """PPO steps at which any arm refreshes, and the last one: where all arms are cut."""
+
+    @cached_property
+    def sft(self) -> Artifact:
+        """The SFT model: the first policy, the KL reference, and the backbone of reward models."""
+        config, rows, seed = self.config.policy, self.splits.sft, self._seed("sft")
+        scratch = config.model_name_or_path is None
+
+        def build(path: Path) -> Mapping[str, Any]:
+            tokenizer, policy = self._base_policy()
+            self._use_threads(policy.num_parameters())
+            report = fine_tune(
+                policy,
+                tokenizer,
+                rows["prompt"].to_pylist(),
+                rows["chosen"].to_pylist(),
+                config.sft,
+                seed=seed,
+                workdir=path / "logs",
+                # A model from nothing has to learn what prompts look like, too.
+                whole_text=scratch,
+                progress=self.progress,
+                report_to=self.config.report_to,
+            )
+            save_model(policy, tokenizer, path)
+            return {"parameters": policy.num_parameters(), **report.as_dict()}
+
+        inputs = {
+            "policy": config.model_dump(),
+            "rows": pairs_identity(rows),
+            "tokenizer_rows": pairs_identity(self.splits.pool) if scratch else None,
+            "seed": seed,
+        }
+        artifact = self.store.make("sft", inputs, build)
+        # Every other stage follows this one, also where it was found and not built: one number of threads for all.
+        if "parameters" in artifact.info:
+            self._use_threads(artifact.info["parameters"])
+        return artifact
+
+    @cached_property
+    def base_reward(self) -> Artifact:
+        """The reward model that all arms start with, trained on all of D."""
+        return self._reward_model("reward", self.splits.pool, self.config.reward)
+
+    @cached_property
+    def judge(self) -> Artifact:
+        """The judge, trained on rows that nothing else saw."""
+        return self._reward_model("judge", self.splits.judge, self.config.judge)
+
+    def aligned_reward(self, arm: RefreshConfig) -> AlignedReward:
+        """The reward of an arm, before its first refresh."""
+        return AlignedReward(
+            self.base_reward,
+            self.splits.pool,
+            arm,
+            self.config.reward,
+            backbone=self.config.reward.model_name_or_path or self.sft,
+            vectors=self.vectors,
+            store=self.store,
+            reference_samples=self._reference_samples(self.config.reward),
+            held_out=self.splits.evaluation,
+            seed=self._seed("aligned"),
+            progress=self.progress,
+        )
+
+    def ppo(self, policy: Artifact, reward: AlignedReward, anchor: Artifact, *, until_step: int) -> Artifact:
+        """Train on from `policy` (the SFT model or an earlier segment) until `until_step` PPO steps are done."""
+        config, prompts, seed = self.config.ppo, self.splits.prompts, self._seed("ppo")
+
+        def build(path: Path) -> Mapping[str, Any]:
+            from accelerate import Accelerator
+
+            tokenizer, sft = self._load_policy(self.sft)
+            reference = sft if anchor is self.sft else self._load_policy(anchor)[1]
+            reports = None if self.config.report_to == "none" else self.config.report_to
+            accelerator = Accelerator(log_with=reports, project_dir=path / "logs")
+            accelerator.init_trackers("ppo")
+            given = (reference, tokenizer, reward, prompts, config)
+            more = {"sft": sft, "accelerator": accelerator}
+            if policy is self.sft:
+                first = self._load_policy(self.sft)[1]
+                critic = self._critic(first, tokenizer, reward.model)
+                trainer = PPOTrainer(first, critic, *given, seed=seed, **more)
+            else:
+                trainer = PPOTrainer.load(policy.path, *given, **more)
+            begin = trainer.step_number
+            with self.progress.task(f"PPO, steps {begin + 1} to {until_step}", until_step - begin) as task:
+
+                def on_step(metrics: dict[str, Any], rollout: Rollout) -> None:
+                    append_rows(path / METRICS, [metrics])
+                    append_rollout(path, metrics["step"], rollout)
+                    accelerator.log(metrics, step=metrics["step"])
+                    task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
+
+                trainer.train(until_step, on_step)
+            accelerator.end_training()
+            trainer.save(path)
+            cut = {"policy": trainer.encoder.truncated.as_dict(), "reward": reward.model.truncated.as_dict()}
+            return {"last": read_rows(path / METRICS)[-1], "truncated": cut}
+
+        inputs = {
+            "policy": policy,
+            "reward": reward.current,
+            "anchor": anchor,
+            "sft": self.sft,
+            "ppo": config.model_dump(),
+            "prompts": digest_of(prompts),
+            "until_step": until_step,
+            "seed": seed,
+        }
+        return self.store.make("ppo", inputs, build)
+
+    def samples(self, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig) -> PolicySamples:
+        """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments."""
+        if arm.samples == "rollouts":
+            return rollout_samples(segments, arm.max_samples)
+        prompts = self._draw(self.splits.prompts, arm.max_samples, "samples")
+        return stored_samples(self._completions(policy, prompts, arm.sampling or self.config.ppo.sampling))
+
+    def evaluation_completions(self, policy: Artifact) -> Artifact:
+        """What a policy writes for the evaluation prompts."""
+        return self._completions(policy, self.evaluation_prompts, self.sampling)
+
+    def evaluation(self, policy: Artifact, baseline: Artifact) -> Artifact:
+        """A policy against `baseline` (vanilla's), by the judge; the baseline itself has no win rate."""
+        config, seed = self.config.evaluation, self._seed("bootstrap")
+        own, other = self.evaluation_completions(policy), self.evaluation_completions(baseline)
+        judge_artifact, base_artifact = self.judge, self.base_reward
+
+        def build(path: Path) -> Mapping[str, Any]:
+            del path
+            written, against = read_completions(own), read_completions(other)
+            texts = (written.prompts, written.completions)
+            judge = RewardModel.load(judge_artifact.path, seed=0)
+            base = RewardModel.load(base_artifact.path, seed=0)
+            compared = win_rate(
+                RewardJudge(judge, config.tie_margin),
+                *texts,
+                against.completions,
+                resamples=config.bootstrap_resamples,
+                seed=seed,
+            )
+            tokenizer, model = self._load_policy(policy)
+            moved = divergence(
+                model,
+                self._load_policy(self.sft)[1],
+                tokenizer,
+                written,
+                temperature=self.sampling.temperature,
+                max_prompt_tokens=self.sampling.max_prompt_tokens,
+                progress=self.progress,
+            )
+            count = len(written.prompts)
+            return {
+                "win_rate": None if own.digest == other.digest else compared.as_dict(),
+                "judge_score": float(judge.score(*texts).mean()),
+                "base_reward_score": float(base.score(*texts).mean()),
+                "kl_sft_k1": moved.k1,
+                "kl_sft_k3": moved.k3,
+                "response_tokens": sum(map(len, written.tokens)) / count,
+                "has_eos": sum(written.has_eos) / count,
+                "distinct_completions": len(set(written.completions)) / count,
+            }
+
+        inputs = {
+            "own": own,
+            "baseline": other,
+            "judge": judge_artifact,
+            "base_reward": base_artifact,
+            "sft": self.sft,
+            "tie_margin": config.tie_margin,
+            "resamples": config.bootstrap_resamples,
+            "seed": seed,
+        }
+        return self.store.make("evaluation", inputs, build)
+
+    def _reward_model(self, kind: str, rows: pa.Table, config: RewardModelConfig) -> Artifact:
+        start = config.model_name_or_path or self.sft
+        reference, held_out, seed = self._reference_samples(config), self.splits.evaluation, self._seed(kind)
+
+        def build(path: Path) -> Mapping[str, Any]:
+            model, report = train_reward_model(
+                start.path if isinstance(start, Artifact) else start,
+                rows,
+                config,
+                seed=seed,
+                workdir=path / "logs",
+                progress=self.progress,
+                report_to=self.config.report_to,
+            )
+            if reference is not None:
+                model.normalise(*reference.load(), progress=self.progress)
+            model.save(path)
+            evaluation = evaluate_reward_model(model, held_out, progress=self.progress)
+            numbers = {"parameters": model.parameters, "gain": model.gain, "bias": model.bias}
+            return {**numbers, "training": report.as_dict(), "held_out": evaluation.as_dict()}
+
+        inputs = {
+            "start": start,
+            "rows": pairs_identity(rows),
+            "training": config.model_dump(),
+            "reference_samples": reference and reference.identity,
+            "held_out": pairs_identity(held_out),
+            "seed": seed,
+        }
+        return self.store.make(kind, inputs, build)
+
+    def _reference_samples(self, config: RewardModelConfig) -> PolicySamples | None:
+        """The SFT model's samples, on which reward models are normalised."""
+        if not config.normalise_samples:
+            return None
+        prompts = self._draw(self.splits.prompts, config.normalise_samples, "reference-samples")
+        return stored_samples(self._completions(self.sft, prompts, self.config.ppo.sampling))
+
+    def _completions(self, policy: Artifact, prompts: list[str], sampling: SamplingConfig) -> Artifact:
+        seed = self._seed("completions")
+
+        def build(path: Path) -> Mapping[str, Any]:
+            tokenizer, model = self._load_policy(policy)
+            written = generate(model, tokenizer, prompts, sampling, seed=seed, progress=self.progress)
+            write_completions(path, written)
+            return written.truncated.as_dict()
+
+        inputs = {
+            "policy": policy,
+            "prompts": digest_of(prompts),
+            "sampling": sampling.model_dump(),
+            "seed": seed,
+        }
+        return self.store.make("completions", inputs, build)
+
+    def _base_policy(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+        config = self.config.policy
+        name, trust = config.model_name_or_path, config.trust_remote_code
+        if name is not None:
+            tokenizer = load_tokenizer(name, trust_remote_code=trust)
+            return tokenizer, load_causal_lm(name, tokenizer, trust_remote_code=trust)
+        columns = (self.splits.pool[column].to_pylist() for column in ("prompt", "chosen", "rejected"))
+        tokenizer = train_tokenizer((text for column in columns for text in column), config.scratch)
+        return tokenizer, build_causal_lm(config.scratch, tokenizer, self._seed("sft"))
+
+    def _load_policy(self, artifact: Artifact) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+        import torch
+
+        folder = artifact.path / "policy" if artifact.kind == "ppo" else artifact.path
+        trust = self.config.policy.trust_remote_code
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust)
+        model = load_causal_lm(folder, tokenizer, trust_remote_code=trust)
+        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    @staticmethod
+    def _critic(
+        policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward_model: RewardModel
+    ) -> Critic:
+        """From the reward model where it reads the policy's tokens, else from the policy."""
+        if reward_model.tokenizer.get_vocab() == tokenizer.get_vocab():
+            return Critic.from_classifier(reward_model.model, reward_model.gain, reward_model.bias)
+        return Critic.from_causal_lm(policy)
+
+    def _draw(self, texts: list[str], most: int | None, purpose: str) -> list[str]:
+        """At most so many of the texts, drawn at random, in their order."""
+        if most is None or len(texts) <= most:
+            return texts
+        drawn = np.random.default_rng(self._seed(purpose)).choice(len(texts), size=most, replace=False)
+        return [texts[index] for index in sorted(drawn)]
+
+    def _use_threads(self, parameters: int) -> None:
+        use_threads(choose_threads(parameters, self.config.threads))
+
+    def _seed(self, stage: str) -> int:
+        return seed_for(self.config.seed, stage)

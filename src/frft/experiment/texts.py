@@ -1,0 +1,64 @@
+"""Files of what policies wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frft.models import TruncationCount
+from frft.policy import Completions
+from frft.reward import PolicySamples
+from frft.store import Artifact, append_rows, read_rows
+
+if TYPE_CHECKING:
+    from frft.policy.ppo import Rollout
+
+COMPLETIONS = "completions.jsonl"
+ROLLOUTS = "rollouts.jsonl"
+
+
+def write_completions(folder: Path, written: Completions) -> None:
+    """One row for each prompt: prompt, completion, has_eos, tokens."""
+    columns = zip(written.prompts, written.completions, written.has_eos, written.tokens, strict=True)
+    names = ("prompt", "completion", "has_eos", "tokens")
+    append_rows(folder / COMPLETIONS, [dict(zip(names, row, strict=True)) for row in columns])
+
+
+def read_completions(artifact: Artifact) -> Completions:
+    """What `write_completions` wrote."""
+    rows = read_rows(artifact.path / COMPLETIONS)
+    columns = ([row[name] for row in rows] for name in ("prompt", "completion", "has_eos", "tokens"))
+    truncated = TruncationCount(artifact.info["sequences"], prompts=artifact.info["prompts_truncated"])
+    return Completions(*columns, truncated)
+
+
+def stored_samples(artifact: Artifact) -> PolicySamples:
+    """Completions as the samples of a policy."""
+
+    def load() -> tuple[list[str], list[str]]:
+        written = read_completions(artifact)
+        return written.prompts, written.completions
+
+    return PolicySamples(artifact, load)
+
+
+def append_rollout(folder: Path, step: int, rollout: Rollout) -> None:
+    """One row for each sequence: step, prompt, completion, score."""
+    columns = zip(rollout.prompts, rollout.completions, rollout.scores_B.tolist(), strict=True)
+    rows = [
+        {"step": step, "prompt": prompt, "completion": completion, "score": score}
+        for prompt, completion, score in columns
+    ]
+    append_rows(folder / ROLLOUTS, rows)
+
+
+def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicySamples:
+    """The newest rollouts of these segments as the samples of a policy; all of them without a number."""
+
+    def load() -> tuple[list[str], list[str]]:
+        rows = [row for segment in segments for row in read_rows(segment.path / ROLLOUTS)]
+        rows = rows if newest is None else rows[-newest:]
+        return [row["prompt"] for row in rows], [row["completion"] for row in rows]
+
+    return PolicySamples({"rollouts": list(segments), "newest": newest}, load)

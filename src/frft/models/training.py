@@ -1,0 +1,112 @@
+"""What all supervised training by TRL has in common: arguments, progress, and leaving the process as it was found."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from frft.config.model import TrainConfig
+from frft.errors import TrainingError, UsageError
+from frft.models.runtime import quiet, seeded
+from frft.progress import Progress
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+ReportTo = Literal["none", "tensorboard", "wandb"]
+
+
+def check_reporter(report_to: ReportTo) -> None:
+    """Raise `UsageError` if the package behind `report_to` is not installed."""
+    if report_to != "none" and importlib.util.find_spec(report_to) is None:
+        raise UsageError(
+            f"report_to: {report_to} needs a package that is not installed: pip install {report_to}"
+        )
+
+
+def trainer_arguments(train: TrainConfig, *, seed: int, workdir: Path, report_to: ReportTo) -> dict[str, Any]:
+    """Arguments for any of TRL's configurations: float32, no dropout change, no checkpoints, every step reported."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(workdir),
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not gpu,
+        "dataloader_pin_memory": gpu,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "max_length": None,
+        "num_train_epochs": train.num_train_epochs,
+        "learning_rate": train.learning_rate,
+        "per_device_train_batch_size": train.per_device_train_batch_size,
+        "gradient_accumulation_steps": train.gradient_accumulation_steps,
+        # Transformers 5 reads a number below 1 as a share of the steps; `warmup_ratio` is gone.
+        "warmup_steps": train.warmup_ratio,
+        "weight_decay": train.weight_decay,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": report_to,
+        "save_strategy": "no",
+    }
+
+
+@contextmanager
+def trainer_session(seed: int) -> Iterator[ExitStack]:
+    """Run one of TRL's trainers: seeded, quiet, and with Accelerate's process-wide state given back afterwards.
+
+    Yields a stack for progress tasks that the trainer's callbacks open.
+    """
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    # A refresh trains while PPO's own Accelerator is in use.
+    states = (PartialState, AcceleratorState, GradientState)
+    found = [dict(state._shared_state) for state in states]
+    try:
+        with quiet(), seeded(seed), ExitStack() as tasks:
+            yield tasks
+    finally:
+        for state, values in zip(states, found, strict=True):
+            state._shared_state.clear()
+            state._shared_state.update(values)
+
+
+def loss_watcher(
+    losses: list[float],
+    tasks: ExitStack,
+    progress: Progress,
+    description: str,
+    note: Callable[[dict[str, float]], str],
+) -> TrainerCallback:
+    """A callback that collects the loss of every step, shows progress, and stops a training that has broken down.
+
+    Raises (from within the trainer):
+        TrainingError: a loss or gradient norm is not finite.
+    """
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            del args, control
+            self.task = tasks.enter_context(progress.task(description, state.max_steps))
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            del control
+            if "loss" not in logs:  # the summary when training ends
+                return
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(logs[name]):
+                    raise TrainingError(
+                        f"{description} broke down at step {state.global_step} of {state.max_steps}: {name} is "
+                        f"{logs[name]}. Lower the learning rate (it is {args.learning_rate:g}), or check the data."
+                    )
+            losses.append(logs["loss"])
+            self.task.advance(1, note(logs))
+
+    return Watcher()

@@ -1,0 +1,108 @@
+"""Supervised fine-tuning on chosen completions, by TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.config.model import TrainConfig
+from frft.errors import DataError
+from frft.models import EncodedPair, Encoder, TruncationCount
+from frft.models.training import ReportTo, check_reporter, loss_watcher, trainer_arguments, trainer_session
+from frft.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+IGNORED = -100
+"""The label that Transformers' losses skip."""
+
+
+@dataclass(frozen=True)
+class SFTReport:
+    """What the fine-tuning did: examples, optimizer steps, the loss of every step, and what was cut."""
+
+    examples: int
+    steps: int
+    losses: list[float]
+    truncated: TruncationCount
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for a results file."""
+        return {**asdict(self), "truncated": self.truncated.as_dict()}
+
+
+def fine_tune(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    config: TrainConfig,
+    *,
+    seed: int,
+    workdir: Path,
+    whole_text: bool = False,
+    progress: Progress = SILENT,
+    report_to: ReportTo = "none",
+) -> SFTReport:
+    """Train `policy` in place to write the completions; equal arguments (and threads) give equal weights.
+
+    Args:
+        policy: a causal language model.
+        tokenizer: its tokenizer.
+        prompts, completions: the N examples; each completion is learned up to and including EOS.
+        config: how to train.
+        seed: of the order of the examples.
+        workdir: where the trainer may write logs of `report_to`.
+        whole_text: learn the prompts as well; a model from scratch learns the language from both.
+        progress: gets a task with a step as its unit.
+        report_to: where to log training curves as well.
+
+    Raises:
+        DataError: there is no example.
+        TrainingError: a loss is not finite.
+        UsageError: the package for `report_to` is not installed.
+    """
+    check_reporter(report_to)
+    if not prompts:
+        raise DataError("There is no example to fine-tune on; raise data.sft_fraction or give more pairs.")
+    encoder = Encoder(tokenizer, config.max_length)
+    encoded = encoder.encode(prompts, completions)
+    losses: list[float] = []
+    with trainer_session(seed) as tasks:
+        from datasets import Dataset
+        from transformers import PrinterCallback
+        from trl import SFTConfig, SFTTrainer
+
+        class Trainer(SFTTrainer):  # type: ignore[misc]
+            def _send_telemetry(self) -> None:
+                """Send nothing: what is trained here is nobody else's business."""
+
+        arguments = trainer_arguments(config, seed=seed, workdir=workdir, report_to=report_to)
+        trainer = Trainer(
+            model=policy,
+            args=SFTConfig(**arguments, packing=False),
+            train_dataset=Dataset.from_dict(
+                {
+                    "input_ids": [pair.ids for pair in encoded],
+                    "labels": [_labels(pair, whole_text=whole_text) for pair in encoded],
+                }
+            ),
+            processing_class=tokenizer,
+            callbacks=[
+                loss_watcher(losses, tasks, progress, "fine-tuning the policy", lambda logs: f"loss {logs['loss']:.3f}")
+            ],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        policy.zero_grad(set_to_none=True)
+    return SFTReport(len(encoded), len(losses), losses, encoder.truncated)
+
+
+def _labels(pair: EncodedPair, *, whole_text: bool) -> list[int]:
+    if not whole_text:
+        return [IGNORED] * len(pair.prompt) + pair.completion
+    # Nothing predicts the first token; left in, Transformers would count it when it averages the loss.
+    return [IGNORED, *pair.prompt[1:], *pair.completion]

@@ -1,0 +1,143 @@
+"""Vectors cached on disk by content: a text is embedded once per embedder, whoever asks, however often.
+
+Under `root/<embedder's digest>/` lie shards: .npy files (read without pickle) of rows (SHA-256 of the text,
+whether the text exceeded the embedder's window, vector). A shard is named after the SHA-256 of its own bytes
+and appears whole or not at all, so processes may write at the same time, a pass that was stopped keeps what
+it had finished, and damage is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frft.errors import DataError
+from frft.progress import SILENT, Progress
+from frft.selection.embedder import Embedder
+from frft.store import atomic_write, sha256_file
+
+SHARD_ROWS = 1024
+"""Texts a shard: what a stopped pass can lose at most."""
+
+
+class VectorCache:
+    """The vectors of one embedder's texts.
+
+    Attributes:
+        embedder: computes what is missing.
+        damaged: shards found damaged by this object; each was reported and deleted, and its texts count as
+            missing.
+    """
+
+    def __init__(self, root: Path, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.damaged = 0
+        self._root = root
+        self._loaded: set[str] = set()
+        self._shards: list[npt.NDArray[np.void]] = []
+        self._row_of: dict[bytes, tuple[int, int]] = {}
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where this embedder's shards lie."""
+        return self._root / self.embedder.digest
+
+    def get(self, texts: Sequence[str], progress: Progress = SILENT) -> npt.NDArray[np.float32]:
+        """Vectors of N texts, float32 of shape (N, D), length 1. Equal texts have equal vectors, to the bit.
+
+        Raises:
+            DataError: a text is not valid Unicode (half of a surrogate pair).
+            ModelError: the embedder cannot be loaded or used.
+        """
+        if not texts:
+            return self.embedder.encode([])
+        keys = _keys(texts)
+        self._load(progress)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
+        if missing:
+            with progress.task("Embedding", total=len(missing)) as task:
+                pending = list(missing.items())
+                for start in range(0, len(pending), SHARD_ROWS):
+                    chunk_keys, chunk_texts = zip(*pending[start : start + SHARD_ROWS], strict=True)
+                    vectors_ND = self.embedder.encode(chunk_texts, task)
+                    rows = np.empty(len(chunk_texts), dtype=_row_type(vectors_ND.shape[1]))
+                    rows["text"] = np.array(chunk_keys, dtype="V32")
+                    rows["truncated"] = self.embedder.exceeds_window(chunk_texts)
+                    rows["vector"] = vectors_ND
+                    self._save(rows)
+        return self._gather(keys, "vector")
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        """How many of these texts, all of them embedded before, were longer than the embedder's window."""
+        return int(self._gather(_keys(texts), "truncated").sum()) if texts else 0
+
+    def _gather(self, keys: Sequence[bytes], field: str) -> npt.NDArray[Any]:
+        places = np.array([self._row_of[key] for key in keys], dtype=np.int64)
+        shape = self._shards[0][field].shape[1:]
+        found = np.empty((len(keys), *shape), dtype=self._shards[0][field].dtype)
+        by_shard = np.argsort(places[:, 0], kind="stable")
+        bounds = np.searchsorted(places[by_shard, 0], np.arange(len(self._shards) + 1))
+        for number, shard in enumerate(self._shards):
+            here = by_shard[bounds[number] : bounds[number + 1]]
+            found[here] = shard[field][places[here, 1]]
+        return found
+
+    def _load(self, progress: Progress) -> None:
+        """Take in the shards that are new since the last look."""
+        # In the order of their names: where two processes embedded one text, all readers take the same
+        # vector.
+        for path in sorted(self.folder.glob("*.npy")):
+            if path.stem in self._loaded:
+                continue
+            try:
+                whole = sha256_file(path) == path.stem
+            except FileNotFoundError:
+                continue  # Another process saw the damage first and deleted it.
+            if not whole:
+                path.unlink(missing_ok=True)
+                self.damaged += 1
+                progress.say(f"{path} was damaged and is deleted; its texts are embedded again")
+                continue
+            self._add(path)
+
+    def _save(self, rows: npt.NDArray[np.void]) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, rows, allow_pickle=False)
+        path = self.folder / f"{hashlib.sha256(buffer.getbuffer()).hexdigest()}.npy"
+        with atomic_write(path) as file:
+            file.write(buffer.getbuffer())
+        self._add(path)
+
+    def _add(self, path: Path) -> None:
+        # Mapped, not read: a pool's vectors need not fit in memory beside the copy that a caller asks for.
+        shard = np.load(path, mmap_mode="r", allow_pickle=False)
+        number = len(self._shards)
+        for row, key in enumerate(shard["text"].tolist()):
+            self._row_of.setdefault(key, (number, row))
+        self._shards.append(shard)
+        self._loaded.add(path.stem)
+
+
+def _keys(texts: Sequence[str]) -> list[bytes]:
+    """SHA-256 of each text."""
+    keys = []
+    for number, text in enumerate(texts):
+        try:
+            keys.append(hashlib.sha256(text.encode()).digest())
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"Text {number} of {len(texts)} to embed is not valid Unicode ({error.reason} at character "
+                f"{error.start}); it begins {text[:60]!r}. Repair or remove it."
+            ) from error
+    return keys
+
+
+def _row_type(dimension: int) -> np.dtype[np.void]:
+    return np.dtype([("text", "V32"), ("truncated", "?"), ("vector", "<f4", (dimension,))])

@@ -1,0 +1,186 @@
+import hashlib
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from frft.config.model import EmbedderConfig
+from frft.errors import DataError
+from frft.progress import SilentProgress
+from frft.selection import Embedder, VectorCache, vectors
+
+TEXTS = [f"Text number {number} says {'very ' * (number % 5)}little." for number in range(30)]
+
+
+def _shards(cache):
+    return sorted(cache.folder.glob("*.npy"))
+
+
+def test_vectors_are_the_embedders_in_the_order_asked(tiny_cache, tiny_embedder):
+    asked = [TEXTS[3], TEXTS[1], TEXTS[3], TEXTS[7]]
+    found = tiny_cache.get(asked)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, tiny_embedder.encode(asked), atol=1e-6)
+    assert (found[0] == found[2]).all()
+    assert tiny_cache.get([]).shape == (0, 32)
+
+
+def test_a_text_is_embedded_once_whoever_asks(tiny_cache, tiny_embedder, tmp_path):
+    first = tiny_cache.get(TEXTS[:20] + TEXTS[:20])
+    assert sorted(tiny_embedder.encoded) == sorted(TEXTS[:20])
+    again = tiny_cache.get(TEXTS[:20])
+    other = VectorCache(tmp_path / "vectors", tiny_embedder)
+    from_disk = other.get(TEXTS)
+    assert sorted(tiny_embedder.encoded) == sorted(TEXTS)
+    assert (again == first[:20]).all()
+    assert (from_disk[:20] == first[:20]).all()
+    # What another cache wrote meanwhile is seen by the first.
+    assert (tiny_cache.get(TEXTS[20:]) == from_disk[20:]).all()
+    assert len(tiny_embedder.encoded) == len(TEXTS)
+
+
+def test_another_embedder_has_vectors_of_its_own(tiny_cache, tiny_embedder_folder, tmp_path):
+    import shutil
+
+    tiny_cache.get(TEXTS[:2])
+    copy = tmp_path / "other"
+    shutil.copytree(tiny_embedder_folder, copy)
+    (copy / "vocab.txt").write_text("another")
+    other = VectorCache(tmp_path / "vectors", Embedder(EmbedderConfig(model_name_or_path=str(copy))))
+    assert other.folder != tiny_cache.folder
+    other.get(TEXTS[:2])
+    assert len(_shards(other)) == len(_shards(tiny_cache)) == 1
+
+
+class Interrupted(SilentProgress):
+    """Stops the work, as Ctrl-C does, once so many texts are done."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def task(self, description, total):
+        from contextlib import nullcontext
+
+        return nullcontext(self)
+
+    def advance(self, amount=1, note=""):
+        self.left -= amount
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_pass_keeps_what_it_finished(tiny_cache, tiny_embedder, tmp_path, monkeypatch):
+    monkeypatch.setattr(vectors, "SHARD_ROWS", 8)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_cache.get(TEXTS, Interrupted(after=18))
+    assert len(_shards(tiny_cache)) == 2
+    # As a kill in the middle of a write leaves it.
+    (tiny_cache.folder / f".{'0' * 64}.npy.abc.tmp").write_bytes(b"half a shard")
+    tiny_embedder.encoded.clear()
+    resumed = VectorCache(tmp_path / "vectors", tiny_embedder)
+    found = resumed.get(TEXTS)
+    assert tiny_embedder.encoded == TEXTS[16:]
+    assert resumed.damaged == 0
+    np.testing.assert_allclose(found, tiny_embedder.encode(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("harm", ["bit", "cut", "empty"])
+def test_damage_is_seen_counted_said_and_repaired(tiny_cache, tiny_embedder, tmp_path, monkeypatch, harm):
+    monkeypatch.setattr(vectors, "SHARD_ROWS", 10)
+    before = tiny_cache.get(TEXTS)
+    victim = _shards(tiny_cache)[1]
+    content = bytearray(victim.read_bytes())
+    content[-5] ^= 4
+    victim.write_bytes({"bit": content, "cut": content[:-100], "empty": b""}[harm])
+    said = []
+
+    class Listening(SilentProgress):
+        def say(self, text):
+            said.append(text)
+
+    tiny_embedder.encoded.clear()
+    cache = VectorCache(tmp_path / "vectors", tiny_embedder)
+    np.testing.assert_allclose(cache.get(TEXTS, Listening()), before, atol=1e-6)
+    assert cache.damaged == 1
+    assert len(tiny_embedder.encoded) == 10
+    assert len(said) == 1
+    assert str(victim) in said[0]
+    assert VectorCache(tmp_path / "vectors", tiny_embedder).get(TEXTS).shape == before.shape
+    assert len(tiny_embedder.encoded) == 10
+
+
+def test_a_shard_that_another_process_just_deleted_is_missing(tiny_cache):
+    tiny_cache.folder.mkdir(parents=True)
+    (tiny_cache.folder / f"{'0' * 64}.npy").symlink_to("gone")
+    assert tiny_cache.get(TEXTS).shape == (len(TEXTS), 32)
+    assert tiny_cache.damaged == 0
+
+
+def _embed(root, folder, texts, results):
+    vectors.SHARD_ROWS = 3
+    cache = VectorCache(root, Embedder(EmbedderConfig(model_name_or_path=folder)))
+    found = [cache.get(texts[: n + 1])[-1] for n in range(len(texts))]
+    results.put((cache.damaged, np.stack(found)))
+
+
+def test_processes_write_at_the_same_time(tiny_cache, tiny_embedder, tiny_embedder_folder, tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    orders = [TEXTS, TEXTS[::-1]]
+    workers = [
+        context.Process(target=_embed, args=(tmp_path / "vectors", str(tiny_embedder_folder), order, results))
+        for order in orders
+    ]
+    for worker in workers:
+        worker.start()
+    damaged, _ = zip(*[results.get(timeout=60) for _ in workers], strict=True)
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    assert damaged == (0, 0)
+    found = tiny_cache.get(TEXTS)
+    assert tiny_embedder.encoded == []
+    assert tiny_cache.damaged == 0
+    np.testing.assert_allclose(found, tiny_embedder.encode(TEXTS), atol=1e-6)
+    assert not list(tiny_cache.folder.glob(".*"))
+
+
+def test_truncated_texts_are_still_known_after_a_restart(tiny_cache, tiny_embedder, tmp_path):
+    texts = ["short", "a long one that goes on " * 20, "short"]
+    tiny_cache.get(texts)
+    later = VectorCache(tmp_path / "vectors", tiny_embedder)
+    later.get(texts)
+    assert later.count_truncated(texts) == 1
+    assert later.count_truncated(texts * 2) == 2
+    assert later.count_truncated(["short"]) == 0
+    assert later.count_truncated([]) == 0
+
+
+def test_hostile_texts_are_texts(tiny_cache, tiny_embedder):
+    texts = [" ", "\x00", "<|endoftext|>", "\N{PILE OF POO}\u202e[CLS][PAD]", "../../etc", "'; --"]
+    found = tiny_cache.get(texts)
+    assert found.shape == (len(texts), 32)
+    assert sorted(tiny_embedder.encoded) == sorted(texts)
+
+
+def test_half_a_surrogate_pair_is_an_error(tiny_cache):
+    with pytest.raises(DataError, match=r"Text 1 of 2 .* not valid Unicode"):
+        tiny_cache.get(["fine", "broken \ud800"])
+
+
+def test_lookup_of_a_large_pool_is_fast(tiny_cache, tiny_embedder):
+    """150,000 texts that are there already: seconds would add up over arms and refreshes."""
+    import time
+
+    texts = [f"completion {number}" for number in range(150_000)]
+    rows = np.zeros(len(texts), dtype=vectors._row_type(32))
+    rows["text"] = np.array([hashlib.sha256(text.encode()).digest() for text in texts], dtype="V32")
+    rows["vector"][:, 0] = np.arange(len(texts))
+    for part in np.array_split(rows, 150):
+        tiny_cache._save(part)
+    started = time.monotonic()
+    found = tiny_cache.get(texts[::-1])
+    seconds = time.monotonic() - started
+    assert (found[:, 0] == np.arange(len(texts))[::-1]).all()
+    assert tiny_embedder.encoded == []
+    assert seconds < 5
