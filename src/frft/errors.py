@@ -13,8 +13,8 @@
     ├── TrainingError                training that broke down (a loss that is not finite, ...)
     └── ArtifactError                a stored artifact that is damaged or is not what it claims to be
 
-A message says what is wrong, where, and what to do. To add an error: put it in the tree above, under the class
-whose exit status it shares, and add the test that makes it fire.
+A message says what is wrong, where, and what to do. To add an error: put it in the tree above, under the
+class whose exit status it shares, and add the test that makes it fire.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Progress with remaining time, on standard error, for everything that takes longer than a few seconds.
 
-Code that does long work takes a `Progress` and opens tasks on it; it does not know whether a person is watching.
+Code that does long work takes a `Progress` and opens tasks on it; it does not know who watches.
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ class _LineTask:
     def advance(self, amount: int = 1, note: str = "") -> None:
         self._done += amount
         now = time.monotonic()
-        if now - self._reported < LINE_INTERVAL_S or self._done >= self._total:
+        # Before the first unit is done there is no telling how long the rest will take.
+        if now - self._reported < LINE_INTERVAL_S or not 0 < self._done < self._total:
             return
         self._reported = now
         remaining = (now - self._started) / self._done * (self._total - self._done)
         suffix = f"  {note}" if note else ""
-        print(
+        print(  # noqa: T201 - standard error is where progress belongs
             f"{self._description}: {self._done}/{self._total}, {duration(remaining)} left{suffix}",
             file=sys.stderr,
             flush=True,
@@ -86,7 +87,7 @@ class LineProgress:
             self.say(f"{description}: done in {duration(elapsed)}")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 class BarProgress:
@@ -94,7 +95,13 @@ class BarProgress:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
 
         # Markup is off: descriptions carry text from data and configurations.

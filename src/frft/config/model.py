@@ -5,9 +5,19 @@ Names follow Hugging Face's where it has one. Units stand in the descriptions.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Strategy = Literal["part1", "part2", "part3", "part4", "either", "random", "all"]
 
@@ -16,6 +26,15 @@ class Section(BaseModel):
     """Base of all sections: immutable, unknown keys refused, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # To Python True is 1; in a configuration `seed: true` is a mistake.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            raise PydanticCustomError("truth_value", "must not be true or false")
+        return value
 
 
 class DataConfig(Section):
@@ -32,7 +51,8 @@ class DataConfig(Section):
     rejected_key: str | None = None
     """Column of the other completion, where it has an unusual name."""
     chat_template: bool = False
-    """Render prompts with the policy tokenizer's chat template; off, dialogues are plain "Human: / Assistant:" text."""
+    """Render prompts with the policy tokenizer's chat template; off, dialogues are plain text
+    ("Human: / Assistant:")."""
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Largest share of unusable rows; more is an error."""
     judge_fraction: float = Field(default=0.25, gt=0, lt=1)
@@ -48,8 +68,13 @@ class DataConfig(Section):
     def _something_is_left(self) -> Self:
         if self.judge_fraction + self.evaluation_fraction >= 1:
             raise ValueError(
-                f"judge_fraction ({self.judge_fraction}) and evaluation_fraction ({self.evaluation_fraction}) "
-                "leave no pairs to train on; their sum must be below 1"
+                f"judge_fraction ({self.judge_fraction}) and evaluation_fraction "
+                f"({self.evaluation_fraction}) leave no pairs to train on; their sum must be below 1"
+            )
+        keys = [key for key in (self.prompt_key, self.chosen_key, self.rejected_key) if key is not None]
+        if len(set(keys)) < len(keys):
+            raise ValueError(
+                f"prompt_key, chosen_key and rejected_key must be different columns, got {', '.join(keys)}"
             )
         return self
 
@@ -96,7 +121,8 @@ class TrainConfig(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's weight decay."""
     max_length: int = Field(default=256, gt=1)
-    """Longest sequence in tokens; longer prompts lose their beginning, longer completions their end; both counted."""
+    """Longest sequence in tokens; longer prompts lose their beginning, longer completions their end; both are
+    counted."""
 
 
 class LoraConfig(Section):
@@ -129,7 +155,8 @@ class RewardModelConfig(Section):
     """Training of a reward model (and, alike, of the judge) on preference pairs."""
 
     model_name_or_path: str | None = None
-    """A sequence-classification model or a backbone by name or folder; none: the SFT model with a fresh head."""
+    """A sequence-classification model or a backbone by name or folder; none: the SFT model with a fresh
+    head."""
     train: TrainConfig = TrainConfig()
     """Bradley-Terry training."""
     center_rewards_coefficient: float | None = Field(default=None, ge=0)
@@ -138,8 +165,9 @@ class RewardModelConfig(Section):
     """Pass the data's margin column into the loss."""
     lora: LoraConfig | None = None
     """Train adapters instead of all weights."""
-    normalise: bool = True
-    """Shift and scale scores to mean 0, variance 1 on the reference policy's samples, also after every refresh."""
+    normalise_samples: int = Field(default=256, ge=0)
+    """Shift and scale scores to mean 0, variance 1 on this many samples of the SFT model, also after every
+    refresh; 0: leave them as they are."""
 
 
 class EmbedderConfig(Section):
@@ -157,8 +185,9 @@ class SelectionConfig(Section):
     """Which pairs of the pool lie where the policy writes (METHOD: FRFT, section on the four filters)."""
 
     strategy: Strategy = "part1"
-    """part1: both cosines above the threshold, top by their sum; part2: top half by chosen and top half by rejected;
-    part3: top by rejected; part4: top by chosen; either: any cosine at or above the threshold; random; all."""
+    """part1: both cosines above the threshold, top by their sum; part2: top half by chosen and top half by
+    rejected; part3: top by rejected; part4: top by chosen; either: any cosine at or above the threshold;
+    random; all."""
     threshold: float = Field(default=0.8, ge=-1, le=1)
     """Cosine that part1 must exceed and `either` must reach."""
     size: int = Field(default=2000, gt=0)
@@ -169,6 +198,20 @@ class SelectionConfig(Section):
     """part2's pairs that are top by both: taken once and the lists filled up from further down, or twice."""
     match: Literal["prompt", "nearest"] = "prompt"
     """Compare a pair with samples of its own prompt, or with its nearest sample."""
+
+
+class SamplingConfig(Section):
+    """How the policy writes."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Softmax temperature; log-probabilities use the same."""
+    top_k: int = Field(default=0, ge=0)
+    """Sample from the k most likely tokens; 0: from all. Cut-off sampling biases the KL estimates, even below
+    0, because log-probabilities are those of the whole distribution."""
+    max_new_tokens: int = Field(default=128, gt=0)
+    """Longest completion in tokens."""
+    max_prompt_tokens: int = Field(default=256, gt=0)
+    """Longest prompt in tokens; longer ones lose their beginning (counted)."""
 
 
 class RefreshConfig(Section):
@@ -182,6 +225,8 @@ class RefreshConfig(Section):
     """The filter."""
     samples: Literal["fresh", "rollouts"] = "fresh"
     """Policy samples from a pass over the pool's prompts (the paper), or from the rollouts already made."""
+    sampling: SamplingConfig | None = None
+    """How fresh samples are written; none: as in PPO."""
     max_samples: int | None = Field(default=None, gt=0)
     """Most samples to use: fresh prompts drawn at random, or the newest rollouts; none: all."""
     init: Literal["sft", "current"] = "current"
@@ -193,6 +238,12 @@ class RefreshConfig(Section):
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak learning rate of the refresh."""
 
+    def refresh_steps(self, total_steps: int) -> list[int]:
+        """PPO steps after which to refresh: as listed, or alpha steps that cut the run into equal parts."""
+        if self.at_steps is not None:
+            return self.at_steps
+        return [round(total_steps * part / (self.alpha + 1)) for part in range(1, self.alpha + 1)]
+
     @model_validator(mode="after")
     def _schedule(self) -> Self:
         if self.at_steps is not None:
@@ -202,22 +253,10 @@ class RefreshConfig(Section):
                 raise ValueError(f"at_steps must be positive and rising, got {self.at_steps}")
         if self.samples == "rollouts" and self.alpha > 0 and self.selection.match == "prompt":
             raise ValueError(
-                "samples: rollouts covers only the prompts that were rolled out; use selection.match: nearest with it"
+                "samples: rollouts covers only the prompts that were rolled out; "
+                "use selection.match: nearest with it"
             )
         return self
-
-
-class SamplingConfig(Section):
-    """How the policy writes."""
-
-    temperature: float = Field(default=1.0, gt=0)
-    """Softmax temperature; log-probabilities use the same."""
-    top_k: int = Field(default=50, ge=0)
-    """Sample from the k most likely tokens; 0: from all."""
-    max_new_tokens: int = Field(default=128, gt=0)
-    """Longest completion in tokens."""
-    max_prompt_tokens: int = Field(default=256, gt=0)
-    """Longest prompt in tokens; longer ones lose their beginning (counted)."""
 
 
 class PPOConfig(Section):
@@ -254,13 +293,15 @@ class PPOConfig(Section):
     vf_coef: float = Field(default=0.1, ge=0)
     """Weight of the value loss."""
     kl_coef: float = Field(default=0.02, ge=0)
-    """beta: weight of the per-token KL penalty in the reward (first value, where the controller is adaptive)."""
+    """beta: weight of the per-token KL penalty in the reward (its first value, where the controller is
+    adaptive)."""
     kl_target: float | None = Field(default=None, gt=0)
     """Target of the adaptive controller, in nats a sequence; none: beta is fixed."""
     kl_horizon: int = Field(default=10000, gt=0)
     """Sequences over which the adaptive controller reacts (Ziegler et al. 1909.08593)."""
     missing_eos_penalty: float | None = None
-    """Score that *replaces* the reward of a completion without EOS; none: such completions are scored as they are."""
+    """Score that *replaces* the reward of a completion without EOS; none: such completions are scored as they
+    are."""
     whiten_rewards: bool = False
     """Scale token rewards to variance 1, without shifting their mean."""
 
@@ -278,6 +319,22 @@ class EvaluationConfig(Section):
     """Resamples of prompts for the interval."""
     tie_margin: float = Field(default=0.0, ge=0)
     """Judge scores closer than this are a tie."""
+
+
+def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """An arm's changes with values of the right types, if `refresh` with them is valid.
+
+    Pydantic puts the arm's name before the keys of errors that are raised in here.
+    """
+    arm = _arm(info.data.get("refresh", RefreshConfig()), changes)
+    ppo = info.data.get("ppo")
+    last = arm.at_steps[-1] if arm.at_steps else arm.alpha
+    if ppo is not None and last >= ppo.total_steps:
+        raise ValueError(
+            f"{f'a refresh after step {last}' if arm.at_steps else f'alpha {last}'} does not fit into "
+            f"ppo.total_steps ({ppo.total_steps}): a refresh at or after the last step changes nothing"
+        )
+    return _picked(arm.model_dump(), changes)
 
 
 class RunConfig(Section):
@@ -303,33 +360,80 @@ class RunConfig(Section):
     """Policy training."""
     refresh: RefreshConfig = RefreshConfig()
     """What the arms' refreshes have in common."""
-    arms: dict[str, dict[str, Any]] = {"vanilla": {"alpha": 0}, "frft": {}}
+    arms: dict[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")],
+        Annotated[dict[str, Any], AfterValidator(_checked_arm)],
+    ] = Field(default={"vanilla": {"alpha": 0}, "frft": {}}, validate_default=True)
     """Arms by name: what each changes in `refresh`. One of them must be `vanilla` with alpha 0."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Win rates."""
 
     def arm(self, name: str) -> RefreshConfig:
-        """The refresh settings of arm `name`: `refresh` with the arm's own changes."""
-        return RefreshConfig.model_validate(_merged(self.refresh.model_dump(), self.arms[name]))
+        """The refresh settings of arm `name`: `refresh` with the arm's own changes.
+
+        An arm with alpha 0 has no refreshes, so it does not inherit `at_steps`.
+        """
+        return _arm(self.refresh, self.arms[name])
+
+    @field_validator("arms")
+    @classmethod
+    def _vanilla_is_there(
+        cls, arms: dict[str, dict[str, Any]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any]]:
+        if "refresh" in info.data and (
+            "vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha
+        ):
+            raise ValueError("must hold `vanilla: {alpha: 0}`, what all others are compared with")
+        return arms
 
     @model_validator(mode="after")
-    def _arms(self) -> Self:
-        if "vanilla" not in self.arms or self.arm("vanilla").alpha != 0:
-            raise ValueError("arms must hold `vanilla: {alpha: 0}`, what all others are compared with")
-        for name in self.arms:
-            arm = self.arm(name)
-            last = arm.at_steps[-1] if arm.at_steps else arm.alpha
-            if last >= self.ppo.total_steps:
-                raise ValueError(
-                    f"arm {name!r}: a refresh at or after the last PPO step ({self.ppo.total_steps}) changes nothing"
-                )
+    def _fits_the_scratch_model(self) -> Self:
+        if self.policy.model_name_or_path is not None:
+            return self
+        if self.data.chat_template:
+            raise ValueError(
+                "data.chat_template needs a policy.model_name_or_path whose tokenizer has a chat template"
+            )
+        longest = self.policy.scratch.max_position_embeddings
+        lengths = {"policy.sft.max_length": self.policy.sft.max_length}
+        for name, model in (("reward", self.reward), ("judge", self.judge)):
+            if model.model_name_or_path is None:
+                lengths[f"{name}.train.max_length"] = model.train.max_length
+        samplings = {section: getattr(self, section).sampling for section in ("ppo", "refresh", "evaluation")}
+        samplings |= {
+            f"arms.{name}": self.arm(name).sampling for name in self.arms if "sampling" in self.arms[name]
+        }
+        for name, sampling in samplings.items():
+            if sampling is not None:
+                tokens = sampling.max_prompt_tokens + sampling.max_new_tokens
+                lengths[f"{name}.sampling.max_prompt_tokens + {name}.sampling.max_new_tokens"] = tokens
+        too_long = [f"{key} ({tokens})" for key, tokens in lengths.items() if tokens > longest]
+        if too_long:
+            raise ValueError(
+                f"{', '.join(too_long)}: more than policy.scratch.max_position_embeddings ({longest})"
+            )
         return self
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section."""
     result = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if nested else value
+        result[key] = merged(result[key], value) if nested else value
     return result
+
+
+def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
+    values = merged(refresh.model_dump(), changes)
+    if values["alpha"] == 0 and "at_steps" not in changes:
+        values["at_steps"] = None
+    return RefreshConfig.model_validate(values)
+
+
+def _picked(values: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """Of `values`, section by section, what `like` names."""
+    return {
+        key: _picked(values[key], wanted) if isinstance(wanted, dict) and wanted else values[key]
+        for key, wanted in like.items()
+    }

@@ -7,7 +7,6 @@ and a stopped run finds what it had finished, by one mechanism.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -43,10 +42,17 @@ class Artifact:
 
 
 class ArtifactStore:
-    """A folder of artifacts, addressed by what they depend on."""
+    """A folder of artifacts, addressed by what they depend on.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        listener: called once for every artifact that is asked for, with whether it was there already.
+    """
+
+    def __init__(self, root: Path, listener: Callable[[Artifact, bool], None] | None = None) -> None:
         self.root = root
+        self._listener = listener
+        self._checked: dict[str, Artifact] = {}
 
     def path_of(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where the artifact of `kind` with these inputs lies, whether or not it is there yet."""
@@ -62,11 +68,21 @@ class ArtifactStore:
         if not (path / MANIFEST).exists():
             return None
         manifest = read_json(path / MANIFEST)
+        if not isinstance(manifest, dict) or not {"digest", "info", "seconds", "files"} <= manifest.keys():
+            raise ArtifactError(
+                f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again."
+            )
         if manifest["digest"] != self._digest(kind, inputs):
-            raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
+            raise ArtifactError(
+                f"{path} belongs to other inputs than its name says. Delete it and run again."
+            )
         for name, recorded in manifest["files"].items():
             file = path / name
-            if not file.is_file() or file.stat().st_size != recorded["bytes"] or sha256_file(file) != recorded["sha256"]:
+            if (
+                not file.is_file()
+                or file.stat().st_size != recorded["bytes"]
+                or sha256_file(file) != recorded["sha256"]
+            ):
                 raise ArtifactError(
                     f"{file} differs from the manifest written with it (damaged, edited or cut short). "
                     f"Delete the folder {path} and run again to make it anew."
@@ -86,9 +102,17 @@ class ArtifactStore:
         Raises:
             ArtifactError: what is there is damaged.
         """
-        found = self.find(kind, inputs)
-        if found is not None:
-            return found
+        digest = self._digest(kind, inputs)
+        if digest not in self._checked:
+            found = self.find(kind, inputs)
+            self._checked[digest] = found or self._build(kind, inputs, build)
+            if self._listener is not None:
+                self._listener(self._checked[digest], found is not None)
+        return self._checked[digest]
+
+    def _build(
+        self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
+    ) -> Artifact:
         path = self.path_of(kind, inputs)
         # A stage that was stopped leaves its unfinished folder behind; it holds nothing that can be trusted.
         unfinished = path.with_name(f"{path.name}.unfinished")
@@ -97,7 +121,10 @@ class ArtifactStore:
         started = time.monotonic()
         info = dict(build(unfinished))
         files = {
-            file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+            file.relative_to(unfinished).as_posix(): {
+                "bytes": file.stat().st_size,
+                "sha256": sha256_file(file),
+            }
             for file in sorted(unfinished.rglob("*"))
             if file.is_file()
         }
@@ -110,7 +137,7 @@ class ArtifactStore:
             "files": files,
         }
         shutil.rmtree(path, ignore_errors=True)
-        os.replace(unfinished, path)
+        unfinished.replace(path)
         # Written last: an existing manifest means a whole artifact.
         write_json(path / MANIFEST, manifest)
         return Artifact(path, kind, manifest["digest"], info, manifest["seconds"])

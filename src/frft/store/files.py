@@ -18,7 +18,7 @@ from frft.errors import ArtifactError
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears under `path` only when the block ends without an error.
 
-    The bytes are on disk before the name is, so a crash leaves the old file or the new one, never half of one.
+    The bytes are on disk before the name is: a crash leaves the old file or the new one, never half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

@@ -10,15 +10,19 @@ from typing import Any
 
 from frft.errors import ArtifactError
 
+BLOCK_BYTES = 65536
+
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append one JSON object a line and wait until it is on disk. NaN and infinities are refused."""
+    """Append one JSON object a line and wait until it is on disk. NaN and infinities are refused.
+
+    A writer that was killed may have left half a line. It was never finished, and what follows must not be
+    glued to it, so it is cut off.
+    """
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        # A writer that was killed may have left half a line; what follows must not be glued to it.
-        if file.tell() > 0 and not _ends_with_newline(path):
-            file.write(b"\n")
+        file.truncate(_finished_bytes(path))
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -42,7 +46,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _ends_with_newline(path: Path) -> bool:
+def _finished_bytes(path: Path) -> int:
+    """The length of the file up to and including its last newline."""
     with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK_BYTES)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0

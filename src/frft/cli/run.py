@@ -1,0 +1,84 @@
+"""`frft run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from frft.config.model import RunConfig
+
+
+def run(
+    config: str,
+    *overrides: str,
+    out: Path,
+    limit: int | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Run an experiment: train all arms, compare them, write everything to one folder.
+
+    Stopped and started again with the same command, it goes on with the first unfinished stage.
+
+    Parameters
+    ----------
+    config
+        A preset (see `frft presets`) or a YAML file (see `frft init`).
+    overrides
+        Settings as key=value, with dotted keys: data.pairs=PATH ppo.total_steps=8
+    out
+        The folder of the run; new, empty, or that of the same run.
+    limit
+        A smoke run on this many pairs.
+    dry_run
+        Print the resolved configuration and the plan, and what is there already; write nothing.
+    json
+        Print the results (or the plan) as JSON.
+    """
+    from frft.config import load_config
+
+    resolved = load_config(config, overrides, limit=limit)
+    if dry_run:
+        _plan(resolved, out, json=json)
+        return
+    from frft import experiment
+    from frft.cli.output import print_json, print_table
+    from frft.progress import duration, for_terminal
+
+    results = experiment.run(resolved, out, for_terminal())
+    if json:
+        print_json(results)
+        return
+    print_table(experiment.COLUMNS, experiment.table(results))
+    print(experiment.LEGEND + "\n")
+    for line in experiment.findings(results):
+        print(f"• {line}")
+    memory = results["peak_memory_bytes"] / 2**30
+    print(f"\n{duration(results['seconds'])}, {memory:.1f} GiB at most. All figures: {out / 'results.json'}")
+
+
+def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
+    from frft import experiment
+    from frft.cli.output import print_json, print_table
+    from frft.config import dump_config
+    from frft.progress import duration
+
+    stages = experiment.plan(config, out)
+    left = sum(stage.seconds for stage in stages)
+    if json:
+        steps = [
+            {"stage": stage.name, "arms": stage.arms, "done": stage.done, "seconds": round(stage.seconds, 1)}
+            for stage in stages
+        ]
+        print_json({"config": config.model_dump(), "stages": steps, "seconds": round(left, 1)})
+        return
+    print(dump_config(config))
+    rows = [
+        (stage.name, ", ".join(stage.arms), "is there" if stage.done else f"about {duration(stage.seconds)}")
+        for stage in stages
+    ]
+    print_table(("stage", "for", "cost"), rows)
+    done = sum(stage.done for stage in stages)
+    print(f"{done} of {len(stages)} stages are there; the rest takes very roughly {duration(left)} on this machine.")

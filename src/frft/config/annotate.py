@@ -1,0 +1,63 @@
+"""A preset written out in full, every setting under its description: a file to edit."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Literal, get_origin
+
+from frft.config.layers import source_layers
+from frft.config.load import merge_layers
+from frft.config.model import RunConfig, Section
+from frft.config.presets import list_presets
+from frft.config.problems import expected, section_in
+from frft.config.syntax import dump_yaml
+from frft.errors import ConfigError
+
+_PLACEHOLDER = "PATH"
+_WIDTH = 100
+
+
+def annotated_preset(name: str) -> str:
+    """The preset as YAML with all settings and defaults, each under a comment that describes it.
+
+    Loading it gives what loading the preset gives. Where the preset leaves `data.pairs` open, it stands there
+    as a comment, to be filled in.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    descriptions = dict(list_presets())
+    if name not in descriptions:
+        raise ConfigError(f"{name!r} is no preset. Presets: {', '.join(descriptions)}")
+    values = merge_layers(source_layers(name))
+    is_open = "pairs" not in values.setdefault("data", {})
+    if is_open:
+        values["data"]["pairs"] = _PLACEHOLDER
+    config = RunConfig.model_validate(values)
+    lines = [f"# {descriptions[name]}", "", *_section_lines(config, "")]
+    text = "\n".join(lines) + "\n"
+    return text.replace(f"  pairs: {_PLACEHOLDER}\n", f"  # pairs: {_PLACEHOLDER}\n") if is_open else text
+
+
+def _section_lines(section: Section, indent: str) -> list[str]:
+    lines: list[str] = []
+    for key, field in type(section).model_fields.items():
+        comment = " ".join((field.description or "").split())
+        value = getattr(section, key)
+        absent = value is None and section_in(field.annotation) is not None
+        if absent or get_origin(field.annotation) is Literal:
+            comment += f" ({expected(field.annotation)})"
+        if lines and not indent:
+            lines.append("")
+        lines += textwrap.wrap(
+            comment,
+            _WIDTH,
+            initial_indent=f"{indent}# ",
+            subsequent_indent=f"{indent}# ",
+            break_on_hyphens=False,
+        )
+        if isinstance(value, Section):
+            lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ")]
+        else:
+            lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()
+    return lines

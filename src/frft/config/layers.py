@@ -1,0 +1,144 @@
+"""Where settings come from: presets, files and the command line, as layers that lie on top of each other."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frft.config.presets import preset_names, preset_text
+from frft.config.syntax import KeyPath, dotted, parse_yaml, shown
+from frft.errors import ConfigError
+
+COMMAND_LINE = "command line"
+EXTENDS = "extends"
+MAX_BYTES = 1_000_000
+"""Larger than any configuration; a data file given by mistake is not read into memory."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place.
+
+    Attributes:
+        origin: what messages call the place: a file's path, a preset's name, or "command line".
+        values: the settings, section by section.
+        lines: the line (from 1) of every key; empty where there are no lines.
+    """
+
+    origin: str
+    values: Mapping[str, Any]
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+
+def source_layers(source: str, folder: Path = Path()) -> list[Layer]:
+    """The layers of a configuration file or preset: what it extends first, itself last.
+
+    Args:
+        source: a file's path, or the name of a preset; a file that exists wins.
+        folder: what a relative path is relative to.
+
+    Raises:
+        ConfigError: there is no such file or preset, it cannot be read, or it extends itself.
+    """
+    layers: list[Layer] = []
+    visited: list[str] = []
+    while True:
+        path = folder / source
+        try:
+            is_preset = source in preset_names() and not path.is_file()
+            origin = f"preset {source}" if is_preset else str(path)
+            identity = origin if is_preset else str(path.resolve())
+            if identity in visited:
+                raise ConfigError(f"{origin} is reached again: the files extend each other")
+            text = preset_text(source) if is_preset else _read(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{shown(source)} cannot be read: {reason}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{layers[0].origin}: {EXTENDS}: {error}" if layers else str(error)) from None
+        visited.append(identity)
+        values, lines = parse_yaml(text, origin)
+        if not isinstance(values, dict):
+            what = "is empty" if values is None else f"holds a {type(values).__name__}, not a mapping of keys"
+            raise ConfigError(f"{origin} {what}. Presets to start from: {', '.join(preset_names())}")
+        base = values.pop(EXTENDS, None)
+        layers.insert(0, Layer(origin, values, lines))
+        if base is None:
+            return layers
+        if not isinstance(base, str):
+            raise ConfigError(
+                f"{origin}: {EXTENDS}: must be the name of a preset or a file's path, got {shown(base)}"
+            )
+        source, folder = base, folder if is_preset else path.parent
+
+
+def override_layers(overrides: Sequence[str]) -> list[Layer]:
+    """One layer for every `key=value` of a command line; keys are dotted, values are YAML.
+
+    Raises:
+        ConfigError: one or more are not of this form; all of them are named.
+    """
+    layers, problems = [], []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        steps = key.strip().split(".")
+        if not equals or not all(steps):
+            problems.append(
+                f"{COMMAND_LINE}: {override!r} is not of the form key=value, such as ppo.total_steps=16"
+            )
+            continue
+        try:
+            value, _ = parse_yaml(text, f"{COMMAND_LINE}: {dotted(steps)}")
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for step in reversed(steps):
+            value = {step: value}
+        layers.append(Layer(COMMAND_LINE, value))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return layers
+
+
+def origin_of(path: Sequence[object], layers: Sequence[Layer]) -> str:
+    """Which layers decided the value at `path`, with their lines; the main file where none did."""
+    steps = tuple(map(str, path))
+    found: list[str] = []
+    for layer in reversed(layers):
+        value: Any = layer.values
+        depth = 0
+        while depth < len(path) and isinstance(value, Mapping) and path[depth] in value:
+            value = value[path[depth]]
+            depth += 1
+        if depth == len(path) or (depth and not isinstance(value, Mapping)):
+            line = layer.lines.get(steps[:depth])
+            found.insert(0, layer.origin if line is None else f"{layer.origin}, line {line}")
+            # A whole value hides what lies below it; a section is mixed from all layers with a part of it.
+            if not isinstance(value, Mapping):
+                break
+    if not found:
+        return next(layer.origin for layer in reversed(layers) if layer.origin != COMMAND_LINE)
+    return " + ".join(dict.fromkeys(found))
+
+
+def _read(path: Path) -> str:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, not a configuration file")
+    if not path.exists():
+        names = preset_names()
+        nearest = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"Did you mean {nearest[0]}? " if nearest else ""
+        raise ConfigError(f"{str(path)!r} is no file and no preset. {hint}Presets: {', '.join(names)}")
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"{path} is not a text file of at most {MAX_BYTES} bytes, so no configuration")
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}, line {line}: not UTF-8 (byte {data[error.start]:#04x}). Save it as UTF-8."
+        ) from None

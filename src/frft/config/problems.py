@@ -1,0 +1,150 @@
+"""What is wrong with a configuration: where, which key, what, what was given, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from frft.config.layers import Layer, origin_of
+from frft.config.model import RefreshConfig, RunConfig, Section
+from frft.config.syntax import dotted, shown
+
+_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    types.NoneType: "null",
+}
+_FAULTS = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
+    "too_short": "must not be empty",
+    "truth_value": "must not be true or false",
+    "string_pattern_mismatch": "a name is at most 64 letters, digits, - and _, the first a letter or digit",
+    "invalid_key": "keys must be text",
+}
+
+
+def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
+    """All problems that pydantic found, one line each.
+
+    Args:
+        error: what `RunConfig.model_validate` raised.
+        layers: where the values came from, lowest first.
+    """
+    by_key: dict[tuple[str | int, ...], list[dict[str, Any]]] = {}
+    for line in error.errors(include_url=False):
+        by_key.setdefault(_key_of(line), []).append(dict(line))
+    broken_refresh = any(key[:1] == ("refresh",) for key in by_key)
+    lines = []
+    for key, found in by_key.items():
+        if broken_refresh and key[:1] == ("arms",) and found[0]["type"] == "value_error":
+            # Arms are `refresh` with changes; while that is broken, a contradiction with it means nothing.
+            continue
+        origin = origin_of(key, layers)
+        lines.append(f"{origin}: {f'{dotted(key)}: ' if key else ''}{_say(key, found)}")
+    return "\n".join(lines)
+
+
+def expected(annotation: Any) -> str:
+    """What a field of this type takes, in words."""
+    if annotation in _NAMES:
+        return _NAMES[annotation]
+    kind, arguments = get_origin(annotation), get_args(annotation)
+    if kind is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if kind in (Union, types.UnionType):
+        return " or ".join(expected(argument) for argument in arguments)
+    if kind is list:
+        return f"a list, each item {expected(arguments[0])}"
+    section = section_in(annotation)
+    return f"a section with keys {', '.join(section.model_fields)}" if section else "a section"
+
+
+def _say(key: tuple[str | int, ...], found: list[dict[str, Any]]) -> str:
+    # A union reports one error for each of its types; a limit says more than "is not the other type".
+    first = min(found, key=lambda line: line["type"] not in _FAULTS and line["type"] != "value_error")
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key; {_suggestion(key)}"
+    if kind == "missing":
+        field = _annotation_at(key[:-1]).model_fields[key[-1]]
+        return f"is required ({field.description.rstrip('.')}). Give it in the file or as {dotted(key)}=PATH"
+    if kind == "value_error":
+        return str(first["ctx"]["error"])
+    if kind in _FAULTS:
+        what = _FAULTS[kind].format(**first.get("ctx", {}))
+    elif first["loc"][-1:] == ("[key]",):
+        what = "keys must be text"
+    else:
+        what = f"must be {expected(_annotation_at(key))}"
+    return f"{what}, got {shown(found[0]['input'])}"
+
+
+def _suggestion(key: tuple[str | int, ...]) -> str:
+    section = section_in(_annotation_at(key[:-1]))
+    assert section is not None
+    below = [(*key[:-1], *path) for path, _ in leaves(section) if path[-1] == key[-1]]
+    elsewhere = below or [path for path, _ in leaves(RunConfig) if path[-1] == key[-1]]
+    if elsewhere:
+        return f"did you mean {' or '.join(map(dotted, elsewhere))}?"
+    nearest = difflib.get_close_matches(str(key[-1]), section.model_fields, n=1)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return f"the keys here are {', '.join(section.model_fields)}"
+
+
+def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every setting that is no section: the keys that lead to it, and its pydantic field."""
+    for name, field in section.model_fields.items():
+        inner = section_in(field.annotation)
+        if inner is None:
+            yield (*prefix, name), field
+        else:
+            yield from leaves(inner, (*prefix, name))
+
+
+def _key_of(line: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """The keys that lead to an error, without the tags that pydantic adds for the members of a union."""
+    key: tuple[str | int, ...] = ()
+    for step in line["loc"]:
+        if _annotation_at((*key, step)) is None:
+            if line["type"] in ("extra_forbidden", "invalid_key"):
+                key = (*key, step)
+            break
+        key = (*key, step)
+    return key
+
+
+def _annotation_at(key: Sequence[str | int]) -> Any:
+    """The type of the setting that these keys lead to; None where they lead nowhere."""
+    current: Any = RunConfig
+    for step in key:
+        section = section_in(current)
+        lists = [kind for kind in (current, *get_args(current)) if get_origin(kind) is list]
+        if section is not None and step in section.model_fields:
+            current = section.model_fields[str(step)].annotation
+        elif section is None and get_origin(current) is dict:
+            # The one mapping is `arms`; what an arm may hold is what `refresh` may hold.
+            current = RefreshConfig
+        elif lists and isinstance(step, int):
+            current = get_args(lists[0])[0]
+        else:
+            return None
+    return current
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The section that a field of this type holds, or may hold; None for any other field."""
+    for member in (annotation, *get_args(annotation)):
+        if isinstance(member, type) and issubclass(member, Section):
+            return member
+    return None

@@ -1,0 +1,56 @@
+"""A run made small enough to see within minutes whether everything works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frft.config.model import RunConfig
+from frft.errors import ConfigError
+
+ROLLOUT_BATCH_SIZE = 8
+EVALUATION_PROMPTS = 16
+NEW_TOKENS = 32
+NORMALISE_SAMPLES = 32
+
+
+def scaled_down(config: RunConfig, limit: int) -> RunConfig:
+    """`config` for a smoke run on `limit` pairs; its numbers say nothing about the method.
+
+    Nothing grows. Capped are: `data.limit` at `limit`; every `num_train_epochs` at 1; `ppo.total_steps` at
+    2 (alpha + 1) of the arm that refreshes most (where that shortens the run, `at_steps` gives way to even
+    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8; `max_new_tokens` and
+    `normalise_samples` at 32; in every arm `selection.size` at an eighth of `limit` and
+    `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16.
+
+    Raises:
+        ConfigError: `limit` is not positive.
+    """
+    if limit <= 0:
+        raise ConfigError(f"The limit must be a positive number of pairs, got {limit}")
+    values = config.model_dump()
+    steps = 2 * (1 + max(config.arm(name).alpha for name in config.arms))
+    shortened = steps < config.ppo.total_steps
+    values["data"]["limit"] = min(limit, config.data.limit or limit)
+    _cap(values["ppo"], "total_steps", steps)
+    for size in ("rollout_batch_size", "mini_batch_size", "forward_batch_size"):
+        _cap(values["ppo"], size, ROLLOUT_BATCH_SIZE)
+    for section in (values["ppo"], values["evaluation"], values["refresh"], *values["arms"].values()):
+        _cap(section.get("sampling") or {}, "max_new_tokens", NEW_TOKENS)
+    _cap(values["evaluation"], "max_prompts", EVALUATION_PROMPTS)
+    for train in (values["policy"]["sft"], values["reward"]["train"], values["judge"]["train"]):
+        _cap(train, "num_train_epochs", 1.0)
+    for model in (values["reward"], values["judge"]):
+        _cap(model, "normalise_samples", NORMALISE_SAMPLES)
+    for refresh in (values["refresh"], *values["arms"].values()):
+        _cap(refresh, "num_train_epochs", 1.0)
+        selection = refresh.get("selection", {})
+        _cap(selection, "size", max(2, limit // 8))
+        _cap(selection, "test_size", max(1, limit // 40))
+        if shortened and "at_steps" in refresh:
+            refresh["at_steps"] = None
+    return RunConfig.model_validate(values)
+
+
+def _cap(section: dict[str, Any], key: str, most: float) -> None:
+    if key in section:
+        section[key] = min(section[key], most)

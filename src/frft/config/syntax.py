@@ -1,0 +1,146 @@
+"""YAML as configurations use it: the core schema of YAML 1.2, safe, without duplicate keys.
+
+PyYAML speaks YAML 1.1, where `1e-4` is text, `no`, `off` and `on` are booleans, `1:30` is the number 90 and
+`2024-01-01` is a date. Here a number is what looks like one, `true` and `false` are the only booleans, and
+the rest is text. (A setting that is true or false also takes the texts yes, no, on and off.)
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from frft.errors import ConfigError
+
+KeyPath = tuple[str, ...]
+"""The keys that lead to a value, from the top."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4
+_SHORT.maxstring = _SHORT.maxother = 80
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+_CORE_SCHEMA = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", _FLOAT, list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows no implicit types but those of the core schema, added below."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.1 *or* 1.2 would take for something else, so that every reader agrees."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in _CORE_SCHEMA:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+def parse_yaml(text: str, origin: str) -> tuple[Any, dict[KeyPath, int]]:
+    """Read one YAML document.
+
+    Args:
+        text: the document.
+        origin: what errors call it.
+
+    Returns:
+        The value, and for every key in it the line (from 1) where it stands.
+
+    Raises:
+        ConfigError: not YAML, more than one document, a key given twice, or a tag that is not plain data.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        lines = _lines_of_keys(node, origin)
+        return (None if node is None else loader.construct_document(node)), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = ": ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"{origin}{where}: not valid YAML: {what}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{origin}, line {line}: not valid YAML: the control character U+{ord(text[error.position]):04X}"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{origin}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{origin}: nested too deeply for a configuration") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def dump_yaml(value: Any) -> str:
+    """`value` as YAML in block style, keys in their own order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=110)
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: on one line, short however large it is, and harmless to a terminal."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return _SHORT.repr(value)
+
+
+def dotted(path: Iterable[object]) -> str:
+    """A key as messages name it: `refresh.at_steps[0]`; keys that could disturb a terminal are quoted."""
+    name = ""
+    for step in path:
+        text = str(step) if str(step).isprintable() else repr(step)
+        name += f"[{step}]" if isinstance(step, int) else f".{text}" if name else text
+    return name
+
+
+def _lines_of_keys(root: yaml.Node | None, origin: str) -> dict[KeyPath, int]:
+    lines: dict[KeyPath, int] = {}
+    repeated: list[str] = []
+    seen: set[int] = set()
+
+    def walk(node: yaml.Node | None, path: KeyPath) -> None:
+        # An alias leads to a node that was walked before; walking it again could take for ever.
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                walk(item, path)
+            return
+        first_lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in first_lines:
+                    name = dotted((*path, key.value))
+                    repeated.append(
+                        f"{origin}, line {line}: {name}: given twice (first on line {first_lines[key.value]})"
+                    )
+                first_lines.setdefault(key.value, line)
+                lines[*path, key.value] = line
+            walk(value, (*path, getattr(key, "value", "")))
+
+    walk(root, ())
+    if repeated:
+        raise ConfigError("\n".join(repeated))
+    return lines

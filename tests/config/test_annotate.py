@@ -1,0 +1,60 @@
+"""A preset written out in full."""
+
+from functools import reduce
+
+import pytest
+import yaml
+
+from frft.config import RunConfig, annotated_preset, load_config
+from frft.config.presets import preset_names
+from frft.config.problems import leaves
+from frft.errors import ConfigError
+
+PAIRS = ["data.pairs=x"]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_it_loads_to_what_the_preset_loads_to(tmp_path, name):
+    path = tmp_path / "run.yaml"
+    path.write_text(annotated_preset(name), encoding="utf-8")
+    assert load_config(str(path), PAIRS) == load_config(name, PAIRS)
+    if name != "hh-small":
+        assert load_config(str(path)) == load_config(name)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_setting_is_there_under_its_description(name):
+    config, text = load_config(name, PAIRS), annotated_preset(name)
+    words = " ".join(text.replace("#", " ").split())
+    for path, field in leaves(RunConfig):
+        if reduce(lambda section, key: section and getattr(section, key), path[:-1], config) is None:
+            continue  # a section that is absent from this preset
+        assert f"{path[-1]}:" in text
+        assert " ".join(field.description.split()) in words
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_settings_without_a_value_in_the_preset_are_written_with_their_default():
+    values = yaml.safe_load(annotated_preset("hh-small"))
+    assert values["ppo"]["gamma"] == 1.0
+    assert values["policy"]["scratch"]["architecture"] == "gpt2"
+
+
+def test_open_pairs_stand_as_a_comment_to_fill_in(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(annotated_preset("hh-small").replace("  # pairs: PATH", "  pairs: mine.jsonl"))
+    assert load_config(str(path)).data.pairs == "mine.jsonl"
+
+
+def test_absent_sections_name_their_keys():
+    comments = " ".join(annotated_preset("paper").replace("#", " ").split())
+    assert "(a section with keys r, lora_alpha, lora_dropout, target_modules or null)" in comments
+
+
+def test_choices_are_named():
+    assert "(one of gpt2, llama)" in annotated_preset("paper")
+
+
+def test_an_unknown_preset_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="'zork' is no preset"):
+        annotated_preset("zork")

@@ -1,0 +1,190 @@
+"""The typed configuration: what it refuses, what arms inherit, and that every setting is read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import frft
+from frft.config.model import DataConfig, PPOConfig, RefreshConfig, RunConfig, SamplingConfig
+from frft.config.problems import leaves
+
+
+def run_config(**sections):
+    return RunConfig.model_validate({"data": {"pairs": "x"}, **sections})
+
+
+def reads_and_calls(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """Names read as an attribute or as a string key, and names of methods called."""
+    called = {id(node.func): node.func.attr for node in ast.walk(tree) if is_method_call(node)}
+    reads = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in called:
+            reads.add(node.attr)
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            reads.add(node.slice.value)
+    return reads, set(called.values())
+
+
+def is_method_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+
+
+def settings_read() -> set[str]:
+    """Names read in the package outside config/, or by a method of a section that is called there."""
+    package = Path(frft.__file__).parent
+    reads, calls = set(), set()
+    for file in package.rglob("*.py"):
+        if not file.is_relative_to(package / "config"):
+            found = reads_and_calls(ast.parse(file.read_text(encoding="utf-8")))
+            reads |= found[0]
+            calls |= found[1]
+    model = ast.parse((package / "config" / "model.py").read_text(encoding="utf-8"))
+    methods = [node for node in ast.walk(model) if isinstance(node, ast.FunctionDef) and node.name in calls]
+    return reads.union(*(reads_and_calls(method)[0] for method in methods))
+
+
+def test_every_setting_is_read_somewhere():
+    read = settings_read()
+    unread = [".".join(path) for path, _ in leaves(RunConfig) if path[-1] not in read]
+    assert not unread, f"settings that nothing outside frft.config reads: {', '.join(unread)}"
+
+
+def test_every_setting_has_a_description():
+    assert [path for path, field in leaves(RunConfig) if not field.description] == []
+
+
+def test_a_configuration_cannot_be_changed():
+    config = run_config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        config.ppo.total_steps = 1
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        (DataConfig, {"pairs": "x", "zork": 1}),
+        (DataConfig, {"pairs": []}),
+        (DataConfig, {"pairs": ""}),
+        (DataConfig, {"pairs": "x", "max_rejected": 1.1}),
+        (DataConfig, {"pairs": "x", "limit": 0}),
+        (PPOConfig, {"lam": float("nan")}),
+        (PPOConfig, {"missing_eos_penalty": float("-inf")}),
+        (PPOConfig, {"gamma": -0.1}),
+        (SamplingConfig, {"temperature": 0}),
+    ],
+)
+def test_values_out_of_range_are_refused(section, values):
+    with pytest.raises(ValidationError):
+        section.model_validate(values)
+
+
+@pytest.mark.parametrize("key", ["total_steps", "learning_rate", "kl_target"])
+def test_true_is_not_the_number_1(key):
+    with pytest.raises(ValidationError, match="must not be true or false"):
+        PPOConfig.model_validate({key: True})
+    assert PPOConfig.model_validate({"whiten_rewards": True}).whiten_rewards is True
+
+
+def test_shares_must_leave_pairs_to_train_on():
+    assert DataConfig(pairs="x", judge_fraction=0.5, evaluation_fraction=0.4)
+    with pytest.raises(ValidationError, match="leave no pairs to train on"):
+        DataConfig(pairs="x", judge_fraction=0.6, evaluation_fraction=0.4)
+
+
+def test_one_column_cannot_be_two():
+    assert DataConfig(pairs="x", chosen_key="a", rejected_key="b")
+    with pytest.raises(ValidationError, match="different columns"):
+        DataConfig(pairs="x", chosen_key="a", rejected_key="a")
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(ValidationError, match="must be a multiple"):
+        run_config(policy={"scratch": {"hidden_size": 100, "num_attention_heads": 3}})
+
+
+@pytest.mark.parametrize("steps", [[4], [4, 4], [8, 4], [0, 4], [4, 8, 12]])
+def test_a_schedule_must_fit_alpha_and_rise(steps):
+    assert RefreshConfig(alpha=2, at_steps=[4, 8]).at_steps == [4, 8]
+    with pytest.raises(ValidationError, match="at_steps"):
+        RefreshConfig(alpha=2, at_steps=steps)
+
+
+def test_rollouts_need_nearest_matching():
+    assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"match": "nearest"}})
+    with pytest.raises(ValidationError, match="match: nearest"):
+        RefreshConfig(samples="rollouts")
+
+
+def test_an_arm_is_refresh_with_its_own_changes():
+    config = run_config(
+        refresh={"selection": {"size": 50, "threshold": 0.5}, "init": "sft"},
+        arms={"vanilla": {"alpha": 0}, "wide": {"selection": {"size": 90}}},
+    )
+    arm = config.arm("wide")
+    assert (arm.selection.size, arm.selection.threshold, arm.init) == (90, 0.5, "sft")
+
+
+def test_an_arms_values_have_their_types():
+    arms = {
+        "vanilla": {"alpha": 0},
+        "a": {"num_train_epochs": "2", "selection": {"size": "7"}, "sampling": {}},
+    }
+    config = run_config(arms=arms)
+    assert config.arms["a"] == {
+        "num_train_epochs": 2.0,
+        "selection": {"size": 7},
+        "sampling": SamplingConfig().model_dump(),
+    }
+
+
+def test_vanilla_does_not_inherit_the_schedule():
+    config = run_config(refresh={"alpha": 2, "at_steps": [4, 8]})
+    assert config.arm("vanilla").at_steps is None
+    assert config.arm("frft").at_steps == [4, 8]
+
+
+@pytest.mark.parametrize("arms", [{}, {"frft": {}}, {"vanilla": {}}, {"vanilla": {"alpha": 1}}])
+def test_vanilla_must_be_there_with_alpha_0(arms):
+    with pytest.raises(ValidationError, match="vanilla"):
+        run_config(arms=arms)
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 8}, {"at_steps": [8]}])
+def test_a_refresh_must_come_before_the_last_step(changes):
+    arms = {"vanilla": {"alpha": 0}, "late": changes}
+    assert run_config(ppo={"total_steps": 9}, arms=arms)
+    with pytest.raises(ValidationError, match="changes nothing"):
+        run_config(ppo={"total_steps": 8}, arms=arms)
+
+
+def test_default_arms_are_checked_too():
+    with pytest.raises(ValidationError, match="changes nothing"):
+        run_config(ppo={"total_steps": 1})
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a.b", "a b", "\x1b[31m", "-x", "x" * 65, "café", "a\n"])
+def test_arm_names_are_safe_as_folders_and_keys(name):
+    with pytest.raises(ValidationError):
+        run_config(arms={"vanilla": {"alpha": 0}, name: {}})
+
+
+def test_lengths_must_fit_the_model_from_scratch():
+    short = {"scratch": {"max_position_embeddings": 300}}
+    with pytest.raises(ValidationError, match=r"ppo.sampling.max_new_tokens \(384\): more than"):
+        run_config(policy=short)
+    assert run_config(policy={**short, "model_name_or_path": "gpt2"})
+    assert run_config(policy=short, ppo={"sampling": {"max_prompt_tokens": 172, "max_new_tokens": 128}})
+    long = {"max_prompt_tokens": 500, "max_new_tokens": 20}
+    for section in (
+        {"refresh": {"sampling": long}},
+        {"arms": {"vanilla": {"alpha": 0}, "a": {"sampling": long}}},
+    ):
+        with pytest.raises(ValidationError, match=r"sampling.max_new_tokens \(520\)"):
+            run_config(**section)
+    with pytest.raises(ValidationError, match=r"judge.train.max_length \(600\)"):
+        run_config(judge={"train": {"max_length": 600}})
+    assert run_config(judge={"model_name_or_path": "some/model", "train": {"max_length": 600}})

@@ -1,0 +1,131 @@
+"""What a person reads when a configuration is wrong."""
+
+import pytest
+from pydantic import ValidationError
+
+from frft.config.layers import Layer
+from frft.config.model import RefreshConfig, RunConfig
+from frft.config.problems import explain, leaves
+
+
+def explained(values):
+    with pytest.raises(ValidationError) as caught:
+        RunConfig.model_validate(values)
+    return explain(caught.value, [Layer("f", values)]).splitlines()
+
+
+VANILLA = {"vanilla": {"alpha": 0}}
+CASES = [
+    ({"ppo": {"total_stps": 3}}, "ppo.total_stps: unknown key; did you mean total_steps?"),
+    ({"threshold": 0.3}, "threshold: unknown key; did you mean refresh.selection.threshold?"),
+    ({"ppo": {"top_k": 3}}, "ppo.top_k: unknown key; did you mean ppo.sampling.top_k?"),
+    (
+        {"evaluation": {"zork": 3}},
+        "evaluation.zork: unknown key; the keys here are prompts, max_prompts, sampling, "
+        "bootstrap_resamples, tie_margin",
+    ),
+    ({"seed": True}, "seed: must not be true or false, got true"),
+    ({"seed": "x"}, "seed: must be a whole number, got 'x'"),
+    ({"seed": 2**32}, "seed: must be below 4294967296, got 4294967296"),
+    ({"seed": {"a": 1}}, "seed: must be a whole number, got {'a': 1}"),
+    ({"threads": "x"}, "threads: must be a whole number or null, got 'x'"),
+    ({"ppo": {"num_ppo_epochs": 1.5}}, "ppo.num_ppo_epochs: must be a whole number, got 1.5"),
+    ({"ppo": {"lam": float("nan")}}, "ppo.lam: must be a finite number, got nan"),
+    ({"ppo": {"lam": "nan"}}, "ppo.lam: must be a finite number, got 'nan'"),
+    ({"ppo": {"lam": 1.5}}, "ppo.lam: must be at most 1.0, got 1.5"),
+    ({"ppo": {"kl_coef": -1}}, "ppo.kl_coef: must be at least 0.0, got -1"),
+    ({"ppo": {"whiten_rewards": "maybe"}}, "ppo.whiten_rewards: must be true or false, got 'maybe'"),
+    ({"report_to": "tb"}, "report_to: must be one of none, tensorboard, wandb, got 'tb'"),
+    ({"report_to": None}, "report_to: must be one of none, tensorboard, wandb, got null"),
+    (
+        {"reward": {"lora": 8}},
+        "reward.lora: must be a section with keys r, lora_alpha, lora_dropout, target_modules or null, got 8",
+    ),
+    (
+        {"reward": {"lora": {"rank": 8}}},
+        "reward.lora.rank: unknown key; the keys here are r, lora_alpha, lora_dropout, target_modules",
+    ),
+    ({"data": {"pairs": 5}}, "data.pairs: must be text or a list, each item text, got 5"),
+    ({"data": {"pairs": [1, "a"]}}, "data.pairs: must be text or a list, each item text, got [1, 'a']"),
+    ({"data": {"pairs": []}}, "data.pairs: must not be empty, got []"),
+    ({"data": {"pairs": "x", 1: 2}}, "data[1]: keys must be text, got 1"),
+    (
+        {"data": {"pairs": "x", "judge_fraction": 0.9, "evaluation_fraction": 0.1}},
+        "data: judge_fraction (0.9) and evaluation_fraction (0.1) leave no pairs to train on; "
+        "their sum must be below 1",
+    ),
+    ({"refresh": {"at_steps": [4, "x"]}}, "refresh.at_steps[1]: must be a whole number, got 'x'"),
+    ({"arms": 3}, "arms: must be a section, got 3"),
+    ({"arms": {"vanilla": {}}}, "arms: must hold `vanilla: {alpha: 0}`, what all others are compared with"),
+    (
+        {"arms": {**VANILLA, "p": {"selection": {"stategy": "part1"}}}},
+        "arms.p.selection.stategy: unknown key; did you mean strategy?",
+    ),
+    (
+        {"arms": {**VANILLA, "p": {"threshold": 1}}},
+        "arms.p.threshold: unknown key; did you mean arms.p.selection.threshold?",
+    ),
+    (
+        {"arms": {**VANILLA, "p": {"selection": {"size": -3}}}},
+        "arms.p.selection.size: must be above 0, got -3",
+    ),
+    (
+        {"arms": {**VANILLA, "p": {"alpha": 2, "at_steps": [3]}}},
+        "arms.p: at_steps names 1 steps, but alpha is 2",
+    ),
+    (
+        {"arms": {**VANILLA, "p": {"alpha": 40}}},
+        "arms.p: alpha 40 does not fit into ppo.total_steps (32): a refresh at or after the last step "
+        "changes nothing",
+    ),
+    (
+        {"arms": {**VANILLA, "p": None}},
+        f"arms.p: must be a section with keys {', '.join(RefreshConfig.model_fields)}, got null",
+    ),
+    ({"arms": {**VANILLA, 3: {}}}, "arms[3]: keys must be text, got 3"),
+    (
+        {"arms": {**VANILLA, "a/b": {}}},
+        "arms.a/b: a name is at most 64 letters, digits, - and _, the first a letter or digit, got 'a/b'",
+    ),
+    (
+        {"policy": {"scratch": {"max_position_embeddings": 383}}},
+        "ppo.sampling.max_prompt_tokens + ppo.sampling.max_new_tokens (384): more than "
+        "policy.scratch.max_position_embeddings (383)",
+    ),
+    (
+        {"\x1b[31m": "\x1b[32m"},
+        r"'\x1b[31m': unknown key; the keys here are seed, report_to, threads, data, policy, reward, judge, "
+        "embedder, ppo, refresh, arms, evaluation",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), CASES)
+def test_each_problem_is_one_line(values, message):
+    assert explained({"data": {"pairs": "x"}, **values}) == [f"f: {message}"]
+
+
+def test_all_problems_are_told():
+    wrong = {key: value for values, _ in CASES[:3] for key, value in values.items()}
+    lines = explained({"data": {}, **wrong, "arms": {**VANILLA, "p": {"alpha": "x", "init": 1}}})
+    assert len(lines) == 5
+
+
+def test_a_broken_refresh_hides_contradictions_with_it_but_not_an_arms_own_mistakes():
+    arms = {"vanilla": {"alpha": 0}, "a": {"at_steps": [1, 2]}, "b": {"alpha": "x"}}
+    values = {"data": {"pairs": "x"}, "refresh": {"alpha": 2, "zork": 1}, "arms": arms}
+    lines = explained(values)
+    assert len(lines) == 2
+    assert lines[0].startswith("f: refresh.zork: unknown key")
+    assert lines[1] == "f: arms.b.alpha: must be a whole number, got 'x'"
+
+
+def test_pairs_are_the_only_required_setting():
+    # The message for a missing setting, and the presets written out in full, say PATH for its value.
+    assert [path for path, field in leaves(RunConfig) if field.is_required()] == [("data", "pairs")]
+
+
+def test_values_are_shown_short_and_harmless():
+    (line,) = explained({"data": {"pairs": "x"}, "seed": "\x1b[31m\n" + "x" * 100_000})
+    assert line.isprintable()
+    assert len(line) < 200

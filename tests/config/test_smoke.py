@@ -1,0 +1,97 @@
+"""A run made small."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frft.config import load_config
+from frft.config.model import RunConfig
+from frft.config.smoke import scaled_down
+from frft.errors import ConfigError
+
+
+@pytest.mark.parametrize("source", ["hh-small", "paper"])
+def test_a_smoke_run_is_small_everywhere(source):
+    config = load_config(source, ["data.pairs=x"], limit=160)
+    assert config.data.limit == 160
+    most = max(config.arm(name).alpha for name in config.arms)
+    assert config.ppo.total_steps == 2 * (most + 1)
+    assert config.ppo.rollout_batch_size == config.ppo.mini_batch_size == 8
+    for sampling in (config.ppo.sampling, config.refresh.sampling, config.evaluation.sampling):
+        assert sampling is None or sampling.max_new_tokens == 32
+    assert config.evaluation.max_prompts == 16
+    assert max(config.reward.normalise_samples, config.judge.normalise_samples) <= 32
+    for train in (config.policy.sft, config.reward.train, config.judge.train):
+        assert train.num_train_epochs <= 1
+    for name in config.arms:
+        assert config.arm(name).selection.size == 20
+        assert config.arm(name).selection.test_size == 4
+
+
+def test_what_is_no_size_stays():
+    full, small = load_config("paper"), load_config("paper", limit=100)
+    assert small.ppo.learning_rate == full.ppo.learning_rate
+    assert small.embedder == full.embedder
+    assert small.policy.model_name_or_path == full.policy.model_name_or_path
+    assert list(small.arms) == list(full.arms)
+    assert small.arm("part3").selection.strategy == "part3"
+
+
+def test_a_schedule_gives_way_where_the_run_is_shortened():
+    overrides = ["data.pairs=x", "ppo.total_steps=16", "refresh.at_steps=[12]", "arms.part1.at_steps=[3]"]
+    assert load_config("hh-small", overrides, limit=50).arm("part1").at_steps is None
+    short = [*overrides, "ppo.total_steps=4", "refresh.at_steps=[2]"]
+    assert load_config("hh-small", short, limit=50).arm("part1").at_steps == [3]
+
+
+def test_arms_with_sizes_of_their_own_shrink_too():
+    changes = "arms.part1={selection: {size: 1000, test_size: 0}, num_train_epochs: 5}"
+    arm = load_config("hh-small", ["data.pairs=x", changes], limit=80).arm("part1")
+    assert (arm.selection.size, arm.selection.test_size, arm.num_train_epochs) == (10, 0, 1)
+
+
+@pytest.mark.parametrize("limit", [0, -5])
+def test_a_limit_must_be_positive(limit):
+    with pytest.raises(ConfigError, match=f"positive number of pairs, got {limit}"):
+        load_config("paper", limit=limit)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    limit=st.integers(1, 5000),
+    own_limit=st.none() | st.integers(1, 5000),
+    steps=st.integers(6, 500),
+    batch=st.integers(2, 100),
+    alpha=st.integers(0, 5),
+    size=st.integers(1, 3000),
+    test_size=st.integers(0, 300),
+    tokens=st.integers(1, 200),
+)
+def test_nothing_grows_and_all_checks_still_hold(
+    limit, own_limit, steps, batch, alpha, size, test_size, tokens
+):
+    config = RunConfig.model_validate(
+        {
+            "data": {"pairs": "x", "limit": own_limit},
+            "ppo": {"total_steps": steps, "rollout_batch_size": batch, "mini_batch_size": batch},
+            "refresh": {"selection": {"size": size, "test_size": test_size}},
+            "arms": {"vanilla": {"alpha": 0}, "a": {"alpha": alpha, "at_steps": list(range(1, alpha + 1))}},
+            "evaluation": {"sampling": {"max_new_tokens": tokens}},
+        }
+    )
+    small = scaled_down(config, limit)
+    before, after = _numbers(config.model_dump()), _numbers(small.model_dump())
+    assert all(after[key] <= before[key] for key in before if key in after)
+    assert small.data.limit is not None
+    assert small.data.limit <= limit
+    assert scaled_down(small, limit) == small
+
+
+def _numbers(values, prefix=()):
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _numbers(value, (*prefix, key))
+        elif isinstance(value, int | float):
+            found[*prefix, key] = value
+    return found
