@@ -1,1 +1,28 @@
-""""""
+"""Published preference data in any form -> one Arrow table, with an account of every row that was read."""
+
+from frft.preferences.describe import Description, describe
+from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
+from frft.preferences.export import export_rows
+from frft.preferences.pool import load_pool
+from frft.preferences.rejects import Reason, printable
+from frft.preferences.samples import Samples, load_prompts, load_samples
+from frft.preferences.schema import FileReport, Pool, ReadReport
+
+__all__ = [
+    "Description",
+    "FileReport",
+    "Message",
+    "Pool",
+    "ReadReport",
+    "Reason",
+    "Render",
+    "Samples",
+    "describe",
+    "export_rows",
+    "load_pool",
+    "load_prompts",
+    "load_samples",
+    "parse_dialogue",
+    "printable",
+    "render_dialogue",
+]

@@ -1,0 +1,115 @@
+"""Dialogues as message lists and as text.
+
+Text follows HH-RLHF: every turn is "\\n\\nHuman: ..." or "\\n\\nAssistant: ...", and a prompt ends in
+"\\n\\nAssistant:", so that a completion (" ...", with its leading space) continues it word for word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from frft.preferences.rejects import Reason, RowError, quoted
+
+Message = dict[str, str]
+"""`{"role": "system" | "user" | "assistant", "content": text}`."""
+Render = Callable[[list[Message]], str]
+"""The messages of a prompt -> the prompt's text, up to where the assistant begins to write."""
+
+ASSISTANT_MARK = "\n\nAssistant:"
+MARKS = {"system": "\n\nSystem:", "user": "\n\nHuman:", "assistant": ASSISTANT_MARK}
+ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+"""Names of roles in published data (ShareGPT says human and gpt) -> the three that a prompt is made of."""
+
+_TURN = re.compile(r"(?:^\s*|\n\n)(System|Human|Assistant):")
+_ROLE_OF_MARK = {"System": "system", "Human": "user", "Assistant": "assistant"}
+
+
+def render_dialogue(messages: list[Message]) -> str:
+    """The messages of a prompt as HH-RLHF text, ending in "\\n\\nAssistant:"."""
+    return "".join(f"{MARKS[message['role']]} {message['content']}" for message in messages) + ASSISTANT_MARK
+
+
+def parse_dialogue(prompt: str) -> list[Message]:
+    """The messages of a prompt's text: the inverse of `render_dialogue`.
+
+    Text that does not begin with a mark and end in "\\n\\nAssistant:" is one message of the user, whatever
+    is in it.
+    """
+    if not (_TURN.match(prompt) and prompt.endswith(ASSISTANT_MARK)):
+        return [{"role": "user", "content": prompt}]
+    _, *turns = _TURN.split(prompt.removesuffix(ASSISTANT_MARK))
+    return [
+        {"role": _ROLE_OF_MARK[mark], "content": content.removeprefix(" ")}
+        for mark, content in zip(turns[::2], turns[1::2], strict=True)
+    ]
+
+
+def as_messages(value: Any, field: str) -> list[Message]:
+    """Messages in either published spelling, `{role, content}` or ShareGPT's `{from, value}`, in the first.
+
+    Raises:
+        RowError: it is no list, is empty, or a message lacks its role or text or has an unknown role.
+    """
+    if not isinstance(value, list):
+        raise RowError(Reason.WRONG_TYPE, f"{field!r} is {type(value).__name__}, not a list of messages")
+    if not value:
+        raise RowError(Reason.EMPTY_MESSAGES, f"{field!r} has no messages")
+    return [
+        as_message(message, f"message {place} of {field!r}") for place, message in enumerate(value, start=1)
+    ]
+
+
+def as_message(value: Any, what: str) -> Message:
+    """One message in either spelling; `what` names it in errors.
+
+    Raises:
+        RowError: it lacks its role or text or has an unknown role.
+    """
+    if not isinstance(value, dict):
+        raise RowError(Reason.BAD_MESSAGE, f"{what} is {type(value).__name__}, not an object")
+    role = value["role"] if value.get("role") is not None else value.get("from")
+    content = value["content"] if value.get("content") is not None else value.get("value")
+    if not isinstance(role, str) or role not in ROLES:
+        raise RowError(Reason.BAD_MESSAGE, f"{what} has role {quoted(role)}; known are {', '.join(ROLES)}")
+    if not isinstance(content, str):
+        raise RowError(Reason.BAD_MESSAGE, f"{what} has {type(content).__name__} as its content, not text")
+    return {"role": ROLES[role], "content": content}
+
+
+def split_completion(prompt: list[Message], messages: list[Message], field: str) -> tuple[list[Message], str]:
+    """Split off the final message, the assistant's: (what stands before it, its text).
+
+    Args:
+        prompt: messages that come before `messages`, unless `messages` begins with them.
+        messages: a completion, or a whole conversation.
+        field: where `messages` came from, for errors.
+
+    Raises:
+        RowError: the final message is not the assistant's, nothing stands before it, or that is the
+            assistant's too.
+    """
+    whole = messages if messages[: len(prompt)] == prompt else [*prompt, *messages]
+    if whole[-1]["role"] != "assistant":
+        raise RowError(
+            Reason.NOT_FROM_ASSISTANT, f"{field!r} ends with a message from the {whole[-1]['role']}"
+        )
+    check_prompt(whole[:-1], field)
+    return whole[:-1], whole[-1]["content"]
+
+
+def check_prompt(messages: list[Message], field: str) -> None:
+    """Refuse messages that the assistant cannot answer.
+
+    Raises:
+        RowError: there are none, all are blank, or the last is the assistant's.
+    """
+    if not messages:
+        raise RowError(Reason.NO_SHARED_PROMPT, f"{field!r} has nothing before the assistant's message")
+    if messages[-1]["role"] == "assistant":
+        raise RowError(
+            Reason.PROMPT_FROM_ASSISTANT, f"the message before the completion in {field!r} is no question"
+        )
+    if not any(message["content"].strip() for message in messages):
+        raise RowError(Reason.EMPTY_FIELD, f"all messages of the prompt in {field!r} are blank")

@@ -1,0 +1,65 @@
+"""Pairs of the pool, back in the form in which they were published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from frft.errors import DataError, OutputError
+from frft.preferences.read import digest_source, read_rows
+from frft.preferences.schema import Pool
+from frft.preferences.sources import FileSource
+from frft.store import atomic_write
+
+
+def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
+    """Write the rows behind these pairs as JSON Lines, in the order in which they were read.
+
+    Rows of JSON Lines files are copied letter for letter; rows of other files become one JSON object each.
+    The file appears whole or not at all.
+
+    Returns:
+        The number of rows written: one per id.
+
+    Raises:
+        DataError: an id is not in the pool, or a source is not what it was when the pool was read.
+        OutputError: `path` is one of the sources.
+        UnreadableError: a source cannot be read any more.
+    """
+    wanted = _rows_by_file(pool, set(ids))
+    written = 0
+    with atomic_write(path) as output:
+        for file in pool.report.files:
+            source = file.source
+            if isinstance(source, FileSource) and path.resolve() == source.path.resolve():
+                raise OutputError(
+                    f"{path} is one of the files that the pool was read from. Choose another name."
+                )
+            rows = wanted.get(source.name)
+            if rows is None:
+                continue
+            if digest_source(source) != file.digest:
+                raise DataError(
+                    f"{source.name} has changed since the pool was read from it. Read the pool again."
+                )
+            for row in read_rows(source):
+                if row.number in rows:
+                    output.write((row.line if row.line is not None else row.text.encode()) + b"\n")
+                    written += 1
+    return written
+
+
+def _rows_by_file(pool: Pool, ids: set[str]) -> dict[str, set[int]]:
+    rows: dict[str, set[int]] = {}
+    missing = set(ids)
+    origins = (pool.table[name].to_pylist() for name in ("id", "origin_file", "origin_row"))
+    for pair, file, row in zip(*origins, strict=True):
+        if pair in ids:
+            rows.setdefault(file, set()).add(row)
+            missing.discard(pair)
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(ids)} ids are not in the pool, {min(missing)!r} for one. "
+            "Ids follow from the texts: use the data, and the chat template, that the ids were made with."
+        )
+    return rows

@@ -1,0 +1,147 @@
+"""Published preference data -> the pool."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from frft.errors import UsageError
+from frft.preferences.columns import Scalar, TableBuilder, scalar_columns
+from frft.preferences.dialogue import Render
+from frft.preferences.formats import Format, Keys, detect_format, read_margin, unknown_format
+from frft.preferences.ingest import RowParser, ingest
+from frft.preferences.read import RawRow
+from frft.preferences.rejects import Reason, RowError
+from frft.preferences.rendering import render_completion, render_prompt
+from frft.preferences.schema import ID_CHARACTERS, Pool
+from frft.preferences.sources import find_sources
+from frft.progress import SILENT, Progress
+
+
+def load_pool(
+    pairs: str | Path | Sequence[str | Path],
+    *,
+    split: str = "train",
+    prompt_key: str | None = None,
+    chosen_key: str | None = None,
+    rejected_key: str | None = None,
+    max_rejected: float = 0.01,
+    limit: int | None = None,
+    seed: int = 0,
+    render: Render | None = None,
+    rejects_path: Path | None = None,
+    progress: Progress = SILENT,
+) -> Pool:
+    """Read preference pairs in any published form (see `frft.preferences.formats`).
+
+    Args:
+        pairs: files, folders, globs, or ids of data sets on the Hub.
+        split: the split of Hub data sets.
+        prompt_key: column of the prompt, where it has an unusual name; so `chosen_key` and `rejected_key`.
+        max_rejected: the largest share of rows that may be unusable.
+        limit: keep only this many pairs, drawn at random with `seed` and left in order (`report.drawn`).
+        render: messages of a prompt -> text (a chat template, say); none: HH-RLHF text, plain text as it is.
+        rejects_path: where rejected rows are written; see `ingest`.
+        progress: told the bytes read.
+
+    Raises:
+        UnreadableError: a source is missing, damaged as a whole, or of no known kind.
+        TooManyRejectedError: more rows were rejected than allowed, or all.
+        UsageError: `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}; it must be at least 1.")
+    keys = Keys(prompt_key, chosen_key, rejected_key)
+    collector = _Collector()
+    report = ingest(
+        find_sources(pairs, split=split),
+        lambda rows: _parser_for(rows, keys, render),
+        collector.accept,
+        max_rejected=max_rejected,
+        rejects_path=rejects_path,
+        progress=progress,
+    )
+    table, renamed = collector.builder.finish()
+    report = replace(
+        report,
+        duplicates=report.accepted - len(collector.seen),
+        unused_completions=collector.unused_completions,
+        renamed_columns=renamed,
+        left_out_columns=dict(collector.left_out),
+    )
+    pool = Pool(table, report)
+    if limit is None or limit >= len(pool):
+        return pool
+    drawn = sorted(random.Random(seed).sample(range(len(pool)), limit))  # noqa: S311 - a draw, not a secret
+    return replace(pool.subset(drawn), report=replace(report, drawn=limit))
+
+
+def content_id(prompt: str, chosen: str, rejected: str) -> str:
+    """The id of a pair: the first digits of the SHA-256 of its three texts, parted by NUL (none holds it)."""
+    return hashlib.sha256("\0".join((prompt, chosen, rejected)).encode()).hexdigest()[:ID_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    prompt: str
+    chosen: str
+    rejected: str
+    margin: float | None
+    extra: dict[str, Scalar]
+    left_out: list[str]
+    unused_completions: int
+
+
+def _parser_for(rows: list[dict[str, Any]], keys: Keys, render: Render | None) -> RowParser[_Pair]:
+    form = detect_format(rows, keys)
+    if form is None:
+        return RowParser(None, lambda row: _refuse(row, keys))
+    name = f"openrlhf ({form.name})" if keys else form.name
+    return RowParser(name, lambda row: _parse(keys.rename(row), form, render))
+
+
+def _refuse(row: dict[str, Any], keys: Keys) -> _Pair:
+    raise unknown_format(row, keys)
+
+
+def _parse(row: dict[str, Any], form: Format, render: Render | None) -> _Pair:
+    preference = form.read(row)
+    prompt = render_prompt(preference.prompt, render)
+    chosen = render_completion(preference.chosen, preference.prompt, render, "chosen")
+    rejected = render_completion(preference.rejected, preference.prompt, render, "rejected")
+    if chosen.strip() == rejected.strip():
+        raise RowError(Reason.CHOSEN_IS_REJECTED, "the two completions are the same")
+    margin = read_margin(row, scored=form.scored)
+    extra, left_out = scalar_columns(row, preference.used)
+    return _Pair(prompt, chosen, rejected, margin, extra, left_out, preference.unused_completions)
+
+
+class _Collector:
+    """Gives ids to accepted pairs, and collects them."""
+
+    def __init__(self) -> None:
+        self.builder = TableBuilder()
+        self.seen: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+        self.unused_completions = 0
+
+    def accept(self, row: RawRow, pair: _Pair) -> None:
+        content = content_id(pair.prompt, pair.chosen, pair.rejected)
+        self.seen[content] += 1
+        self.left_out.update(pair.left_out)
+        self.unused_completions += pair.unused_completions
+        own = {
+            "id": content if self.seen[content] == 1 else f"{content}-{self.seen[content]}",
+            "prompt": pair.prompt,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+            "margin": pair.margin,
+            "origin_file": row.file,
+            "origin_row": row.number,
+        }
+        self.builder.append(own, pair.extra)

@@ -1,0 +1,144 @@
+"""Rows that cannot be used: why, where, and how many.
+
+Every row that is read is either accepted or rejected with a reason; `Tally` counts both and insists that they
+add up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+from frft.errors import DataError, TooManyRejectedError
+
+SHOWN_REJECTIONS = 10
+"""Rejected rows that an error message shows."""
+TEXT_CHARACTERS = 1000
+"""How much of a rejected row's text goes into the rejects file; what is cut is counted."""
+DETAIL_CHARACTERS = 60
+"""How much of a single value a message quotes."""
+
+
+class Reason(StrEnum):
+    """Why a row cannot be used. The texts are stable: they stand in rejects files and reports."""
+
+    BROKEN_JSON = "broken JSON"
+    BAD_ENCODING = "bad encoding"
+    NOT_AN_OBJECT = "not an object"
+    DUPLICATE_KEY = "duplicate key"
+    UNEVEN_ROW = "uneven row"
+    UNKNOWN_FORMAT = "unknown format"
+    MISSING_FIELD = "missing field"
+    EMPTY_FIELD = "empty field"
+    WRONG_TYPE = "wrong type"
+    CHOSEN_IS_REJECTED = "chosen = rejected"
+    NO_SHARED_PROMPT = "no shared prompt"
+    EMPTY_MESSAGES = "empty message list"
+    BAD_MESSAGE = "bad message"
+    NOT_FROM_ASSISTANT = "last message not from the assistant"
+    PROMPT_FROM_ASSISTANT = "prompt ends with the assistant"
+    PROMPT_NOT_IN_MESSAGES = "prompt not in the messages"
+    BAD_MARGIN = "margin not a finite number"
+    NEGATIVE_MARGIN = "negative margin"
+    LONE_SURROGATE = "lone surrogate"
+    NUL_CHARACTER = "NUL character"
+    TOO_FEW_COMPLETIONS = "too few completions"
+    BAD_RANK = "rank not a finite number"
+    EQUAL_RANKS = "equal ranks"
+    CANNOT_RENDER = "cannot be rendered"
+
+
+class RowError(Exception):
+    """One row cannot be used. Never leaves this room: it becomes a rejection."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A rejected row: where it stands ("FILE, line 3"), and why."""
+
+    place: str
+    reason: Reason
+    detail: str
+
+
+class Tally:
+    """Counts rows read, accepted and rejected, and writes the rejected ones to the rejects file."""
+
+    def __init__(self, rejects_file: BinaryIO | None = None) -> None:
+        self.read = 0
+        self.accepted = 0
+        self.rejected: Counter[str] = Counter()
+        self.first: list[Rejection] = []
+        self._file = rejects_file
+
+    def reject(self, file: str, row: int, place: str, text: str, error: RowError) -> None:
+        """Record a rejected row: `text` is the row as it stands in its file."""
+        self.rejected[error.reason.value] += 1
+        if len(self.first) < SHOWN_REJECTIONS:
+            self.first.append(Rejection(place, error.reason, error.detail))
+        if self._file is not None:
+            record: Mapping[str, Any] = {
+                "file": file,
+                "line": row,
+                "reason": error.reason.value,
+                "detail": error.detail,
+                "text": text[:TEXT_CHARACTERS],
+                "characters_cut": max(0, len(text) - TEXT_CHARACTERS),
+            }
+            # A lone surrogate has no UTF-8, but its backslash form is the same character in JSON.
+            self._file.write(
+                json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+            )
+
+    def check_sum(self) -> None:
+        """Refuse to go on if a row got lost between reading and counting."""
+        rejected = self.rejected.total()
+        if self.accepted + rejected != self.read:
+            raise DataError(
+                f"{self.read} rows were read, but {self.accepted} accepted and {rejected} rejected; they "
+                "must add up. This is a fault of frft, not of the data: please report it."
+            )
+
+    def check_share(self, max_rejected: float, hint: str) -> None:
+        """Raise if more than `max_rejected` of the rows were rejected, or none was accepted.
+
+        Raises:
+            TooManyRejectedError: shows the first ten with file, line and reason.
+        """
+        rejected = self.rejected.total()
+        if self.accepted and rejected / self.read <= max_rejected:
+            return
+        shown = "\n".join(
+            f"  {printable(entry.place)}: {entry.reason}: {entry.detail}" for entry in self.first
+        )
+        more = f"\n  ... and {rejected - len(self.first)} more" if rejected > len(self.first) else ""
+        allowed = (
+            f"at most {max_rejected:.2%} may be (data.max_rejected)" if self.accepted else "none is left"
+        )
+        raise TooManyRejectedError(
+            f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n"
+            f"{shown}{more}\n{hint}"
+        )
+
+
+def quoted(value: object) -> str:
+    """A value from data as a message shows it: cut, on one line, control characters escaped."""
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    text = value if isinstance(value, str) else repr(value)
+    shown = repr(text[:DETAIL_CHARACTERS]) if isinstance(value, str) else text[:DETAIL_CHARACTERS]
+    return f"{shown}..." if len(text) > DETAIL_CHARACTERS else shown
+
+
+def printable(text: str) -> str:
+    """`text` on one line with everything that a terminal might obey escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from frft.errors import DataError, TooManyRejectedError
+from frft.preferences import load_pool, load_prompts, load_samples
+
+ASKED = [{"role": "user", "content": "Colour?"}]
+RED = {"role": "assistant", "content": "Red."}
+
+
+def test_samples_are_text_or_messages(write_lines):
+    path = write_lines(
+        {"prompt": "Colour?", "completion": "Red."},
+        {"prompt": ASKED, "completion": [RED]},
+        {"prompt": ASKED, "completion": "Red."},
+        {"prompt": "Colour?", "completion": [RED]},
+    )
+    samples = load_samples(path)
+    dialogue = ("\n\nHuman: Colour?\n\nAssistant:", " Red.")
+    assert (
+        list(zip(samples.prompts, samples.completions, strict=True)) == [("Colour?", "Red.")] + [dialogue] * 3
+    )
+    assert len(samples) == 4
+    assert samples.models == {}
+
+
+def test_samples_of_one_model(write_lines):
+    rows = [{"prompt": "p", "completion": str(number), "model": "ab"[number % 2]} for number in range(5)]
+    path = write_lines(*rows)
+    samples = load_samples(path, model="b")
+    assert samples.completions == ["1", "3"]
+    assert samples.models == {"a": 3, "b": 2}
+    assert samples.report.read == samples.report.accepted == 5
+    with pytest.raises(DataError, match=r"no samples of model 'c'\. Models in it: 'a', 'b'"):
+        load_samples(path, model="c")
+    with pytest.raises(DataError, match="there is no column `model`"):
+        load_samples(write_lines({"prompt": "p", "completion": "c"}), model="c")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "p"}, "missing field"),
+        ({"completion": "c"}, "missing field"),
+        ({"prompt": "p", "completion": " "}, "empty field"),
+        ({"prompt": "p", "completion": 7}, "wrong type"),
+        ({"prompt": "p", "completion": "\0c"}, "NUL character"),
+        ({"prompt": [], "completion": "c"}, "empty message list"),
+        ({"prompt": [*ASKED, RED], "completion": "c"}, "prompt ends with the assistant"),
+        ({"prompt": ASKED, "completion": ASKED}, "last message not from the assistant"),
+        ({"prompt": ASKED, "completion": [*ASKED, *ASKED, RED]}, "bad message"),
+        ("broken", "broken JSON"),
+    ],
+)
+def test_broken_samples_are_rejected_with_their_reason(write_lines, row, reason):
+    samples = load_samples(write_lines({"prompt": "p", "completion": "c"}, row), max_rejected=0.5)
+    assert samples.report.rejected == {reason: 1}
+    assert len(samples) == samples.report.accepted == 1
+
+
+def test_too_many_broken_samples_are_an_error(write_lines):
+    with pytest.raises(TooManyRejectedError, match="line 2: missing field"):
+        load_samples(write_lines({"prompt": "p", "completion": "c"}, {"prompt": "p"}))
+
+
+def test_prompts_are_rendered_like_the_pools(write_lines):
+    path = write_lines({"prompt": "Colour?", "x": 1}, {"prompt": ASKED}, {"prompt": "Colour?"})
+    assert load_prompts(path) == ["Colour?", "\n\nHuman: Colour?\n\nAssistant:", "Colour?"]
+    assert load_prompts(path, render=lambda messages: f"[{messages[0]['content']}]") == ["[Colour?]"] * 3
+
+
+def test_every_prompt_must_be_usable(write_lines):
+    rows = [{"prompt": f"p{number}"} for number in range(999)]
+    with pytest.raises(TooManyRejectedError, match="1 of 1000 rows"):
+        load_prompts(write_lines(*rows, {"prompt": ""}))
+
+
+def test_real_samples_lie_on_prompts_of_the_real_pool(shared_data):
+    folder = shared_data / "alpaca-eval"
+    samples = load_samples(folder / "policy-samples.jsonl.gz", model="phi-2-sft")
+    assert len(samples) == 673
+    assert sum(samples.models.values()) == samples.report.read == 4019
+    pool = load_pool(folder / "preferences.parquet", limit=5000)
+    known = set(load_prompts(folder / "helpful-instructions.jsonl.gz"))
+    assert len(known) == 678
+    assert set(samples.prompts) <= known
+    assert set(pool.table["prompt"].to_pylist()) <= known
