@@ -47,7 +47,11 @@ def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
     from frft.models import build_causal_lm, save_model
 
     config = ScratchConfig(
-        vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=128
+        vocab_size=320,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128,
     )
     folder = tmp_path_factory.mktemp("tiny-lm")
     save_model(build_causal_lm(config, tiny_tokenizer, seed=0), tiny_tokenizer, folder)

@@ -72,3 +72,8 @@ class TrainingError(FrftError):
 
 class ArtifactError(FrftError):
     """A stored artifact that is damaged or is not what it claims to be."""
+
+
+def printable(text: str) -> str:
+    """`text` on one line with everything that a terminal might obey escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -75,8 +75,7 @@ CASES = [
     ),
     (
         {"arms": {**VANILLA, "p": {"alpha": 40}}},
-        "arms.p: alpha 40 does not fit into ppo.total_steps (32): a refresh at or after the last step "
-        "changes nothing",
+        "arms.p: alpha 40 does not fit into ppo.total_steps (32): a refresh at or after the last step changes nothing",
     ),
     (
         {"arms": {**VANILLA, "p": None}},

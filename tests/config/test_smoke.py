@@ -67,9 +67,7 @@ def test_a_limit_must_be_positive(limit):
     test_size=st.integers(0, 300),
     tokens=st.integers(1, 200),
 )
-def test_nothing_grows_and_all_checks_still_hold(
-    limit, own_limit, steps, batch, alpha, size, test_size, tokens
-):
+def test_nothing_grows_and_all_checks_still_hold(limit, own_limit, steps, batch, alpha, size, test_size, tokens):
     config = RunConfig.model_validate(
         {
             "data": {"pairs": "x", "limit": own_limit},

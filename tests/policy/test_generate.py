@@ -65,9 +65,7 @@ def test_sampled_frequencies_are_those_of_the_model_at_its_temperature(policy, t
     sampling = SamplingConfig(temperature=0.5, top_k=5, max_new_tokens=1)
     ids, mask = left_padded([[40, 41]] * 4000, tiny_tokenizer.pad_token_id)
     torch.manual_seed(0)
-    tokens = sample_tokens(
-        policy, ids, mask, sampling, tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id
-    )
+    tokens = sample_tokens(policy, ids, mask, sampling, tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id)
     with torch.no_grad():
         logits = policy(input_ids=ids[:1]).logits[0, -1] / 0.5
     top = logits.topk(5)

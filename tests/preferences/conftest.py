@@ -16,9 +16,7 @@ def write_lines(tmp_path):
         lines = [json.dumps(row) if isinstance(row, dict) else row for row in rows]
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines)
-        )
+        path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
         return path
 
     return write

@@ -75,9 +75,7 @@ def test_the_alpaca_eval_pool_against_pandas(shared_data):
     assert description.contradictions == len(labels & flipped) / 2
     assert description.duplicates == len(frame) - len(labels)
     assert description.distinct_prompts == frame["prompt"].nunique()
-    assert description.chosen_longer == pytest.approx(
-        (frame["chosen"].str.len() > frame["rejected"].str.len()).mean()
-    )
+    assert description.chosen_longer == pytest.approx((frame["chosen"].str.len() > frame["rejected"].str.len()).mean())
     for name in ("chosen_source", "annotator", "domain"):
         top = description.sources[name].top
         assert [count for _, count in top] == frame[name].value_counts().tolist()[: len(top)]

@@ -43,9 +43,7 @@ def test_rows_of_other_files_become_json_with_the_same_content(write_lines, tmp_
     source = load_pool(write_lines(*rows))
     path = tmp_path / name
     if name.endswith("csv"):
-        path.write_text(
-            "prompt,chosen,rejected,note\n" + "".join(",".join(row.values()) + "\n" for row in rows)
-        )
+        path.write_text("prompt,chosen,rejected,note\n" + "".join(",".join(row.values()) + "\n" for row in rows))
     elif name.endswith("json"):
         path.write_text(json.dumps(rows, indent=2))
     else:

@@ -116,9 +116,7 @@ BROKEN_ROWS = {
 
 
 @pytest.mark.parametrize(("good", "broken", "reason"), BROKEN_ROWS.values(), ids=BROKEN_ROWS)
-def test_a_broken_row_is_rejected_with_its_reason_and_spoils_no_other(
-    write_lines, tmp_path, good, broken, reason
-):
+def test_a_broken_row_is_rejected_with_its_reason_and_spoils_no_other(write_lines, tmp_path, good, broken, reason):
     path = write_lines(good, broken, good)
     pool = load_pool(path, max_rejected=0.5, rejects_path=tmp_path / "rejects.jsonl")
     assert pool.report.rejected == {reason: 1}
@@ -130,9 +128,7 @@ def test_a_broken_row_is_rejected_with_its_reason_and_spoils_no_other(
 
 def test_rows_of_no_known_format_name_the_keys_found_and_expected(write_lines):
     path = write_lines({"question": "q", "answers": []})
-    with pytest.raises(
-        TooManyRejectedError, match=r"unknown format: found the keys 'question', 'answers'; expected"
-    ):
+    with pytest.raises(TooManyRejectedError, match=r"unknown format: found the keys 'question', 'answers'; expected"):
         load_pool(path)
 
 
@@ -233,8 +229,7 @@ def test_a_chat_template_renders_what_a_policy_would_read(write_lines, tiny_toke
     texts = {"prompt": HH, "chosen": " Red.", "rejected": " Blue."}
     lists = {"prompt": [{"role": "user", "content": "Hi"}], "chosen": [RED], "rejected": [BLUE]}
     pools = [
-        load_pool(write_lines(row, name=f"{number}.jsonl"), render=render)
-        for number, row in enumerate((texts, lists))
+        load_pool(write_lines(row, name=f"{number}.jsonl"), render=render) for number, row in enumerate((texts, lists))
     ]
     for pool in pools:
         (row,) = pool.table.select(["prompt", "chosen", "rejected"]).to_pylist()
@@ -258,8 +253,7 @@ def test_hh_rlhf_itself(shared_data):
     import gzip
 
     lines = {
-        file.source.name: gzip.decompress(file.source.path.read_bytes()).split(b"\n")
-        for file in pool.report.files
+        file.source.name: gzip.decompress(file.source.path.read_bytes()).split(b"\n") for file in pool.report.files
     }
     for row in pool.table.to_pylist():
         original = json.loads(lines[row["origin_file"]][row["origin_row"] - 1])

@@ -235,9 +235,7 @@ def test_rows_nested_almost_too_deeply_can_still_be_shown(tmp_path):
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_do():
-    with pytest.raises(
-        UnreadableError, match=r"owner/name.*cannot be loaded from the Hugging Face Hub.*download"
-    ):
+    with pytest.raises(UnreadableError, match=r"owner/name.*cannot be loaded from the Hugging Face Hub.*download"):
         list(read_rows(HubSource("owner/name", "train")))
 
 

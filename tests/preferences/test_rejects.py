@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from frft.errors import DataError, TooManyRejectedError
-from frft.preferences.rejects import TEXT_CHARACTERS, Reason, RowError, Tally, printable, quoted
+from frft.errors import DataError, TooManyRejectedError, printable
+from frft.preferences.rejects import TEXT_CHARACTERS, Reason, RowError, Tally, quoted
 
 ERROR = RowError(Reason.EMPTY_FIELD, "'chosen' is blank")
 

@@ -18,9 +18,7 @@ def test_samples_are_text_or_messages(write_lines):
     )
     samples = load_samples(path)
     dialogue = ("\n\nHuman: Colour?\n\nAssistant:", " Red.")
-    assert (
-        list(zip(samples.prompts, samples.completions, strict=True)) == [("Colour?", "Red.")] + [dialogue] * 3
-    )
+    assert list(zip(samples.prompts, samples.completions, strict=True)) == [("Colour?", "Red.")] + [dialogue] * 3
     assert len(samples) == 4
     assert samples.models == {}
 

@@ -38,9 +38,7 @@ def tiny_embedder_folder(tiny_lm_folder, tmp_path_factory) -> Path:
     words = Transformer(str(tiny_lm_folder), max_seq_length=24)
     pooling = Pooling(words.get_embedding_dimension(), "mean")
     folder = tmp_path_factory.mktemp("tiny-embedder")
-    SentenceTransformer(modules=[words, pooling, Normalize()], device="cpu").save(
-        str(folder), create_model_card=False
-    )
+    SentenceTransformer(modules=[words, pooling, Normalize()], device="cpu").save(str(folder), create_model_card=False)
     return folder
 
 

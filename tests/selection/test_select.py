@@ -82,20 +82,13 @@ def check_counts(selection, pool):
     assert not set(selection.train_ids) & set(selection.test_ids)
     for row in rows:
         assert (row["similarity_chosen"] is None) == (row["similarity_rejected"] is None)
-        assert (
-            row["kept"]
-            == (row["reason"] == "kept")
-            == (row["split"] is not None)
-            == (row["rank"] is not None)
-        )
+        assert row["kept"] == (row["reason"] == "kept") == (row["split"] is not None) == (row["rank"] is not None)
         assert row["kept"] == (row["copies"] > 0)
 
 
 @pytest.fixture(scope="module")
 def brute_real(hh_pool, hh_samples, hh_cache):
-    return {
-        match: brute_similarities(hh_pool, hh_samples, hh_cache, match) for match in ("prompt", "nearest")
-    }
+    return {match: brute_similarities(hh_pool, hh_samples, hh_cache, match) for match in ("prompt", "nearest")}
 
 
 @pytest.mark.parametrize("match", ["prompt", "nearest"])
@@ -175,9 +168,7 @@ def test_equals_brute_force_on_ties(tiny_cache, strategy, duplicates, size):
     similarities = brute_similarities(pool, SAMPLES, tiny_cache, "prompt")
     assert len({c for _, c, _ in similarities}) < 20
     threshold = sorted(r for _, _, r in similarities if r is not None)[10]
-    config = SelectionConfig(
-        strategy=strategy, threshold=threshold, size=size, test_size=2, duplicates=duplicates
-    )
+    config = SelectionConfig(strategy=strategy, threshold=threshold, size=size, test_size=2, duplicates=duplicates)
     selection = select(pool, *SAMPLES, config, tiny_cache, seed=0)
     expected = brute_ids(similarities, strategy, threshold, size + 2, duplicates)
     assert kept_ids(selection) == list(dict.fromkeys(expected))
@@ -188,9 +179,7 @@ def test_equals_brute_force_on_ties(tiny_cache, strategy, duplicates, size):
 @pytest.mark.parametrize(("strategy", "kept"), [("random", 25), ("all", 60)])
 def test_random_and_all_compute_no_similarities(tiny_cache, tiny_embedder, strategy, kept):
     pool = make_pool(60)
-    selection = select(
-        pool, [], [], SelectionConfig(strategy=strategy, size=20, test_size=5), tiny_cache, seed=0
-    )
+    selection = select(pool, [], [], SelectionConfig(strategy=strategy, size=20, test_size=5), tiny_cache, seed=0)
     assert tiny_embedder.encoded == []
     assert selection.metadata["embedder"] is None
     assert selection.table["similarity_chosen"].null_count == 60
@@ -212,9 +201,7 @@ def test_seed_decides_split_and_draw(tiny_cache):
 
 def test_every_kept_row_is_as_likely_to_test(tiny_cache):
     pool, config = make_pool(10), SelectionConfig(strategy="all", size=7, test_size=3)
-    tests = [
-        id_ for seed in range(400) for id_ in select(pool, [], [], config, tiny_cache, seed=seed).test_ids
-    ]
+    tests = [id_ for seed in range(400) for id_ in select(pool, [], [], config, tiny_cache, seed=seed).test_ids]
     for id_ in pool["id"].to_pylist():
         assert 80 <= tests.count(id_) <= 160
 
@@ -264,9 +251,7 @@ def test_completions_are_embedded_stripped_and_prompts_matched_stripped(tiny_cac
 
 def test_empty_samples_and_truncated_texts_are_counted(tiny_cache, tmp_path):
     long = "and on and on it goes " * 20
-    pool = pa.table(
-        {"id": ["a", "b"], "prompt": ["p", "p"], "chosen": ["x", long], "rejected": [long + "!", "y"]}
-    )
+    pool = pa.table({"id": ["a", "b"], "prompt": ["p", "p"], "chosen": ["x", long], "rejected": [long + "!", "y"]})
     config = SelectionConfig(strategy="part4", size=1, test_size=0)
     for cache in (tiny_cache, VectorCache(tmp_path / "vectors", tiny_cache.embedder)):
         counts = select(pool, ["p", "p"], [" ", "z"], config, cache, seed=0).counts
@@ -278,9 +263,7 @@ def test_empty_samples_and_truncated_texts_are_counted(tiny_cache, tmp_path):
 def test_nothing_qualifies(tiny_cache, strategy, pick):
     pool = make_pool(60)
     samples = (SAMPLES[0], ["zebra", "Red!", "\x00\x01"])
-    values = sorted(
-        pick(c, r) for _, c, r in brute_similarities(pool, samples, tiny_cache, "prompt") if c is not None
-    )
+    values = sorted(pick(c, r) for _, c, r in brute_similarities(pool, samples, tiny_cache, "prompt") if c is not None)
     config = SelectionConfig(strategy=strategy, threshold=1.0, size=5, test_size=1)
     with pytest.raises(SelectionError) as caught:
         select(pool, *samples, config, tiny_cache, seed=0)

@@ -100,9 +100,7 @@ def _metadata_that_is_a_list(path):
 
 
 def _metadata_without_counts(path):
-    pq.write_table(
-        pq.read_table(path).replace_schema_metadata({b"frft": b'{"format": "frft selection 1"}'}), path
-    )
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"frft": b'{"format": "frft selection 1"}'}), path)
 
 
 def _rows_missing(path):

@@ -49,9 +49,7 @@ def test_no_prompt_has_a_sample(rng):
 
 def test_match_nearest_equals_the_definition(rng):
     chosen, rejected, samples = unit(rng, 20), unit(rng, 20), unit(rng, 30)
-    for found, completions in zip(
-        match_nearest(chosen, rejected, samples, block=7), (chosen, rejected), strict=True
-    ):
+    for found, completions in zip(match_nearest(chosen, rejected, samples, block=7), (chosen, rejected), strict=True):
         expected = [max(cosine(c, s) for s in samples) for c in completions]
         np.testing.assert_allclose(found, expected, atol=1e-14, rtol=0)
 

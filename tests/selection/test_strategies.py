@@ -104,9 +104,7 @@ def test_random_and_all_take_every_row(pool, seed):
 def test_random_is_uniform():
     first = Counter(ranking("random", [(NAN, NAN)] * 5, seed=seed)[0] for seed in range(2000))
     expected = 400
-    assert (
-        sum((first[row] - expected) ** 2 / expected for row in range(5)) < 18.5
-    )  # chi-square, df 4, p = .001
+    assert sum((first[row] - expected) ** 2 / expected for row in range(5)) < 18.5  # chi-square, df 4, p = .001
 
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - WITHOUT_SIMILARITIES))

@@ -17,12 +17,13 @@ from frft.cli.data import data
 from frft.cli.reward import reward
 from frft.cli.run import run
 from frft.cli.select import select
-from frft.errors import FrftError
+from frft.errors import FrftError, printable
 
 app = App(
     name="frft",
     help="Keep the reward model where the policy writes: Filtered Reward Fine-Tuning for RLHF.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 for command in (run, data, select, presets, init):
     app.command(command)
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return 2
     except FrftError as error:
-        print(f"frft: {error}", file=sys.stderr)
+        # Messages quote file names and data, which may hold control characters.
+        shown = "\n".join(printable(line) for line in str(error).splitlines())
+        print(f"frft: {shown}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("frft: interrupted. The same command goes on where this one stopped.", file=sys.stderr)

@@ -24,7 +24,7 @@ def presets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     if json:
         print_json(dict(list_presets()))
     else:
-        print_table(("preset", "what it is"), list_presets())
+        print_table(("preset", "what it is"), list_presets(), texts=2)
 
 
 def init(preset: str, *, out: Path | None = None) -> None:

@@ -14,15 +14,15 @@ def print_json(value: Any) -> None:
     print()
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table on standard output; cells are text, never markup."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
+    """A table on standard output: the first `texts` columns hold words, the others figures; none is markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, title_justify="left")
+    grid = Table()
     for number, column in enumerate(columns):
-        grid.add_column(Text(column), justify="left" if number == 0 else "right")
+        grid.add_column(Text(column), justify="left" if number < texts else "right")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     # A pipe has no width; wide enough that no cell is folded there.

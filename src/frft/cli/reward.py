@@ -54,9 +54,7 @@ def train(
     pool = load_pool(pairs, progress=progress)
     base = RewardModel.load(config.model_name_or_path, seed=seed, max_length=config.train.max_length)
     use_threads(choose_threads(base.parameters, None))
-    model, report = train_reward_model(
-        base, pool.table, config, seed=seed, workdir=out / "logs", progress=progress
-    )
+    model, report = train_reward_model(base, pool.table, config, seed=seed, workdir=out / "logs", progress=progress)
     if samples is not None and config.normalise_samples:
         written = load_samples(samples, progress=progress)
         most = slice(config.normalise_samples)
@@ -103,9 +101,7 @@ def evaluate(
     sources = [name for name in pool.table.column_names if name.endswith("source") or name == "annotator"]
     reward_model = RewardModel.load(model, seed=0, max_length=max_length, allow_fresh_head=False)
     use_threads(choose_threads(reward_model.parameters, None))
-    result = evaluate_reward_model(
-        reward_model, pool.table, groups=sources if by is None else by, progress=progress
-    )
+    result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
         print_json({**result.as_dict(), "truncated": truncated.as_dict()})
@@ -127,6 +123,7 @@ def evaluate(
             )
             for (column, value), each in groups.items()
         ],
+        texts=2,
     )
     if truncated.prompts or truncated.completions:
         print(

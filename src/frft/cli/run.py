@@ -12,6 +12,7 @@ from frft.config.model import RunConfig
 
 def run(
     config: str,
+    /,
     *overrides: str,
     out: Path,
     limit: int | None = None,
@@ -79,6 +80,6 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
         (stage.name, ", ".join(stage.arms), "is there" if stage.done else f"about {duration(stage.seconds)}")
         for stage in stages
     ]
-    print_table(("stage", "for", "cost"), rows)
+    print_table(("stage", "for", "cost"), rows, texts=2)
     done = sum(stage.done for stage in stages)
     print(f"{done} of {len(stages)} stages are there; the rest takes very roughly {duration(left)} on this machine.")

@@ -62,9 +62,7 @@ def select(
     pool = load_pool(pairs, progress=progress)
     written = load_samples(samples, model=model, progress=progress)
     vectors = VectorCache(cache.expanduser(), Embedder(embedder, progress))
-    selection = select_pairs(
-        pool.table, written.prompts, written.completions, config, vectors, seed, progress
-    )
+    selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
     selection.write(out)
     if export is not None:
         export_rows(pool, selection.train_ids, export)

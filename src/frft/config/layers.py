@@ -69,9 +69,7 @@ def source_layers(source: str, folder: Path = Path()) -> list[Layer]:
         if base is None:
             return layers
         if not isinstance(base, str):
-            raise ConfigError(
-                f"{origin}: {EXTENDS}: must be the name of a preset or a file's path, got {shown(base)}"
-            )
+            raise ConfigError(f"{origin}: {EXTENDS}: must be the name of a preset or a file's path, got {shown(base)}")
         source, folder = base, folder if is_preset else path.parent
 
 
@@ -86,9 +84,7 @@ def override_layers(overrides: Sequence[str]) -> list[Layer]:
         key, equals, text = override.partition("=")
         steps = key.strip().split(".")
         if not equals or not all(steps):
-            problems.append(
-                f"{COMMAND_LINE}: {override!r} is not of the form key=value, such as ppo.total_steps=16"
-            )
+            problems.append(f"{COMMAND_LINE}: {override!r} is not of the form key=value, such as ppo.total_steps=16")
             continue
         try:
             value, _ = parse_yaml(text, f"{COMMAND_LINE}: {dotted(steps)}")

@@ -64,7 +64,5 @@ def merge_layers(layers: Sequence[Layer]) -> dict[str, Any]:
         values = merged(values, dict(layer.values))
         if isinstance(known, dict) and isinstance(arms, dict):
             removed = {name for name, changes in arms.items() if changes is None and name in known}
-            values["arms"] = {
-                name: changes for name, changes in values["arms"].items() if name not in removed
-            }
+            values["arms"] = {name: changes for name, changes in values["arms"].items() if name not in removed}
     return values

@@ -253,8 +253,7 @@ class RefreshConfig(Section):
                 raise ValueError(f"at_steps must be positive and rising, got {self.at_steps}")
         if self.samples == "rollouts" and self.alpha > 0 and self.selection.match == "prompt":
             raise ValueError(
-                "samples: rollouts covers only the prompts that were rolled out; "
-                "use selection.match: nearest with it"
+                "samples: rollouts covers only the prompts that were rolled out; use selection.match: nearest with it"
             )
         return self
 
@@ -377,12 +376,8 @@ class RunConfig(Section):
 
     @field_validator("arms")
     @classmethod
-    def _vanilla_is_there(
-        cls, arms: dict[str, dict[str, Any]], info: ValidationInfo
-    ) -> dict[str, dict[str, Any]]:
-        if "refresh" in info.data and (
-            "vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha
-        ):
+    def _vanilla_is_there(cls, arms: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        if "refresh" in info.data and ("vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha):
             raise ValueError("must hold `vanilla: {alpha: 0}`, what all others are compared with")
         return arms
 
@@ -391,27 +386,21 @@ class RunConfig(Section):
         if self.policy.model_name_or_path is not None:
             return self
         if self.data.chat_template:
-            raise ValueError(
-                "data.chat_template needs a policy.model_name_or_path whose tokenizer has a chat template"
-            )
+            raise ValueError("data.chat_template needs a policy.model_name_or_path whose tokenizer has a chat template")
         longest = self.policy.scratch.max_position_embeddings
         lengths = {"policy.sft.max_length": self.policy.sft.max_length}
         for name, model in (("reward", self.reward), ("judge", self.judge)):
             if model.model_name_or_path is None:
                 lengths[f"{name}.train.max_length"] = model.train.max_length
         samplings = {section: getattr(self, section).sampling for section in ("ppo", "refresh", "evaluation")}
-        samplings |= {
-            f"arms.{name}": self.arm(name).sampling for name in self.arms if "sampling" in self.arms[name]
-        }
+        samplings |= {f"arms.{name}": self.arm(name).sampling for name in self.arms if "sampling" in self.arms[name]}
         for name, sampling in samplings.items():
             if sampling is not None:
                 tokens = sampling.max_prompt_tokens + sampling.max_new_tokens
                 lengths[f"{name}.sampling.max_prompt_tokens + {name}.sampling.max_new_tokens"] = tokens
         too_long = [f"{key} ({tokens})" for key, tokens in lengths.items() if tokens > longest]
         if too_long:
-            raise ValueError(
-                f"{', '.join(too_long)}: more than policy.scratch.max_position_embeddings ({longest})"
-            )
+            raise ValueError(f"{', '.join(too_long)}: more than policy.scratch.max_position_embeddings ({longest})")
         return self
 
 

@@ -87,6 +87,10 @@ def _interval(preferences: Sequence[float], resamples: int, seed: int) -> tuple[
         high = stats.binomtest(int(np.ceil(wins)), len(preferences)).proportion_ci(method="wilson").high
         return float(low), float(high)
     interval = stats.bootstrap(
-        (np.array(preferences),), np.mean, n_resamples=resamples, method="BCa", rng=np.random.default_rng(seed)
+        (np.array(preferences),),
+        np.mean,
+        n_resamples=resamples,
+        method="BCa",
+        rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)

@@ -20,12 +20,11 @@ from frft.store import Artifact
 
 @dataclass(frozen=True)
 class Arm:
-    """A trained arm: its PPO segments and its refreshes, in order, and the reward model that it ended with."""
+    """A trained arm: its PPO segments and its refreshes, in order."""
 
     name: str
     segments: list[Artifact]
     refreshes: list[Refresh]
-    reward_model: Artifact
 
     @property
     def policy(self) -> Artifact:
@@ -49,4 +48,4 @@ def run_arm(stages: Stages, name: str) -> Arm:
             since_refresh = []
             if config.kl_anchor == "previous":
                 anchor = policy
-    return Arm(name, segments, reward.refreshes, reward.current)
+    return Arm(name, segments, reward.refreshes)

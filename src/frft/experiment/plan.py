@@ -54,9 +54,7 @@ class _PlanningStore(ArtifactStore):
         self.asked: dict[str, tuple[Artifact, Mapping[str, Any], bool, list[str]]] = {}
         self.arm = ""
 
-    def make(
-        self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
-    ) -> Artifact:
+    def make(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         del build
         digest = self._digest(kind, inputs)
         if digest not in self.asked:
@@ -96,28 +94,29 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any]) -> float:
     """Floating-point operations of a stage: 2 a weight and token forward, 4 more backward."""
     config, splits, weights = stages.config, stages.splits, _parameters(stages)
     sampling = config.ppo.sampling
-    lengths = [len(prompt) / CHARACTERS_A_TOKEN for prompt in splits.prompts]
-    prompt = sum(min(length, sampling.max_prompt_tokens) for length in lengths) / len(lengths)
-    sequence = prompt + sampling.max_new_tokens
+    lengths = [min(len(prompt) / CHARACTERS_A_TOKEN, sampling.max_prompt_tokens) for prompt in splits.prompts]
+    sequence = sum(lengths) / len(lengths) + sampling.max_new_tokens
+    held_out: int = splits.evaluation.num_rows
+    tokens: float
     if kind == "sft":
-        return 6 * weights * splits.sft.num_rows * config.policy.sft.num_train_epochs * sequence
-    if kind in ("reward", "judge"):
-        rows = splits.pool if kind == "reward" else splits.judge
-        train = (config.reward if kind == "reward" else config.judge).train
-        return 2 * weights * sequence * (6 * rows.num_rows * train.num_train_epochs + 2 * splits.evaluation.num_rows)
-    if kind == "refresh":
-        pairs, epochs = config.refresh.selection.size, config.refresh.num_train_epochs
-        return 2 * weights * sequence * (6 * pairs * epochs + 2 * splits.evaluation.num_rows)
-    if kind == "selection":
-        return 2 * EMBEDDER_PARAMETERS * 3 * splits.pool.num_rows * sampling.max_new_tokens
-    if kind == "completions":
-        return 2 * weights * len(splits.prompts) * sequence
-    if kind == "ppo":
-        begin = max((step for step in [0, *stages.checkpoints] if step < inputs["until_step"]), default=0)
-        # Sampling, three or four models' look at it, and forward and backward of two models in every epoch.
-        passes = 2 + 3 * 2 + config.ppo.num_ppo_epochs * 2 * 6
-        return passes * weights * (inputs["until_step"] - begin) * config.ppo.rollout_batch_size * sequence
-    return 5 * 2 * weights * config.evaluation.max_prompts * sequence
+        tokens = 3 * splits.sft.num_rows * config.policy.sft.num_train_epochs * sequence
+    elif kind in ("reward", "judge"):
+        rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge)
+        tokens = 2 * (3 * rows.num_rows * model.train.num_train_epochs + held_out) * sequence
+    elif kind == "refresh":
+        tokens = 2 * (3 * config.refresh.selection.size * config.refresh.num_train_epochs + held_out) * sequence
+    elif kind == "selection":
+        tokens = 3 * splits.pool.num_rows * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
+    elif kind == "completions":
+        tokens = len(splits.prompts) * sequence
+    elif kind == "ppo":
+        begin = max((step for step in stages.checkpoints if step < inputs["until_step"]), default=0)
+        # Sampling, the look of three models at it, and forward and backward of two models in every epoch.
+        passes = 1 + 3 + config.ppo.num_ppo_epochs * 2 * 3
+        tokens = passes * (inputs["until_step"] - begin) * config.ppo.rollout_batch_size * sequence
+    else:
+        tokens = 5 * config.evaluation.max_prompts * sequence
+    return 2 * weights * tokens
 
 
 def _parameters(stages: Stages) -> int:
@@ -131,8 +130,10 @@ def _parameters(stages: Stages) -> int:
             model = build_causal_lm(config.scratch, train_tokenizer(["a"], config.scratch), 0)
             # The tokenizer is not trained yet; a full vocabulary is the likely outcome.
             missing = config.scratch.vocab_size - model.config.vocab_size
-            return int(model.num_parameters()) + missing * config.scratch.hidden_size
-        return int(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(config.model_name_or_path)).num_parameters())
+            return int(model.num_parameters() + missing * config.scratch.hidden_size)
+        return int(
+            AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(config.model_name_or_path)).num_parameters()
+        )
 
 
 def _flops_a_second(stages: Stages) -> float:

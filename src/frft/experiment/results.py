@@ -17,7 +17,16 @@ from frft.preferences import Pool
 from frft.progress import Progress, duration
 from frft.store import Artifact, read_rows
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "numpy", "pyarrow")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "sentence-transformers",
+    "numpy",
+    "pyarrow",
+)
 
 
 class StageLog:
@@ -111,7 +120,7 @@ LEGEND = (
 
 def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row for each arm, in the order of `COLUMNS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, arm in results["arms"].items():
         evaluation, win = arm["evaluation"], arm["evaluation"]["win_rate"]
         last = arm["refreshes"][-1] if arm["refreshes"] else None

@@ -1,12 +1,12 @@
 """One experiment in one folder: all arms, the comparison, and what is written about them.
 
-    OUT/config.yaml           the resolved configuration
-    OUT/results.json          every figure
-    OUT/metrics.jsonl         every PPO step of every arm
-    OUT/rejects.jsonl         rows of the data that could not be used, with the reason
-    OUT/arms/NAME/            completions.jsonl, selection-1.parquet, ..., and links: policy, reward_model
-    OUT/judge                 a link to the judge
-    OUT/stages/               what was computed, one folder for each stage; reused when the run is started again
+OUT/config.yaml           the resolved configuration
+OUT/results.json          every figure
+OUT/metrics.jsonl         every PPO step of every arm
+OUT/rejects.jsonl         rows of the data that could not be used, with the reason
+OUT/arms/NAME/            completions.jsonl, selection-1.parquet, ..., and links: policy, reward_model
+OUT/judge                 a link to the judge
+OUT/stages/               what was computed, one folder for each stage; reused when the run is started again
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     return results
 
 
-def prepare(
-    config: RunConfig, out: Path, store: ArtifactStore, progress: Progress
-) -> tuple[Pool, Stages]:
+def prepare(config: RunConfig, out: Path, store: ArtifactStore, progress: Progress) -> tuple[Pool, Stages]:
     """Read the data, deal out its rows, and make the stages over them.
 
     Raises:
@@ -121,8 +119,8 @@ def check_folder(out: Path, config: RunConfig) -> None:
     if differences:
         shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
         raise OutputError(
-            f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old settings "
-            f"(they are in {out / 'config.yaml'}) to go on with it."
+            f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
+            f"settings (they are in {out / 'config.yaml'}) to go on with it."
         )
 
 
@@ -155,7 +153,8 @@ def _show(out: Path, stages: Stages, arm: Arm) -> None:
     folder = out / "arms" / arm.name
     folder.mkdir(parents=True, exist_ok=True)
     _link(folder / "policy", arm.policy.path / "policy")
-    _link(folder / "reward_model", arm.reward_model.path)
+    reward_model = arm.refreshes[-1].reward_model if arm.refreshes else stages.base_reward
+    _link(folder / "reward_model", reward_model.path)
     _copy(stages.evaluation_completions(arm.policy).path / COMPLETIONS, folder / COMPLETIONS)
     for number, refresh in enumerate(arm.refreshes, start=1):
         _copy(refresh.selection.path / SELECTION_FILE, folder / f"selection-{number}.parquet")

@@ -38,8 +38,8 @@ from frft.policy import Critic, PPOTrainer, divergence, fine_tune, generate
 from frft.progress import Progress
 from frft.reward import (
     AlignedReward,
-    RewardModel,
     PolicySamples,
+    RewardModel,
     evaluate_reward_model,
     pairs_identity,
     train_reward_model,
@@ -337,9 +337,7 @@ class Stages:
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @staticmethod
-    def _critic(
-        policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward_model: RewardModel
-    ) -> Critic:
+    def _critic(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward_model: RewardModel) -> Critic:
         """From the reward model where it reads the policy's tokens, else from the policy."""
         if reward_model.tokenizer.get_vocab() == tokenizer.get_vocab():
             return Critic.from_classifier(reward_model.model, reward_model.gain, reward_model.bias)

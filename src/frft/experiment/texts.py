@@ -28,9 +28,13 @@ def write_completions(folder: Path, written: Completions) -> None:
 def read_completions(artifact: Artifact) -> Completions:
     """What `write_completions` wrote."""
     rows = read_rows(artifact.path / COMPLETIONS)
-    columns = ([row[name] for row in rows] for name in ("prompt", "completion", "has_eos", "tokens"))
-    truncated = TruncationCount(artifact.info["sequences"], prompts=artifact.info["prompts_truncated"])
-    return Completions(*columns, truncated)
+    return Completions(
+        prompts=[row["prompt"] for row in rows],
+        completions=[row["completion"] for row in rows],
+        has_eos=[row["has_eos"] for row in rows],
+        tokens=[row["tokens"] for row in rows],
+        truncated=TruncationCount(artifact.info["sequences"], prompts=artifact.info["prompts_truncated"]),
+    )
 
 
 def stored_samples(artifact: Artifact) -> PolicySamples:

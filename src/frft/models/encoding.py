@@ -1,8 +1,8 @@
 """Text to tokens, in one place for SFT, reward models and PPO, so that they cannot disagree.
 
 Prompt and completion are tokenized apart and joined, so the boundary between them is exact: a completion that
-the policy sampled token by token has the same context in training and in generation. (TRL tokenizes the joined
-text, where a token may straddle the boundary.)
+the policy sampled token by token has the same context in training and in generation. (TRL tokenizes the
+joined text, where a token may straddle the boundary.)
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class EncodedPair:
 class Encoder:
     """Tokenizes prompts and completions to at most `max_length` tokens, counting what it cuts.
 
-    Where a sequence is too long, the prompt loses its beginning first (the last turns of a dialogue matter most)
-    but keeps at least one token; only then does the completion lose its end. EOS always stays, and so do tokens
-    that the tokenizer puts before every text (BOS, CLS).
+    Where a sequence is too long, the prompt loses its beginning first (the last turns of a dialogue matter
+    most) but keeps at least one token; only then does the completion lose its end. EOS always stays, and so
+    do tokens that the tokenizer puts before every text (BOS, CLS).
 
     Raises:
         ModelError: `max_length` leaves no room for a prompt's token and EOS.
@@ -71,9 +71,7 @@ class Encoder:
         probe = tokenizer("a", return_special_tokens_mask=True)
         self._leading = next(n for n, special in enumerate(probe["special_tokens_mask"]) if not special)
         if max_length < self._leading + 2:
-            raise ModelError(
-                f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens."
-            )
+            raise ModelError(f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens.")
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
         """Encode pairs of texts; every completion ends with EOS."""

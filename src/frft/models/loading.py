@@ -24,9 +24,7 @@ def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreT
 
     tokenizer = _load("tokenizer", name, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
     if tokenizer.eos_token_id is None:
-        raise ModelError(
-            f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model."
-        )
+        raise ModelError(f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model.")
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         # With pad = EOS, masking the padding would also mask the end of a completion.
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
@@ -67,8 +65,8 @@ def load_reward_backbone(
 ) -> PreTrainedModel:
     """A sequence-classification model with one output, in float32.
 
-    Where the folder holds a causal language model, or a classifier with another number of outputs, the head is
-    fresh: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
+    Where the folder holds a causal language model, or a classifier with another number of outputs, the head
+    is fresh: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
 
     Raises:
         ModelError: it cannot be loaded, weights of the backbone are missing, or it needs a fresh head where
@@ -91,9 +89,7 @@ def load_reward_backbone(
         )
         fresh = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
         # Language models trained without one (BERT) get a fresh pooler with the fresh head.
-        backbone = {
-            key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key
-        }
+        backbone = {key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key}
         _refuse_missing(name, "reward model", backbone if allow_fresh_head else fresh)
         for parameter_name, parameter in model.named_parameters():
             if parameter_name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
@@ -122,8 +118,8 @@ def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
     """Transformers fills what a folder lacks with random weights."""
     if missing := sorted(keys):
         raise ModelError(
-            f"{str(name)!r} holds no whole {what}: {len(missing)} weights are missing ({', '.join(missing[:3])}). "
-            "Use a folder that was saved whole, or train the model first."
+            f"{str(name)!r} holds no whole {what}: {len(missing)} weights are missing "
+            f"({', '.join(missing[:3])}). Use a folder that was saved whole, or train the model first."
         )
 
 
@@ -138,6 +134,6 @@ def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: An
         hint = (
             "The folder must hold config.json, *.safetensors and the tokenizer's files."
             if Path(name).exists()
-            else "Give a folder that exists, or the name of a model that is in the local cache or that the Hub can serve."
+            else "Give a folder that exists, or the name of a model in the local cache or on the Hub."
         )
         raise ModelError(f"Cannot load the {what} {str(name)!r}: {first_line}. {hint}") from error

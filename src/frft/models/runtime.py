@@ -42,7 +42,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def choose_threads(parameters: int, asked: int | None) -> int:
-    """CPU threads for a model of this many parameters: what was asked for, else 1 if small, else all cores."""
+    """CPU threads for a model of so many parameters: what was asked for, else 1 if small, else all cores."""
     if asked is not None:
         return asked
     return 1 if parameters < SMALL_MODEL_PARAMETERS else (os.cpu_count() or 1)
@@ -59,8 +59,8 @@ def use_threads(threads: int) -> None:
 def quiet() -> Iterator[None]:
     """Keep the model libraries' warnings, load reports and bars off the terminal while a block runs.
 
-    What they would say there is either expected (a fresh head on a language model) or is raised by this project
-    as an error. Levels, bars and warning filters are restored afterwards.
+    What they would say there is either expected (a fresh head on a language model) or is raised by this
+    project as an error. Levels, bars and warning filters are restored afterwards.
     """
     from transformers.utils import logging as transformers_logging
 

@@ -23,16 +23,23 @@ ReportTo = Literal["none", "tensorboard", "wandb"]
 def check_reporter(report_to: ReportTo) -> None:
     """Raise `UsageError` if the package behind `report_to` is not installed."""
     if report_to != "none" and importlib.util.find_spec(report_to) is None:
-        raise UsageError(
-            f"report_to: {report_to} needs a package that is not installed: pip install {report_to}"
-        )
+        raise UsageError(f"report_to: {report_to} needs a package that is not installed: pip install {report_to}")
 
 
-def trainer_arguments(train: TrainConfig, *, seed: int, workdir: Path, report_to: ReportTo) -> dict[str, Any]:
-    """Arguments for any of TRL's configurations: float32, no dropout change, no checkpoints, every step reported."""
+def trainer_arguments(
+    train: TrainConfig, examples: int, *, seed: int, workdir: Path, report_to: ReportTo
+) -> dict[str, Any]:
+    """Arguments for any of TRL's configurations: float32, no checkpoints, every step reported.
+
+    Args:
+        train: the settings.
+        examples: how many there are, for the number of steps.
+    """
     import torch
 
     gpu = torch.cuda.is_available()
+    batches = math.ceil(examples / train.per_device_train_batch_size)
+    steps = math.ceil(math.ceil(batches / train.gradient_accumulation_steps) * train.num_train_epochs)
     return {
         "output_dir": str(workdir),
         "seed": seed,
@@ -46,8 +53,8 @@ def trainer_arguments(train: TrainConfig, *, seed: int, workdir: Path, report_to
         "learning_rate": train.learning_rate,
         "per_device_train_batch_size": train.per_device_train_batch_size,
         "gradient_accumulation_steps": train.gradient_accumulation_steps,
-        # Transformers 5 reads a number below 1 as a share of the steps; `warmup_ratio` is gone.
-        "warmup_steps": train.warmup_ratio,
+        # Rounded down: rounded up, as Transformers does, a training of one step would have a learning rate of 0.
+        "warmup_steps": int(train.warmup_ratio * steps),
         "weight_decay": train.weight_decay,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
@@ -55,6 +62,13 @@ def trainer_arguments(train: TrainConfig, *, seed: int, workdir: Path, report_to
         "report_to": report_to,
         "save_strategy": "no",
     }
+
+
+def on_one_device(arguments: Any) -> Any:
+    """TRL's arguments for this process alone: with several GPUs in sight, TRL would refuse `nn.DataParallel`."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from frft.config.model import TrainConfig
 from frft.errors import DataError
 from frft.models import EncodedPair, Encoder, TruncationCount
-from frft.models.training import ReportTo, check_reporter, loss_watcher, trainer_arguments, trainer_session
+from frft.models.batches import SimilarLengths
+from frft.models.training import (
+    ReportTo,
+    check_reporter,
+    loss_watcher,
+    on_one_device,
+    trainer_arguments,
+    trainer_session,
+)
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -80,10 +88,15 @@ def fine_tune(
             def _send_telemetry(self) -> None:
                 """Send nothing: what is trained here is nobody else's business."""
 
-        arguments = trainer_arguments(config, seed=seed, workdir=workdir, report_to=report_to)
+            def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
+                del train_dataset
+                lengths = [len(pair.ids) for pair in encoded]
+                return SimilarLengths(lengths, config.per_device_train_batch_size, seed)
+
+        arguments = trainer_arguments(config, len(encoded), seed=seed, workdir=workdir, report_to=report_to)
         trainer = Trainer(
             model=policy,
-            args=SFTConfig(**arguments, packing=False),
+            args=on_one_device(SFTConfig(**arguments, packing=False)),
             train_dataset=Dataset.from_dict(
                 {
                     "input_ids": [pair.ids for pair in encoded],

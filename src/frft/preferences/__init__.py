@@ -4,7 +4,7 @@ from frft.preferences.describe import Description, describe
 from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
 from frft.preferences.export import export_rows
 from frft.preferences.pool import load_pool
-from frft.preferences.rejects import Reason, printable
+from frft.preferences.rejects import Reason
 from frft.preferences.samples import Samples, load_prompts, load_samples
 from frft.preferences.schema import FileReport, Pool, ReadReport
 
@@ -23,6 +23,5 @@ __all__ = [
     "load_prompts",
     "load_samples",
     "parse_dialogue",
-    "printable",
     "render_dialogue",
 ]

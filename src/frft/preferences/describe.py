@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from frft.errors import printable
 from frft.preferences.pool import content_id
-from frft.preferences.rejects import printable
 from frft.preferences.schema import ID_CHARACTERS, OWN_COLUMNS, Pool, ReadReport
 
 MAX_SOURCE_VALUES = 200
@@ -83,8 +83,7 @@ class Description:
             "chosen_longer": self.chosen_longer,
             "equally_long": self.equally_long,
             "sources": {
-                name: {"values": column.values, "top": dict(column.top)}
-                for name, column in self.sources.items()
+                name: {"values": column.values, "top": dict(column.top)} for name, column in self.sources.items()
             },
             "with_margin": self.with_margin,
             "margin": None if self.margin is None else asdict(self.margin),

@@ -56,9 +56,7 @@ def as_messages(value: Any, field: str) -> list[Message]:
         raise RowError(Reason.WRONG_TYPE, f"{field!r} is {type(value).__name__}, not a list of messages")
     if not value:
         raise RowError(Reason.EMPTY_MESSAGES, f"{field!r} has no messages")
-    return [
-        as_message(message, f"message {place} of {field!r}") for place, message in enumerate(value, start=1)
-    ]
+    return [as_message(message, f"message {place} of {field!r}") for place, message in enumerate(value, start=1)]
 
 
 def as_message(value: Any, what: str) -> Message:
@@ -92,9 +90,7 @@ def split_completion(prompt: list[Message], messages: list[Message], field: str)
     """
     whole = messages if messages[: len(prompt)] == prompt else [*prompt, *messages]
     if whole[-1]["role"] != "assistant":
-        raise RowError(
-            Reason.NOT_FROM_ASSISTANT, f"{field!r} ends with a message from the {whole[-1]['role']}"
-        )
+        raise RowError(Reason.NOT_FROM_ASSISTANT, f"{field!r} ends with a message from the {whole[-1]['role']}")
     check_prompt(whole[:-1], field)
     return whole[:-1], whole[-1]["content"]
 
@@ -108,8 +104,6 @@ def check_prompt(messages: list[Message], field: str) -> None:
     if not messages:
         raise RowError(Reason.NO_SHARED_PROMPT, f"{field!r} has nothing before the assistant's message")
     if messages[-1]["role"] == "assistant":
-        raise RowError(
-            Reason.PROMPT_FROM_ASSISTANT, f"the message before the completion in {field!r} is no question"
-        )
+        raise RowError(Reason.PROMPT_FROM_ASSISTANT, f"the message before the completion in {field!r} is no question")
     if not any(message["content"].strip() for message in messages):
         raise RowError(Reason.EMPTY_FIELD, f"all messages of the prompt in {field!r} are blank")

@@ -32,16 +32,12 @@ def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
         for file in pool.report.files:
             source = file.source
             if isinstance(source, FileSource) and path.resolve() == source.path.resolve():
-                raise OutputError(
-                    f"{path} is one of the files that the pool was read from. Choose another name."
-                )
+                raise OutputError(f"{path} is one of the files that the pool was read from. Choose another name.")
             rows = wanted.get(source.name)
             if rows is None:
                 continue
             if digest_source(source) != file.digest:
-                raise DataError(
-                    f"{source.name} has changed since the pool was read from it. Read the pool again."
-                )
+                raise DataError(f"{source.name} has changed since the pool was read from it. Read the pool again.")
             for row in read_rows(source):
                 if row.number in rows:
                     output.write((row.line if row.line is not None else row.text.encode()) + b"\n")

@@ -241,9 +241,7 @@ def _read_implicit(row: Row) -> Preference:
         end -= 1
     prompt = shared[:end].rstrip()
     if not prompt:
-        raise RowError(
-            Reason.NO_SHARED_PROMPT, "chosen and rejected do not begin alike, and there is no 'prompt'"
-        )
+        raise RowError(Reason.NO_SHARED_PROMPT, "chosen and rejected do not begin alike, and there is no 'prompt'")
     return Preference(prompt, chosen[len(prompt) :], rejected[len(prompt) :], _USED)
 
 
@@ -298,9 +296,7 @@ def _read_alpaca(row: Row) -> Preference:
     prompt: str | list[Message] = question
     if row.get("system") or row.get("history"):
         history = row.get("history") or []
-        if not isinstance(history, list) or not all(
-            isinstance(turn, list) and len(turn) == 2 for turn in history
-        ):
+        if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
             raise RowError(Reason.WRONG_TYPE, "'history' is not a list of [question, answer]")
         turns = [
             {"role": role, "content": text}
@@ -340,22 +336,17 @@ def _read_nemo(row: Row) -> Preference:
     context = field_of(row, "context")
     used, unused = frozenset(("context", "completions", "margin")), len(ranks) - 2
     if isinstance(context, str) and all(isinstance(text, str) for text in pair.values()):
-        return Preference(
-            text_of(row, "context"), text_of(pair, "chosen"), text_of(pair, "rejected"), used, unused
-        )
+        return Preference(text_of(row, "context"), text_of(pair, "chosen"), text_of(pair, "rejected"), used, unused)
     if isinstance(context, str):
         context = [{"role": "user", "content": text_of(row, "context")}]
     lists = {
-        key: [{"role": "assistant", "content": text}] if isinstance(text, str) else text
-        for key, text in pair.items()
+        key: [{"role": "assistant", "content": text}] if isinstance(text, str) else text for key, text in pair.items()
     }
     return Preference(*_turns(lists, as_messages(context, "context")), used, unused)
 
 
 _PAIRS = (
-    Format(
-        "ultrafeedback", _all(_PROMPTED, _is("prompt", str), _is("chosen", list)), _read_ultrafeedback, True
-    ),
+    Format("ultrafeedback", _all(_PROMPTED, _is("prompt", str), _is("chosen", list)), _read_ultrafeedback, True),
     Format("trl-messages", _all(_PROMPTED, _is("prompt", list)), _read_prompted_messages, True),
     Format("rm-static", _all(_PROMPTED, _has("response")), _read_prompted),
     Format("trl", _PROMPTED, _read_prompted),

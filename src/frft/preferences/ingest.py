@@ -89,9 +89,7 @@ def ingest(
                     position = row.position
             task.advance(source.size - position)
             files.append(
-                FileReport(
-                    source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before
-                )
+                FileReport(source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before)
             )
     tally.check_sum()
     hint = "Repair or remove these rows, name unusual columns, or raise data.max_rejected."

@@ -232,11 +232,7 @@ def _list_elements(text: str) -> Iterator[tuple[Any, RowError | None]]:
         start = _skip_space(text, end + 1)
         try:
             value, end = strict.raw_decode(text, start)
-            error = (
-                None
-                if isinstance(value, dict)
-                else RowError(Reason.NOT_AN_OBJECT, f"this is {quoted(value)}")
-            )
+            error = None if isinstance(value, dict) else RowError(Reason.NOT_AN_OBJECT, f"this is {quoted(value)}")
         except RowError as duplicate:
             value, end = lenient.raw_decode(text, start)
             error = duplicate
@@ -275,9 +271,7 @@ def _read_csv(source: FileSource, stream: io.BufferedReader) -> Iterator[RawRow]
             header = [name or f"column_{place}" for place, name in enumerate(next(records, []), start=1)]
             twice = {name for name in header if header.count(name) > 1}
             if twice:
-                raise UnreadableError(
-                    f"{source.name}: the header names {quoted(min(twice))} twice. Rename one."
-                )
+                raise UnreadableError(f"{source.name}: the header names {quoted(min(twice))} twice. Rename one.")
             for record in records:
                 if record:
                     number += 1

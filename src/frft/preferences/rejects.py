@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO
 
-from frft.errors import DataError, TooManyRejectedError
+from frft.errors import DataError, TooManyRejectedError, printable
 
 SHOWN_REJECTIONS = 10
 """Rejected rows that an error message shows."""
@@ -95,9 +95,7 @@ class Tally:
                 "characters_cut": max(0, len(text) - TEXT_CHARACTERS),
             }
             # A lone surrogate has no UTF-8, but its backslash form is the same character in JSON.
-            self._file.write(
-                json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-            )
+            self._file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
 
     def check_sum(self) -> None:
         """Refuse to go on if a row got lost between reading and counting."""
@@ -117,13 +115,9 @@ class Tally:
         rejected = self.rejected.total()
         if self.accepted and rejected / self.read <= max_rejected:
             return
-        shown = "\n".join(
-            f"  {printable(entry.place)}: {entry.reason}: {entry.detail}" for entry in self.first
-        )
+        shown = "\n".join(f"  {printable(entry.place)}: {entry.reason}: {entry.detail}" for entry in self.first)
         more = f"\n  ... and {rejected - len(self.first)} more" if rejected > len(self.first) else ""
-        allowed = (
-            f"at most {max_rejected:.2%} may be (data.max_rejected)" if self.accepted else "none is left"
-        )
+        allowed = f"at most {max_rejected:.2%} may be (data.max_rejected)" if self.accepted else "none is left"
         raise TooManyRejectedError(
             f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n"
             f"{shown}{more}\n{hint}"
@@ -137,8 +131,3 @@ def quoted(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     shown = repr(text[:DETAIL_CHARACTERS]) if isinstance(value, str) else text[:DETAIL_CHARACTERS]
     return f"{shown}..." if len(text) > DETAIL_CHARACTERS else shown
-
-
-def printable(text: str) -> str:
-    """`text` on one line with everything that a terminal might obey escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -69,6 +69,4 @@ def check_encodable(text: str, name: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise RowError(
-            Reason.LONE_SURROGATE, f"{quoted(name)} has one at character {error.start + 1}"
-        ) from error
+        raise RowError(Reason.LONE_SURROGATE, f"{quoted(name)} has one at character {error.start + 1}") from error

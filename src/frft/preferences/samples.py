@@ -127,9 +127,7 @@ def _sample(row: dict[str, Any], render: Render | None) -> tuple[str, str]:
         question = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         prompt, text = split_completion(question, as_messages(completion, "completion"), "completion")
         if prompt != question:
-            raise RowError(
-                Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one"
-            )
+            raise RowError(Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one")
     else:
         text = text_of(row, "completion")
     return render_prompt(prompt, render), render_completion(text, prompt, render, "completion")

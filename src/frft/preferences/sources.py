@@ -112,9 +112,7 @@ def _resolve(name: str, split: str, ignored: dict[str, str]) -> Iterator[Source]
     elif glob.has_magic(name):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob wants relative patterns
         if not matches:
-            raise UnreadableError(
-                f"No file matches {name!r}. Check the pattern and the folder it starts from."
-            )
+            raise UnreadableError(f"No file matches {name!r}. Check the pattern and the folder it starts from.")
         for match in matches:
             # A pattern matches whatever lies there; only a file named itself must have a known ending.
             yield from _from_path(Path(match), ignored, named=False)
@@ -135,9 +133,7 @@ def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> It
     if ending is not None:
         yield FileSource(path, *ENDINGS[ending])
     elif named:
-        raise UnreadableError(
-            f"{path}: files of this kind cannot be read. Convert it to one of {', '.join(ENDINGS)}."
-        )
+        raise UnreadableError(f"{path}: files of this kind cannot be read. Convert it to one of {', '.join(ENDINGS)}.")
     else:
         ignored[str(path)] = "ending not known"
 

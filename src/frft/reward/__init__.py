@@ -1,1 +1,18 @@
-""""""
+"""The reward model: load, score, normalise, train, evaluate, and keep it where the policy writes."""
+
+from frft.reward.aligned import AlignedReward, PolicySamples, Refresh, pairs_identity
+from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
+from frft.reward.model import RewardModel
+from frft.reward.train import TrainReport, train_reward_model
+
+__all__ = [
+    "AlignedReward",
+    "PolicySamples",
+    "Refresh",
+    "RewardEvaluation",
+    "RewardModel",
+    "TrainReport",
+    "evaluate_reward_model",
+    "pairs_identity",
+    "train_reward_model",
+]

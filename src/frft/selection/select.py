@@ -78,9 +78,7 @@ def select(
     else:
         similarities_2N, truncated = _compare(pool, samples, config.match, vectors, progress)
     chance = np.random.default_rng([seed, 0])
-    candidates = Candidates(
-        similarities_2N[0], similarities_2N[1], config.threshold, config.duplicates, chance
-    )
+    candidates = Candidates(similarities_2N[0], similarities_2N[1], config.threshold, config.duplicates, chance)
     ranked = STRATEGIES[config.strategy](candidates)
     wanted = len(ids) if config.strategy == "all" else config.size + config.test_size
     if not len(ranked):
@@ -120,9 +118,7 @@ def _compare(
     else:
         pair_prompts = [pool["prompt"][row] for row in pairs]
         used_prompts = [samples["prompt"][sample] for sample in used]
-        similarities_2N[:, pairs] = match_prompt(
-            pair_prompts, chosen_ND, rejected_ND, used_prompts, samples_SD
-        )
+        similarities_2N[:, pairs] = match_prompt(pair_prompts, chosen_ND, rejected_ND, used_prompts, samples_SD)
     return similarities_2N, {name: vectors.count_truncated(group) for name, group in texts.items()}
 
 
@@ -169,9 +165,7 @@ def _texts(texts: Sequence[Any], rows: Sequence[int] | None = None) -> list[str]
     return [texts[row].strip() for row in (range(len(texts)) if rows is None else rows)]
 
 
-def _checked_ids(
-    pool_table: pa.Table, sample_prompts: Sequence[str], sample_completions: Sequence[str]
-) -> list[str]:
+def _checked_ids(pool_table: pa.Table, sample_prompts: Sequence[str], sample_completions: Sequence[str]) -> list[str]:
     if len(sample_prompts) != len(sample_completions):
         raise SelectionError(
             f"There are {len(sample_prompts)} sample prompts but {len(sample_completions)} completions."

@@ -69,13 +69,9 @@ class ArtifactStore:
             return None
         manifest = read_json(path / MANIFEST)
         if not isinstance(manifest, dict) or not {"digest", "info", "seconds", "files"} <= manifest.keys():
-            raise ArtifactError(
-                f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again."
-            )
+            raise ArtifactError(f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again.")
         if manifest["digest"] != self._digest(kind, inputs):
-            raise ArtifactError(
-                f"{path} belongs to other inputs than its name says. Delete it and run again."
-            )
+            raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
         for name, recorded in manifest["files"].items():
             file = path / name
             if (
@@ -89,9 +85,7 @@ class ArtifactStore:
                 )
         return Artifact(path, kind, manifest["digest"], manifest["info"], manifest["seconds"])
 
-    def make(
-        self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
-    ) -> Artifact:
+    def make(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         """Return the artifact of `kind` with these inputs, building it first if it is not there.
 
         Args:
@@ -110,9 +104,7 @@ class ArtifactStore:
                 self._listener(self._checked[digest], found is not None)
         return self._checked[digest]
 
-    def _build(
-        self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
-    ) -> Artifact:
+    def _build(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         path = self.path_of(kind, inputs)
         # A stage that was stopped leaves its unfinished folder behind; it holds nothing that can be trusted.
         unfinished = path.with_name(f"{path.name}.unfinished")

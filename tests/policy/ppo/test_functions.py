@@ -25,9 +25,7 @@ def random_batch(seed: int, b: int = 5, t: int = 7):
 
 def gae_by_definition(rewards, values, length, gamma, lam):
     """1506.02438, eq. 16: the sum over all later residuals, written out."""
-    deltas = [
-        rewards[t] + (gamma * values[t + 1] if t + 1 < length else 0.0) - values[t] for t in range(length)
-    ]
+    deltas = [rewards[t] + (gamma * values[t + 1] if t + 1 < length else 0.0) - values[t] for t in range(length)]
     return [sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, length)) for t in range(length)]
 
 

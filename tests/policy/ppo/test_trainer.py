@@ -15,9 +15,7 @@ from frft.policy.critic import Critic
 from frft.policy.ppo import PPOTrainer
 from frft.policy.ppo.rollout import forward_batches, response_logprobs, response_values
 
-PROMPTS = [
-    f"\n\nHuman: {question}\n\nAssistant:" for question in ("Why?", "How do I bake bread?", "Name a color.")
-]
+PROMPTS = [f"\n\nHuman: {question}\n\nAssistant:" for question in ("Why?", "How do I bake bread?", "Name a color.")]
 
 
 def count_vowels(prompts, completions):
@@ -46,9 +44,7 @@ def weights_of(trainer):
 
 
 def test_before_the_first_update_the_ratio_is_one(tiny_lm_folder, tiny_tokenizer):
-    trainer = make_trainer(
-        tiny_lm_folder, tiny_tokenizer, num_ppo_epochs=1, mini_batch_size=6, learning_rate=1e-12
-    )
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, num_ppo_epochs=1, mini_batch_size=6, learning_rate=1e-12)
     _, metrics = trainer.step()
     assert metrics["approx_kl"] == pytest.approx(0, abs=1e-9)
     assert metrics["clip_fraction"] == 0
@@ -121,9 +117,7 @@ def test_every_prompt_is_used_once_before_any_is_used_again(tiny_lm_folder, tiny
 
 def test_kl_is_reported_from_sft_and_penalised_from_the_anchor(tiny_lm_folder, tiny_tokenizer):
     config = ScratchConfig(vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
-    other = build_causal_lm(
-        config.model_copy(update={"max_position_embeddings": 128}), tiny_tokenizer, seed=9
-    )
+    other = build_causal_lm(config.model_copy(update={"max_position_embeddings": 128}), tiny_tokenizer, seed=9)
     trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, sft=other, kl_coef=1.0)
     rollout = trainer.collect()
     _, _, metrics = trainer.advantages(rollout)
@@ -167,9 +161,7 @@ def test_the_policy_converges_to_the_closed_form_optimum():
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2, "b": 3, "c": 4}, unk_token="a"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
-    config = ScratchConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=16
-    )
+    config = ScratchConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=16)
     policy = build_causal_lm(config, tokenizer, seed=0)
     reference = copy.deepcopy(policy)
     beta = 0.5

@@ -6,9 +6,7 @@ from importlib import resources
 def preset_names() -> list[str]:
     """The presets' names, in alphabetical order."""
     return sorted(
-        file.name.removesuffix(".yaml")
-        for file in resources.files(__name__).iterdir()
-        if file.name.endswith(".yaml")
+        file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml")
     )
 
 

@@ -148,9 +148,7 @@ class PPOTrainer:
             # Replaced, not subtracted from: an unfinished completion was never scored as a whole.
             scores_B = torch.where(has_eos_B, scores_B, self.config.missing_eos_penalty)
 
-        logprobs_BT, reference_BT, sft_BT, values_BT = (
-            torch.zeros(tokens_BT.shape, device=device) for _ in range(4)
-        )
+        logprobs_BT, reference_BT, sft_BT, values_BT = (torch.zeros(tokens_BT.shape, device=device) for _ in range(4))
         with torch.no_grad():
             for batch in self._batches(prompt_ids, tokens_BT, mask_BT, range(len(prompts))):
                 rows, columns = batch.rows, slice(batch.response_width)
@@ -243,9 +241,7 @@ class PPOTrainer:
             columns = slice(batch.response_width)
             mask = mask_BT[batch.rows, columns]
             old = rollout.logprobs_BT[batch.rows, columns]
-            logprobs, entropy = response_logprobs(
-                self.policy, batch, config.sampling.temperature, entropy=True
-            )
+            logprobs, entropy = response_logprobs(self.policy, batch, config.sampling.temperature, entropy=True)
             policy_loss, clipped = fn.policy_loss(
                 logprobs, old, advantages_BT[batch.rows, columns], mask, config.cliprange
             )
@@ -333,9 +329,7 @@ class PPOTrainer:
             sft=sft,
             accelerator=accelerator,
         )
-        optimizers = torch.load(
-            path / "optimizers.pt", weights_only=True, map_location=trainer.accelerator.device
-        )
+        optimizers = torch.load(path / "optimizers.pt", weights_only=True, map_location=trainer.accelerator.device)
         trainer.policy_optimizer.load_state_dict(optimizers["policy"])
         trainer.critic_optimizer.load_state_dict(optimizers["critic"])
         trainer.step_number, trainer.kl.coef = state["step"], state["kl_coef"]

@@ -1,0 +1,36 @@
+# What a newcomer needs is Python 3.11 or newer and make; everything else comes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help test check demo lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+test: .venv/ready ## run the tests (about ten minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+check: .venv/ready ## lint, formatting, strict types, the one-way imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: .venv/ready ## what the method is about, in minutes (from the next change on)
+	@echo "The demo needs a world with a known gold reward, which comes with the next change."
+	@echo "Until then, on preference data of your own (any published form, a few thousand pairs):"
+	@echo "    $(BIN)/frft run hh-small data.pairs=PATH --out runs/first"
+
+lock: ## pin what is installed in .venv now
+	$(BIN)/pip freeze --exclude-editable --exclude frft | sed 's/+cpu//' > requirements/lock.txt
+
+clean: ## remove the virtual environment and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/ready: requirements/lock.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "frft needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@

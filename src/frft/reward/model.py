@@ -1,0 +1,248 @@
+"""The reward model: texts in, scores out.
+
+A score is `gain * raw + bias`, where `raw` is the output of a sequence-classification model for prompt,
+completion and EOS. `normalise` sets gain and bias, so that a score means the same after a refresh as before
+(METHOD section 1: the scale of a reward model changes at every refresh, and with it the meaning of beta).
+
+A saved reward model is one plain folder: the files of Transformers (safetensors, never pickle; adapters are
+merged when training ends) and `reward.json` with gain, bias and the longest sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frft.errors import ArtifactError, ModelError, RewardError
+from frft.models import Encoder, TruncationCount, load_reward_backbone, load_tokenizer, save_model
+from frft.progress import SILENT, Progress
+from frft.store import read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+REWARD_FILE = "reward.json"
+FORMAT_VERSION = 1
+COLLAPSED = 1e-6
+"""Scores that deviate by at most this share from their mean (or of 1) are one number, and rounding."""
+
+
+class RewardModel:
+    """Scores completions; callable as `(prompts, completions) -> list of scores`.
+
+    Moves `model` to the GPU where there is one, and puts it into evaluation mode (no dropout).
+
+    Args:
+        model: a sequence-classification model with one output.
+        tokenizer: with a padding token distinct from EOS (`frft.models.load_tokenizer` sees to it).
+        max_length: longest sequence in tokens; longer ones are cut and counted by the `Encoder`.
+        gain: what raw scores are multiplied by.
+        bias: what is added to them then.
+
+    Raises:
+        ModelError: the model has more than one output, or fewer positions than `max_length`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        *,
+        gain: float = 1.0,
+        bias: float = 0.0,
+    ) -> None:
+        import torch
+
+        if model.config.num_labels != 1:
+            raise ModelError(f"A reward model has one output; this model has {model.config.num_labels}.")
+        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if positions is not None and max_length > positions:
+            raise ModelError(
+                f"max_length is {max_length}, but the model has only {positions} positions. "
+                "Set max_length to at most that."
+            )
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.tokenizer = tokenizer
+        self.encoder = Encoder(tokenizer, max_length)
+        self.gain = gain
+        self.bias = bias
+
+    @classmethod
+    def load(
+        cls,
+        path_or_name: str | Path,
+        *,
+        seed: int,
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
+        allow_fresh_head: bool = True,
+    ) -> RewardModel:
+        """Load a reward model saved by `save`, any sequence-classification model, or a causal language model.
+
+        Args:
+            path_or_name: a folder, or a model's name.
+            seed: decides the weights of a fresh head, which a causal language model (or a classifier with
+                several outputs) gets.
+            max_length: longest sequence in tokens; None: what `reward.json` says.
+            trust_remote_code: run code that comes with the model.
+            allow_fresh_head: whether a fresh head will do, because the model is going to be trained. What was
+                saved by `save` must always bring its own.
+
+        Raises:
+            ModelError: it cannot be loaded, nothing says how long a sequence may be, or the head is missing.
+            ArtifactError: `reward.json` is damaged.
+        """
+        file = Path(path_or_name) / REWARD_FILE
+        saved = file.exists()
+        gain, bias, saved_length = _read_reward_file(file) if saved else (1.0, 0.0, None)
+        length = max_length if max_length is not None else saved_length
+        if length is None:
+            raise ModelError(f"{path_or_name} was not saved by frft (no {REWARD_FILE}), so max_length must be given.")
+        tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
+        model = load_reward_backbone(
+            path_or_name,
+            tokenizer,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+            allow_fresh_head=allow_fresh_head and not saved,
+        )
+        return cls(model, tokenizer, length, gain=gain, bias=bias)
+
+    def save(self, path: Path) -> None:
+        """Save everything that `load` needs into one folder; `reward.json` is written last."""
+        save_model(self.model, self.tokenizer, path)
+        values = {
+            "format_version": FORMAT_VERSION,
+            "gain": self.gain,
+            "bias": self.bias,
+            "max_length": self.max_length,
+        }
+        write_json(path / REWARD_FILE, values)
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence in tokens."""
+        return self.encoder.max_length
+
+    @property
+    def truncated(self) -> TruncationCount:
+        """How many of the sequences scored so far had to be cut."""
+        return self.encoder.truncated
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        return [float(score) for score in self.score(prompts, completions)]
+
+    def score(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Progress = SILENT,
+    ) -> NDArray[np.float64]:
+        """Scores of N completions, in the order given, float64 (N,): `gain * raw_scores + bias`.
+
+        Raises:
+            RewardError: as `raw_scores`.
+        """
+        return self.gain * self.raw_scores(prompts, completions, batch_size=batch_size, progress=progress) + self.bias
+
+    def raw_scores(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Progress = SILENT,
+    ) -> NDArray[np.float64]:
+        """The model's own outputs for N completions, in the order given, float64 (N,).
+
+        Equal token sequences are computed once, so they get exactly equal scores. Batches hold sequences of
+        similar length, padded on the right; neither batch nor padding changes a score beyond rounding.
+
+        Raises:
+            RewardError: the numbers of prompts and completions differ, or a score is not finite.
+        """
+        import numpy as np
+
+        if len(prompts) != len(completions):
+            raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
+        sequences = [tuple(pair.ids) for pair in self.encoder.encode(prompts, completions)]
+        ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
+        score_of: dict[tuple[int, ...], float] = {}
+        with progress.task("Scoring", len(ordered)) as task:
+            # From the longest down: what does not fit into memory fails at once, not after an hour.
+            for stop in range(len(ordered), 0, -batch_size):
+                batch = ordered[max(0, stop - batch_size) : stop]
+                score_of.update(zip(batch, self._forward(batch), strict=True))
+                task.advance(len(batch))
+        scores = np.array([score_of[ids] for ids in sequences], dtype=np.float64)
+        unusable = np.flatnonzero(~np.isfinite(scores)).tolist()
+        if unusable:
+            index = unusable[0]
+            raise RewardError(
+                f"The reward model's score of item {index} (counting from 0; completion "
+                f"{completions[index][:60]!a}) is {scores[index]}. Its training has probably diverged; "
+                "train it again with a lower learning rate."
+            )
+        return scores
+
+    def normalise(self, prompts: Sequence[str], completions: Sequence[str], *, progress: Progress = SILENT) -> None:
+        """Set gain and bias so that the scores of these samples have mean 0 and variance 1 (divisor N).
+
+        Raises:
+            RewardError: there are no samples, all their scores are alike (a collapsed reward model), or one
+                is not finite.
+        """
+        raw = self.raw_scores(prompts, completions, progress=progress)
+        if raw.size == 0:
+            raise RewardError("There are no samples to normalise the reward model on; give at least two.")
+        mean, spread = float(raw.mean()), float(raw.std())
+        if spread <= COLLAPSED * max(1.0, abs(mean)):
+            raise RewardError(
+                f"The reward model gives {raw.size} samples all but one and the same score (mean {mean:.6g}, "
+                f"standard deviation {spread:.3g}): it has collapsed, or the samples are all alike. "
+                "It cannot be normalised; train it again, or give other samples."
+            )
+        self.gain, self.bias = 1.0 / spread, -mean / spread
+
+    def _forward(self, batch: Sequence[Sequence[int]]) -> list[float]:
+        import torch
+
+        width = len(batch[-1])
+        input_ids_BT = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+        mask_BT = torch.zeros((len(batch), width), dtype=torch.long)
+        for row, ids in enumerate(batch):
+            input_ids_BT[row, : len(ids)] = torch.tensor(ids)
+            mask_BT[row, : len(ids)] = 1
+        with torch.inference_mode():
+            output = self.model(input_ids=input_ids_BT.to(self.device), attention_mask=mask_BT.to(self.device))
+        scores: list[float] = output.logits[:, 0].tolist()
+        return scores
+
+
+def _read_reward_file(file: Path) -> tuple[float, float, int]:
+    values = read_json(file)
+    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(f"{file} is not of format version {FORMAT_VERSION}, which this version of frft reads.")
+    gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
+    numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
+    if not numbers or not gain > 0 or type(max_length) is not int:
+        raise ArtifactError(f"{file} must hold numbers gain (above 0) and bias, and a whole number max_length.")
+    return float(gain), float(bias), max_length

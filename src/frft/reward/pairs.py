@@ -1,0 +1,81 @@
+"""Preference pairs as training and evaluation read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from frft.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PairTable: TypeAlias = "pa.Table | Mapping[str, Sequence[Any]]"
+"""Columns of equal length: prompt, chosen, rejected, and whatever else there is (margin, sources)."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N preference pairs.
+
+    Attributes:
+        prompts: what was asked, (N,).
+        chosen: the preferred completions, (N,).
+        rejected: the others, (N,).
+    """
+
+    prompts: list[str]
+    chosen: list[str]
+    rejected: list[str]
+
+    @classmethod
+    def of(cls, table: PairTable) -> Pairs:
+        """Take the texts from a table.
+
+        Raises:
+            DataError: a column is missing or of another length, a value is not text, or there are no rows.
+        """
+        columns = [column(table, name) for name in ("prompt", "chosen", "rejected")]
+        for name, values in zip(("prompt", "chosen", "rejected"), columns, strict=True):
+            for row, value in enumerate(values):
+                if not isinstance(value, str):
+                    raise DataError(f"Row {row} (counting from 0): {name} must be text, not {type(value).__name__}.")
+        if not columns[0]:
+            raise DataError("There are no preference pairs in the table; give at least one.")
+        return cls(*columns)
+
+
+def column(table: PairTable, name: str) -> list[Any]:
+    """A column's values, as many as there are prompts.
+
+    Raises:
+        DataError: there is no such column, or it has another length.
+    """
+    names = list(table) if isinstance(table, Mapping) else list(table.column_names)
+    for needed in (name, "prompt"):
+        if needed not in names:
+            raise DataError(f"The preference pairs have no column {needed!r}, only {', '.join(map(repr, names))}.")
+    values, prompts = (
+        list(table[key]) if isinstance(table, Mapping) else table[key].to_pylist() for key in (name, "prompt")
+    )
+    if len(values) != len(prompts):
+        raise DataError(f"Column {name!r} has {len(values)} values, but there are {len(prompts)} prompts.")
+    return values
+
+
+def margins(table: PairTable) -> list[float]:
+    """The margin column, (N,).
+
+    Raises:
+        DataError: it is missing, or a value is not a finite number.
+    """
+    values = column(table, "margin")
+    for row, value in enumerate(values):
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise DataError(
+                f"Row {row} (counting from 0): margin must be a finite number, not {value!a}. "
+                "Complete the column, or set use_margin to false."
+            )
+    return [float(value) for value in values]

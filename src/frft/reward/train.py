@@ -1,0 +1,237 @@
+"""Bradley-Terry training of a reward model, by TRL's RewardTrainer.
+
+The loss of a pair is -log sigmoid(r(chosen) - r(rejected) - margin), plus, where asked for, the centering
+term c * (r(chosen) + r(rejected))^2 (Eisenstein et al. 2312.09244, eq. 2). Pairs are tokenized here, by the
+`Encoder` that scoring uses, so that the model reads the same tokens in training as later. The model's dropout
+is off (METHOD section 4, item 1; adapters have their own); weights and arithmetic are float32; the learning
+rate rises over `warmup_ratio` of the steps and falls linearly to 0.
+
+Adapters (LoRA) are merged into the weights when training ends: a trained reward model is always a plain one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.config.model import LoraConfig, RewardModelConfig
+from frft.errors import DataError, ModelError
+from frft.models import Encoder, TruncationCount
+from frft.models.batches import SimilarLengths
+from frft.models.training import (
+    ReportTo,
+    check_reporter,
+    loss_watcher,
+    on_one_device,
+    trainer_arguments,
+    trainer_session,
+)
+from frft.progress import SILENT, Progress
+from frft.reward.model import RewardModel
+from frft.reward.pairs import Pairs, PairTable, margins
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ENCODE_AT_ONCE = 1024
+"""Pairs a tokenizer call, so that progress can be shown."""
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training did.
+
+    Attributes:
+        pairs: pairs trained on.
+        identical: pairs left out because chosen and rejected are the same tokens (differing only in what was
+            cut off); pairs + identical = rows given.
+        steps: optimizer steps.
+        losses: training loss of every step, before the step.
+        truncated: sequences (two a pair, the left-out ones included) that had to be cut.
+        seconds: wall-clock seconds of the optimisation.
+        pairs_per_second: pairs that went through the model in a second.
+    """
+
+    pairs: int
+    identical: int
+    steps: int
+    losses: list[float]
+    truncated: TruncationCount
+    seconds: float
+    pairs_per_second: float
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean over all steps."""
+        return math.fsum(self.losses) / len(self.losses)
+
+    @property
+    def final_loss(self) -> float:
+        """Mean over the last tenth of the steps."""
+        last = self.losses[-math.ceil(len(self.losses) / 10) :]
+        return math.fsum(last) / len(last)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for a results file."""
+        means = {"mean_loss": self.mean_loss, "final_loss": self.final_loss}
+        return {**asdict(self), **means, "truncated": self.truncated.as_dict()}
+
+
+def train_reward_model(
+    base: str | Path | RewardModel,
+    table: PairTable,
+    config: RewardModelConfig,
+    *,
+    seed: int,
+    workdir: Path,
+    progress: Progress = SILENT,
+    report_to: ReportTo = "none",
+) -> tuple[RewardModel, TrainReport]:
+    """Train a reward model on preference pairs. Equal arguments (and threads) give equal weights.
+
+    The global random generators are left as they were found.
+
+    Args:
+        base: what to start from: a folder or name as in `RewardModel.load`, or a reward model, which is
+            copied and stays as it is.
+        table: columns prompt, chosen, rejected, and margin where the configuration uses it; N rows.
+        config: how to train. `model_name_or_path` and `normalise_samples` are the caller's to read.
+        seed: of a fresh head, of adapters, and of the order of the pairs.
+        workdir: where the trainer may write logs of `report_to`.
+        progress: gets a task with a step as its unit.
+        report_to: where to log training curves as well.
+
+    Returns:
+        The trained model, un-normalised (gain 1, bias 0: its scale is a new one), and what happened.
+
+    Raises:
+        UsageError: the package for `report_to` is not installed.
+        ModelError: `base` cannot be loaded, or lacks positions for `max_length` or LoRA's `target_modules`.
+        DataError: pairs or margins cannot be used, or there is none that could teach anything.
+        TrainingError: a loss or gradient is not finite.
+    """
+    check_reporter(report_to)
+    pairs = Pairs.of(table)
+    margins_N = margins(table) if config.use_margin else None
+    length = config.train.max_length
+    if isinstance(base, RewardModel):
+        start = RewardModel(copy.deepcopy(base.model), base.tokenizer, length)
+    else:
+        start = RewardModel.load(base, seed=seed, max_length=length)
+    examples = _tokenize(pairs, margins_N, start.encoder, progress)
+    count = len(examples["chosen_ids"])
+    losses: list[float] = []
+    with trainer_session(seed) as tasks:
+        from datasets import Dataset
+        from transformers import PrinterCallback
+        from trl import RewardConfig, RewardTrainer
+        from trl.trainer.utils import disable_dropout_in_model
+
+        class Trainer(RewardTrainer):  # type: ignore[misc]
+            def _send_telemetry(self) -> None:
+                """Send nothing: what is trained here is nobody else's business."""
+
+            def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
+                del train_dataset
+                sides = zip(examples["chosen_ids"], examples["rejected_ids"], strict=True)
+                widths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
+                return SimilarLengths(widths, config.train.per_device_train_batch_size, seed)
+
+        # Not by the trainer's `disable_dropout`, which would silence the adapters' own dropout too.
+        disable_dropout_in_model(start.model)
+        trainer = Trainer(
+            model=_with_adapters(start.model, config.lora) if config.lora else start.model,
+            args=on_one_device(
+                RewardConfig(
+                    **trainer_arguments(config.train, count, seed=seed, workdir=workdir, report_to=report_to),
+                    disable_dropout=False,
+                    center_rewards_coefficient=config.center_rewards_coefficient,
+                )
+            ),
+            train_dataset=Dataset.from_dict(examples),
+            processing_class=start.tokenizer,
+            callbacks=[loss_watcher(losses, tasks, progress, "Training the reward model", _note)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        started = time.monotonic()
+        trainer.train()
+        seconds = time.monotonic() - started
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        trained.zero_grad(set_to_none=True)
+        if config.lora:
+            trained = trained.merge_and_unload()
+    report = TrainReport(
+        pairs=count,
+        identical=len(pairs.prompts) - count,
+        steps=len(losses),
+        losses=losses,
+        truncated=start.truncated,
+        seconds=seconds,
+        pairs_per_second=count * config.train.num_train_epochs / seconds,
+    )
+    return RewardModel(trained, start.tokenizer, length), report
+
+
+def _note(logs: dict[str, float]) -> str:
+    return f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.2f}"
+
+
+def _tokenize(
+    pairs: Pairs, margins_N: list[float] | None, encoder: Encoder, progress: Progress
+) -> dict[str, list[Any]]:
+    """The columns that the trainer reads, without pairs whose two sides are the same tokens."""
+    examples: dict[str, list[Any]] = {"chosen_ids": [], "rejected_ids": []}
+    if margins_N is not None:
+        examples["margin"] = []
+    total = len(pairs.prompts)
+    with progress.task("Tokenizing", total) as task:
+        for begin in range(0, total, ENCODE_AT_ONCE):
+            rows = slice(begin, begin + ENCODE_AT_ONCE)
+            chosen = encoder.encode(pairs.prompts[rows], pairs.chosen[rows])
+            rejected = encoder.encode(pairs.prompts[rows], pairs.rejected[rows])
+            for offset, (better, worse) in enumerate(zip(chosen, rejected, strict=True)):
+                if better == worse:
+                    continue
+                examples["chosen_ids"].append(better.ids)
+                examples["rejected_ids"].append(worse.ids)
+                if margins_N is not None:
+                    examples["margin"].append(margins_N[begin + offset])
+            task.advance(len(chosen))
+    if not examples["chosen_ids"]:
+        raise DataError(
+            f"In all {total} pairs, chosen and rejected are the same tokens once cut to max_length "
+            f"({encoder.max_length}), so there is nothing to learn. Raise max_length."
+        )
+    return examples
+
+
+def _with_adapters(model: PreTrainedModel, lora: LoraConfig) -> Any:
+    import peft
+
+    # Everything outside the backbone is the head, which is fresh or small: trained whole.
+    head = [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+    adapters = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_CLS,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=lora.target_modules,
+        modules_to_save=head,
+    )
+    try:
+        return peft.get_peft_model(model, adapters)
+    except ValueError as error:
+        layers = sorted({name.rsplit(".", 1)[-1] for name, part in model.named_modules() if not list(part.children())})
+        raise ModelError(
+            f"Adapters cannot be put on lora.target_modules {lora.target_modules!r}: {error} "
+            f"Use 'all-linear', a list of the model's modules ({', '.join(layers)}), "
+            "or a regular expression for their whole names."
+        ) from error

@@ -1,0 +1,233 @@
+"""`frft run` from data to results, stopped, started again, and misused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from frft.cli import main
+from frft.config import load_config
+from frft.preferences import load_pool, load_samples
+from frft.reward import RewardModel, evaluate_reward_model
+from frft.selection import Selection
+from frft.store import read_json, read_rows
+
+
+def results_of(out) -> dict:
+    return read_json(out / "results.json")
+
+
+def figures_of(out) -> dict:
+    """All that a run found, without how long it took."""
+    results = results_of(out)
+    for arm in results["arms"].values():
+        for row in arm["ppo"]:
+            for name in ("seconds_rollout", "seconds_update", "tokens_per_second"):
+                del row[name]
+    return strip_times({name: results[name] for name in ("data", "sft", "base_reward", "judge", "arms")})
+
+
+def strip_times(value):
+    if isinstance(value, dict):
+        return {k: strip_times(v) for k, v in value.items() if k not in ("seconds", "pairs_per_second")}
+    return [strip_times(item) for item in value] if isinstance(value, list) else value
+
+
+def test_everything_is_where_the_documentation_says(finished_run):
+    results = results_of(finished_run)
+    assert list(results["arms"]) == ["vanilla", "random", "part1"]
+    assert load_config(str(finished_run / "config.yaml")).model_dump() == results["config"]
+    for name in results["arms"]:
+        folder = finished_run / "arms" / name
+        samples = load_samples(folder / "completions.jsonl")
+        win = results["arms"][name]["evaluation"]["win_rate"]
+        assert win is None if name == "vanilla" else win["wins"] + win["ties"] + win["losses"] == len(samples)
+        assert (folder / "policy" / "model.safetensors").exists()
+        assert (folder / "reward_model" / "reward.json").exists()
+    steps = read_rows(finished_run / "metrics.jsonl")
+    assert [(row["arm"], row["step"]) for row in steps] == [
+        (arm, step) for arm in results["arms"] for step in (1, 2, 3, 4)
+    ]
+    assert results["peak_memory_bytes"] > 0
+    assert results["versions"]["torch"]
+    assert sum(stage["seconds"] for stage in results["stages"]) == pytest.approx(
+        results["seconds_of_all_stages"], abs=0.1
+    )
+
+
+def test_rows_are_accounted_for_and_purposes_do_not_mix(finished_run, pairs_file):
+    data = results_of(finished_run)["data"]
+    splits = data["splits"]
+    assert data["read"] == data["accepted"] == 192
+    assert splits["judge"] + splits["evaluation"] + splits["pool"] == 192
+    selection = Selection.read(finished_run / "arms" / "part1" / "selection-1.parquet")
+    assert selection.counts["pool_rows"] == splits["pool"] == selection.table.num_rows
+    assert (selection.counts["train"], selection.counts["test"]) == (20, 8)
+    evaluated = set(load_samples(finished_run / "arms" / "vanilla" / "completions.jsonl").prompts)
+    pool_prompts = {row["prompt"] for row in load_pool(str(pairs_file)).table.to_pylist()}
+    by_id = {row["id"]: row["prompt"] for row in load_pool(str(pairs_file)).table.to_pylist()}
+    selected_from = {by_id[row["id"]] for row in selection.table.to_pylist()}
+    assert evaluated < pool_prompts
+    assert not evaluated & selected_from
+
+
+def test_arms_share_what_they_have_in_common_and_nothing_else(finished_run):
+    arms = results_of(finished_run)["arms"]
+    first, second = ({arm["stages"][part] for arm in arms.values()} for part in (0, 1))
+    assert len(first) == 1
+    assert len(second) == 3
+    scores = {name: [row["score"] for row in arm["ppo"]] for name, arm in arms.items()}
+    assert scores["vanilla"][:2] == scores["random"][:2] == scores["part1"][:2]
+    # The first rollouts after the refresh are the same texts, scored by another reward model.
+    assert scores["vanilla"][2] != scores["part1"][2]
+
+
+def test_the_saved_reward_model_gives_the_reported_accuracy(finished_run, pairs_file):
+    results = results_of(finished_run)
+    reported = results["arms"]["part1"]["refreshes"][0]["reward_model"]["selected_test"]
+    selection = Selection.read(finished_run / "arms" / "part1" / "selection-1.parquet")
+    rows = {row["id"]: row for row in load_pool(str(pairs_file)).table.to_pylist()}
+    model = RewardModel.load(finished_run / "arms" / "part1" / "reward_model", seed=0)
+    right = 0
+    for row in (rows[row_id] for row_id in selection.test_ids):
+        chosen, rejected = model([row["prompt"]] * 2, [row["chosen"], row["rejected"]])
+        right += chosen > rejected
+    assert reported["accuracy"] == pytest.approx(right / 8)
+    assert evaluate_reward_model(model, load_pool(str(pairs_file)).table).n == 192
+
+
+def test_scores_are_normalised_on_the_sft_models_samples(finished_run):
+    results = results_of(finished_run)
+    assert results["base_reward"]["gain"] != 1
+    # The first rollouts come from the SFT model: mean near 0, spread near 1 (8 sequences).
+    first = results["arms"]["vanilla"]["ppo"][0]
+    assert abs(first["score"]) < 1.5
+    assert 0.2 < first["score_std"] < 3
+
+
+def test_the_same_command_again_computes_nothing_and_finds_the_same(finished_run, pairs_file, settings_file, capsys):
+    before = figures_of(finished_run)
+    assert main(["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(finished_run), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert all(stage["reused"] for stage in printed["stages"])
+    assert figures_of(finished_run) == before
+
+
+def test_a_plan_names_the_stages_that_a_run_makes(finished_run, pairs_file, settings_file, tmp_path, capsys):
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "--dry-run", "--json", "--out"]
+    made = {stage["stage"] for stage in results_of(finished_run)["stages"]}
+    capsys.readouterr()
+    assert main([*command, str(tmp_path / "new")]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {stage["stage"] for stage in plan["stages"]} == made
+    assert not any(stage["done"] for stage in plan["stages"])
+    assert plan["seconds"] > 0
+    assert not (tmp_path / "new").exists()
+    assert main([*command, str(finished_run)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert all(stage["done"] for stage in plan["stages"])
+    assert plan["seconds"] == 0
+
+
+def test_interrupted_and_started_again_is_the_same_as_uninterrupted(finished_run, pairs_file, settings_file, tmp_path):
+    out = tmp_path / "interrupted"
+    command = [
+        sys.executable,
+        "-m",
+        "frft",
+        "run",
+        str(settings_file),
+        f"data.pairs={pairs_file}",
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ))
+    deadline = time.monotonic() + 300
+    # Stop it in the middle of the second segment of PPO.
+    while len(list(out.glob("stages/ppo-*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors.decode()
+    assert b"goes on where this one stopped" in errors
+    assert not (out / "results.json").exists()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert figures_of(out) == figures_of(finished_run)
+    assert any(stage["reused"] for stage in results_of(out)["stages"])
+
+
+def test_the_folder_of_another_run_is_refused(finished_run, pairs_file, settings_file, capsys):
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(finished_run)]
+    assert main([*command, "ppo.total_steps=6"]) == 2
+    assert "ppo.total_steps: 4 there, 6 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_place_that_holds_something_else_is_refused(kind, tmp_path, pairs_file, settings_file, capsys):
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("mine")
+    else:
+        out.mkdir()
+        (out / "thesis.txt").write_text("mine")
+    assert main(["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(out)]) == 2
+    assert str(out) in capsys.readouterr().err
+
+
+def test_a_damaged_stage_is_noticed(finished_run, pairs_file, settings_file, tmp_path, capsys):
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(finished_run, out, symlinks=True)
+    weights = next(out.glob("stages/sft-*/model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+    assert main(["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(out)]) == 1
+    assert "differs from the manifest" in capsys.readouterr().err
+
+
+def test_every_way_to_refresh_runs(pairs_file, settings_file, tmp_path):
+    """alpha 2, rollouts as samples, nearest matches, both starts, both anchors: each changes what it should."""
+    arms = {
+        "vanilla": {"alpha": 0},
+        "twice": {"alpha": 2, "selection": {"strategy": "part4"}},
+        "rollouts": {
+            "samples": "rollouts",
+            "selection": {"strategy": "part3", "match": "nearest"},
+            "max_samples": 12,
+        },
+        "fresh-start": {"init": "sft", "selection": {"strategy": "part2", "duplicates": "twice"}},
+        "moving-anchor": {
+            "kl_anchor": "previous",
+            "init": "sft",
+            "selection": {"strategy": "part2", "duplicates": "twice"},
+        },
+        "everything": {"selection": {"strategy": "all"}},
+    }
+    settings = yaml.safe_load(settings_file.read_text()) | {"arms": arms}
+    settings["policy"]["scratch"]["architecture"] = "llama"
+    settings["data"]["pairs"] = str(pairs_file)
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(settings))
+    assert main(["run", str(own), "--out", str(tmp_path / "out")]) == 0
+    results = results_of(tmp_path / "out")["arms"]
+    assert len(results["twice"]["refreshes"]) == 2
+    assert results["rollouts"]["refreshes"][0]["selection"]["counts"]["samples"] == 12
+    assert (
+        results["everything"]["refreshes"][0]["reward_model"]["training"]["pairs"]
+        == (results["everything"]["refreshes"][0]["selection"]["counts"]["train"])
+    )
+    fresh, moving = results["fresh-start"], results["moving-anchor"]
+    assert fresh["refreshes"] == moving["refreshes"]  # the same artifact
+    # The anchor that moved to the policy asks for less: the penalty starts again from 0.
+    step = next(i for i, row in enumerate(fresh["ppo"]) if row["step"] == 3)
+    assert fresh["ppo"][step]["score"] == moving["ppo"][step]["score"]
+    assert fresh["ppo"][step]["kl_sft_k1"] == moving["ppo"][step]["kl_sft_k1"]
+    assert moving["ppo"][step]["reward"] == pytest.approx(moving["ppo"][step]["score"], abs=1e-4)
+    assert fresh["ppo"][step]["reward"] != pytest.approx(fresh["ppo"][step]["score"], abs=1e-4)

@@ -1,0 +1,49 @@
+"""What the words under the table say follows from the figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.experiment.results import findings, peak_memory
+
+
+def results(**intervals) -> dict:
+    arms = {
+        name: {
+            "evaluation": {"win_rate": interval and {"rate": sum(interval) / 2, "interval": interval}},
+            "refreshes": [],
+        }
+        for name, interval in {"vanilla": None, **intervals}.items()
+    }
+    return {"judge": {"held_out": {"accuracy": 0.6, "interval": [0.5, 0.7], "n": 90}}, "arms": arms}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "verdict"),
+    [
+        ({"a": (0.4, 0.6), "b": (0.45, 0.7)}, "no arm can be told from vanilla. With 2 comparisons"),
+        ({"a": (0.51, 0.6), "b": (0.45, 0.7)}, "a is better than vanilla. With 2"),
+        (
+            {"a": (0.51, 0.6), "b": (0.3, 0.49), "c": (0.2, 0.4)},
+            "a is better than vanilla and b, c are worse.",
+        ),
+    ],
+)
+def test_the_verdict_follows_the_intervals(intervals, verdict):
+    lines = findings(results(**intervals))
+    assert verdict in lines[0]
+    assert "60.0 % [50.0, 70.0] of 90 held-out pairs" in lines[1]
+
+
+def test_a_selection_that_came_up_short_is_named():
+    found = results(a=(0.4, 0.6))
+    counts = {"taken": 31, "wanted": 70}
+    found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
+    assert any("Arm a, refresh 1: only 31 of the 70" in line for line in findings(found))
+
+
+def test_peak_memory_is_in_bytes():
+    before = peak_memory()
+    block = bytearray(64 * 2**20)
+    block[::4096] = b"x" * len(block[::4096])
+    assert 2**20 < before <= peak_memory() < 2**40

@@ -1,0 +1,63 @@
+"""Whole conversations are dealt out, and every row lands once."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frft.config.model import DataConfig
+from frft.errors import DataError
+from frft.experiment import split
+from frft.experiment.splits import opening
+
+
+def pairs(conversations: int, turns: int = 2) -> pa.Table:
+    rows = []
+    for number in range(conversations):
+        prompt = f"\n\nHuman: Question {number}\n\nAssistant:"
+        for turn in range(turns):
+            rows.append({"id": f"{number}-{turn}", "prompt": prompt, "chosen": " a", "rejected": " b"})
+            prompt += f" Answer {turn}\n\nHuman: And then?\n\nAssistant:"
+    return pa.Table.from_pylist(rows)
+
+
+@given(st.integers(8, 60), st.integers(1, 3), st.integers(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_every_row_has_one_purpose_and_conversations_stay_together(conversations, turns, seed):
+    table = pairs(conversations, turns)
+    splits = split(table, DataConfig(pairs="x", judge_fraction=0.25, evaluation_fraction=0.2), seed)
+    parts = [set(part["id"].to_pylist()) for part in (splits.judge, splits.evaluation, splits.pool)]
+    assert sum(len(part) for part in parts) == table.num_rows
+    assert set().union(*parts) == set(table["id"].to_pylist())
+    conversations_of = [{row_id.split("-")[0] for row_id in part} for part in parts]
+    assert not conversations_of[0] & conversations_of[1]
+    assert not conversations_of[0] & conversations_of[2]
+    assert not conversations_of[1] & conversations_of[2]
+    assert set(splits.sft["id"].to_pylist()) <= parts[2]
+    assert set(splits.prompts) == set(splits.pool["prompt"].to_pylist())
+
+
+def test_the_shares_are_those_of_the_configuration():
+    config = DataConfig(pairs="x", judge_fraction=0.3, evaluation_fraction=0.2, sft_fraction=0.5)
+    counts = split(pairs(100, 1), config, seed=0).counts()
+    assert counts == {"judge": 30, "evaluation": 20, "pool": 50, "sft": 25, "prompts": 50}
+
+
+def test_the_seed_decides_and_the_order_of_rows_does_not():
+    table, config = pairs(40), DataConfig(pairs="x")
+    judge = set(split(table, config, 0).judge["id"].to_pylist())
+    shuffled = table.take(list(reversed(range(table.num_rows))))
+    assert set(split(shuffled, config, 0).judge["id"].to_pylist()) == judge
+    assert set(split(table, config, 1).judge["id"].to_pylist()) != judge
+
+
+def test_too_little_data_for_a_purpose_is_an_error():
+    with pytest.raises(DataError, match="leave none for the purpose 'evaluation'"):
+        split(pairs(3), DataConfig(pairs="x", evaluation_fraction=0.1), 0)
+
+
+def test_a_plain_prompt_is_its_own_conversation():
+    assert opening("Write a poem") == "Write a poem"
+    assert opening("\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:") == "Human: Hi"

@@ -1,0 +1,172 @@
+"""Loading and saving models and tokenizers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from frft.errors import ModelError
+from frft.models import load_causal_lm, load_reward_backbone, load_tokenizer, save_model
+
+
+@pytest.fixture
+def folder(tiny_lm_folder, tmp_path):
+    """A copy of the tiny language model, to break."""
+    return shutil.copytree(tiny_lm_folder, tmp_path / "model")
+
+
+def edit(file, **changes):
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in {**content, **changes}.items() if v is not None}))
+
+
+def test_a_saved_model_comes_back_and_holds_no_pickle(tiny_lm_folder, tiny_tokenizer, tmp_path, capfd):
+    import torch
+
+    tokenizer = load_tokenizer(tiny_lm_folder)
+    model = load_causal_lm(tiny_lm_folder, tokenizer)
+    save_model(model, tokenizer, tmp_path / "again")
+    again = load_causal_lm(tmp_path / "again", load_tokenizer(tmp_path / "again"))
+    for before, after in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(before, after)
+    assert {file.suffix for file in (tmp_path / "again").iterdir()} == {".json", ".safetensors"}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pad", [None, "<|endoftext|>"])
+def test_padding_is_made_distinct_from_eos(folder, pad):
+    edit(folder / "tokenizer_config.json", pad_token=pad)
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+
+
+def test_embeddings_grow_with_the_tokenizer(folder):
+    tokenizer = load_tokenizer(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|one|>", "<|two|>"]})
+    models = [load_causal_lm(folder, tokenizer) for _ in range(2)]
+    rows = [model.get_input_embeddings().weight for model in models]
+    assert rows[0].shape[0] == len(tokenizer) == 322
+    assert rows[0].equal(rows[1])
+    assert load_reward_backbone(folder, tokenizer, seed=0).get_input_embeddings().num_embeddings == 322
+
+
+def test_a_tokenizer_without_eos_is_refused(folder):
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    with pytest.raises(ModelError, match="no EOS token"):
+        load_tokenizer(folder)
+
+
+def test_weights_are_float32_whatever_they_were_saved_in(folder):
+    import torch
+
+    tokenizer = load_tokenizer(folder)
+    save_model(load_causal_lm(folder, tokenizer).to(torch.bfloat16), tokenizer, folder / "half")
+    assert load_causal_lm(folder / "half", tokenizer).dtype == torch.float32
+    assert load_reward_backbone(folder / "half", tokenizer, seed=0).dtype == torch.float32
+
+
+def test_a_fresh_head_is_drawn_from_n_0_1_over_d_plus_1(tiny_tokenizer, tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    width = 2048
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=width, n_layer=0, n_head=2, n_positions=8))
+    save_model(model, tiny_tokenizer, tmp_path / "wide")
+    head = load_reward_backbone(tmp_path / "wide", tiny_tokenizer, seed=3).score.weight.detach()
+    assert head.shape == (1, width)
+    # The standard error of a standard deviation of n normal values is 1/sqrt(2n) of it: here 1.6 %.
+    assert float(head.std()) == pytest.approx((width + 1) ** -0.5, rel=0.06)
+    assert abs(float(head.mean())) < 4 * (width + 1) ** -0.5 / width**0.5
+    assert head.equal(load_reward_backbone(tmp_path / "wide", tiny_tokenizer, seed=3).score.weight)
+    assert not head.equal(load_reward_backbone(tmp_path / "wide", tiny_tokenizer, seed=4).score.weight)
+
+
+def test_a_classifier_with_several_outputs_gets_a_fresh_head_and_one_with_one_keeps_its_own(folder, tiny_tokenizer):
+    from transformers import AutoModelForSequenceClassification
+
+    for outputs in (1, 3):
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=outputs)
+        save_model(model, tiny_tokenizer, folder / f"with-{outputs}")
+        loaded = load_reward_backbone(folder / f"with-{outputs}", tiny_tokenizer, seed=0)
+        assert loaded.config.num_labels == 1
+        assert loaded.score.weight.shape[0] == 1
+        assert loaded.transformer.wte.weight.equal(model.transformer.wte.weight)
+        assert loaded.score.weight.equal(model.score.weight) == (outputs == 1)
+        if outputs == 3:
+            with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+                load_reward_backbone(folder / "with-3", tiny_tokenizer, seed=0, allow_fresh_head=False)
+
+
+def test_loading_leaves_the_global_generator_alone(tiny_lm_folder, tiny_tokenizer):
+    import torch
+
+    state = torch.get_rng_state()
+    load_reward_backbone(tiny_lm_folder, tiny_tokenizer, seed=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_pickled_weights_are_refused(folder, tiny_tokenizer):
+    import torch
+
+    model = load_causal_lm(folder, tiny_tokenizer)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    for load in (load_causal_lm, lambda *args: load_reward_backbone(*args, seed=0)):
+        with pytest.raises(ModelError, match=r"safetensors"):
+            load(folder, tiny_tokenizer)
+
+
+def test_a_name_that_is_nowhere_says_what_to_do(tiny_tokenizer):
+    with pytest.raises(ModelError, match=r"'no-such/model'.*Give a folder that exists"):
+        load_causal_lm("no-such/model", tiny_tokenizer)
+    with pytest.raises(ModelError, match="tokenizer 'no-such/model'"):
+        load_tokenizer("no-such/model")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "half"])
+def test_a_damaged_folder_is_refused(folder, tiny_tokenizer, name, damage):
+    file = folder / name
+    content = file.read_bytes()
+    file.write_bytes({"missing": b"", "empty": b"", "half": content[: len(content) // 2]}[damage])
+    if damage == "missing":
+        file.unlink()
+    with pytest.raises(ModelError, match=r"causal language model.*The folder must hold"):
+        load_causal_lm(folder, tiny_tokenizer)
+    with pytest.raises(ModelError, match=r"reward model.*The folder must hold"):
+        load_reward_backbone(folder, tiny_tokenizer, seed=0)
+
+
+def test_missing_weights_are_not_replaced_by_random_ones(folder, tiny_tokenizer):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.1.mlp.c_fc.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"no whole language model: 1 weights.*h\.1\.mlp\.c_fc"):
+        load_causal_lm(folder, tiny_tokenizer)
+    with pytest.raises(ModelError, match=r"no whole reward model: 1 weights.*h\.1\.mlp\.c_fc"):
+        load_reward_backbone(folder, tiny_tokenizer, seed=0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{"])
+def test_a_damaged_tokenizer_is_refused(folder, content):
+    (folder / "tokenizer.json").unlink()
+    if content is not None:
+        (folder / "tokenizer.json").write_bytes(content)
+    with pytest.raises(ModelError, match="tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_code_that_comes_with_a_model_is_not_run(folder, tiny_tokenizer):
+    marker = folder / "ran"
+    (folder / "custom.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Config: pass\nclass Model: pass\n")
+    edit(
+        folder / "config.json",
+        model_type="stranger",
+        auto_map={"AutoConfig": "custom.Config", "AutoModelForCausalLM": "custom.Model"},
+    )
+    with pytest.raises(ModelError):
+        load_causal_lm(folder, tiny_tokenizer)
+    assert not marker.exists()

@@ -1,0 +1,136 @@
+"""Accuracy, calibration and margins of a reward model, against computations by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pyarrow as pa
+import pytest
+
+from frft.errors import DataError
+from frft.reward import RewardModel, evaluate_reward_model
+
+WORDS = ["red", "green", "blue", "bread", "water", "guitar", "chords", "sky"]
+
+
+@pytest.fixture(scope="module")
+def reward_model(tiny_lm_folder):
+    return RewardModel.load(tiny_lm_folder, seed=2, max_length=64)
+
+
+@pytest.fixture(scope="module")
+def table():
+    """57 pairs, of which the first three tie."""
+    rng = random.Random(0)
+    texts = [" " + " ".join(rng.choices(WORDS, k=rng.randint(1, 6))) for _ in range(114)]
+    return {
+        "prompt": [f"Human: {rng.choice(WORDS)}?" for _ in range(57)],
+        "chosen": texts[:57],
+        "rejected": texts[:3] + texts[60:],
+        "source": [None, "a", "b"] * 19,
+        "level": [1, 2, 2] * 19,
+    }
+
+
+def raw_margins(reward_model, table) -> list[float]:
+    chosen = reward_model.raw_scores(table["prompt"], table["chosen"])
+    rejected = reward_model.raw_scores(table["prompt"], table["rejected"])
+    return [0.0 if abs(a - b) < 1e-6 else float(a - b) for a, b in zip(chosen, rejected, strict=True)]
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    z, p = 1.959963984540054, successes / n
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+def calibration_error(margins: list[float]) -> float:
+    rows = sorted((1 / (1 + math.exp(-abs(m))), 0.5 if m == 0 else float(m > 0)) for m in margins)
+    count = min(10, len(rows))
+    sizes = [len(rows) // count + (b < len(rows) % count) for b in range(count)]
+    total = 0.0
+    for size in sizes:
+        part, rows = rows[:size], rows[size:]
+        total += abs(sum(c for _, c in part) / size - sum(p for p, _ in part) / size) * size
+    return total / len(margins)
+
+
+def test_every_figure_equals_a_computation_by_hand(reward_model, table):
+    margins = raw_margins(reward_model, table)
+    wins = sum(m > 0 for m in margins)
+    result = evaluate_reward_model(reward_model, table)
+    assert (result.n, result.ties) == (57, 3)
+    assert result.accuracy == pytest.approx((wins + 1.5) / 57)
+    assert result.interval == pytest.approx((wilson(wins + 1, 57)[0], wilson(wins + 2, 57)[1]))
+    mean = sum(margins) / 57
+    deviation = math.sqrt(sum((m - mean) ** 2 for m in margins) / 56)
+    assert result.mean_margin == pytest.approx(mean, abs=1e-6)
+    assert result.margin_standard_error == pytest.approx(deviation / math.sqrt(57), abs=1e-6)
+    assert result.log_loss == pytest.approx(sum(math.log(1 + math.exp(-m)) for m in margins) / 57, abs=1e-6)
+    assert result.calibration_error == pytest.approx(calibration_error(margins), abs=1e-6)
+    assert result.by == {}
+
+
+def test_without_ties_the_interval_is_plain_wilson(reward_model, table):
+    table = {name: values[3:] for name, values in table.items()}
+    margins = raw_margins(reward_model, table)
+    result = evaluate_reward_model(reward_model, table)
+    assert result.interval == pytest.approx(wilson(sum(m > 0 for m in margins), 54))
+    assert result.interval[0] < result.accuracy < result.interval[1]
+
+
+def test_normalisation_changes_the_mean_margin_only(reward_model, table):
+    before = evaluate_reward_model(reward_model, table).as_dict()
+    scaled = RewardModel(reward_model.model, reward_model.tokenizer, 64, gain=3.0, bias=7.0)
+    after = evaluate_reward_model(scaled, table).as_dict()
+    for name in ("mean_margin", "margin_standard_error"):
+        assert after.pop(name) == pytest.approx(3 * before.pop(name))
+    assert after == before
+
+
+def test_groups_are_evaluated_apart(reward_model, table):
+    result = evaluate_reward_model(reward_model, pa.table(table), groups=["source", "level"])
+    assert {name: list(groups) for name, groups in result.by.items()} == {
+        "source": ["a", "b", "null"],
+        "level": ["1", "2"],
+    }
+    for groups in result.by.values():
+        assert sum(group.n for group in groups.values()) == 57
+        assert sum(group.ties for group in groups.values()) == 3
+        assert sum(group.accuracy * group.n for group in groups.values()) / 57 == pytest.approx(result.accuracy)
+    alone = evaluate_reward_model(reward_model, {name: values[1::3] for name, values in table.items()})
+    for name, value in alone.as_dict().items():
+        assert getattr(result.by["source"]["a"], name) == (pytest.approx(value, abs=1e-6) if value else value), name
+    assert evaluate_reward_model(reward_model, table, groups="level").by == {"level": result.by["level"]}
+    json.dumps(result.as_dict(), allow_nan=False)
+
+
+def test_a_single_pair_has_no_standard_error(reward_model, table):
+    result = evaluate_reward_model(reward_model, {name: values[5:6] for name, values in table.items()})
+    assert (result.n, result.margin_standard_error) == (1, None)
+    assert result.calibration_error == pytest.approx(
+        calibration_error(raw_margins(reward_model, {n: v[5:6] for n, v in table.items()})), abs=1e-6
+    )
+
+
+def test_a_large_margin_does_not_overflow(reward_model, table):
+    import copy
+
+    import torch
+
+    steep = copy.deepcopy(reward_model.model)
+    with torch.no_grad():
+        steep.score.weight.mul_(1e6)
+    result = evaluate_reward_model(RewardModel(steep, reward_model.tokenizer, 64), table)
+    assert math.isfinite(result.log_loss)
+    assert result.calibration_error == pytest.approx(
+        (54 - sum(m > 0 for m in raw_margins(reward_model, table))) / 57, abs=1e-3
+    )
+
+
+def test_an_unknown_group_is_refused(reward_model, table):
+    with pytest.raises(DataError, match="no column 'generator', only 'prompt', 'chosen'"):
+        evaluate_reward_model(reward_model, table, groups="generator")

@@ -1,0 +1,205 @@
+"""The reward model: scores, padding, normalisation, folders."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from frft.config.model import ScratchConfig
+from frft.errors import ArtifactError, ModelError, RewardError
+from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model
+from frft.reward import RewardModel
+
+PROMPTS = ["\n\nHuman: " + "What is a good guitar? " * (1 + n % 5) + "\n\nAssistant:" for n in range(23)]
+COMPLETIONS = [" Bread" * (n % 9) + f" and {n} colors." for n in range(23)]
+
+
+@pytest.fixture(params=["gpt2", "llama"])
+def language_model(request, tiny_tokenizer, tmp_path):
+    config = ScratchConfig(
+        architecture=request.param,
+        vocab_size=320,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+    )
+    save_model(build_causal_lm(config, tiny_tokenizer, seed=0), tiny_tokenizer, tmp_path / "lm")
+    return tmp_path / "lm"
+
+
+@pytest.fixture
+def reward_model(tiny_lm_folder):
+    return RewardModel.load(tiny_lm_folder, seed=1, max_length=96)
+
+
+def test_batch_and_padding_change_no_score(language_model):
+    reward_model = RewardModel.load(language_model, seed=1, max_length=96)
+    alone = reward_model.raw_scores(PROMPTS, COMPLETIONS, batch_size=1)
+    together = reward_model.raw_scores(PROMPTS, COMPLETIONS, batch_size=23)
+    assert alone.std() > 0.01
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    backwards = reward_model.raw_scores(PROMPTS[::-1], COMPLETIONS[::-1], batch_size=4)
+    np.testing.assert_allclose(backwards[::-1], alone, atol=1e-4)
+
+
+def test_a_score_is_the_head_on_the_hidden_state_at_eos(language_model):
+    import torch
+
+    reward_model = RewardModel.load(language_model, seed=1, max_length=96)
+    tokenizer = load_tokenizer(language_model)
+    ids = [
+        *tokenizer(PROMPTS[3])["input_ids"],
+        *tokenizer(COMPLETIONS[3])["input_ids"],
+        tokenizer.eos_token_id,
+    ]
+    backbone = load_causal_lm(language_model, tokenizer).base_model.eval()
+    head = reward_model.model.score.weight[0]
+    with torch.no_grad():
+        by_hand = float(backbone(torch.tensor([ids])).last_hidden_state[0, -1] @ head)
+    assert reward_model.raw_scores(PROMPTS[:9], COMPLETIONS[:9])[3] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_special_tokens_in_data_are_text(reward_model):
+    plain, eos, pad = reward_model(["a"] * 3, [" yes", " yes<|endoftext|>", " yes<|pad|>"])
+    assert len({plain, eos, pad}) == 3
+    [pair] = reward_model.encoder.encode(["<|pad|>"], ["<|endoftext|>" * 2])
+    assert pair.ids.count(reward_model.tokenizer.eos_token_id) == 1
+    assert reward_model.tokenizer.pad_token_id not in pair.ids
+
+
+def test_equal_texts_get_exactly_equal_scores(reward_model):
+    texts = [" same", *COMPLETIONS, " same"]
+    scores = reward_model.raw_scores(["\n\nHuman: Hi\n\nAssistant:"] * len(texts), texts, batch_size=2)
+    assert scores[0] == scores[-1]
+
+
+def test_truncation_is_counted(reward_model):
+    reward_model.raw_scores(["a " * 200, "b", "c"], ["fine", "d " * 200, "e"])
+    assert reward_model.truncated.as_dict() == {
+        "sequences": 3,
+        "prompts_truncated": 1,
+        "completions_truncated": 1,
+    }
+
+
+def test_no_items_give_no_scores(reward_model):
+    assert reward_model.raw_scores([], []).shape == (0,)
+    assert reward_model([], []) == []
+
+
+def test_unequal_numbers_are_refused(reward_model):
+    with pytest.raises(RewardError, match="2 prompts but 1 completions"):
+        reward_model.score(["a", "b"], ["c"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_names_its_item(reward_model, value):
+    import torch
+
+    [[marker]] = [pair.completion[:-1] for pair in reward_model.encoder.encode(["a"], ["q"])]
+    with torch.no_grad():
+        reward_model.model.get_input_embeddings().weight[marker] = value
+    with pytest.raises(RewardError, match=r"item 1 \(counting from 0; completion 'q\\x1b'\)"):
+        reward_model(["a", "b", "c"], ["z", "q\x1b", "z"])
+
+
+def test_normalise_gives_mean_0_and_variance_1(reward_model):
+    raw = reward_model.raw_scores(PROMPTS, COMPLETIONS)
+    reward_model.normalise(PROMPTS, COMPLETIONS)
+    scores = reward_model.score(PROMPTS, COMPLETIONS)
+    assert scores.mean() == pytest.approx(0, abs=1e-9)
+    assert scores.var() == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(np.argsort(scores), np.argsort(raw))
+    np.testing.assert_array_equal(reward_model.raw_scores(PROMPTS, COMPLETIONS), raw)
+    assert reward_model(PROMPTS, COMPLETIONS) == scores.tolist()
+
+
+def test_a_collapsed_model_cannot_be_normalised(reward_model):
+    import torch
+
+    with torch.no_grad():
+        reward_model.model.score.weight.zero_()
+    with pytest.raises(RewardError, match=r"standard deviation 0\).*collapsed"):
+        reward_model.normalise(PROMPTS, COMPLETIONS)
+    assert (reward_model.gain, reward_model.bias) == (1.0, 0.0)
+
+
+def test_normalising_on_nothing_is_refused(reward_model):
+    with pytest.raises(RewardError, match="no samples"):
+        reward_model.normalise([], [])
+
+
+def test_save_and_load_keep_every_score(reward_model, tmp_path):
+    reward_model.normalise(PROMPTS, COMPLETIONS)
+    reward_model.save(tmp_path / "rm")
+    again = RewardModel.load(tmp_path / "rm", seed=77)
+    assert again.max_length == 96
+    assert again(PROMPTS, COMPLETIONS) == reward_model(PROMPTS, COMPLETIONS)
+    assert RewardModel.load(tmp_path / "rm", seed=77, max_length=64).max_length == 64
+    suffixes = {file.suffix for file in (tmp_path / "rm").rglob("*") if file.is_file()}
+    assert suffixes == {".json", ".safetensors"}
+
+
+def test_the_seed_decides_a_fresh_head(tiny_lm_folder):
+    heads = [RewardModel.load(tiny_lm_folder, seed=seed, max_length=96).model.score.weight for seed in (1, 1, 2)]
+    assert heads[0].equal(heads[1])
+    assert not heads[0].equal(heads[2])
+
+
+def test_parameters_and_device(reward_model):
+    import torch
+
+    width, layers, vocabulary, positions = 32, 2, 320, 128
+    block = 12 * width**2 + 13 * width
+    assert reward_model.parameters == (vocabulary + positions) * width + layers * block + 2 * width + width
+    assert reward_model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_max_length_must_be_known_and_fit(tiny_lm_folder):
+    with pytest.raises(ModelError, match=r"no reward\.json.*max_length must be given"):
+        RewardModel.load(tiny_lm_folder, seed=0)
+    with pytest.raises(ModelError, match="max_length is 129, but the model has only 128 positions"):
+        RewardModel.load(tiny_lm_folder, seed=0, max_length=129)
+
+
+def test_a_model_with_several_outputs_is_refused(tiny_lm_folder, tiny_tokenizer):
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(tiny_lm_folder, num_labels=3)
+    model = AutoModelForSequenceClassification.from_config(config)
+    with pytest.raises(ModelError, match="has 3"):
+        RewardModel(model, tiny_tokenizer, 64)
+
+
+def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
+    with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+        RewardModel.load(tiny_lm_folder, seed=0, max_length=64, allow_fresh_head=False)
+    reward_model.save(tmp_path / "rm")
+    RewardModel.load(tmp_path / "rm", seed=0, allow_fresh_head=False)
+    # What says of itself that it is a reward model must bring its head.
+    file = tmp_path / "rm" / "reward.json"
+    save_model(load_causal_lm(tiny_lm_folder, reward_model.tokenizer), reward_model.tokenizer, tmp_path / "damaged")
+    (tmp_path / "damaged" / "reward.json").write_text(file.read_text())
+    with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+        RewardModel.load(tmp_path / "damaged", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format version 1"),
+        ({"gain": 0.0}, "gain"),
+        ({"gain": True}, "gain"),
+        ({"bias": None}, "bias"),
+        ({"max_length": 3.5}, "max_length"),
+    ],
+)
+def test_a_damaged_reward_file_is_refused(reward_model, tmp_path, change, message):
+    reward_model.save(tmp_path / "rm")
+    file = tmp_path / "rm" / "reward.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(ArtifactError, match=message):
+        RewardModel.load(tmp_path / "rm", seed=0)
