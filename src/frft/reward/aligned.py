@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frft.config.model import RefreshConfig, RewardModelConfig
 from frft.models import seed_for
 from frft.progress import SILENT, Progress
@@ -199,7 +201,7 @@ def pairs_identity(table: pa.Table) -> str:
 def rows_by_id(table: pa.Table, ids: Sequence[str]) -> pa.Table:
     """The rows with these ids, in their order, as often as they are named."""
     position = {row_id: row for row, row_id in enumerate(table["id"].to_pylist())}
-    return table.take([position[row_id] for row_id in ids])
+    return table.take(np.array([position[row_id] for row_id in ids], dtype=np.int64))
 
 
 def _path(source: Artifact | str | Path) -> str | Path:

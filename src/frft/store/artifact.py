@@ -7,6 +7,7 @@ and a stopped run finds what it had finished, by one mechanism.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -111,7 +112,8 @@ class ArtifactStore:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         started = time.monotonic()
-        info = dict(build(unfinished))
+        # As it will be read back: a stage that was found must not differ from one that was built.
+        info = json.loads(json.dumps(dict(build(unfinished)), allow_nan=False))
         files = {
             file.relative_to(unfinished).as_posix(): {
                 "bytes": file.stat().st_size,
