@@ -15,7 +15,10 @@ def results(**intervals) -> dict:
         }
         for name, interval in {"vanilla": None, **intervals}.items()
     }
-    return {"judge": {"held_out": {"accuracy": 0.6, "interval": [0.5, 0.7], "n": 90}}, "arms": arms}
+    models = {
+        name: {"held_out": {"accuracy": 0.6, "interval": [0.51, 0.69], "n": 90}} for name in ("judge", "base_reward")
+    }
+    return {**models, "arms": arms}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,18 @@ def results(**intervals) -> dict:
 def test_the_verdict_follows_the_intervals(intervals, verdict):
     lines = findings(results(**intervals))
     assert verdict in lines[0]
-    assert "60.0 % [50.0, 70.0] of 90 held-out pairs" in lines[1]
+    assert lines[1].startswith("The judge agrees with the labels of 60.0 % [51.0, 69.0] of 90 held-out pairs")
+
+
+@pytest.mark.parametrize(
+    ("model", "warning"),
+    [("judge", "these win rates say nothing about quality"), ("base_reward", "little signal to realign")],
+)
+def test_a_model_that_is_not_above_chance_is_called_so(model, warning):
+    found = results(a=(0.51, 0.6))
+    assert not any(warning in line for line in findings(found))
+    found[model]["held_out"]["interval"] = [0.49, 0.6]
+    assert any(warning in line for line in findings(found))
 
 
 def test_a_selection_that_came_up_short_is_named():

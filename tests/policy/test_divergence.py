@@ -34,7 +34,9 @@ def test_both_estimators_are_close_to_the_exact_divergence(policy, tiny_tokenize
     config = ScratchConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=128)
     other = build_causal_lm(config, tiny_tokenizer, seed=5).eval()
     with torch.no_grad():  # make them differ by more than the noise
-        other.lm_head.weight += 0.15 * torch.randn(other.lm_head.weight.shape, generator=torch.Generator().manual_seed(1))
+        other.lm_head.weight += 0.15 * torch.randn(
+            other.lm_head.weight.shape, generator=torch.Generator().manual_seed(1)
+        )
     exact = 0.0
     for prompt in PROMPTS[:2]:
         ids = torch.tensor([tiny_tokenizer(prompt)["input_ids"]])

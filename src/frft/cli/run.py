@@ -53,7 +53,9 @@ def run(
         print_json(results)
         return
     print_table(experiment.COLUMNS, experiment.table(results))
-    print(experiment.LEGEND + "\n")
+    for name, meaning in experiment.LEGEND:
+        print(f"  {name:<12} {meaning}")
+    print()
     for line in experiment.findings(results):
         print(f"• {line}")
     memory = results["peak_memory_bytes"] / 2**30

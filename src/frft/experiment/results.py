@@ -111,10 +111,13 @@ def _accelerator() -> dict[str, Any]:
 
 COLUMNS = ("arm", "win rate [95 %]", "judge", "KL", "tokens", "pairs", "RM held-out", "RM own test")
 LEGEND = (
-    "win rate: against vanilla, by the judge, over held-out prompts (ties one half) | judge: its mean score | "
-    "KL: from SFT, nats a completion (k1) | tokens: mean length | pairs: what the last refresh trained on | "
-    "RM held-out: final reward model's accuracy on unfiltered held-out pairs | RM own test: on the test rows of its "
-    "own selection, which 'looks like the policy' alone can raise or lower"
+    ("win rate", "against vanilla, by the judge, over held-out prompts; ties count one half"),
+    ("judge", "its mean score"),
+    ("KL", "from SFT, nats a completion (k1)"),
+    ("tokens", "mean length of a completion"),
+    ("pairs", "what the last refresh trained on"),
+    ("RM held-out", "accuracy of the arm's last reward model on unfiltered held-out pairs"),
+    ("RM own test", "the same on its own filtered test rows; 'looks like the policy' alone moves it"),
 )
 
 
@@ -159,10 +162,20 @@ def findings(results: dict[str, Any]) -> list[str]:
             f"{0.05 * len(compared):.1f} would stand apart by luck."
         )
     lines.append(
-        f"The judge agrees with the labels of {_percent(judge['accuracy'])} {_interval(judge['interval'])} of "
-        f"{judge['n']} held-out pairs; a win rate says no more than its judge does. One seed: repeat with other seeds "
-        "before believing a difference."
+        f"The judge agrees with the labels of {_share(judge)} held-out pairs"
+        + (
+            "; a win rate says no more than its judge does."
+            if judge["interval"][0] > 0.5
+            else ", which is not above chance: these win rates say nothing about quality."
+        )
     )
+    base = results["base_reward"]["held_out"]
+    if base["interval"][0] <= 0.5:
+        lines.append(
+            f"The reward model that all arms start with agrees with the labels of {_share(base)} held-out pairs, "
+            "which is not above chance: there is little signal to realign."
+        )
+    lines.append("One seed: repeat with other seeds before believing a difference.")
     for name, arm in results["arms"].items():
         for number, refresh in enumerate(arm["refreshes"], start=1):
             counts = refresh["selection"]["counts"]
@@ -172,6 +185,10 @@ def findings(results: dict[str, Any]) -> list[str]:
                     f"qualified; compare it with care."
                 )
     return lines
+
+
+def _share(evaluation: dict[str, Any]) -> str:
+    return f"{_percent(evaluation['accuracy'])} {_interval(evaluation['interval'])} of {evaluation['n']}"
 
 
 def _names(names: list[str]) -> str:

@@ -7,7 +7,6 @@ what it is asked for (`frft run --dry-run`) can walk through a whole experiment 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ class Stages:
         self.checkpoints = sorted(refreshes | {total})
         """PPO steps at which any arm refreshes, and the last one: where all arms are cut."""
 
-    @cached_property
+    @property
     def sft(self) -> Artifact:
         """The SFT model: the first policy, the KL reference, and the backbone of reward models."""
         config, rows, seed = self.config.policy, self.splits.sft, self._seed("sft")
@@ -125,12 +124,12 @@ class Stages:
             self._use_threads(artifact.info["parameters"])
         return artifact
 
-    @cached_property
+    @property
     def base_reward(self) -> Artifact:
         """The reward model that all arms start with, trained on all of D."""
         return self._reward_model("reward", self.splits.pool, self.config.reward)
 
-    @cached_property
+    @property
     def judge(self) -> Artifact:
         """The judge, trained on rows that nothing else saw."""
         return self._reward_model("judge", self.splits.judge, self.config.judge)
@@ -312,6 +311,7 @@ class Stages:
         inputs = {
             "policy": policy,
             "prompts": digest_of(prompts),
+            "count": len(prompts),
             "sampling": sampling.model_dump(),
             "seed": seed,
         }

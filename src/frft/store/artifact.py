@@ -125,7 +125,7 @@ class ArtifactStore:
         manifest = {
             "kind": kind,
             "digest": self._digest(kind, inputs),
-            "inputs": _plain(inputs),
+            "inputs": plain(inputs),
             "info": info,
             "seconds": round(time.monotonic() - started, 3),
             "files": files,
@@ -138,15 +138,15 @@ class ArtifactStore:
 
     @staticmethod
     def _digest(kind: str, inputs: Mapping[str, Any]) -> str:
-        return digest_of({"kind": kind, "inputs": _plain(inputs)})
+        return digest_of({"kind": kind, "inputs": plain(inputs)})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` with every artifact in it replaced by its kind and digest."""
     if isinstance(value, Artifact):
         return {"artifact": value.kind, "digest": value.digest}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
