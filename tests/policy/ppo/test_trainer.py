@@ -122,7 +122,7 @@ def test_kl_is_reported_from_sft_and_penalised_from_the_anchor(tiny_lm_folder, t
     rollout = trainer.collect()
     _, _, metrics = trainer.advantages(rollout)
     assert metrics["reward"] == pytest.approx(metrics["score"], abs=1e-4)  # the policy still is the anchor
-    assert metrics["kl_sft_k1"] > 0.01
+    assert metrics["kl_sft_k3"] > 0.01
 
 
 def test_a_missing_eos_replaces_the_score(tiny_lm_folder, tiny_tokenizer):
