@@ -56,3 +56,8 @@ def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-lm")
     save_model(build_causal_lm(config, tiny_tokenizer, seed=0), tiny_tokenizer, folder)
     return folder
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name cases by the argument where it is bytes: compressed ones hold the time, and names must not change."""
+    return argname if isinstance(val, bytes) else None
