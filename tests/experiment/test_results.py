@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from frft.experiment.results import findings, peak_memory
+from frft.experiment.results import findings
+from frft.store import peak_memory
 
 
 def results(**intervals) -> dict:
     arms = {
         name: {
-            "evaluation": {"win_rate": interval and {"rate": sum(interval) / 2, "interval": interval}},
+            "evaluation": {
+                "win_rate": interval and {"rate": sum(interval) / 2, "interval": interval},
+                "written_truncated": {"sequences": 20, "prompts_truncated": 0, "completions_truncated": 0},
+            },
             "refreshes": [],
         }
         for name, interval in {"vanilla": None, **intervals}.items()
@@ -18,7 +22,8 @@ def results(**intervals) -> dict:
     models = {
         name: {"held_out": {"accuracy": 0.6, "interval": [0.51, 0.69], "n": 90}} for name in ("judge", "base_reward")
     }
-    return {**models, "arms": arms}
+    prompts = {"given": 25, "distinct": 22, "used": 20, "trained_on": 0}
+    return {**models, "data": {"evaluation_prompts": prompts}, "arms": arms}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,15 @@ def test_a_model_that_is_not_above_chance_is_called_so(model, warning):
     assert not any(warning in line for line in findings(found))
     found[model]["held_out"]["interval"] = [0.49, 0.6]
     assert any(warning in line for line in findings(found))
+
+
+def test_cut_and_known_prompts_are_named():
+    found = results(a=(0.4, 0.6))
+    assert not any("prompts" in line for line in findings(found))
+    found["data"]["evaluation_prompts"]["trained_on"] = 3
+    found["arms"]["vanilla"]["evaluation"]["written_truncated"]["prompts_truncated"] = 7
+    assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in findings(found))
+    assert any(line.startswith("Of 7 of the 20 evaluation prompts") for line in findings(found))
 
 
 def test_a_selection_that_came_up_short_is_named():

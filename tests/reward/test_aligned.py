@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from frft.config.model import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig, TrainConfig
 from frft.errors import SelectionError
-from frft.reward import AlignedReward, PolicySamples, RewardModel
+from frft.reward import AlignedReward, PolicySamples, RewardModel, model_identity, pairs_identity
 from frft.selection import Embedder, VectorCache
 from frft.store import ArtifactStore
 
@@ -97,14 +98,17 @@ def test_refreshed_scores_are_brought_back_to_mean_zero_and_variance_one(make, p
     assert scores.std() == pytest.approx(1, abs=1e-6)
 
 
-def test_a_constant_added_to_the_reward_model_is_gone_after_normalisation(make, pool, base, tmp_path):
-    """METHOD section 4: a constant added to the RM changes no advantage; here it does not even reach the scores."""
+def test_a_constant_added_to_what_the_model_says_is_gone_after_normalisation(pool, base):
+    """METHOD section 4: a constant added to the RM changes no advantage; it does not even reach the scores."""
+    import torch
+
     texts = (pool["prompt"].to_pylist(), pool["rejected"].to_pylist())
     plain, shifted = RewardModel.load(base, seed=0), RewardModel.load(base, seed=0)
-    shifted.bias += 17
+    shifted.model.score.bias = torch.nn.Parameter(torch.tensor([17.0]))
+    assert shifted.raw_scores(*texts) == pytest.approx(plain.raw_scores(*texts) + 17, abs=1e-4)
     for model in (plain, shifted):
         model.normalise(*texts)
-    assert plain(*texts) == pytest.approx(shifted(*texts))
+    assert plain(*texts) == pytest.approx(shifted(*texts), abs=1e-4)
 
 
 def test_equal_inputs_share_artifacts_and_others_do_not(make, pool):
@@ -115,6 +119,27 @@ def test_equal_inputs_share_artifacts_and_others_do_not(make, pool):
     longer = make(num_train_epochs=2).refresh(samples_of(pool, "rain"))
     assert longer.selection == first.selection
     assert longer.reward_model.digest != first.reward_model.digest
+
+
+def test_what_a_refresh_depends_on_is_part_of_its_name(make, pool, base, tmp_path):
+    samples = samples_of(pool, "rain")
+    first = make().refresh(samples)
+    edited = pool.set_column(2, "chosen", pa.array([text + "!" for text in pool["chosen"].to_pylist()]))
+    assert pairs_identity(edited) != pairs_identity(pool)  # equal ids, other texts
+    margins = [pool.append_column("margin", pa.array([margin] * pool.num_rows)) for margin in (0.0, 1.0)]
+    assert len({pairs_identity(table) for table in (pool, *margins)}) == 3
+    folder = tmp_path / "model"
+    shutil.copytree(base, folder)
+    before = model_identity(folder)
+    (folder / "reward.json").write_text((folder / "reward.json").read_text().replace("1.0", "2.0"))
+    assert model_identity(folder) != before
+    assert model_identity("gpt2") == "gpt2"
+    assert first.reward_model.digest != make(options={"held_out": pool}).refresh(samples).reward_model.digest
+
+
+def test_no_held_out_pair_is_no_evaluation(make, pool):
+    info = make(options={"held_out": pool.slice(0, 0)}).refresh(samples_of(pool, "tea")).reward_model.info
+    assert "held_out" not in info
 
 
 def test_it_starts_from_the_current_model_or_from_sft(make, pool, base, tiny_lm_folder):

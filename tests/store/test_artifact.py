@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from frft import __version__
 from frft.errors import ArtifactError
 from frft.store import ArtifactStore, digest_of
 from frft.store import artifact as artifact_module
@@ -43,7 +44,7 @@ def test_a_stage_is_built_once_and_found_again(root):
 
 def test_the_digest_is_that_of_kind_and_inputs(root):
     made = ArtifactStore(root).make("sft", {"b": (1, 2), "a": 0.5}, Build())
-    assert made.digest == digest_of({"kind": "sft", "inputs": {"a": 0.5, "b": [1, 2]}})
+    assert made.digest == digest_of({"frft": __version__, "kind": "sft", "inputs": {"a": 0.5, "b": [1, 2]}})
     assert made.path.name == f"sft-{made.digest[:12]}"
 
 
@@ -169,3 +170,10 @@ def test_one_store_checks_an_artifact_once_and_tells_its_listener(root):
         for _ in range(3):
             store.make("sft", {"seed": 0}, Build())
     assert heard == [("sft", False), ("sft", True)]
+
+
+def test_what_another_version_made_is_not_found(tmp_path, monkeypatch):
+    made = ArtifactStore(tmp_path).make("sft", {"a": 1}, lambda path: {})
+    monkeypatch.setattr("frft.store.artifact.__version__", "999.0")
+    assert ArtifactStore(tmp_path).find("sft", {"a": 1}) is None
+    assert ArtifactStore(tmp_path).path_of("sft", {"a": 1}) != made.path

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import atomic_write, digest_of, read_json, sha256_file, write_json
+from frft.store import atomic_write, digest_of, folder_digest, read_json, sha256_file, write_json
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
@@ -107,3 +107,14 @@ def test_value_digests_are_sha256_of_canonical_json():
     assert digest_of(value) == digest_of({"a": "é", "b": (1, None)})
     assert digest_of(value) != digest_of({"b": [1, None], "a": "e"})
     assert digest_of(1) != digest_of("1")
+
+
+def test_a_folders_digest_follows_names_and_contents_at_any_depth(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "weights").write_bytes(b"1")
+    before = folder_digest(tmp_path)
+    assert folder_digest(tmp_path) == before
+    (tmp_path / "a" / "weights").write_bytes(b"2")
+    changed = folder_digest(tmp_path)
+    (tmp_path / "a" / "weights").rename(tmp_path / "a" / "others")
+    assert len({before, changed, folder_digest(tmp_path)}) == 3

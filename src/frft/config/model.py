@@ -50,9 +50,6 @@ class DataConfig(Section):
     """Column of the preferred completion, where it has an unusual name."""
     rejected_key: str | None = None
     """Column of the other completion, where it has an unusual name."""
-    chat_template: bool = False
-    """Render prompts with the policy tokenizer's chat template; off, dialogues are plain text
-    ("Human: / Assistant:")."""
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Largest share of unusable rows; more is an error."""
     judge_fraction: float = Field(default=0.25, gt=0, lt=1)
@@ -385,8 +382,6 @@ class RunConfig(Section):
     def _fits_the_scratch_model(self) -> Self:
         if self.policy.model_name_or_path is not None:
             return self
-        if self.data.chat_template:
-            raise ValueError("data.chat_template needs a policy.model_name_or_path whose tokenizer has a chat template")
         longest = self.policy.scratch.max_position_embeddings
         lengths = {"policy.sft.max_length": self.policy.sft.max_length}
         for name, model in (("reward", self.reward), ("judge", self.judge)):

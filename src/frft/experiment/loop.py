@@ -35,8 +35,8 @@ class Arm:
 def run_arm(stages: Stages, name: str) -> Arm:
     """Train one arm to its end; whatever is there already is taken from the store."""
     config = stages.config.arm(name)
-    reward = stages.aligned_reward(config)
     anchor = policy = stages.sft
+    reward = stages.aligned_reward(config)
     segments: list[Artifact] = []
     since_refresh: list[Artifact] = []
     for step in stages.checkpoints:

@@ -13,9 +13,10 @@ from typing import Any
 
 from frft.config import RunConfig
 from frft.experiment.loop import run_arm
-from frft.experiment.run import check_folder, prepare
+from frft.experiment.run import prepare
 from frft.experiment.stages import Stages
 from frft.models import build_causal_lm, choose_threads, train_tokenizer, use_threads
+from frft.models.loading import load_model_config
 from frft.progress import SILENT, Progress
 from frft.store import Artifact, ArtifactStore, digest_of, plain
 
@@ -59,7 +60,7 @@ class _PlanningStore(ArtifactStore):
         digest = self._digest(kind, inputs)
         if digest not in self.asked:
             there = self.find(kind, inputs)
-            artifact = there or Artifact(self.path_of(kind, inputs), kind, digest, {}, 0.0)
+            artifact = there or Artifact(self.path_of(kind, inputs), kind, digest, {}, seconds=0.0, peak_memory=0)
             self.asked[digest] = (artifact, inputs, there is not None, [])
         artifact, _, _, arms = self.asked[digest]
         if self.arm not in arms:
@@ -74,7 +75,6 @@ def plan(config: RunConfig, out: Path, progress: Progress = SILENT) -> list[Plan
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used.
     """
-    check_folder(out, config)
     store = _PlanningStore(out / "stages")
     _, stages = prepare(config, out, store, progress)
     baseline = None
@@ -131,7 +131,7 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any]) -> float:
 def _parameters(stages: Stages) -> int:
     """Weights of the policy, counted on a model without memory."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     config = stages.config.policy
     with torch.device("meta"):
@@ -140,9 +140,9 @@ def _parameters(stages: Stages) -> int:
             # The tokenizer is not trained yet; a full vocabulary is the likely outcome.
             missing = config.scratch.vocab_size - model.config.vocab_size
             return int(model.num_parameters() + missing * config.scratch.hidden_size)
-        return int(
-            AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(config.model_name_or_path)).num_parameters()
-        )
+        trust = config.trust_remote_code
+        model_config = load_model_config(config.model_name_or_path, trust_remote_code=trust)
+        return int(AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust).num_parameters())
 
 
 def _flops_a_second(stages: Stages) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import resource
-import sys
+from collections.abc import Iterator
 from typing import Any
 
 from frft import __version__
@@ -15,8 +14,9 @@ from frft.experiment.loop import Arm
 from frft.experiment.stages import METRICS, Stages
 from frft.preferences import Pool
 from frft.progress import Progress, duration
-from frft.store import Artifact, read_rows
+from frft.store import Artifact, peak_memory, read_rows
 
+TRUNCATION_COUNTS = ("sequences", "prompts_truncated", "completions_truncated")
 LIBRARIES = (
     "torch",
     "transformers",
@@ -44,17 +44,21 @@ class StageLog:
                 "kind": artifact.kind,
                 "seconds": artifact.seconds,
                 "reused": reused,
-                "peak_memory_bytes": peak_memory(),
+                "peak_memory_bytes": artifact.peak_memory,
+                "truncated": dict(_truncated(artifact.info)),
             }
         )
         how = "was there" if reused else duration(artifact.seconds)
         self._progress.say(f"  {artifact.path.name}  {how}")
 
 
-def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, dict[str, int]]]:
+    """All counts of cut texts in what a stage says of itself: where, and how many."""
+    if isinstance(info, dict):
+        if "prompts_truncated" in info:
+            yield key or "prompts", {name: info[name] for name in TRUNCATION_COUNTS}
+        for name, value in info.items():
+            yield from _truncated(value, f"{key}.{name}".lstrip("."))
 
 
 def assemble(
@@ -70,15 +74,19 @@ def assemble(
     return {
         "frft": __version__,
         "config": config.model_dump(),
-        "data": {**pool.report.as_dict(), "splits": stages.splits.counts()},
+        "data": {
+            **pool.report.as_dict(),
+            "splits": stages.splits.counts(),
+            "evaluation_prompts": stages.evaluation_prompt_counts,
+        },
         "sft": stages.sft.info,
         "base_reward": stages.base_reward.info,
         "judge": stages.judge.info,
         "arms": {arm.name: _arm(arm, evaluations[arm.name]) for arm in arms},
         "stages": log.entries,
-        "seconds": round(seconds, 1),
-        "seconds_of_all_stages": round(sum(entry["seconds"] for entry in log.entries), 1),
-        "peak_memory_bytes": peak_memory(),
+        "seconds": round(sum(entry["seconds"] for entry in log.entries), 1),
+        "seconds_of_this_start": round(seconds, 1),
+        "peak_memory_bytes": max(peak_memory(), *(entry["peak_memory_bytes"] for entry in log.entries)),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "machine": {
             "python": platform.python_version(),
@@ -109,15 +117,20 @@ def _accelerator() -> dict[str, Any]:
     return {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_bytes": torch.cuda.max_memory_allocated()}
 
 
-COLUMNS = ("arm", "win rate [95 %]", "judge", "KL", "tokens", "pairs", "RM held-out", "RM own test")
+COLUMNS = ("arm", "win rate [95 %]", "judge", "KL", "tokens", "ended", "pairs", "RM held-out", "RM own test")
 LEGEND = (
-    ("win rate", "against vanilla, by the judge, over held-out prompts; ties count one half"),
+    ("win rate", "against vanilla, by the judge, over the evaluation prompts; ties count one half"),
     ("judge", "its mean score"),
     ("KL", "from SFT, nats a completion (k1)"),
     ("tokens", "mean length of a completion"),
-    ("pairs", "what the last refresh trained on"),
-    ("RM held-out", "accuracy of the arm's last reward model on unfiltered held-out pairs"),
-    ("RM own test", "the same on its own filtered test rows; 'looks like the policy' alone moves it"),
+    ("ended", "completions that came to their end (EOS); the others were cut off, and judged as they stood"),
+    ("pairs", "what the arm's last reward model was trained on"),
+    ("RM held-out", "its accuracy on unfiltered pairs that no training saw"),
+    (
+        "RM own test",
+        "its accuracy on the test rows of its own selection. Believe the other one: the filter makes 'looks",
+    ),
+    ("", "like the policy' predict the label, and with init: current the base model was trained on these rows"),
 )
 
 
@@ -126,8 +139,7 @@ def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, arm in results["arms"].items():
         evaluation, win = arm["evaluation"], arm["evaluation"]["win_rate"]
-        last = arm["refreshes"][-1] if arm["refreshes"] else None
-        model = last["reward_model"] if last else results["base_reward"]
+        model = arm["refreshes"][-1]["reward_model"] if arm["refreshes"] else results["base_reward"]
         rows.append(
             (
                 name,
@@ -135,7 +147,8 @@ def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
                 f"{evaluation['judge_score']:+.3f}",
                 f"{evaluation['kl_sft_k1']:.2f}",
                 f"{evaluation['response_tokens']:.1f}",
-                str(last["reward_model"]["training"]["pairs"] if last else model["training"]["pairs"]),
+                _percent(evaluation["has_eos"]),
+                str(model["training"]["pairs"]),
                 f"{_percent(model['held_out']['accuracy'])} {_interval(model['held_out']['interval'])}",
                 _percent(model["selected_test"]["accuracy"]) if "selected_test" in model else "–",
             )
@@ -174,6 +187,18 @@ def findings(results: dict[str, Any]) -> list[str]:
         lines.append(
             f"The reward model that all arms start with agrees with the labels of {_share(base)} held-out pairs, "
             "which is not above chance: there is little signal to realign."
+        )
+    prompts = results["data"]["evaluation_prompts"]
+    if prompts["trained_on"]:
+        lines.append(
+            f"{prompts['trained_on']} of the {prompts['used']} evaluation prompts were also trained on; the win rates "
+            "say less about others."
+        )
+    cut = results["arms"]["vanilla"]["evaluation"]["written_truncated"]
+    if cut["prompts_truncated"]:
+        lines.append(
+            f"Of {cut['prompts_truncated']} of the {cut['sequences']} evaluation prompts the policies saw the end only "
+            "(max_prompt_tokens). All counts of cut texts stand in results.json, stage by stage."
         )
     lines.append("One seed: repeat with other seeds before believing a difference.")
     for name, arm in results["arms"].items():

@@ -21,17 +21,23 @@ from frft.config import RunConfig, dump_config
 from frft.errors import OutputError
 from frft.experiment.loop import Arm, run_arm
 from frft.experiment.results import StageLog, assemble
-from frft.experiment.splits import Splits, split
+from frft.experiment.splits import split
 from frft.experiment.stages import METRICS, Stages
 from frft.experiment.texts import COMPLETIONS
-from frft.models import load_tokenizer
-from frft.preferences import Message, Pool, Render, load_pool, load_prompts
+from frft.models.training import check_reporter
+from frft.preferences import Pool, load_pool, load_prompts
 from frft.progress import SILENT, Progress
+from frft.reward import pairs_identity
 from frft.reward.aligned import SELECTION_FILE
-from frft.store import ArtifactStore, append_rows, atomic_write, read_json, read_rows, write_json
+from frft.selection import WITHOUT_SIMILARITIES
+from frft.store import MANIFEST, ArtifactStore, append_rows, atomic_write, read_json, read_rows, write_json
 
 RUN_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+REJECTS_FILE = "rejects.jsonl"
 RESULTS_FILE = "results.json"
+OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, "stages", "embeddings"}
+"""What may lie in a folder in which nothing was finished."""
 
 
 def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, Any]:
@@ -43,14 +49,14 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
         progress: told of everything that takes long.
 
     Raises:
-        OutputError: `out` holds something else.
+        OutputError: `out` holds something else, or cannot be written.
         DataError: the preference data cannot be used.
         FrftError: whatever a stage raises; finished stages stay, and the next start goes on after them.
     """
     started = time.monotonic()
-    claim(out, config)
     log = StageLog(progress)
     pool, stages = prepare(config, out, ArtifactStore(out / "stages", log.note), progress)
+    _claim(out, config, pool)
     arms, evaluations = [], {}
     # Vanilla first: all others are compared with it.
     for name in sorted(config.arms, key=lambda name: name != "vanilla"):
@@ -67,12 +73,18 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
 
 
 def prepare(config: RunConfig, out: Path, store: ArtifactStore, progress: Progress) -> tuple[Pool, Stages]:
-    """Read the data, deal out its rows, and make the stages over them.
+    """Check what can be checked in seconds, read the data, deal out its rows, and make the stages over them.
+
+    Nothing is written but the rejected rows, and those only where `out` exists.
 
     Raises:
+        OutputError: `out` holds something else.
         DataError: the preference data cannot be used.
+        ModelError: the embedder is needed and not to be had.
+        UsageError: the package for `report_to` is not installed.
     """
-    data, render = config.data, _render(config)
+    check_reporter(config.report_to)
+    data = config.data
     pool = load_pool(
         data.pairs,
         split=data.split,
@@ -82,46 +94,58 @@ def prepare(config: RunConfig, out: Path, store: ArtifactStore, progress: Progre
         max_rejected=data.max_rejected,
         limit=data.limit,
         seed=config.seed,
-        render=render,
-        rejects_path=out / "rejects.jsonl" if out.exists() else None,
+        rejects_path=out / REJECTS_FILE if out.is_dir() else None,
         progress=progress,
     )
-    splits: Splits = split(pool.table, data, config.seed)
-    prompts = config.evaluation.prompts and load_prompts(config.evaluation.prompts, render=render)
-    return pool, Stages(config, splits, store, out / "embeddings", progress, prompts or None)
+    check_folder(out, config, pool)
+    prompts = load_prompts(config.evaluation.prompts) if config.evaluation.prompts else None
+    stages = Stages(config, split(pool.table, data, config.seed), store, out / "embeddings", progress, prompts)
+    arms = [config.arm(name) for name in config.arms]
+    if any(arm.alpha and arm.selection.strategy not in WITHOUT_SIMILARITIES for arm in arms):
+        # Finding out after an hour that there is no embedder would be late.
+        _ = stages.vectors.embedder.digest
+    return pool, stages
 
 
-def claim(out: Path, config: RunConfig) -> None:
-    """Make `out` the folder of this experiment.
+def check_folder(out: Path, config: RunConfig, pool: Pool) -> None:
+    """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment.
 
-    Raises:
-        OutputError: it is the folder of another one, or of something that is none.
+    A folder in which no stage was finished is as good as empty: a mistake in the first try must not lock it.
     """
-    check_folder(out, config)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / RUN_FILE, {"config": config.model_dump()})
-    with atomic_write(out / "config.yaml") as file:
-        file.write(dump_config(config).encode())
-
-
-def check_folder(out: Path, config: RunConfig) -> None:
-    """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment."""
     if not out.exists():
         return
     if not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if not any(out.iterdir()):
+    if {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}")):
         return
     if not (out / RUN_FILE).exists():
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
-    there = read_json(out / RUN_FILE)["config"]
-    differences = _differences(there, config.model_dump())
+    there = read_json(out / RUN_FILE)
+    differences = _differences(there["config"], _settings(config))
+    if there["pairs"] != pairs_identity(pool.table):
+        differences.append("the preference pairs are others")
     if differences:
         shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
         raise OutputError(
             f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
-            f"settings (they are in {out / 'config.yaml'}) to go on with it."
+            f"settings (they are in {out / CONFIG_FILE}) to go on with it."
         )
+
+
+def _claim(out: Path, config: RunConfig, pool: Pool) -> None:
+    """Make `out` the folder of this experiment."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / RUN_FILE, {"config": _settings(config), "pairs": pairs_identity(pool.table)})
+        with atomic_write(out / CONFIG_FILE) as file:
+            file.write(dump_config(config).encode())
+    except OSError as error:
+        raise OutputError(f"--out {out} cannot be written: {error.strerror}. Name another folder.") from error
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """The configuration without where the pairs lie: the same pairs from another folder are the same run."""
+    return config.model_dump(exclude={"data": {"pairs"}})
 
 
 def _differences(old: Any, new: Any, key: str = "") -> list[str]:
@@ -132,20 +156,6 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
             for line in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
         ]
     return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]
-
-
-def _render(config: RunConfig) -> Render | None:
-    """How message lists become text: by the policy tokenizer's chat template, or as plain dialogues."""
-    name = config.policy.model_name_or_path
-    if not config.data.chat_template or name is None:
-        return None
-    tokenizer = load_tokenizer(name, trust_remote_code=config.policy.trust_remote_code)
-
-    def render(messages: list[Message]) -> str:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return text
-
-    return render
 
 
 def _show(out: Path, stages: Stages, arm: Arm) -> None:

@@ -40,6 +40,7 @@ from frft.reward import (
     PolicySamples,
     RewardModel,
     evaluate_reward_model,
+    model_identity,
     pairs_identity,
     train_reward_model,
 )
@@ -79,11 +80,21 @@ class Stages:
         self.config, self.splits, self.store, self.progress = config, splits, store, progress
         self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress))
         self.sampling = config.evaluation.sampling or config.ppo.sampling
-        prompts = evaluation_prompts or splits.evaluation["prompt"].to_pylist()
-        most = config.evaluation.max_prompts
-        self.evaluation_prompts = self._draw(list(dict.fromkeys(prompts)), most, "evaluation-prompts")
+        given = evaluation_prompts or splits.evaluation["prompt"].to_pylist()
+        distinct = list(dict.fromkeys(given))
+        self.evaluation_prompts = self._draw(distinct, config.evaluation.max_prompts, "evaluation-prompts")
+        known = {*splits.pool["prompt"].to_pylist(), *splits.judge["prompt"].to_pylist()}
+        self.evaluation_prompt_counts = {
+            "given": len(given),
+            "distinct": len(distinct),
+            "used": len(self.evaluation_prompts),
+            "trained_on": sum(prompt in known for prompt in self.evaluation_prompts),
+        }
         total = config.ppo.total_steps
         refreshes = {step for name in config.arms for step in config.arm(name).refresh_steps(total)}
+        self._identities = {
+            name: pairs_identity(getattr(splits, name)) for name in ("judge", "evaluation", "pool", "sft")
+        }
         self.checkpoints = sorted(refreshes | {total})
         """PPO steps at which any arm refreshes, and the last one: where all arms are cut."""
 
@@ -114,8 +125,9 @@ class Stages:
 
         inputs = {
             "policy": config.model_dump(),
-            "rows": pairs_identity(rows),
-            "tokenizer_rows": pairs_identity(self.splits.pool) if scratch else None,
+            "model": model_identity(config.model_name_or_path or "scratch"),
+            "rows": self._identities["sft"],
+            "tokenizer_rows": self._identities["pool"] if scratch else None,
             "seed": seed,
         }
         artifact = self.store.make("sft", inputs, build)
@@ -127,12 +139,12 @@ class Stages:
     @property
     def base_reward(self) -> Artifact:
         """The reward model that all arms start with, trained on all of D."""
-        return self._reward_model("reward", self.splits.pool, self.config.reward)
+        return self._reward_model("reward", "pool", self.config.reward)
 
     @property
     def judge(self) -> Artifact:
         """The judge, trained on rows that nothing else saw."""
-        return self._reward_model("judge", self.splits.judge, self.config.judge)
+        return self._reward_model("judge", "judge", self.config.judge)
 
     def aligned_reward(self, arm: RefreshConfig) -> AlignedReward:
         """The reward of an arm, before its first refresh."""
@@ -148,6 +160,8 @@ class Stages:
             held_out=self.splits.evaluation,
             seed=self._seed("aligned"),
             progress=self.progress,
+            report_to=self.config.report_to,
+            trust_remote_code=self._trust,
         )
 
     def ppo(self, policy: Artifact, reward: AlignedReward, anchor: Artifact, *, until_step: int) -> Artifact:
@@ -164,12 +178,13 @@ class Stages:
             accelerator.init_trackers("ppo")
             given = (reference, tokenizer, reward, prompts, config)
             more = {"sft": sft, "accelerator": accelerator}
+            scored_before = reward.model.truncated.as_dict()
             if policy is self.sft:
                 first = self._load_policy(self.sft)[1]
                 critic = self._critic(first, tokenizer, reward.model)
                 trainer = PPOTrainer(first, critic, *given, seed=seed, **more)
             else:
-                trainer = PPOTrainer.load(policy.path, *given, **more)
+                trainer = PPOTrainer.load(policy.path, *given, **more, trust_remote_code=self._trust)
             begin = trainer.step_number
             with self.progress.task(f"PPO, steps {begin + 1} to {until_step}", until_step - begin) as task:
 
@@ -182,8 +197,13 @@ class Stages:
                 trainer.train(until_step, on_step)
             accelerator.end_training()
             trainer.save(path)
-            cut = {"policy": trainer.encoder.truncated.as_dict(), "reward": reward.model.truncated.as_dict()}
-            return {"last": read_rows(path / METRICS)[-1], "truncated": cut}
+            # The reward model counts over its life; another segment may have been scored by it before.
+            scored = {name: count - scored_before[name] for name, count in reward.model.truncated.as_dict().items()}
+            return {
+                "last": read_rows(path / METRICS)[-1],
+                "rollouts_truncated": trainer.encoder.truncated.as_dict(),
+                "scoring_truncated": scored,
+            }
 
         inputs = {
             "policy": policy,
@@ -218,8 +238,10 @@ class Stages:
             del path
             written, against = read_completions(own), read_completions(other)
             texts = (written.prompts, written.completions)
-            judge = RewardModel.load(judge_artifact.path, seed=0)
-            base = RewardModel.load(base_artifact.path, seed=0)
+            judge, base = (
+                RewardModel.load(artifact.path, seed=0, trust_remote_code=self._trust)
+                for artifact in (judge_artifact, base_artifact)
+            )
             compared = win_rate(
                 RewardJudge(judge, config.tie_margin),
                 *texts,
@@ -247,6 +269,8 @@ class Stages:
                 "response_tokens": sum(map(len, written.tokens)) / count,
                 "has_eos": sum(written.has_eos) / count,
                 "distinct_completions": len(set(written.completions)) / count,
+                "written_truncated": written.truncated.as_dict(),
+                "judge_truncated": judge.truncated.as_dict(),
             }
 
         inputs = {
@@ -261,33 +285,36 @@ class Stages:
         }
         return self.store.make("evaluation", inputs, build)
 
-    def _reward_model(self, kind: str, rows: pa.Table, config: RewardModelConfig) -> Artifact:
+    def _reward_model(self, kind: str, rows: str, config: RewardModelConfig) -> Artifact:
         start = config.model_name_or_path or self.sft
+        table: pa.Table = getattr(self.splits, rows)
         reference, held_out, seed = self._reference_samples(config), self.splits.evaluation, self._seed(kind)
 
         def build(path: Path) -> Mapping[str, Any]:
             model, report = train_reward_model(
                 start.path if isinstance(start, Artifact) else start,
-                rows,
+                table,
                 config,
                 seed=seed,
                 workdir=path / "logs",
                 progress=self.progress,
                 report_to=self.config.report_to,
+                trust_remote_code=self._trust,
             )
             if reference is not None:
                 model.normalise(*reference.load(), progress=self.progress)
             model.save(path)
             evaluation = evaluate_reward_model(model, held_out, progress=self.progress)
             numbers = {"parameters": model.parameters, "gain": model.gain, "bias": model.bias}
-            return {**numbers, "training": report.as_dict(), "held_out": evaluation.as_dict()}
+            figures = {"training": report.as_dict(), "held_out": evaluation.as_dict()}
+            return {**numbers, **figures, "scoring_truncated": model.truncated.as_dict()}
 
         inputs = {
-            "start": start,
-            "rows": pairs_identity(rows),
+            "start": model_identity(start),
+            "rows": self._identities[rows],
             "training": config.model_dump(),
-            "reference_samples": reference and reference.identity,
-            "held_out": pairs_identity(held_out),
+            "reference_samples": None if reference is None else reference.identity,
+            "held_out": self._identities["evaluation"],
             "seed": seed,
         }
         return self.store.make(kind, inputs, build)
@@ -318,8 +345,8 @@ class Stages:
         return self.store.make("completions", inputs, build)
 
     def _base_policy(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-        config = self.config.policy
-        name, trust = config.model_name_or_path, config.trust_remote_code
+        config, trust = self.config.policy, self._trust
+        name = config.model_name_or_path
         if name is not None:
             tokenizer = load_tokenizer(name, trust_remote_code=trust)
             return tokenizer, load_causal_lm(name, tokenizer, trust_remote_code=trust)
@@ -331,9 +358,8 @@ class Stages:
         import torch
 
         folder = artifact.path / "policy" if artifact.kind == "ppo" else artifact.path
-        trust = self.config.policy.trust_remote_code
-        tokenizer = load_tokenizer(folder, trust_remote_code=trust)
-        model = load_causal_lm(folder, tokenizer, trust_remote_code=trust)
+        tokenizer = load_tokenizer(folder, trust_remote_code=self._trust)
+        model = load_causal_lm(folder, tokenizer, trust_remote_code=self._trust)
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @staticmethod
@@ -349,6 +375,10 @@ class Stages:
             return texts
         drawn = np.random.default_rng(self._seed(purpose)).choice(len(texts), size=most, replace=False)
         return [texts[index] for index in sorted(drawn)]
+
+    @property
+    def _trust(self) -> bool:
+        return self.config.policy.trust_remote_code
 
     def _use_threads(self, parameters: int) -> None:
         use_threads(choose_threads(parameters, self.config.threads))

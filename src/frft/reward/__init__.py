@@ -1,6 +1,6 @@
 """The reward model: load, score, normalise, train, evaluate, and keep it where the policy writes."""
 
-from frft.reward.aligned import AlignedReward, PolicySamples, Refresh, pairs_identity
+from frft.reward.aligned import AlignedReward, PolicySamples, Refresh, model_identity, pairs_identity
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.model import RewardModel
 from frft.reward.train import TrainReport, train_reward_model
@@ -13,6 +13,7 @@ __all__ = [
     "RewardModel",
     "TrainReport",
     "evaluate_reward_model",
+    "model_identity",
     "pairs_identity",
     "train_reward_model",
 ]

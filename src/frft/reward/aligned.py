@@ -3,7 +3,7 @@
     AlignedReward(prompts, completions)     score, and remember what the policy wrote
     AlignedReward.refresh()                 select the pairs of the pool that lie where it wrote (frft.selection),
                                             fine-tune the reward model on them (Bradley-Terry),
-                                            bring its scores back to the old scale, check it, swap it in
+                                            bring its scores back to the old scale, measure it, swap it in
 
 It is a reward like any other, `(prompts, completions) -> scores`, so any trainer can call it. What a refresh makes is
 kept as artifacts named after everything that they depend on: refreshing again with equal inputs costs nothing, and two
@@ -22,12 +22,13 @@ import numpy as np
 
 from frft.config.model import RefreshConfig, RewardModelConfig
 from frft.models import seed_for
+from frft.models.training import ReportTo
 from frft.progress import SILENT, Progress
 from frft.reward.evaluate import evaluate_reward_model
 from frft.reward.model import RewardModel
 from frft.reward.train import train_reward_model
 from frft.selection import WITHOUT_SIMILARITIES, Selection, VectorCache, select
-from frft.store import Artifact, ArtifactStore, digest_of, sha256_file
+from frft.store import Artifact, ArtifactStore, digest_of, folder_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +84,8 @@ class AlignedReward:
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut).
         seed: what every random draw is derived from.
         progress: told of everything that takes long.
+        report_to: where to log training curves as well.
+        trust_remote_code: run code that comes with the models.
     """
 
     def __init__(
@@ -99,7 +102,10 @@ class AlignedReward:
         held_out: pa.Table | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
+        report_to: ReportTo = "none",
+        trust_remote_code: bool = False,
     ) -> None:
+        self._report_to, self._trust_remote_code = report_to, trust_remote_code
         self.config, self.training, self.seed = config, training, seed
         self.pool, self.held_out, self.reference_samples = pool, held_out, reference_samples
         self.backbone, self.vectors, self.store, self.progress = backbone, vectors, store, progress
@@ -117,7 +123,9 @@ class AlignedReward:
     def model(self) -> RewardModel:
         """The reward model that scores now; loaded when it is first needed."""
         if self._model is None:
-            self._model = RewardModel.load(_path(self.current), seed=self.seed)
+            self._model = RewardModel.load(
+                _path(self.current), seed=self.seed, trust_remote_code=self._trust_remote_code
+            )
         return self._model
 
     def observe(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
@@ -171,7 +179,14 @@ class AlignedReward:
             chosen = Selection.read(selection.path / SELECTION_FILE)
             train, test = rows_by_id(self.pool, chosen.train_ids), rows_by_id(self.pool, chosen.test_ids)
             model, report = train_reward_model(
-                _path(start), train, training, seed=seed, workdir=path / "logs", progress=self.progress
+                _path(start),
+                train,
+                training,
+                seed=seed,
+                workdir=path / "logs",
+                progress=self.progress,
+                report_to=self._report_to,
+                trust_remote_code=self._trust_remote_code,
             )
             if self.reference_samples is not None:
                 model.normalise(*self.reference_samples.load(), progress=self.progress)
@@ -180,22 +195,30 @@ class AlignedReward:
             for name, table in (("selected_test", test), ("held_out", self.held_out)):
                 if table is not None and table.num_rows:
                     info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
-            return info
+            return {**info, "scoring_truncated": model.truncated.as_dict()}
 
         inputs = {
             "selection": selection,
-            "start": _identity(start),
+            "start": model_identity(start),
             "training": training.model_dump(),
-            "reference_samples": self.reference_samples and self.reference_samples.identity,
-            "held_out": self.held_out and pairs_identity(self.held_out),
+            "reference_samples": None if self.reference_samples is None else self.reference_samples.identity,
+            "held_out": None if self.held_out is None else pairs_identity(self.held_out),
             "seed": seed,
         }
         return self.store.make("refresh", inputs, build)
 
 
 def pairs_identity(table: pa.Table) -> str:
-    """A digest of a table of pairs; ids are hashes of their content, so they stand for it."""
-    return digest_of(table["id"].to_pylist())
+    """A digest of a table of pairs: ids, texts and, where there are, margins, in their order."""
+    names = [name for name in ("id", "prompt", "chosen", "rejected", "margin") if name in table.column_names]
+    return digest_of([[name, table[name].to_pylist()] for name in names])
+
+
+def model_identity(source: Artifact | str | Path) -> Any:
+    """What a model depends on: an artifact stands for itself, a folder for its files, a name on the Hub for itself."""
+    if isinstance(source, Artifact) or not Path(source).is_dir():
+        return source
+    return {"files": folder_digest(Path(source))}
 
 
 def rows_by_id(table: pa.Table, ids: Sequence[str]) -> pa.Table:
@@ -206,10 +229,3 @@ def rows_by_id(table: pa.Table, ids: Sequence[str]) -> pa.Table:
 
 def _path(source: Artifact | str | Path) -> str | Path:
     return source.path if isinstance(source, Artifact) else source
-
-
-def _identity(source: Artifact | str | Path) -> Any:
-    """What a model depends on: an artifact stands for itself, a folder for its files, a name for itself."""
-    if isinstance(source, Artifact) or not Path(source).is_dir():
-        return source
-    return {file.name: sha256_file(file) for file in sorted(Path(source).iterdir()) if file.is_file()}

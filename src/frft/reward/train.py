@@ -90,6 +90,7 @@ def train_reward_model(
     workdir: Path,
     progress: Progress = SILENT,
     report_to: ReportTo = "none",
+    trust_remote_code: bool = False,
 ) -> tuple[RewardModel, TrainReport]:
     """Train a reward model on preference pairs. Equal arguments (and threads) give equal weights.
 
@@ -104,6 +105,7 @@ def train_reward_model(
         workdir: where the trainer may write logs of `report_to`.
         progress: gets a task with a step as its unit.
         report_to: where to log training curves as well.
+        trust_remote_code: run code that comes with `base`.
 
     Returns:
         The trained model, un-normalised (gain 1, bias 0: its scale is a new one), and what happened.
@@ -121,7 +123,7 @@ def train_reward_model(
     if isinstance(base, RewardModel):
         start = RewardModel(copy.deepcopy(base.model), base.tokenizer, length)
     else:
-        start = RewardModel.load(base, seed=seed, max_length=length)
+        start = RewardModel.load(base, seed=seed, max_length=length, trust_remote_code=trust_remote_code)
     examples = _tokenize(pairs, margins_N, start.encoder, progress)
     count = len(examples["chosen_ids"])
     losses: list[float] = []

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frft import __version__
 from frft.errors import ArtifactError
-from frft.store.files import digest_of, read_json, sha256_file, write_json
+from frft.store.files import digest_of, peak_memory, read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 DIGEST_CHARACTERS = 12
 """How much of a digest is used in a folder's name; the whole digest stands in the manifest."""
+FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ class Artifact:
     Attributes:
         path: the folder.
         kind: what sort of stage made it ("sft", "ppo", ...).
-        digest: SHA-256 of the kind, the inputs and the parents' digests.
+        digest: SHA-256 of frft's version, the kind, the inputs and the parents' digests.
         info: what the stage reported of itself (counts, metrics); JSON-able.
         seconds: wall-clock seconds that the stage took when it ran.
+        peak_memory: the most bytes that its process had held when it was done.
     """
 
     path: Path
@@ -40,6 +43,7 @@ class Artifact:
     digest: str
     info: dict[str, Any]
     seconds: float
+    peak_memory: int
 
 
 class ArtifactStore:
@@ -69,7 +73,7 @@ class ArtifactStore:
         if not (path / MANIFEST).exists():
             return None
         manifest = read_json(path / MANIFEST)
-        if not isinstance(manifest, dict) or not {"digest", "info", "seconds", "files"} <= manifest.keys():
+        if not isinstance(manifest, dict) or not manifest.keys() >= FIELDS:
             raise ArtifactError(f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again.")
         if manifest["digest"] != self._digest(kind, inputs):
             raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
@@ -84,7 +88,7 @@ class ArtifactStore:
                     f"{file} differs from the manifest written with it (damaged, edited or cut short). "
                     f"Delete the folder {path} and run again to make it anew."
                 )
-        return Artifact(path, kind, manifest["digest"], manifest["info"], manifest["seconds"])
+        return _artifact(path, manifest)
 
     def make(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
         """Return the artifact of `kind` with these inputs, building it first if it is not there.
@@ -128,17 +132,23 @@ class ArtifactStore:
             "inputs": plain(inputs),
             "info": info,
             "seconds": round(time.monotonic() - started, 3),
+            "peak_memory": peak_memory(),
             "files": files,
         }
         shutil.rmtree(path, ignore_errors=True)
         unfinished.replace(path)
         # Written last: an existing manifest means a whole artifact.
         write_json(path / MANIFEST, manifest)
-        return Artifact(path, kind, manifest["digest"], info, manifest["seconds"])
+        return _artifact(path, manifest)
 
     @staticmethod
     def _digest(kind: str, inputs: Mapping[str, Any]) -> str:
-        return digest_of({"kind": kind, "inputs": plain(inputs)})
+        # What another version of frft made with the same inputs is not the same.
+        return digest_of({"frft": __version__, "kind": kind, "inputs": plain(inputs)})
+
+
+def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
+    return Artifact(path, *(manifest[name] for name in ("kind", "digest", "info", "seconds", "peak_memory")))
 
 
 def plain(value: Any) -> Any:
