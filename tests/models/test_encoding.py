@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frft.errors import ModelError
+from frft.errors import DataError, ModelError
 from frft.models import Encoder
 
 
@@ -44,6 +44,7 @@ def test_any_text_fits_and_only_what_is_cut_is_lost(tiny_tokenizer, prompt, comp
     assert pair.prompt == whole[0][len(whole[0]) - len(pair.prompt) :]
     assert pair.completion[:-1] == whole[1][: len(pair.completion) - 1]
     assert bool(pair.prompt) == bool(whole[0])
+    assert pair.cut == (len(pair.completion) - 1 < len(whole[1]))
     assert encoder.truncated.as_dict() == {
         "sequences": 1,
         "prompts_truncated": len(pair.prompt) < len(whole[0]),
@@ -89,6 +90,12 @@ def test_prompts_alone_are_cut_and_counted(tiny_tokenizer):
     assert tiny_tokenizer.decode(cut) == "qwzx"
     assert tiny_tokenizer.decode(whole) == "ab"
     assert encoder.truncated.as_dict() == {"sequences": 2, "prompts_truncated": 1, "completions_truncated": 0}
+
+
+def test_a_prompt_without_tokens_is_refused_unless_bos_stands_for_it(tiny_tokenizer, bos_tokenizer):
+    with pytest.raises(DataError, match=r"Prompt 2 of 3 \(counting from 0\) has no tokens: ''"):
+        Encoder(tiny_tokenizer, 64).encode_prompts(["a", " ", ""], 4)
+    assert Encoder(bos_tokenizer, 64).encode_prompts([""], 4) == [[bos_tokenizer.bos_token_id]]
 
 
 def test_nothing_gives_nothing(tiny_tokenizer):

@@ -7,8 +7,17 @@ import shutil
 
 import pytest
 
+from frft.config.model import ScratchConfig
 from frft.errors import ModelError
-from frft.models import load_causal_lm, load_reward_backbone, load_tokenizer, save_model
+from frft.models import (
+    build_causal_lm,
+    check_positions,
+    load_backbone,
+    load_causal_lm,
+    load_reward_backbone,
+    load_tokenizer,
+    save_model,
+)
 
 
 @pytest.fixture
@@ -104,6 +113,50 @@ def test_loading_leaves_the_global_generator_alone(tiny_lm_folder, tiny_tokenize
     state = torch.get_rng_state()
     load_reward_backbone(tiny_lm_folder, tiny_tokenizer, seed=1)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_of_how_a_folder_samples_only_special_tokens_stay_and_survive_saving(folder, tmp_path):
+    tokenizer = load_tokenizer(folder)
+    settings = {"do_sample": False, "temperature": 0.6, "repetition_penalty": 50.0}
+    (folder / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [7, 9], "pad_token_id": 7}))
+    edit(folder / "config.json", no_repeat_ngram_size=1)
+    for place in (folder, tmp_path / "again"):
+        model = load_causal_lm(place, tokenizer)
+        kept = {name: value for name, value in model.generation_config.to_diff_dict().items() if value is not None}
+        del kept["transformers_version"]
+        assert kept == {"eos_token_id": [tokenizer.eos_token_id, 7, 9], "pad_token_id": tokenizer.pad_token_id}
+        save_model(model, tokenizer, tmp_path / "again")
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_more_tokens_than_positions_are_refused(tiny_tokenizer, architecture):
+    config = ScratchConfig(architecture=architecture, max_position_embeddings=64, hidden_size=16, num_hidden_layers=1)
+    model = build_causal_lm(config, tiny_tokenizer, seed=0)
+    check_positions(model, 64, "policy", "max_length")
+    with pytest.raises(ModelError, match=r"max_length is 65 tokens, but the policy \(\w+\) has only 64 positions"):
+        check_positions(model, 65, "policy", "max_length")
+
+
+def test_a_model_without_positions_reads_any_length():
+    from transformers import BloomConfig, BloomForCausalLM
+
+    check_positions(
+        BloomForCausalLM(BloomConfig(vocab_size=8, hidden_size=8, n_layer=1, n_head=1)), 10**9, "policy", "x"
+    )
+
+
+def test_a_backbone_is_that_of_the_language_model_and_must_be_whole(folder, tiny_tokenizer):
+    from safetensors.torch import load_file, save_file
+
+    expected = load_causal_lm(folder, tiny_tokenizer).base_model.state_dict()
+    found = load_backbone(folder).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(found[name].equal(expected[name]) for name in found)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.1.mlp.c_fc.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"no whole backbone: 1 weights.*h\.1\.mlp\.c_fc"):
+        load_backbone(folder)
 
 
 def test_pickled_weights_are_refused(folder, tiny_tokenizer):

@@ -24,6 +24,13 @@ def test_the_last_value_is_the_normalised_score_and_survives_saving(tiny_lm_fold
         assert torch.equal(Critic.load(tmp_path)(ids, mask, positions), critic(ids, mask, positions))
 
 
+def test_a_critic_that_is_not_whole_is_refused(tiny_lm_folder, tiny_tokenizer, tmp_path):
+    Critic.from_causal_lm(load_causal_lm(tiny_lm_folder, tiny_tokenizer)).save(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"Cannot load the backbone .*The folder must hold"):
+        Critic.load(tmp_path)
+
+
 def test_from_a_language_model_all_values_are_zero_and_weights_are_its_own(tiny_lm_folder, tiny_tokenizer):
     policy = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
     critic = Critic.from_causal_lm(policy)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from frft.config.model import SamplingConfig, ScratchConfig
+from frft.errors import DataError
 from frft.models import build_causal_lm, load_causal_lm
 from frft.policy import divergence, generate
 
@@ -28,6 +29,12 @@ def test_a_policy_has_not_moved_from_itself(policy, tiny_tokenizer):
     written = generate(policy, tiny_tokenizer, PROMPTS[:8], SAMPLING, seed=0)
     same = kl(policy, policy, tiny_tokenizer, written)
     assert (same.k1, same.k3) == (0.0, 0.0)
+
+
+def test_nothing_written_has_no_divergence(policy, tiny_tokenizer):
+    written = generate(policy, tiny_tokenizer, [], SAMPLING, seed=0)
+    with pytest.raises(DataError, match="no completions"):
+        kl(policy, policy, tiny_tokenizer, written)
 
 
 def test_both_estimators_are_close_to_the_exact_divergence(policy, tiny_tokenizer):

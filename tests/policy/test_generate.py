@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 
 from frft.config.model import SamplingConfig
-from frft.models import load_causal_lm
+from frft.errors import DataError, ModelError
+from frft.models import load_causal_lm, load_tokenizer
 from frft.policy.generate import generate, left_padded, response_mask, sample_tokens
 
 PROMPTS = [
@@ -52,6 +56,41 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone(policy, tiny_to
     assert torch.rand(1) == expected_next
     assert generate(policy, tiny_tokenizer, PROMPTS, SAMPLING, seed=0) == first
     assert generate(policy, tiny_tokenizer, PROMPTS, SAMPLING, seed=1).completions != first.completions
+
+
+def test_prompts_that_are_too_long_or_have_no_tokens_are_errors(policy, tiny_tokenizer):
+    with pytest.raises(ModelError, match=r"\(40\) \+ max_new_tokens \(89\) is 129 .* policy .* only 128 positions"):
+        generate(policy, tiny_tokenizer, ["a"], SAMPLING.model_copy(update={"max_new_tokens": 89}), seed=0)
+    with pytest.raises(DataError, match=r"Prompt 1 of 3 .* no tokens"):
+        generate(policy, tiny_tokenizer, ["a", "", "b"], SAMPLING, seed=0)
+    assert generate(policy, tiny_tokenizer, [], SAMPLING, seed=0).completions == []
+
+
+@pytest.mark.parametrize("loaded_by", ["frft", "transformers"])
+def test_what_a_folder_says_about_sampling_changes_nothing(policy, tiny_tokenizer, tiny_lm_folder, tmp_path, loaded_by):
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(tiny_lm_folder, tmp_path / "model")
+    settings = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "min_p": 0.9, "typical_p": 0.1, "num_beams": 2}
+    favourite = policy(input_ids=torch.tensor([tiny_tokenizer("x")["input_ids"]])).logits[0, -1].argmax().item()
+    settings |= {
+        "suppress_tokens": [favourite],
+        "max_length": 3,
+        "eos_token_id": [tiny_tokenizer.eos_token_id, favourite],
+    }
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(tmp_path / "model")
+    if loaded_by == "frft":
+        poisoned = load_causal_lm(tmp_path / "model", tokenizer)
+    else:
+        poisoned = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    own = poisoned.generation_config
+    for top_k in (1, 0):
+        sampling = SAMPLING.model_copy(update={"top_k": top_k})
+        written, expected = (generate(model, tokenizer, PROMPTS * 20, sampling, seed=0) for model in (poisoned, policy))
+        assert written == expected
+        assert any(len(set(tokens)) < len(tokens) for tokens in expected.tokens)
+    assert poisoned.generation_config is own
 
 
 def test_cut_prompts_are_counted(policy, tiny_tokenizer):

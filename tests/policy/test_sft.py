@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from frft.config.model import SamplingConfig, TrainConfig
-from frft.errors import DataError, TrainingError
-from frft.models import Encoder, load_causal_lm
+from frft.errors import DataError, ModelError, TrainingError
+from frft.models import EncodedPair, Encoder, load_causal_lm
 from frft.policy.generate import generate
-from frft.policy.sft import fine_tune
+from frft.policy.sft import _labels, fine_tune
 
 PROMPTS = ["\n\nHuman: Say red.\n\nAssistant:", "\n\nHuman: Say blue.\n\nAssistant:"]
 COMPLETIONS = [" red red", " blue"]
@@ -48,7 +48,7 @@ def test_the_first_loss_is_the_likelihood_by_hand(policy, tiny_tokenizer, tmp_pa
 def test_it_learns_what_to_say_and_when_to_stop(policy, tiny_tokenizer, tmp_path):
     config = TrainConfig(num_train_epochs=60, learning_rate=5e-3, per_device_train_batch_size=2, max_length=64)
     fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, config, seed=0, workdir=tmp_path)
-    greedy = SamplingConfig(top_k=1, max_new_tokens=20)
+    greedy = SamplingConfig(top_k=1, max_new_tokens=20, max_prompt_tokens=32)
     written = generate(policy, tiny_tokenizer, PROMPTS, greedy, seed=0)
     assert written.completions == COMPLETIONS
     assert all(written.has_eos)
@@ -70,6 +70,51 @@ def test_nothing_to_learn_and_divergence_are_errors(policy, tiny_tokenizer, tmp_
         fine_tune(policy, tiny_tokenizer, [], [], config, seed=0, workdir=tmp_path)
     with pytest.raises(TrainingError, match="broke down at step"):
         fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, config, seed=0, workdir=tmp_path)
+
+
+@pytest.mark.parametrize("whole_text", [False, True])
+def test_a_cut_completion_does_not_teach_to_stop(policy, tiny_tokenizer, tmp_path, whole_text):
+    max_length = len(tiny_tokenizer(COMPLETIONS[0])["input_ids"]) + 4
+    short, long = COMPLETIONS[0], COMPLETIONS[0] + " and more"
+    first, second = Encoder(tiny_tokenizer, max_length).encode(["Human", "Human"], [short, long])
+    assert (first.cut, second.cut) == (False, True)
+    total, count = 0.0, 0
+    for pair in (first, second):
+        with torch.no_grad():
+            logprobs = policy(input_ids=torch.tensor([pair.ids])).logits[0].log_softmax(-1)
+        for position in range(1 if whole_text else len(pair.prompt), len(pair.ids) - pair.cut):
+            total -= logprobs[position - 1, pair.ids[position]].item()
+            count += 1
+    config = TrainConfig(num_train_epochs=1, per_device_train_batch_size=2, max_length=max_length)
+    report = fine_tune(
+        policy,
+        tiny_tokenizer,
+        ["Human", "Human"],
+        [short, long],
+        config,
+        seed=0,
+        workdir=tmp_path,
+        whole_text=whole_text,
+    )
+    assert report.losses == [pytest.approx(total / count, abs=1e-4)]
+    assert report.truncated.completions == 1
+
+
+def test_labels_are_what_is_to_be_learned():
+    pair = EncodedPair([5, 6], [7, 8, 1], cut=False)
+    assert _labels(pair, whole_text=False) == [-100, -100, 7, 8, 1]
+    assert _labels(pair, whole_text=True) == [-100, 6, 7, 8, 1]
+    assert pair.ids == [5, 6, 7, 8, 1]
+    cut = EncodedPair([5, 6], [7, 8, 1], cut=True)
+    assert _labels(cut, whole_text=False) == [-100, -100, 7, 8, -100]
+    assert _labels(cut, whole_text=True) == [-100, 6, 7, 8, -100]
+    # Without a prompt nothing predicts the first token of the completion.
+    assert _labels(EncodedPair([], [7, 8, 1], cut=False), whole_text=False) == [-100, 8, 1]
+
+
+def test_a_policy_with_too_few_positions_is_refused(policy, tiny_tokenizer, tmp_path):
+    with pytest.raises(ModelError, match=r"max_length is 129 tokens, but the policy .* only 128 positions"):
+        fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, TrainConfig(max_length=129), seed=0, workdir=tmp_path)
 
 
 def test_what_was_cut_is_counted(policy, tiny_tokenizer, tmp_path):

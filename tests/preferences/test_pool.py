@@ -152,7 +152,8 @@ def test_too_many_rejected_rows_are_an_error_that_shows_the_first_ten(write_line
     with pytest.raises(TooManyRejectedError) as caught:
         load_pool(path)
     message = str(caught.value)
-    assert "12 of 112 rows (10.71%) cannot be used; at most 1.00% may" in message
+    assert "12 of 112 rows (10.71%) cannot be used; at most 1.00% may be (max_rejected):" in message
+    assert message.endswith("Repair or remove these rows, name unusual columns, or raise max_rejected.")
     assert message.count("empty field: 'chosen' is blank") == 10
     assert f"{path}, line 10: empty field" in message
     assert "line 11" not in message

@@ -9,20 +9,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, ValidationError
+from pydantic import ValidationError as InvalidSection
 
 from frft import __version__
 from frft.cli.configs import init, presets
 from frft.cli.data import data
+from frft.cli.output import escaped
 from frft.cli.reward import reward
 from frft.cli.run import run
 from frft.cli.select import select
-from frft.errors import FrftError, printable
+from frft.errors import FrftError
 
 app = App(
     name="frft",
     help="Keep the reward model where the policy writes: Filtered Reward Fine-Tuning for RLHF.",
     version=__version__,
+    # Everything is off, or none, unless it is given: --no-json and --empty-pairs would say nothing.
+    default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
 )
 for command in (run, data, select, presets, init):
@@ -33,19 +37,41 @@ app.command(reward)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; what the `frft` script calls."""
     try:
-        status = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _complain(_explain(error))
         return 2
     except FrftError as error:
-        # Messages quote file names and data, which may hold control characters.
-        shown = "\n".join(printable(line) for line in str(error).splitlines())
-        print(f"frft: {shown}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        print("frft: interrupted. The same command goes on where this one stopped.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        # A verb of which something stays says so in a note.
+        notes = getattr(stop, "__notes__", ["The same command starts from the beginning."])
+        _complain(" ".join(["interrupted.", *notes]))
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; Python must not complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status if isinstance(status, int) else 0
+
+
+def _complain(message: str) -> None:
+    # Messages quote arguments, file names and data, which may hold control characters.
+    print(f"frft: {escaped(message)}", file=sys.stderr)
+
+
+def _explain(error: CycloptsError) -> str:
+    """What is wrong with the arguments; a value that a section of the configuration refuses, by its option."""
+    cause = error.__cause__
+    if not isinstance(error, ValidationError) or not isinstance(cause, InvalidSection) or error.argument is None:
+        return str(error)
+    options = error.argument.children_recursive
+    lines = []
+    for fault in cause.errors(include_url=False):
+        key = (*error.argument.keys, *fault["loc"])
+        # Where a field has several types, its place is followed by the name of the type that did not fit.
+        fitting = [option for option in options if option.keys == key[: len(option.keys)]]
+        where = f"{max(fitting, key=lambda option: len(option.keys)).name}: " if fitting else ""
+        lines.append(f"{where}{fault['msg']}, got {fault['input']!r}")
+    return "\n".join(lines)

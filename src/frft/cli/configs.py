@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from frft.errors import OutputError
 
 
-def presets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def presets(*, json: bool = False) -> None:
     """List the ready-made configurations.
 
     Parameters
@@ -37,6 +34,8 @@ def init(preset: str, *, out: Path | None = None) -> None:
     out
         File to write; standard output where none is named. An existing file is never overwritten.
     """
+    from frft.cli.output import print_text
+    from frft.cli.targets import check_file
     from frft.config import annotated_preset
     from frft.store import atomic_write
 
@@ -46,6 +45,7 @@ def init(preset: str, *, out: Path | None = None) -> None:
         return
     if out.exists():
         raise OutputError(f"{out} exists. Name another file, or delete it first.")
+    check_file(out)
     with atomic_write(out) as file:
         file.write(text.encode())
-    print(f"Wrote {out}. Edit it, then: frft run {out} --out runs/{out.stem}")
+    print_text(f"Wrote {out}. Edit it, then: frft run {out} --out runs/{out.stem}")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from frft.cli.pool import PoolOptions, Reading
 from frft.config.model import RewardModelConfig
-from frft.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from frft.models import TruncationCount
 
 reward = App(name="reward", help="Train and evaluate reward models.")
+
+
+class TrainingConfig(RewardModelConfig):
+    """As in a run, but no SFT model is there to start from."""
+
+    model_name_or_path: str
+    """A sequence-classification model or a backbone (which gets a fresh head) by name or folder."""
 
 
 @reward.command
@@ -18,10 +28,11 @@ def train(
     *,
     pairs: list[str],
     out: Path,
-    config: Annotated[RewardModelConfig, Parameter(name="*")] = RewardModelConfig(),
+    config: Annotated[TrainingConfig, Parameter(name="*")],
+    reading: Reading = PoolOptions(),
     samples: str | None = None,
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
 ) -> None:
     """Train a reward model on preference pairs (Bradley-Terry, by TRL).
 
@@ -30,40 +41,51 @@ def train(
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
     out
-        Folder of the reward model; new or empty.
+        Folder of the reward model; new or empty. It appears when the model is whole.
     config
         What to start from and how to train.
+    reading
+        How to read the pairs.
     samples
-        Rows of prompt and completion to normalise scores on (mean 0, variance 1); at most --normalise-samples of them.
+        Rows of prompt and completion to normalise scores on (mean 0, variance 1), read with the same --split and
+        --max-rejected; at most --normalise-samples of them are used.
     seed
         Of everything random.
     json
         Print what happened as JSON.
     """
-    from frft.cli.output import print_json
+    from tempfile import TemporaryDirectory
+
+    from frft.cli.output import print_json, print_text
+    from frft.cli.targets import check_new_folder, new_folder
     from frft.models import choose_threads, use_threads
-    from frft.preferences import load_pool, load_samples
+    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.reward import RewardModel, train_reward_model
 
-    if config.model_name_or_path is None:
-        raise UsageError("Say what to start from: --model-name-or-path FOLDER_OR_NAME.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"--out {out} is not a new or empty folder.")
+    check_new_folder(out)
     progress = for_terminal()
-    pool = load_pool(pairs, progress=progress)
+    pool = reading.load(pairs, progress)
+    written = None
+    if samples is not None and config.normalise_samples:
+        written = load_samples(samples, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
     base = RewardModel.load(config.model_name_or_path, seed=seed, max_length=config.train.max_length)
     use_threads(choose_threads(base.parameters, None))
-    model, report = train_reward_model(base, pool.table, config, seed=seed, workdir=out / "logs", progress=progress)
-    if samples is not None and config.normalise_samples:
-        written = load_samples(samples, progress=progress)
-        most = slice(config.normalise_samples)
-        model.normalise(written.prompts[most], written.completions[most], progress=progress)
-    model.save(out)
+    with new_folder(out) as unfinished, TemporaryDirectory() as logs:
+        model, report = train_reward_model(base, pool.table, config, seed=seed, workdir=Path(logs), progress=progress)
+        if written is not None:
+            most = slice(config.normalise_samples)
+            model.normalise(written.prompts[most], written.completions[most], progress=progress)
+        model.save(unfinished)
     if json:
-        print_json({**report.as_dict(), "gain": model.gain, "bias": model.bias})
-    else:
-        print(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
+        scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
+        print_json({**report.as_dict(), **scale})
+        return
+    print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
+    if report.identical:
+        print(f"{report.identical} pairs left out: cut to {model.max_length} tokens, their two sides are the same.")
+    _print_truncation("training", report.truncated, model.max_length)
+    _print_truncation("normalisation", model.truncated, model.max_length)
 
 
 @reward.command(name="eval")
@@ -71,9 +93,10 @@ def evaluate(
     *,
     model: str,
     pairs: list[str],
+    reading: Reading = PoolOptions(),
     by: list[str] | None = None,
     max_length: int | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
 ) -> None:
     """Say how well a reward model orders preference pairs, and how well it knows how well.
 
@@ -83,6 +106,8 @@ def evaluate(
         The reward model: a folder, or a name.
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
+    reading
+        How to read the pairs.
     by
         Columns to evaluate by as well; none: the columns that look like sources.
     max_length
@@ -92,12 +117,11 @@ def evaluate(
     """
     from frft.cli.output import print_json, print_table
     from frft.models import choose_threads, use_threads
-    from frft.preferences import load_pool
     from frft.progress import for_terminal
     from frft.reward import RewardModel, evaluate_reward_model
 
     progress = for_terminal()
-    pool = load_pool(pairs, progress=progress)
+    pool = reading.load(pairs, progress)
     sources = [name for name in pool.table.column_names if name.endswith("source") or name == "annotator"]
     reward_model = RewardModel.load(model, seed=0, max_length=max_length, allow_fresh_head=False)
     use_threads(choose_threads(reward_model.parameters, None))
@@ -125,8 +149,13 @@ def evaluate(
         ],
         texts=2,
     )
+    _print_truncation("evaluation", truncated, reward_model.max_length)
+
+
+def _print_truncation(what: str, truncated: TruncationCount, max_length: int) -> None:
+    """Say how much of the texts for `what` was cut, where any was."""
     if truncated.prompts or truncated.completions:
         print(
-            f"Of {truncated.sequences} sequences, {truncated.prompts} lost the beginning of their prompt and "
-            f"{truncated.completions} the end of their completion (longer than {reward_model.max_length} tokens)."
+            f"Of {truncated.sequences} sequences for {what}, {truncated.prompts} lost the beginning of their prompt "
+            f"and {truncated.completions} the end of their completion (longer than {max_length} tokens)."
         )

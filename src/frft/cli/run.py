@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from frft.config.model import RunConfig
 
@@ -16,8 +13,8 @@ def run(
     *overrides: str,
     out: Path,
     limit: int | None = None,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: bool = False,
+    json: bool = False,
 ) -> None:
     """Run an experiment: train all arms, compare them, write everything to one folder.
 
@@ -45,10 +42,14 @@ def run(
         _plan(resolved, out, json=json)
         return
     from frft import experiment
-    from frft.cli.output import print_json, print_table
+    from frft.cli.output import print_json, print_table, print_text
     from frft.progress import duration, for_terminal
 
-    results = experiment.run(resolved, out, for_terminal())
+    try:
+        results = experiment.run(resolved, out, for_terminal())
+    except KeyboardInterrupt as stop:
+        stop.add_note("The same command goes on where this one stopped.")
+        raise
     if json:
         print_json(results)
         return
@@ -57,9 +58,9 @@ def run(
         print(f"  {name:<12} {meaning}")
     print()
     for line in experiment.findings(results):
-        print(f"• {line}")
+        print_text(f"• {line}")
     memory = results["peak_memory_bytes"] / 2**30
-    print(f"\n{duration(results['seconds'])}, {memory:.1f} GiB at most. All figures: {out / 'results.json'}")
+    print_text(f"\n{duration(results['seconds'])}, {memory:.1f} GiB at most. All figures: {out / 'results.json'}")
 
 
 def _plan(config: RunConfig, out: Path, *, json: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from frft.cli.pool import PoolOptions, Reading
 from frft.config.model import EmbedderConfig, SelectionConfig
-from frft.errors import OutputError
 
 
 def select(
@@ -18,11 +18,12 @@ def select(
     out: Path,
     config: Annotated[SelectionConfig, Parameter(name="*")] = SelectionConfig(),
     embedder: EmbedderConfig = EmbedderConfig(),
+    reading: Reading = PoolOptions(),
     model: str | None = None,
     export: Path | None = None,
     cache: Path = Path("~/.cache/frft/embeddings"),
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
 ) -> None:
     """Select the preference pairs that lie where a policy writes, for an RLHF stack of your own.
 
@@ -31,13 +32,15 @@ def select(
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
     samples
-        What the policy writes: rows of prompt and completion.
+        What the policy writes: rows of prompt and completion, read with the same --split and --max-rejected.
     out
         The selection: a parquet file with one row for every pair, kept or not, and why.
     config
         The filter.
     embedder
         The sentence embedder.
+    reading
+        How to read the pairs.
     model
         Use only the samples whose column `model` says this.
     export
@@ -49,20 +52,30 @@ def select(
     json
         Print the counts as JSON.
     """
-    from frft.cli.output import print_json
-    from frft.preferences import export_rows, load_pool, load_samples
+    from frft.cli.output import print_json, print_text
+    from frft.cli.targets import check_file, check_folder, check_not_read
+    from frft.preferences import export_rows, load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
     from frft.selection import select as select_pairs
 
     progress = for_terminal()
-    for target in filter(None, (out, export)):
-        if target.is_dir():
-            raise OutputError(f"{target} is a folder; name a file.")
-    pool = load_pool(pairs, progress=progress)
-    written = load_samples(samples, model=model, progress=progress)
-    vectors = VectorCache(cache.expanduser(), Embedder(embedder, progress))
-    selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
+    targets = [out] if export is None else [out, export]
+    for target in targets:
+        check_file(target)
+    cache = cache.expanduser()
+    check_folder(cache)
+    check_not_read(targets, [*pairs, samples], split=reading.split)
+    pool = reading.load(pairs, progress)
+    written = load_samples(
+        samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
+    )
+    vectors = VectorCache(cache, Embedder(embedder, progress))
+    try:
+        selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
+    except KeyboardInterrupt as stop:
+        stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
+        raise
     selection.write(out)
     if export is not None:
         export_rows(pool, selection.train_ids, export)
@@ -75,4 +88,4 @@ def select(
         print(f"  {count:>8}  {reason}")
     if counts["taken"] < counts["wanted"]:
         print(f"Fewer than the {counts['wanted']} wanted: lower --threshold, or give more samples.")
-    print(f"Wrote {out}" + (f" and {export}" if export else ""))
+    print_text(f"Wrote {out}" + (f" and {export}" if export else ""))

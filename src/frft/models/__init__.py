@@ -1,7 +1,14 @@
 """What reward models and policies have in common: tokenizers, encoding, loading, threads and seeds."""
 
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
-from frft.models.loading import load_causal_lm, load_reward_backbone, load_tokenizer, save_model
+from frft.models.loading import (
+    check_positions,
+    load_backbone,
+    load_causal_lm,
+    load_reward_backbone,
+    load_tokenizer,
+    save_model,
+)
 from frft.models.runtime import choose_threads, quiet, seed_for, seeded, use_threads
 from frft.models.scratch import build_causal_lm, train_tokenizer
 
@@ -10,7 +17,9 @@ __all__ = [
     "Encoder",
     "TruncationCount",
     "build_causal_lm",
+    "check_positions",
     "choose_threads",
+    "load_backbone",
     "load_causal_lm",
     "load_reward_backbone",
     "load_tokenizer",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from frft.errors import ModelError
+from frft.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,10 +42,11 @@ class TruncationCount:
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Token ids of a prompt and of its completion (with EOS)."""
+    """Token ids of a prompt and of its completion (with EOS); `cut`: whether the completion lost its end."""
 
     prompt: list[int]
     completion: list[int]
+    cut: bool
 
     @property
     def ids(self) -> list[int]:
@@ -85,16 +86,27 @@ class Encoder:
             self.truncated.sequences += 1
             kept_completion = [*completion[: self.max_length - self._leading - 2], eos]
             kept_prompt = self._without_beginning(prompt, self.max_length - len(kept_completion))
-            self.truncated.completions += len(kept_completion) - 1 < len(completion)
+            cut = len(kept_completion) - 1 < len(completion)
+            self.truncated.completions += cut
             self.truncated.prompts += len(kept_prompt) < len(prompt)
-            pairs.append(EncodedPair(kept_prompt, kept_completion))
+            pairs.append(EncodedPair(kept_prompt, kept_completion, cut))
         return pairs
 
     def encode_prompts(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Encode prompts alone to at most `max_tokens` tokens; longer ones lose their beginning."""
+        """Encode prompts alone to at most `max_tokens` tokens; longer ones lose their beginning.
+
+        Raises:
+            DataError: a prompt has no tokens, so nothing could be predicted from it.
+        """
         if not prompts:
             return []
         encoded = self._tokenize(prompts, special_tokens=True)
+        for index, ids in enumerate(encoded):
+            if not ids:
+                raise DataError(
+                    f"Prompt {index} of {len(prompts)} (counting from 0) has no tokens: {prompts[index][:80]!a}. "
+                    "A policy needs at least one to write after; remove that prompt."
+                )
         self.truncated.sequences += len(encoded)
         self.truncated.prompts += sum(len(ids) > max_tokens for ids in encoded)
         return [self._without_beginning(ids, max_tokens) for ids in encoded]

@@ -11,7 +11,7 @@ from frft.models.runtime import quiet, seeded
 from frft.models.scratch import PAD_TOKEN
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -36,10 +36,15 @@ def load_causal_lm(
 ) -> PreTrainedModel:
     """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
 
+    How its folder would have it sample (`generation_config.json`: penalties, banned tokens, ...) is left out, and
+    is not saved with it again; only its special tokens stay. Some models list several EOS tokens. They stay listed,
+    so that the model still ends at each of them wherever it is served, but in this project a response ends at the
+    tokenizer's own EOS alone, as do the completions that it is trained on.
+
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     model, info = _load(
         "causal language model",
@@ -52,7 +57,49 @@ def load_causal_lm(
     )
     _refuse_missing(name, "language model", info["missing_keys"])
     _fit_to_tokenizer(model, tokenizer)
+    listed = model.generation_config.eos_token_id
+    others = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(dict.fromkeys([tokenizer.eos_token_id, *others])),
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return model
+
+
+def load_backbone(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """A model without a head in float32, for a critic.
+
+    Raises:
+        ModelError: it cannot be loaded, or weights are missing.
+    """
+    from transformers import AutoModel
+
+    model, info = _load(
+        "backbone",
+        name,
+        AutoModel.from_pretrained,
+        trust_remote_code=trust_remote_code,
+        use_safetensors=True,
+        dtype="float32",
+        output_loading_info=True,
+    )
+    _refuse_missing(name, "backbone", info["missing_keys"])
+    return model
+
+
+def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> PretrainedConfig:
+    """A model's configuration by name or folder, without its weights.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    config: PretrainedConfig = _load(
+        "configuration of", name, AutoConfig.from_pretrained, trust_remote_code=trust_remote_code
+    )
+    return config
 
 
 def load_reward_backbone(
@@ -99,6 +146,26 @@ def load_reward_backbone(
     _fit_to_tokenizer(model, tokenizer)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str) -> None:
+    """Refuse sequences that are longer than a model can read; one without a limit reads any.
+
+    Args:
+        model: any Transformers model.
+        tokens: the longest sequence that it is going to get.
+        what: what the model is here ("policy", "critic", ...).
+        setting: where `tokens` comes from, by name and number.
+
+    Raises:
+        ModelError: the model has fewer positions.
+    """
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and tokens > positions:
+        raise ModelError(
+            f"{setting} is {tokens} tokens, but the {what} ({type(model).__name__}) has only {positions} positions. "
+            f"Set it to at most {positions}, or use a model with more."
+        )
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from frft.errors import ModelError
-from frft.models import quiet
+from frft.models import load_backbone, quiet
 from frft.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Critic(nn.Module):  # type: ignore[misc]
                 f"{type(classifier).__name__} has no linear `score` head to start a critic from. "
                 "Use a reward model with a causal backbone (GPT-2, Llama, Qwen, ...)."
             )
-        head = nn.Linear(score.in_features, 1)
+        head = nn.Linear(score.in_features, 1, device=score.weight.device)
         with torch.no_grad():
             head.weight.copy_(gain * score.weight)
             offset = 0.0 if score.bias is None else float(score.bias)
@@ -55,7 +55,7 @@ class Critic(nn.Module):  # type: ignore[misc]
 
         For rewards that come from no model, or from one with another tokenizer.
         """
-        head = nn.Linear(policy.config.get_text_config().hidden_size, 1)
+        head = nn.Linear(policy.config.get_text_config().hidden_size, 1, device=policy.device)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         return cls(copy.deepcopy(policy.base_model), head)
@@ -79,13 +79,14 @@ class Critic(nn.Module):  # type: ignore[misc]
         write_json(path / "critic.json", {"hidden_size": self.head.in_features})
 
     @classmethod
-    def load(cls, path: Path) -> Critic:
-        """Load what `save` wrote."""
+    def load(cls, path: Path, *, trust_remote_code: bool = False) -> Critic:
+        """Load what `save` wrote; `trust_remote_code`: run code that comes with the backbone.
+
+        Raises:
+            ModelError: the backbone cannot be loaded.
+        """
         from safetensors.torch import load_file
-        from transformers import AutoModel
 
         head = nn.Linear(read_json(path / "critic.json")["hidden_size"], 1)
         head.load_state_dict(load_file(path / "head.safetensors"))
-        with quiet():
-            backbone = AutoModel.from_pretrained(path, use_safetensors=True, dtype="float32")
-        return cls(backbone, head)
+        return cls(load_backbone(path, trust_remote_code=trust_remote_code), head)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from frft.errors import DataError
 from frft.models import Encoder
 from frft.policy.generate import Completions
 from frft.policy.ppo.functions import kl_k1, kl_k3
@@ -43,17 +44,23 @@ def divergence(
     Args:
         written: samples of `policy`; their own token ids are used, not the text tokenized again.
         temperature, max_prompt_tokens: those of the sampling.
+
+    Raises:
+        DataError: there are no completions.
     """
+    if not written.tokens:
+        raise DataError("There are no completions to measure a divergence on; give at least one.")
     encoder = Encoder(tokenizer, max_prompt_tokens)
     prompt_ids = encoder.encode_prompts(written.prompts, max_prompt_tokens)
-    tokens_BT, mask_BT = _right_padded(written.tokens, tokenizer.pad_token_id)
+    padded_BT, kept_BT = _right_padded(written.tokens, tokenizer.pad_token_id)
+    tokens_BT, mask_BT = padded_BT.to(policy.device), kept_BT.to(policy.device)
     k1, k3 = 0.0, 0.0
     with torch.no_grad(), progress.task("measuring KL from SFT", len(prompt_ids)) as task:
         for batch in forward_batches(
             prompt_ids, tokens_BT, mask_BT, range(len(prompt_ids)), batch_size, tokenizer.pad_token_id
         ):
             mask = mask_BT[batch.rows, : batch.response_width]
-            own, other = (response_logprobs(model, batch, temperature)[0].cpu() for model in (policy, reference))
+            own, other = (response_logprobs(model, batch, temperature)[0] for model in (policy, reference))
             k1 += float(kl_k1(own, other, mask).sum())
             k3 += float(kl_k3(own, other, mask).sum())
             task.advance(len(batch.rows))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from frft.config.model import SamplingConfig
-from frft.models import Encoder, TruncationCount, quiet, seeded
+from frft.models import Encoder, TruncationCount, check_positions, quiet, seeded
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -58,13 +58,15 @@ def sample_tokens(
     """Sample responses from torch's global generator: (B, T) token ids, padded after EOS.
 
     `top_k` restricts what is sampled; log-probabilities elsewhere are those of the full distribution, as in the
-    authors' code and in TRL's former PPO trainer.
+    authors' code and in TRL's former PPO trainer. Nothing else does: the policy's own `generation_config` (penalties,
+    banned tokens, further EOS tokens) has no say, because log-probabilities know nothing of it.
     """
-    # A padding token among the prompts is suspect to `generate`, although the mask says what it is.
-    with torch.no_grad(), quiet():
-        sequences = policy.generate(
-            input_ids=ids_BP,
-            attention_mask=mask_BP,
+    from transformers import GenerationConfig
+
+    # Whatever an argument of `generate` leaves open is read from here, also where it is given a configuration.
+    own, policy.generation_config = (
+        policy.generation_config,
+        GenerationConfig(
             do_sample=True,
             temperature=sampling.temperature,
             top_k=sampling.top_k,
@@ -72,8 +74,21 @@ def sample_tokens(
             max_new_tokens=sampling.max_new_tokens,
             eos_token_id=eos_token_id,
             pad_token_id=pad_token_id,
-        )
+        ),
+    )
+    try:
+        # A padding token among the prompts is suspect to `generate`, although the mask says what it is.
+        with torch.no_grad(), quiet():
+            sequences = policy.generate(input_ids=ids_BP, attention_mask=mask_BP)
+    finally:
+        policy.generation_config = own
     return sequences[:, ids_BP.shape[1] :]
+
+
+def check_room(model: PreTrainedModel, sampling: SamplingConfig, what: str) -> None:
+    """Raise `ModelError` if the longest prompt and completion of `sampling` are too long for the model."""
+    setting = f"max_prompt_tokens ({sampling.max_prompt_tokens}) + max_new_tokens ({sampling.max_new_tokens})"
+    check_positions(model, sampling.max_prompt_tokens + sampling.max_new_tokens, what, setting)
 
 
 def response_mask(tokens_BT: Tensor, eos_token_id: int) -> tuple[Tensor, Tensor]:
@@ -108,7 +123,12 @@ def generate(
     """One completion for each prompt, in the order given; the same seed gives the same completions.
 
     Prompts are batched by length, so that little is padding.
+
+    Raises:
+        ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions.
+        DataError: a prompt has no tokens.
     """
+    check_room(policy, sampling, "policy")
     encoder = Encoder(tokenizer, max_length=sampling.max_prompt_tokens)
     encoded = encoder.encode_prompts(prompts, sampling.max_prompt_tokens)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)

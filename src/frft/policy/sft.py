@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.model import TrainConfig
 from frft.errors import DataError
-from frft.models import EncodedPair, Encoder, TruncationCount
+from frft.models import EncodedPair, Encoder, TruncationCount, check_positions
 from frft.models.batches import SimilarLengths
 from frft.models.training import (
     ReportTo,
@@ -60,7 +60,8 @@ def fine_tune(
     Args:
         policy: a causal language model.
         tokenizer: its tokenizer.
-        prompts, completions: the N examples; each completion is learned up to and including EOS.
+        prompts, completions: the N examples; each completion is learned up to and including EOS, but of one that
+            is cut to `max_length`, EOS is not learned: it would teach the policy to stop in mid-sentence.
         config: how to train.
         seed: of the order of the examples.
         workdir: where the trainer may write logs of `report_to`.
@@ -70,12 +71,14 @@ def fine_tune(
 
     Raises:
         DataError: there is no example.
+        ModelError: the policy has fewer positions than `max_length`.
         TrainingError: a loss is not finite.
         UsageError: the package for `report_to` is not installed.
     """
     check_reporter(report_to)
     if not prompts:
         raise DataError("There is no example to fine-tune on; raise data.sft_fraction or give more pairs.")
+    check_positions(policy, config.max_length, "policy", "max_length")
     encoder = Encoder(tokenizer, config.max_length)
     encoded = encoder.encode(prompts, completions)
     losses: list[float] = []
@@ -115,7 +118,9 @@ def fine_tune(
 
 
 def _labels(pair: EncodedPair, *, whole_text: bool) -> list[int]:
-    if not whole_text:
-        return [IGNORED] * len(pair.prompt) + pair.completion
+    labels = pair.ids if whole_text else [IGNORED] * len(pair.prompt) + pair.completion
     # Nothing predicts the first token; left in, Transformers would count it when it averages the loss.
-    return [IGNORED, *pair.prompt[1:], *pair.completion]
+    labels[0] = IGNORED
+    if pair.cut:
+        labels[-1] = IGNORED
+    return labels

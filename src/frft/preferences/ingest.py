@@ -92,7 +92,7 @@ def ingest(
                 FileReport(source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before)
             )
     tally.check_sum()
-    hint = "Repair or remove these rows, name unusual columns, or raise data.max_rejected."
+    hint = "Repair or remove these rows, name unusual columns, or raise max_rejected."
     if rejects_path is not None:
         hint += f" All of them stand in {rejects_path}."
     tally.check_share(max_rejected, hint)

@@ -117,7 +117,7 @@ class Tally:
             return
         shown = "\n".join(f"  {printable(entry.place)}: {entry.reason}: {entry.detail}" for entry in self.first)
         more = f"\n  ... and {rejected - len(self.first)} more" if rejected > len(self.first) else ""
-        allowed = f"at most {max_rejected:.2%} may be (data.max_rejected)" if self.accepted else "none is left"
+        allowed = f"at most {max_rejected:.2%} may be (max_rejected)" if self.accepted else "none is left"
         raise TooManyRejectedError(
             f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n"
             f"{shown}{more}\n{hint}"

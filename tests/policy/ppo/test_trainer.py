@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 
 import pytest
 import torch
 
 from frft.config.model import PPOConfig, SamplingConfig, ScratchConfig
-from frft.errors import RewardError, TrainingError
-from frft.models import build_causal_lm, load_causal_lm
+from frft.errors import DataError, ModelError, RewardError, TrainingError, UsageError
+from frft.models import build_causal_lm, load_causal_lm, load_reward_backbone
 from frft.policy.critic import Critic
 from frft.policy.ppo import PPOTrainer
 from frft.policy.ppo.rollout import forward_batches, response_logprobs, response_values
+from frft.reward import RewardModel
 
 PROMPTS = [f"\n\nHuman: {question}\n\nAssistant:" for question in ("Why?", "How do I bake bread?", "Name a color.")]
 
@@ -22,7 +24,7 @@ def count_vowels(prompts, completions):
     return [sum(letter in "aeiou" for letter in text) / 5 for text in completions]
 
 
-def make_trainer(lm_folder, tokenizer, reward=count_vowels, sft=None, **changes):
+def make_trainer(lm_folder, tokenizer, reward=count_vowels, sft=None, critic=None, prompts=PROMPTS, **changes):
     settings = {
         "total_steps": 4,
         "rollout_batch_size": 6,
@@ -35,8 +37,15 @@ def make_trainer(lm_folder, tokenizer, reward=count_vowels, sft=None, **changes)
     }
     config = PPOConfig.model_validate(settings | changes)
     policy, reference = (load_causal_lm(lm_folder, tokenizer) for _ in range(2))
-    critic = Critic.from_causal_lm(policy)
-    return PPOTrainer(policy, critic, reference, tokenizer, reward, PROMPTS, config, seed=3, sft=sft)
+    critic = critic or Critic.from_causal_lm(policy)
+    return PPOTrainer(policy, critic, reference, tokenizer, reward, prompts, config, seed=3, sft=sft)
+
+
+def tiny(tokenizer, positions, seed=9):
+    config = ScratchConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=positions
+    )
+    return build_causal_lm(config, tokenizer, seed)
 
 
 def weights_of(trainer):
@@ -116,9 +125,7 @@ def test_every_prompt_is_used_once_before_any_is_used_again(tiny_lm_folder, tiny
 
 
 def test_kl_is_reported_from_sft_and_penalised_from_the_anchor(tiny_lm_folder, tiny_tokenizer):
-    config = ScratchConfig(vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
-    other = build_causal_lm(config.model_copy(update={"max_position_embeddings": 128}), tiny_tokenizer, seed=9)
-    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, sft=other, kl_coef=1.0)
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, sft=tiny(tiny_tokenizer, 128), kl_coef=1.0)
     rollout = trainer.collect()
     _, _, metrics = trainer.advantages(rollout)
     assert metrics["reward"] == pytest.approx(metrics["score"], abs=1e-4)  # the policy still is the anchor
@@ -133,34 +140,136 @@ def test_a_missing_eos_replaces_the_score(tiny_lm_folder, tiny_tokenizer):
     assert torch.allclose(rollout.scores_B, expected)
 
 
-@pytest.mark.parametrize(
-    ("reward", "message"),
-    [
-        (lambda prompts, completions: [float("nan")] * len(prompts), "completion 0 of 6 is nan"),
-        (lambda prompts, completions: [1.0], "1 scores for 6 completions"),
-    ],
-)
-def test_a_reward_that_is_no_reward_is_an_error(tiny_lm_folder, tiny_tokenizer, reward, message):
-    with pytest.raises(RewardError, match=message):
-        make_trainer(tiny_lm_folder, tiny_tokenizer, reward=reward).step()
+def test_a_constant_added_to_the_reward_model_changes_no_advantage(tiny_lm_folder, tiny_tokenizer):
+    plain = load_reward_backbone(tiny_lm_folder, tiny_tokenizer, seed=4).eval()
+    shifted = copy.deepcopy(plain)
+    shifted.score = torch.nn.Linear(32, 1)
+    with torch.no_grad():
+        shifted.score.weight.copy_(plain.score.weight)
+        shifted.score.bias.fill_(5.0)
+    samples = [[f"{prompt} {word}" for prompt in PROMPTS for word in words] for words in (["x", "y"], ["Red", "bread"])]
+    results = []
+    for classifier in (plain, shifted):
+        reward = RewardModel(classifier, tiny_tokenizer, 128)
+        raw = reward.raw_scores(*samples)
+        reward.normalise(*samples)
+        critic = Critic.from_classifier(classifier, reward.gain, reward.bias)
+        trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, reward=reward, critic=critic)
+        rollout = trainer.collect()
+        results.append((raw, rollout, *trainer.advantages(rollout)))
+    (raw, rollout, advantages, returns, _), (other_raw, other_rollout, other_advantages, other_returns, _) = results
+    assert other_raw == pytest.approx(raw + 5.0, abs=1e-5)
+    assert raw.std() < 1.0  # the shift is larger by far
+    assert rollout.completions == other_rollout.completions
+    assert torch.allclose(advantages, other_advantages, atol=1e-3)
+    assert torch.allclose(returns, other_returns, atol=1e-3)
+    assert advantages.std() > 0.1
 
 
-def test_a_gradient_that_is_not_finite_stops_the_training(tiny_lm_folder, tiny_tokenizer):
-    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer)
+def test_a_reward_that_is_no_reward_is_an_error(tiny_lm_folder, tiny_tokenizer):
+    with pytest.raises(RewardError, match="completion 0 of 6 is nan"):
+        make_trainer(
+            tiny_lm_folder, tiny_tokenizer, reward=lambda prompts, completions: [float("nan")] * len(prompts)
+        ).step()
+
+
+@pytest.mark.parametrize("name", ["policy_loss", "value_loss"])
+def test_a_loss_that_is_not_finite_stops_the_training_before_it_does_harm(tiny_lm_folder, tiny_tokenizer, name):
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, vf_coef=0.0)
     rollout = trainer.collect()
     advantages, returns, _ = trainer.advantages(rollout)
-    with pytest.raises(TrainingError, match="grad_norm_policy is nan"):
-        trainer.update(rollout, advantages * float("nan"), returns)
+    spoiled = {"policy_loss": (advantages * float("nan"), returns), "value_loss": (advantages, returns + float("inf"))}
+    before = weights_of(trainer)
+    with pytest.raises(TrainingError, match=f"PPO step 1: {name} is (nan|inf)"):
+        trainer.update(rollout, *spoiled[name])
+    assert torch.equal(weights_of(trainer), before)
 
 
-def test_the_policy_converges_to_the_closed_form_optimum():
+@pytest.mark.parametrize("name", ["policy", "critic"])
+def test_a_gradient_that_is_not_finite_stops_the_training(tiny_lm_folder, tiny_tokenizer, name):
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer)
+    next(getattr(trainer, name).parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match=f"PPO step 1: grad_norm_{name} is (nan|inf)"):
+        trainer.step()
+
+
+def test_there_is_no_step_after_the_last(tiny_lm_folder, tiny_tokenizer):
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer, total_steps=1)
+    with pytest.raises(UsageError, match="to step 2: total_steps is 1"):
+        trainer.train(2, lambda metrics, rollout: None)
+    assert trainer.step_number == 0
+    trainer.train(1, lambda metrics, rollout: None)
+    with pytest.raises(UsageError, match="to step 2: total_steps is 1"):
+        trainer.step()
+
+
+def test_prompts_that_cannot_be_rolled_out_are_refused_at_once(tiny_lm_folder, tiny_tokenizer):
+    with pytest.raises(UsageError, match="no prompts"):
+        make_trainer(tiny_lm_folder, tiny_tokenizer, prompts=[])
+    with pytest.raises(DataError, match=r"Prompt 1 of 2 .* no tokens: ''"):
+        make_trainer(tiny_lm_folder, tiny_tokenizer, prompts=["a", ""])
+    assert make_trainer(tiny_lm_folder, tiny_tokenizer).encoder.truncated.sequences == 0
+
+
+def test_models_with_too_few_positions_are_refused_at_once(tiny_lm_folder, tiny_tokenizer):
+    critic = Critic.from_causal_lm(tiny(tiny_tokenizer, 39))
+    with pytest.raises(ModelError, match=r"\(32\) \+ max_new_tokens \(8\) is 40 .* critic .* only 39 positions"):
+        make_trainer(tiny_lm_folder, tiny_tokenizer, critic=critic)
+    with pytest.raises(ModelError, match=r"the SFT model .* only 39 positions"):
+        make_trainer(tiny_lm_folder, tiny_tokenizer, sft=tiny(tiny_tokenizer, 39))
+    for what in ("policy", "reference"):
+        sampling = SamplingConfig(max_new_tokens=97, max_prompt_tokens=32)
+        models = {name: tiny(tiny_tokenizer, 128 if name == what else 129) for name in ("policy", "reference")}
+        critic = Critic.from_causal_lm(tiny(tiny_tokenizer, 129))
+        with pytest.raises(ModelError, match=f"is 129 tokens, but the {what} .* only 128 positions"):
+            PPOTrainer(
+                models["policy"],
+                critic,
+                models["reference"],
+                tiny_tokenizer,
+                count_vowels,
+                PROMPTS,
+                PPOConfig(sampling=sampling),
+                seed=0,
+            )
+    critic = Critic.from_causal_lm(tiny(tiny_tokenizer, 40))
+    make_trainer(tiny_lm_folder, tiny_tokenizer, critic=critic).step()
+
+
+def test_code_that_comes_with_saved_models_is_run_only_if_trusted(
+    tiny_lm_folder, tiny_tokenizer, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", tmp_path / "modules")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    trainer = make_trainer(tiny_lm_folder, tiny_tokenizer)
+    trainer.save(tmp_path / "saved")
+    for part, auto, base in (
+        ("policy", "AutoModelForCausalLM", "GPT2LMHeadModel"),
+        ("critic", "AutoModel", "GPT2Model"),
+    ):
+        folder = tmp_path / "saved" / part
+        (folder / f"of_{part}.py").write_text(
+            f"from transformers import GPT2Config, {base}\n"
+            "class Config(GPT2Config):\n    model_type = 'stranger'\n"
+            f"class Model({base}):\n    config_class = Config\n"
+        )
+        config = json.loads((folder / "config.json").read_text())
+        auto_map = {"AutoConfig": f"of_{part}.Config", auto: f"of_{part}.Model"}
+        (folder / "config.json").write_text(json.dumps(config | {"model_type": "stranger", "auto_map": auto_map}))
+    given = (tmp_path / "saved", trainer.reference, tiny_tokenizer, count_vowels, PROMPTS, trainer.config)
+    with pytest.raises(ModelError, match="custom code"):
+        PPOTrainer.load(*given)
+    with pytest.raises(ModelError, match="custom code"):
+        Critic.load(tmp_path / "saved" / "critic")
+    loaded = PPOTrainer.load(*given, trust_remote_code=True)
+    assert type(loaded.policy).__name__ == type(loaded.critic.backbone).__name__ == "Model"
+    assert torch.equal(weights_of(loaded), weights_of(trainer))
+
+
+@pytest.mark.slow
+def test_the_policy_converges_to_the_closed_form_optimum(words_tokenizer):
     """On an enumerable space PPO must reach pi_ref(y) exp(r(y) / beta) / Z (total variation below 0.02)."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2, "b": 3, "c": 4}, unk_token="a"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
+    tokenizer = words_tokenizer
     config = ScratchConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=16)
     policy = build_causal_lm(config, tokenizer, seed=0)
     reference = copy.deepcopy(policy)
@@ -204,7 +313,7 @@ def test_the_policy_converges_to_the_closed_form_optimum():
         vf_coef=1.0,
         lam=1.0,
         kl_coef=beta,
-        sampling=SamplingConfig(top_k=0, max_new_tokens=2),
+        sampling=SamplingConfig(top_k=0, max_new_tokens=2, max_prompt_tokens=2),
     )
     trainer = PPOTrainer(
         policy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -131,18 +131,38 @@ def response_values(critic: Critic, batch: ForwardBatch) -> Tensor:
 
 
 def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-    """Call the reward and check that there is one finite score for each completion.
+    """Call the reward and check that it gives one number for each completion: a list, an array or a tensor of them.
 
     Raises:
-        RewardError: it is not so; says which.
+        RewardError: it is not so, or a number is not finite in float32; says which.
     """
-    scores = [float(score) for score in reward(prompts, completions)]
-    if len(scores) != len(completions):
-        raise RewardError(f"The reward returned {len(scores)} scores for {len(completions)} completions.")
-    for index, score in enumerate(scores):
-        if not math.isfinite(score):
+    returned: Any = reward(prompts, completions)
+    try:
+        found = list(returned)
+    except TypeError as error:  # None, a number, a tensor without dimensions
+        raise RewardError(
+            f"The reward returned {returned!r:.80} for {len(completions)} completions; it must return a score each."
+        ) from error
+    if len(found) != len(completions):
+        raise RewardError(f"The reward returned {len(found)} scores for {len(completions)} completions.")
+    scores = []
+    for index, value in enumerate(found):
+        score = _as_number(value)
+        # Written so that NaN is refused as well; what float32 cannot hold would become infinite in the training.
+        if not abs(score) <= torch.finfo(torch.float32).max:
             raise RewardError(
-                f"The reward of completion {index} of {len(scores)} is {score}; it must be a finite number. "
-                f"The completion begins {completions[index][:80]!r}."
+                f"The reward of completion {index} of {len(found)} is {value!r:.80}; it must be a finite number "
+                f"(float32). The completion begins {completions[index][:80]!a}."
             )
+        scores.append(score)
     return scores
+
+
+def _as_number(value: Any) -> float:
+    """`value` as a float; NaN where it is none."""
+    if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -25,7 +25,7 @@ from frft.config.model import PPOConfig
 from frft.errors import TrainingError, UsageError
 from frft.models import Encoder, load_causal_lm, save_model, seed_for, seeded
 from frft.policy.critic import Critic
-from frft.policy.generate import decode, left_padded, response_mask, sample_tokens
+from frft.policy.generate import check_room, decode, left_padded, response_mask, sample_tokens
 from frft.policy.ppo import functions as fn
 from frft.policy.ppo.rollout import (
     Reward,
@@ -58,8 +58,11 @@ class PPOTrainer:
         accelerator: devices and mixed precision; a plain one where none is given.
 
     Raises:
-        UsageError: started under several processes.
-        TrainingError: from `step`, if a loss is not finite.
+        UsageError: started under several processes, or without prompts; from `train` and `step`, if they would go
+            beyond `config.total_steps`, where the learning rate has fallen to 0.
+        DataError: a prompt has no tokens.
+        ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
+        TrainingError: from `step`, if a loss or a gradient norm is not finite.
         RewardError: from `step`, if the reward returns something other than one finite score each.
     """
 
@@ -80,8 +83,23 @@ class PPOTrainer:
         self.accelerator = accelerator or Accelerator()
         if self.accelerator.num_processes > 1:
             raise UsageError("PPO runs in one process for now. Start it without a launcher.")
+        models = {
+            "policy": policy,
+            "critic": critic.backbone,
+            "reference": reference,
+            "SFT model": reference if sft is None else sft,
+        }
+        for what, model in models.items():
+            check_room(model, config.sampling, what)
+        if not prompts:
+            raise UsageError("There are no prompts to roll out. Give at least one.")
         self.config, self.seed, self.reward, self.tokenizer = config, seed, reward, tokenizer
         self.prompts = list(prompts)
+        # By another encoder, because this one counts what is rolled out: a prompt without tokens must not wait for
+        # its turn to be found.
+        Encoder(tokenizer, config.sampling.max_prompt_tokens).encode_prompts(
+            self.prompts, config.sampling.max_prompt_tokens
+        )
         self.encoder = Encoder(tokenizer, config.sampling.max_prompt_tokens)
         self.kl = fn.KLController(config.kl_coef, config.kl_target, config.kl_horizon)
         self.step_number = 0
@@ -99,12 +117,14 @@ class PPOTrainer:
 
     def train(self, until_step: int, on_step: Callable[[dict[str, Any], Rollout], None]) -> None:
         """Step until `until_step` steps are done in all, and report each."""
+        self._check_steps(until_step)
         while self.step_number < until_step:
             rollout, metrics = self.step()
             on_step(metrics, rollout)
 
     def step(self) -> tuple[Rollout, dict[str, Any]]:
         """One rollout batch and the updates on it; returns what was written and the step's metrics."""
+        self._check_steps(self.step_number + 1)
         started = time.perf_counter()
         rollout = self.collect()
         collected = time.perf_counter()
@@ -178,6 +198,7 @@ class PPOTrainer:
         rewards_BT = fn.token_rewards(
             rollout.scores_B, rollout.logprobs_BT, rollout.reference_logprobs_BT, mask_BT, self.kl.coef
         )
+        reward = float(rewards_BT.sum(-1).mean())
         if self.config.whiten_rewards:
             rewards_BT = fn.whiten(rewards_BT, mask_BT, shift_mean=False)
         advantages_BT, returns_BT = fn.generalised_advantages(
@@ -189,7 +210,7 @@ class PPOTrainer:
         metrics = {
             "score": float(rollout.scores_B.mean()),
             "score_std": float(rollout.scores_B.std(correction=0)),
-            "reward": float(rewards_BT.sum(-1).mean()),
+            "reward": reward,
             "kl_sft_k1": float(k1_B.mean()),
             "kl_sft_k3": float(k3_B.mean()),
             "kl_coef": self.kl.coef,
@@ -211,19 +232,17 @@ class PPOTrainer:
             for start in range(0, count, self.config.mini_batch_size):
                 rows = permutation[start : start + self.config.mini_batch_size]
                 sums = self._accumulate(rollout, advantages_BT, returns_BT, rows)
+                for name in ("policy_loss", "value_loss"):
+                    self._check_finite(name, sums[name])
                 for name, value in sums.items():
                     totals[name] = totals.get(name, 0.0) + value
                 for name, model, optimizer in (
                     ("grad_norm_policy", self.policy, self.policy_optimizer),
                     ("grad_norm_critic", self.critic, self.critic_optimizer),
                 ):
-                    norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.max_grad_norm)
-                    if not math.isfinite(float(norm)):
-                        raise TrainingError(
-                            f"PPO step {self.step_number + 1}: {name} is {float(norm)}. Lower the learning "
-                            "rates, or look at the rewards and at the models' weights."
-                        )
-                    norms[name].append(float(norm))
+                    norm = float(self.accelerator.clip_grad_norm_(model.parameters(), self.config.max_grad_norm))
+                    self._check_finite(name, norm)
+                    norms[name].append(norm)
                     optimizer.step()
                     optimizer.zero_grad()
         tokens = totals.pop("tokens")
@@ -282,6 +301,20 @@ class PPOTrainer:
         }
         return [orders[position // count][position % count] for position in positions]
 
+    def _check_steps(self, until_step: int) -> None:
+        if until_step > self.config.total_steps:
+            raise UsageError(
+                f"PPO cannot go on to step {until_step}: total_steps is {self.config.total_steps}, where the learning "
+                "rate has fallen to 0. Give a larger total_steps from the start."
+            )
+
+    def _check_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"PPO step {self.step_number + 1}: {name} is {value}. Lower the learning rates, or look at the "
+                "rewards and at the models' weights."
+            )
+
     def _set_learning_rates(self) -> None:
         remaining = 1 - self.step_number / self.config.total_steps
         for optimizer, rate in (
@@ -314,12 +347,16 @@ class PPOTrainer:
         *,
         sft: PreTrainedModel | None = None,
         accelerator: Accelerator | None = None,
+        trust_remote_code: bool = False,
     ) -> PPOTrainer:
-        """Continue from what `save` wrote, with any reward and KL anchor."""
+        """Continue from what `save` wrote, with any reward and KL anchor.
+
+        Args: as the constructor's; `trust_remote_code`: run code that comes with the policy and the critic.
+        """
         state = read_json(path / "ppo.json")
         trainer = cls(
-            load_causal_lm(path / "policy", tokenizer),
-            Critic.load(path / "critic"),
+            load_causal_lm(path / "policy", tokenizer, trust_remote_code=trust_remote_code),
+            Critic.load(path / "critic", trust_remote_code=trust_remote_code),
             reference,
             tokenizer,
             reward,

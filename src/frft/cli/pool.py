@@ -1,0 +1,40 @@
+"""How a command reads preference pairs: the same options for every verb that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from frft.config.model import DataConfig, Section
+from frft.progress import Progress
+
+if TYPE_CHECKING:
+    from frft.preferences import Pool
+
+
+def _as_in_a_run(name: str) -> Any:
+    """The field of that name in the `data` section of a run: its default, limits and description."""
+    return DataConfig.model_fields[name]
+
+
+class PoolOptions(Section):
+    """What there is to say about preference pairs besides where they are."""
+
+    split: str = _as_in_a_run("split")
+    prompt_key: str | None = _as_in_a_run("prompt_key")
+    chosen_key: str | None = _as_in_a_run("chosen_key")
+    rejected_key: str | None = _as_in_a_run("rejected_key")
+    max_rejected: float = _as_in_a_run("max_rejected")
+
+    def load(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
+        """The pool; see `frft.preferences.load_pool`."""
+        from frft.preferences import load_pool
+
+        return load_pool(pairs, **self.model_dump(), rejects_path=rejects_path, progress=progress)
+
+
+Reading = Annotated[PoolOptions, Parameter(name="*")]
+"""The type of a verb's parameter that gives it these options, as `--split` and so on."""
