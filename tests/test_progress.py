@@ -119,6 +119,15 @@ def test_bars_stop_when_work_fails(bars):
         task.advance()
 
 
+def test_nothing_that_is_said_can_paint_the_terminal(bars, capsys):
+    bar_progress, written = bars
+    for each in (LineProgress(), bar_progress):
+        each.say("a \x1b[31mred\x1b[0m path")
+    said = "a \\x1b[31mred\\x1b[0m path\n"
+    assert capsys.readouterr().err == said
+    assert written.getvalue() == said
+
+
 @pytest.mark.parametrize(("terminal", "kind"), [(True, BarProgress), (False, LineProgress)])
 def test_the_kind_follows_the_terminal(monkeypatch, terminal, kind):
     stream = io.StringIO()

@@ -6,7 +6,7 @@
     │   └── OutputError              an output path that holds something else
     ├── DataError                    exit status 2: data that cannot be used
     │   ├── UnreadableError          a path that is missing, unreadable, or of no known format
-    │   └── TooManyRejectedError     more rows were unusable than `data.max_rejected` allows
+    │   └── TooManyRejectedError     more rows were unusable than `max_rejected` allows
     ├── SelectionError               a selection that cannot be made as asked (no samples, nothing kept)
     ├── ModelError                   a model, tokenizer or embedder that cannot be loaded or used
     ├── RewardError                  a reward that cannot be computed; never replaced by 0
@@ -37,7 +37,7 @@ class ConfigError(UsageError):
 
 
 class OutputError(UsageError):
-    """An output path that must not be overwritten."""
+    """An output path that must not be overwritten, or cannot be written."""
 
 
 class DataError(FrftError):
@@ -51,7 +51,7 @@ class UnreadableError(DataError):
 
 
 class TooManyRejectedError(DataError):
-    """More rows were rejected than `data.max_rejected` allows."""
+    """More rows were rejected than `max_rejected` allows."""
 
 
 class SelectionError(FrftError):

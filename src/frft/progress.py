@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from frft.errors import printable
+
 LINE_INTERVAL_S = 15.0
 """How often a task reports itself where there is no terminal to draw a bar on."""
 
@@ -87,7 +89,8 @@ class LineProgress:
             self.say(f"{description}: done in {duration(elapsed)}")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        # What is said may quote paths and data, which may hold control characters.
+        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 class BarProgress:
@@ -146,7 +149,7 @@ class BarProgress:
                 bars.stop()
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(printable(text), markup=False, highlight=False)
 
 
 def for_terminal() -> Progress:
