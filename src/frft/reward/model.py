@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frft.errors import ArtifactError, ModelError, RewardError
-from frft.models import Encoder, TruncationCount, load_reward_backbone, load_tokenizer, save_model
+from frft.models import Encoder, TruncationCount, check_positions, load_reward_backbone, load_tokenizer, save_model
 from frft.progress import SILENT, Progress
 from frft.store import read_json, write_json
 
@@ -61,12 +61,7 @@ class RewardModel:
 
         if model.config.num_labels != 1:
             raise ModelError(f"A reward model has one output; this model has {model.config.num_labels}.")
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if positions is not None and max_length > positions:
-            raise ModelError(
-                f"max_length is {max_length}, but the model has only {positions} positions. "
-                "Set max_length to at most that."
-            )
+        check_positions(model, max_length, "reward model", "max_length")
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.tokenizer = tokenizer
         self.encoder = Encoder(tokenizer, max_length)
