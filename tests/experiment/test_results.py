@@ -33,7 +33,7 @@ def results(**intervals) -> dict:
         ({"a": (0.51, 0.6), "b": (0.45, 0.7)}, "a is better than vanilla. With 2"),
         (
             {"a": (0.51, 0.6), "b": (0.3, 0.49), "c": (0.2, 0.4)},
-            "a is better than vanilla and b, c are worse.",
+            "a is better than vanilla and b, c are worse than vanilla.",
         ),
     ],
 )

@@ -168,8 +168,12 @@ def findings(results: dict[str, Any]) -> list[str]:
     worse = [name for name, win in compared.items() if win["interval"][1] < 0.5]
     lines = []
     if compared:
-        apart = [f"{_names(better)} better than vanilla"] * bool(better) + [f"{_names(worse)} worse"] * bool(worse)
-        verdict = " and ".join(apart) if apart else "no arm can be told from vanilla"
+        apart = [
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {how} than vanilla"
+            for names, how in ((better, "better"), (worse, "worse"))
+            if names
+        ]
+        verdict = " and ".join(apart) or "no arm can be told from vanilla"
         lines.append(
             f"By the judge's 95 % intervals, {verdict}. With {len(compared)} comparisons and no true difference, about "
             f"{0.05 * len(compared):.1f} would stand apart by luck."
@@ -214,10 +218,6 @@ def findings(results: dict[str, Any]) -> list[str]:
 
 def _share(evaluation: dict[str, Any]) -> str:
     return f"{_percent(evaluation['accuracy'])} {_interval(evaluation['interval'])} of {evaluation['n']}"
-
-
-def _names(names: list[str]) -> str:
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _percent(share: float) -> str:
