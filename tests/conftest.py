@@ -34,7 +34,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     """A byte-level BPE tokenizer with 320 tokens."""
-    from frft.config.model import ScratchConfig
+    from frft.config.sections import ScratchConfig
     from frft.models import train_tokenizer
 
     return train_tokenizer(SENTENCES, ScratchConfig(vocab_size=320, max_position_embeddings=128))
@@ -43,7 +43,7 @@ def tiny_tokenizer():
 @pytest.fixture(scope="session")
 def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
     """A folder with a tiny random GPT-2 and its tokenizer."""
-    from frft.config.model import ScratchConfig
+    from frft.config.sections import ScratchConfig
     from frft.models import build_causal_lm, save_model
 
     config = ScratchConfig(

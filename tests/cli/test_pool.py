@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from frft.cli import main
 from frft.cli.pool import PoolOptions
-from frft.config.model import DataConfig
+from frft.config.sections import DataConfig
 from frft.progress import SILENT
 
 

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 import frft
-from frft.config.model import DataConfig, PPOConfig, RefreshConfig, RunConfig, SamplingConfig
+from frft.config.model import RunConfig
 from frft.config.problems import leaves
+from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig
 
 
 def run_config(**sections):
@@ -40,7 +41,7 @@ def settings_read() -> set[str]:
             found = reads_and_calls(ast.parse(file.read_text(encoding="utf-8")))
             reads |= found[0]
             calls |= found[1]
-    model = ast.parse((package / "config" / "model.py").read_text(encoding="utf-8"))
+    model = ast.parse((package / "config" / "sections.py").read_text(encoding="utf-8"))
     methods = [node for node in ast.walk(model) if isinstance(node, ast.FunctionDef) and node.name in calls]
     return reads.union(*(reads_and_calls(method)[0] for method in methods))
 

@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from frft.config.layers import Layer
-from frft.config.model import RefreshConfig, RunConfig
+from frft.config.model import RunConfig
 from frft.config.problems import explain, leaves
+from frft.config.sections import RefreshConfig
 
 
 def explained(values):

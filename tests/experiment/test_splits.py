@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frft.config.model import DataConfig
+from frft.config.sections import DataConfig
 from frft.errors import DataError
 from frft.experiment import split
 from frft.experiment.splits import opening

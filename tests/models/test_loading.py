@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from frft.config.model import ScratchConfig
+from frft.config.sections import ScratchConfig
 from frft.errors import ModelError
 from frft.models import (
     build_causal_lm,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frft.config.model import ScratchConfig
+from frft.config.sections import ScratchConfig
 from frft.models import build_causal_lm, load_tokenizer, train_tokenizer
 
 

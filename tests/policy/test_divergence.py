@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from frft.config.model import SamplingConfig, ScratchConfig
+from frft.config.sections import SamplingConfig, ScratchConfig
 from frft.errors import DataError
 from frft.models import build_causal_lm, load_causal_lm
 from frft.policy import divergence, generate

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from frft.config.model import SamplingConfig
+from frft.config.sections import SamplingConfig
 from frft.errors import DataError, ModelError
 from frft.models import load_causal_lm, load_tokenizer
 from frft.policy.generate import generate, left_padded, response_mask, sample_tokens

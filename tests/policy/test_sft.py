@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from frft.config.model import SamplingConfig, TrainConfig
+from frft.config.sections import SamplingConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError
 from frft.models import EncodedPair, Encoder, load_causal_lm
 from frft.policy.generate import generate

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frft.config.model import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig, TrainConfig
+from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig, TrainConfig
 from frft.errors import SelectionError
 from frft.reward import AlignedReward, PolicySamples, RewardModel, model_identity, pairs_identity
 from frft.selection import Embedder, VectorCache

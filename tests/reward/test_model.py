@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from frft.config.model import ScratchConfig
+from frft.config.sections import ScratchConfig
 from frft.errors import ArtifactError, ModelError, RewardError
 from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model
 from frft.reward import RewardModel

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frft.config.model import LoraConfig, RewardModelConfig, TrainConfig
+from frft.config.sections import LoraConfig, RewardModelConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError, UsageError
 from frft.reward import RewardModel, evaluate_reward_model, train_reward_model
 

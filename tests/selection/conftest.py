@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from frft.config.model import EmbedderConfig
+from frft.config.sections import EmbedderConfig
 from frft.selection import Embedder, VectorCache
 
 ASSISTANT = "\n\nAssistant:"

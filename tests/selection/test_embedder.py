@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from frft.config.model import EmbedderConfig
+from frft.config.sections import EmbedderConfig
 from frft.errors import ModelError
 from frft.selection import Embedder
 from frft.selection import embedder as embedder_module

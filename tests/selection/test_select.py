@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frft.config.model import SelectionConfig
+from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.selection import VectorCache, select
 

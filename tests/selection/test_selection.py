@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frft.config.model import SelectionConfig
+from frft.config.sections import SelectionConfig
 from frft.errors import ArtifactError
 from frft.selection import Selection, select
 

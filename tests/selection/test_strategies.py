@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frft.config import model
+from frft.config import sections
 from frft.selection import STRATEGIES, WITHOUT_SIMILARITIES, Candidates
 from frft.selection.strategies import GATES
 
@@ -38,7 +38,7 @@ def brute(pool, score, qualifies=lambda c, r: True):
 
 
 def test_the_registry_is_what_the_configuration_offers():
-    assert set(STRATEGIES) == set(get_args(model.Strategy))
+    assert set(STRATEGIES) == set(get_args(sections.Strategy))
     assert set(STRATEGIES) >= WITHOUT_SIMILARITIES | set(GATES)
 
 

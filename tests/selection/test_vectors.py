@@ -4,7 +4,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from frft.config.model import EmbedderConfig
+from frft.config.sections import EmbedderConfig
 from frft.errors import DataError
 from frft.progress import SilentProgress
 from frft.selection import Embedder, VectorCache, vectors

@@ -43,19 +43,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         _complain(_explain(error))
         return 2
-    except FrftError as error:
-        _complain(str(error))
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        # A verb of which something stays says so in a note.
-        notes = getattr(stop, "__notes__", ["The same command starts from the beginning."])
-        _complain(" ".join(["interrupted.", *notes]))
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader (`| head`) has seen enough; Python must not complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if _was_interrupted(error):
+            # A verb of which something stays says so in a note.
+            notes = getattr(error, "__notes__", ["The same command starts from the beginning."])
+            _complain(" ".join(["interrupted.", *notes]))
+            return 130
+        if isinstance(error, FrftError):
+            _complain(str(error))
+            return error.exit_code
+        raise
     return status if isinstance(status, int) else 0
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: libraries turn one that hits an import into an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _complain(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from frft.config.model import DataConfig, Section
+from frft.config.sections import DataConfig, Section
 from frft.progress import Progress
 
 if TYPE_CHECKING:

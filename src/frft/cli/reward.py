@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from frft.cli.pool import PoolOptions, Reading
-from frft.config.model import RewardModelConfig
+from frft.config.sections import RewardModelConfig
 
 if TYPE_CHECKING:
     from frft.models import TruncationCount

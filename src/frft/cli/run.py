@@ -47,7 +47,7 @@ def run(
 
     try:
         results = experiment.run(resolved, out, for_terminal())
-    except KeyboardInterrupt as stop:
+    except BaseException as stop:
         stop.add_note("The same command goes on where this one stopped.")
         raise
     if json:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from frft.cli.pool import PoolOptions, Reading
-from frft.config.model import EmbedderConfig, SelectionConfig
+from frft.config.sections import EmbedderConfig, SelectionConfig
 
 
 def select(
@@ -73,7 +73,7 @@ def select(
     vectors = VectorCache(cache, Embedder(embedder, progress))
     try:
         selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
-    except KeyboardInterrupt as stop:
+    except BaseException as stop:
         stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
         raise
     selection.write(out)

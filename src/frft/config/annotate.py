@@ -7,9 +7,10 @@ from typing import Literal, get_origin
 
 from frft.config.layers import source_layers
 from frft.config.load import merge_layers
-from frft.config.model import RunConfig, Section
+from frft.config.model import RunConfig
 from frft.config.presets import list_presets
 from frft.config.problems import expected, section_in
+from frft.config.sections import Section
 from frft.config.syntax import dump_yaml
 from frft.errors import ConfigError
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from frft.config.layers import Layer, origin_of
-from frft.config.model import RefreshConfig, RunConfig, Section
+from frft.config.model import RunConfig
+from frft.config.sections import RefreshConfig, Section
 from frft.config.syntax import dotted, shown
 
 _NAMES = {

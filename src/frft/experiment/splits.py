@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frft.config.model import DataConfig
+from frft.config.sections import DataConfig
 from frft.errors import DataError
 from frft.models import seed_for
 

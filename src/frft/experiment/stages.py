@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.config import RunConfig
-from frft.config.model import RefreshConfig, RewardModelConfig, SamplingConfig
+from frft.config.sections import RefreshConfig, RewardModelConfig, SamplingConfig
 from frft.evaluation import RewardJudge, win_rate
 from frft.experiment.splits import Splits
 from frft.experiment.texts import (

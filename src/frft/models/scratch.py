@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from frft.config.model import ScratchConfig
+from frft.config.sections import ScratchConfig
 from frft.models.runtime import seeded
 
 if TYPE_CHECKING:

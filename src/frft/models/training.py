@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from frft.config.model import TrainConfig
+from frft.config.sections import TrainConfig
 from frft.errors import TrainingError, UsageError
 from frft.models.runtime import quiet, seeded
 from frft.progress import Progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from frft.config.model import SamplingConfig
+from frft.config.sections import SamplingConfig
 from frft.models import Encoder, TruncationCount, check_positions, quiet, seeded
 from frft.progress import SILENT, Progress
 

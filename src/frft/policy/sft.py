@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.config.model import TrainConfig
+from frft.config.sections import TrainConfig
 from frft.errors import DataError
 from frft.models import EncodedPair, Encoder, TruncationCount, check_positions
 from frft.models.batches import SimilarLengths

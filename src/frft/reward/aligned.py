@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frft.config.model import RefreshConfig, RewardModelConfig
+from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.models import seed_for
 from frft.models.training import ReportTo
 from frft.progress import SILENT, Progress

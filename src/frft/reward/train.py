@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.config.model import LoraConfig, RewardModelConfig
+from frft.config.sections import LoraConfig, RewardModelConfig
 from frft.errors import DataError, ModelError
 from frft.models import Encoder, TruncationCount
 from frft.models.batches import SimilarLengths

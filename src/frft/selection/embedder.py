@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from frft.config.model import EmbedderConfig
+from frft.config.sections import EmbedderConfig
 from frft.errors import ModelError
 from frft.progress import SILENT, Progress, Task
 from frft.store import digest_of, sha256_file

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from frft.config.model import SelectionConfig
+from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
 from frft.selection.selection import (

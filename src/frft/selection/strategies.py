@@ -5,7 +5,7 @@ them. Rows stand in ascending order of their ids, and of two rows that tie, the 
 first. A row without similarities (NaN: no sample of its prompt) never qualifies where the strategy looks at
 them.
 
-To add a strategy: write its function, enter it in `STRATEGIES`, and name it in `frft.config.model.Strategy`.
+To add a strategy: write its function, enter it in `STRATEGIES`, and name it in `frft.config.sections.Strategy`.
 """
 
 from __future__ import annotations

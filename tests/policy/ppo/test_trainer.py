@@ -9,7 +9,7 @@ import json
 import pytest
 import torch
 
-from frft.config.model import PPOConfig, SamplingConfig, ScratchConfig
+from frft.config.sections import PPOConfig, SamplingConfig, ScratchConfig
 from frft.errors import DataError, ModelError, RewardError, TrainingError, UsageError
 from frft.models import build_causal_lm, load_causal_lm, load_reward_backbone
 from frft.policy.critic import Critic

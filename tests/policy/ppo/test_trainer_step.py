@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from frft.config.model import PPOConfig, SamplingConfig
+from frft.config.sections import PPOConfig, SamplingConfig
 from frft.policy.critic import Critic
 from frft.policy.ppo import PPOTrainer
 

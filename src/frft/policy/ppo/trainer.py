@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 
-from frft.config.model import PPOConfig
+from frft.config.sections import PPOConfig
 from frft.errors import TrainingError, UsageError
 from frft.models import Encoder, load_causal_lm, save_model, seed_for, seeded
 from frft.policy.critic import Critic
