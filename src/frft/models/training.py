@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frft.config.sections import TrainConfig
 from frft.errors import TrainingError, UsageError
+from frft.models.batches import SimilarLengths
 from frft.models.runtime import quiet, seeded
 from frft.progress import Progress
 
@@ -69,6 +70,27 @@ def on_one_device(arguments: Any) -> Any:
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
+
+
+def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int) -> type:
+    """One of TRL's trainers that batches examples of similar length and keeps what it does to itself.
+
+    Args:
+        base: the trainer.
+        lengths: tokens of every example (of a pair: of its longer sequence), (N,).
+        batch_size: examples a batch.
+        seed: of the order.
+    """
+
+    class Trainer(base):  # type: ignore[misc]
+        def _send_telemetry(self) -> None:
+            """Send nothing: what is trained here is nobody else's business."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
+            del train_dataset
+            return SimilarLengths(lengths, batch_size, seed)
+
+    return Trainer
 
 
 @contextmanager

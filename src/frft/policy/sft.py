@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from frft.config.sections import TrainConfig
 from frft.errors import DataError
 from frft.models import EncodedPair, Encoder, TruncationCount, check_positions
-from frft.models.batches import SimilarLengths
 from frft.models.training import (
     ReportTo,
     check_reporter,
     loss_watcher,
     on_one_device,
     trainer_arguments,
+    trainer_class,
     trainer_session,
 )
 from frft.progress import SILENT, Progress
@@ -87,17 +87,9 @@ def fine_tune(
         from transformers import PrinterCallback
         from trl import SFTConfig, SFTTrainer
 
-        class Trainer(SFTTrainer):  # type: ignore[misc]
-            def _send_telemetry(self) -> None:
-                """Send nothing: what is trained here is nobody else's business."""
-
-            def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
-                del train_dataset
-                lengths = [len(pair.ids) for pair in encoded]
-                return SimilarLengths(lengths, config.per_device_train_batch_size, seed)
-
+        lengths = [len(pair.ids) for pair in encoded]
         arguments = trainer_arguments(config, len(encoded), seed=seed, workdir=workdir, report_to=report_to)
-        trainer = Trainer(
+        trainer = trainer_class(SFTTrainer, lengths, config.per_device_train_batch_size, seed)(
             model=policy,
             args=on_one_device(SFTConfig(**arguments, packing=False)),
             train_dataset=Dataset.from_dict(

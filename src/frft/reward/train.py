@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from frft.config.sections import LoraConfig, RewardModelConfig
 from frft.errors import DataError, ModelError
 from frft.models import Encoder, TruncationCount
-from frft.models.batches import SimilarLengths
 from frft.models.training import (
     ReportTo,
     check_reporter,
     loss_watcher,
     on_one_device,
     trainer_arguments,
+    trainer_class,
     trainer_session,
 )
 from frft.progress import SILENT, Progress
@@ -133,19 +133,11 @@ def train_reward_model(
         from trl import RewardConfig, RewardTrainer
         from trl.trainer.utils import disable_dropout_in_model
 
-        class Trainer(RewardTrainer):  # type: ignore[misc]
-            def _send_telemetry(self) -> None:
-                """Send nothing: what is trained here is nobody else's business."""
-
-            def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
-                del train_dataset
-                sides = zip(examples["chosen_ids"], examples["rejected_ids"], strict=True)
-                widths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
-                return SimilarLengths(widths, config.train.per_device_train_batch_size, seed)
-
+        sides = zip(examples["chosen_ids"], examples["rejected_ids"], strict=True)
+        lengths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
         # Not by the trainer's `disable_dropout`, which would silence the adapters' own dropout too.
         disable_dropout_in_model(start.model)
-        trainer = Trainer(
+        trainer = trainer_class(RewardTrainer, lengths, config.train.per_device_train_batch_size, seed)(
             model=_with_adapters(start.model, config.lora) if config.lora else start.model,
             args=on_one_device(
                 RewardConfig(
