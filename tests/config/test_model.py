@@ -189,3 +189,21 @@ def test_lengths_must_fit_the_model_from_scratch():
     with pytest.raises(ValidationError, match=r"judge.train.max_length \(600\)"):
         run_config(judge={"train": {"max_length": 600}})
     assert run_config(judge={"model_name_or_path": "some/model", "train": {"max_length": 600}})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sections", "message"),
+    [
+        ("rloo", {"ppo": {"kl_target": 6.0}}, "kl_target means nothing to algorithm: rloo"),
+        ("grpo", {"ppo": {"target_kl": 0.1}}, "target_kl means nothing to algorithm: grpo"),
+        ("grpo", {"ppo": {"whiten_rewards": True}}, "whiten_rewards means nothing"),
+        ("rloo", {"ppo": {"gamma": 0.9}}, "gamma means nothing"),
+        ("rloo", {"ppo": {"kl_penalty": "loss"}}, "KL penalty in the reward"),
+        ("rloo", {"group": {"num_generations": 3}}, r"multiple of group.num_generations \(3\)"),
+        ("grpo", {"ppo": {"mini_batch_size": 48}}, r"multiple of ppo.mini_batch_size \(48\)"),
+    ],
+)
+def test_what_an_algorithm_cannot_do_is_refused(algorithm, sections, message):
+    assert run_config(algorithm="ppo", **sections)
+    with pytest.raises(ValidationError, match=message):
+        run_config(algorithm=algorithm, **sections)

@@ -28,6 +28,13 @@ def test_a_smoke_run_is_small_everywhere(source):
         assert config.arm(name).selection.test_size == 4
 
 
+def test_groups_fit_into_the_small_batch():
+    overrides = ["data.pairs=x", "algorithm=grpo", "group.num_generations=16"]
+    assert load_config("hh-small", overrides, limit=160).group.num_generations == 2
+    kept = [*overrides[:2], "ppo.rollout_batch_size=6", "ppo.mini_batch_size=6", "group.num_generations=3"]
+    assert load_config("hh-small", kept, limit=160).group.num_generations == 3
+
+
 def test_what_is_no_size_stays():
     full, small = load_config("paper"), load_config("paper", limit=100)
     assert small.ppo.learning_rate == full.ppo.learning_rate

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,6 @@ from frft.errors import ModelError
 from frft.models import (
     build_causal_lm,
     check_positions,
-    load_backbone,
     load_causal_lm,
     load_reward_backbone,
     load_tokenizer,
@@ -145,20 +146,6 @@ def test_a_model_without_positions_reads_any_length():
     )
 
 
-def test_a_backbone_is_that_of_the_language_model_and_must_be_whole(folder, tiny_tokenizer):
-    from safetensors.torch import load_file, save_file
-
-    expected = load_causal_lm(folder, tiny_tokenizer).base_model.state_dict()
-    found = load_backbone(folder).state_dict()
-    assert found.keys() == expected.keys()
-    assert all(found[name].equal(expected[name]) for name in found)
-    tensors = load_file(folder / "model.safetensors")
-    del tensors["transformer.h.1.mlp.c_fc.weight"]
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"no whole backbone: 1 weights.*h\.1\.mlp\.c_fc"):
-        load_backbone(folder)
-
-
 def test_pickled_weights_are_refused(folder, tiny_tokenizer):
     import torch
 
@@ -223,3 +210,24 @@ def test_code_that_comes_with_a_model_is_not_run(folder, tiny_tokenizer):
     with pytest.raises(ModelError):
         load_causal_lm(folder, tiny_tokenizer)
     assert not marker.exists()
+
+
+def test_any_of_several_processes_can_save_a_model(tiny_lm_folder, tmp_path):
+    """Transformers saves in the first alone, and is silent in the others."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom torch import distributed\n"
+        "from frft.models import load_causal_lm, load_tokenizer, save_model\n"
+        "distributed.init_process_group('gloo')\n"
+        "if distributed.get_rank() == 1:\n"
+        "    tokenizer = load_tokenizer(sys.argv[1])\n"
+        "    save_model(load_causal_lm(sys.argv[1], tokenizer), tokenizer, Path(sys.argv[2]))\n"
+        "distributed.barrier()\ndistributed.destroy_process_group()\n"
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, str(script), str(tiny_lm_folder), str(tmp_path / "saved")]
+    subprocess.run(command, capture_output=True, check=True)
+    names = ("config.json", "model.safetensors")
+    saved, given = ([(folder / name).read_bytes() for name in names] for folder in (tmp_path / "saved", tiny_lm_folder))
+    assert saved[1] == given[1]
+    assert saved[0]

@@ -145,6 +145,7 @@ def defaults(tiny_lm_folder, tmp_path_factory):
         configured(gradient_accumulation_steps=2),
         configured(warmup_ratio=0.9),
         configured(max_length=12),
+        configured(bf16=True),
         configured(margin=True),
         configured(centering=0.1),
         configured(LoraConfig()),
@@ -154,6 +155,15 @@ def defaults(tiny_lm_folder, tmp_path_factory):
 def test_every_setting_is_read(tiny_lm_folder, tmp_path, defaults, changed):
     other, _ = train_reward_model(tiny_lm_folder, marked_pairs(40, 1), changed, seed=0, workdir=tmp_path)
     assert not np.array_equal(weights(defaults[False]), weights(other))
+
+
+def test_recomputing_activations_changes_nothing_but_the_memory(tiny_lm_folder, tmp_path, defaults):
+    from frft.models.training import trainer_arguments
+
+    config = configured(gradient_checkpointing=True)
+    assert trainer_arguments(config.train, 4, seed=0, workdir=tmp_path, report_to="none")["gradient_checkpointing"]
+    same, _ = train_reward_model(tiny_lm_folder, marked_pairs(40, 1), config, seed=0, workdir=tmp_path)
+    assert np.allclose(weights(defaults[False]), weights(same), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_processes_write_at_the_same_time(tiny_cache, tiny_embedder, tiny_embedd
     assert tiny_embedder.encoded == []
     assert tiny_cache.damaged == 0
     np.testing.assert_allclose(found, tiny_embedder.encode(TEXTS), atol=1e-6)
-    assert not list(tiny_cache.folder.glob(".*"))
+    assert not list(tiny_cache.folder.glob(".*.tmp"))
 
 
 def test_truncated_texts_are_still_known_after_a_restart(tiny_cache, tiny_embedder, tmp_path):

@@ -1,6 +1,9 @@
 """Artifacts: equal inputs share a folder, and a folder with a manifest is whole."""
 
 import json
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -8,7 +11,7 @@ from frft import __version__
 from frft.errors import ArtifactError
 from frft.store import ArtifactStore, digest_of
 from frft.store import artifact as artifact_module
-from frft.store.artifact import MANIFEST
+from frft.store.artifact import LOCKS, MANIFEST
 
 
 class Build:
@@ -99,7 +102,8 @@ def test_a_failed_stage_leaves_nothing_that_is_found(root):
     assert store.find("sft", {"seed": 0}) is None
     made = store.make("sft", {"seed": 0}, Build())
     assert not (made.path / "half.bin").exists()
-    assert [entry.name for entry in root.iterdir()] == [made.path.name], "the unfinished folder is gone"
+    left = {entry.name for entry in root.iterdir()}
+    assert left == {made.path.name, LOCKS}, "the unfinished folder is gone"
 
 
 def test_a_crash_between_the_files_and_the_manifest_makes_the_stage_run_again(root, monkeypatch):
@@ -112,7 +116,6 @@ def test_a_crash_between_the_files_and_the_manifest_makes_the_stage_run_again(ro
         ArtifactStore(root).make("sft", {"seed": 0}, build)
     monkeypatch.undo()
     store = ArtifactStore(root)
-    assert (store.path_of("sft", {"seed": 0}) / "rows.txt").exists()
     assert store.find("sft", {"seed": 0}) is None
     store.make("sft", {"seed": 0}, build)
     assert build.runs == 2
@@ -177,3 +180,141 @@ def test_what_another_version_made_is_not_found(tmp_path, monkeypatch):
     monkeypatch.setattr("frft.store.artifact.__version__", "999.0")
     assert ArtifactStore(tmp_path).find("sft", {"a": 1}) is None
     assert ArtifactStore(tmp_path).path_of("sft", {"a": 1}) != made.path
+
+
+def test_a_resumable_stage_goes_on_in_the_folder_that_it_left(root):
+    def half(path):
+        (path / "first.bin").write_bytes(b"first")
+        raise KeyboardInterrupt
+
+    def rest(path):
+        assert not (path / MANIFEST).exists()
+        (path / "second.bin").write_bytes(b"second")
+        return {"found": (path / "first.bin").exists()}
+
+    store = ArtifactStore(root)
+    for seed in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            store.make("ppo", {"seed": seed}, half, resumable=True)
+    # A manifest that was written just before the process was killed says nothing of what comes now.
+    (root / f"{store.path_of('ppo', {'seed': 0}).name}.unfinished" / MANIFEST).write_text("{}")
+    made = store.make("ppo", {"seed": 0}, rest, resumable=True)
+    assert made.info == {"found": True}
+    assert set(json.loads((made.path / MANIFEST).read_text())["files"]) == {"first.bin", "second.bin"}
+    assert store.make("ppo", {"seed": 1}, rest).info == {"found": False}, "anew, where nobody asked to resume"
+
+
+def test_the_peak_is_that_of_the_stage(root):
+    def build(megabytes):
+        def fill(path):
+            block = bytearray(megabytes * 2**20)
+            block[::4096] = b"x" * len(block[::4096])
+            return {}
+
+        return fill
+
+    store = ArtifactStore(root)
+    large, small = (store.make("sft", {"mb": mb}, build(mb)).peak_memory for mb in (200, 1))
+    assert large - small > 150 * 2**20
+
+
+PROCESS = """
+import os, sys, time
+from pathlib import Path
+from frft.store import ArtifactStore
+
+root, how = Path(sys.argv[1]), sys.argv[2]
+
+def build(path):
+    with (root / "builds.txt").open("a") as log:
+        log.write(f"{os.getpid()}\\n")
+    (path / "rows.txt").write_text("1")
+    if how == "dies":
+        os.kill(os.getpid(), 9)
+    time.sleep(0.3)
+    return {"pid": os.getpid()}
+
+made = ArtifactStore(root, on_wait=lambda name: print("waits for", name)).make("sft", {"seed": 0}, build)
+print(made.info["pid"])
+"""
+
+
+def processes(root, *how):
+    root.mkdir()
+    started = [
+        subprocess.Popen([sys.executable, "-c", PROCESS, str(root), each], stdout=subprocess.PIPE, text=True)
+        for each in how
+    ]
+    return [process.communicate(timeout=60)[0].splitlines() for process in started]
+
+
+def test_of_several_processes_one_builds_and_the_others_wait_and_find_it(root):
+    said = processes(root, *["builds"] * 3)
+    assert len((root / "builds.txt").read_text().splitlines()) == 1
+    assert len({lines[-1] for lines in said}) == 1
+    waited = [lines for lines in said if len(lines) > 1]
+    assert all(lines[0].startswith("waits for sft-") and len(lines) == 2 for lines in waited)
+
+
+def test_a_builder_that_is_killed_frees_its_lock(root):
+    assert processes(root, "dies") == [[]]
+    store = ArtifactStore(root)
+    build = Build()
+    store.make("sft", {"seed": 0}, build)
+    assert build.runs == 1
+
+
+class Rank:
+    """One of two peers that are threads: `agree` gives both the main one's value."""
+
+    def __init__(self, is_main, barrier, board):
+        self.is_main, self._barrier, self._board = is_main, barrier, board
+
+    def agree(self, value):
+        if self.is_main:
+            self._board[0] = value
+        self._barrier.wait(10)
+        value = self._board[0]
+        self._barrier.wait(10)
+        return value
+
+
+def together(roots):
+    """Make one artifact with a peer for each root; what each built, and what each was given or refused."""
+    barrier, board, built, made = threading.Barrier(len(roots)), [None], [], {}
+
+    def work(number):
+        def build(path):
+            built.append((number, path.name))
+            if number == 0:
+                (path / "weights.bin").write_bytes(b"x")
+            return {"from": number}
+
+        try:
+            peers = Rank(number == 0, barrier, board)
+            made[number] = ArtifactStore(roots[number]).make("ppo", {"seed": 0}, build, peers=peers)
+        except ArtifactError as error:
+            made[number] = error
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(roots))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return sorted(built), made
+
+
+def test_peers_build_together_and_the_main_ones_result_counts(root):
+    built, made = together([root, root])
+    assert [number for number, _ in built] == [0, 1]
+    assert made[0] == made[1]
+    assert made[0].info == {"from": 0}
+    built, again = together([root, root])
+    assert built == []
+    assert again == made
+
+
+def test_peers_that_share_no_folder_are_told_so(root):
+    _, made = together([root, root.with_name("elsewhere")])
+    assert made[0].info == {"from": 0}
+    assert "folder that they share" in str(made[1])

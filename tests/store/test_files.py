@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import atomic_write, digest_of, folder_digest, read_json, sha256_file, write_json
+from frft.store import atomic_folder, atomic_write, digest_of, folder_digest, read_json, sha256_file, write_json
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
@@ -118,3 +118,23 @@ def test_a_folders_digest_follows_names_and_contents_at_any_depth(tmp_path):
     changed = folder_digest(tmp_path)
     (tmp_path / "a" / "weights").rename(tmp_path / "a" / "others")
     assert len({before, changed, folder_digest(tmp_path)}) == 3
+
+
+def test_a_folder_has_its_name_only_when_it_is_whole(tmp_path):
+    def stopped():
+        with atomic_folder(tmp_path / "checkpoint-1") as folder:
+            (folder / "half.bin").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not (tmp_path / "checkpoint-1").exists()
+    with atomic_folder(tmp_path / "checkpoint-1") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "weights.bin").write_bytes(b"whole")
+        assert not (tmp_path / "checkpoint-1").exists()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "checkpoint-1",
+        "checkpoint-1/deep",
+        "checkpoint-1/deep/weights.bin",
+    ]

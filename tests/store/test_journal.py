@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import append_rows, read_rows
+from frft.store import append_rows, keep_rows, read_rows
 from frft.store.journal import BLOCK_BYTES
 
 ROWS = [{"step": 1, "text": "a\nb"}, {"step": 2, "text": "é\u2028\x1b"}, {"step": 3, "text": ""}]
@@ -59,3 +59,18 @@ def test_a_finished_line_that_is_not_json_is_an_error_with_its_number(tmp_path):
     path.write_bytes(b'{"step": 1}\n\n{"step": \n{"step": 3}\n')
     with pytest.raises(ArtifactError, match=r"rows\.jsonl, line 3: not valid JSON"):
         read_rows(path)
+
+
+def test_rows_beyond_a_point_are_cut_away(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    keep_rows(path, lambda row: True)
+    assert not path.exists()
+    append_rows(path, ROWS)
+    with path.open("ab") as file:
+        file.write(b'{"step": 4')
+    keep_rows(path, lambda row: row["step"] <= 2)
+    assert read_rows(path) == ROWS[:2]
+    append_rows(path, ROWS[2:])
+    whole = tmp_path / "whole.jsonl"
+    append_rows(whole, ROWS)
+    assert path.read_bytes() == whole.read_bytes()

@@ -10,6 +10,7 @@ from frft.config.sections import (
     DataConfig,
     EmbedderConfig,
     EvaluationConfig,
+    GroupConfig,
     PolicyConfig,
     PPOConfig,
     RefreshConfig,
@@ -42,7 +43,10 @@ class RunConfig(Section):
     report_to: Literal["none", "tensorboard", "wandb"] = "none"
     """Also log training curves there."""
     threads: int | None = Field(default=None, gt=0)
-    """CPU threads of the arithmetic; none: 1 for models under 50 million parameters, else all cores."""
+    """CPU threads of the arithmetic, in each worker; none: 1 for models under 50 million parameters, else all cores."""
+    workers: int | None = Field(default=None, gt=0)
+    """Processes that work on different arms at the same time; none: as many as a short measurement at the start finds
+    worth it (on a GPU, and under a launcher: 1). Changes no result."""
     data: DataConfig
     """Preference pairs."""
     policy: PolicyConfig = PolicyConfig()
@@ -53,8 +57,12 @@ class RunConfig(Section):
     """The judge, a reward model trained on rows that nothing else saw."""
     embedder: EmbedderConfig = EmbedderConfig()
     """Sentence embeddings."""
+    algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
+    """How the policy is trained: by PPO with a critic, or without one by RLOO or GRPO, which are TRL's."""
     ppo: PPOConfig = PPOConfig()
-    """Policy training."""
+    """Policy training, by whichever algorithm."""
+    group: GroupConfig = GroupConfig()
+    """What RLOO and GRPO have of their own."""
     refresh: RefreshConfig = RefreshConfig()
     """What the arms' refreshes have in common."""
     arms: dict[
@@ -78,6 +86,26 @@ class RunConfig(Section):
         if "refresh" in info.data and ("vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha):
             raise ValueError("must hold `vanilla: {alpha: 0}`, what all others are compared with")
         return arms
+
+    @model_validator(mode="after")
+    def _fits_the_algorithm(self) -> Self:
+        if self.algorithm == "ppo":
+            return self
+        default = PPOConfig()
+        for name in ("kl_target", "target_kl", "whiten_rewards", "gamma"):
+            if getattr(self.ppo, name) != getattr(default, name):
+                raise ValueError(f"ppo.{name} means nothing to algorithm: {self.algorithm}; leave it out")
+        if self.algorithm == "rloo" and self.ppo.kl_penalty == "loss":
+            raise ValueError("algorithm: rloo has its KL penalty in the reward; ppo.kl_penalty: loss cannot be had")
+        whole = self.ppo.rollout_batch_size
+        parts = {"group.num_generations": self.group.num_generations, "ppo.mini_batch_size": self.ppo.mini_batch_size}
+        for name, part in parts.items():
+            if whole % part:
+                raise ValueError(
+                    f"ppo.rollout_batch_size ({whole}) must be a multiple of {name} ({part}) for algorithm: "
+                    f"{self.algorithm}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits_the_scratch_model(self) -> Self:

@@ -118,6 +118,10 @@ class TrainConfig(Section):
     max_length: int = Field(default=256, gt=1)
     """Longest sequence in tokens; longer prompts lose their beginning, longer completions their end; both are
     counted."""
+    bf16: bool = False
+    """Arithmetic in bfloat16 (weights and optimizer stay float32)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
 
 
 class LoraConfig(Section):
@@ -144,6 +148,9 @@ class PolicyConfig(Section):
     """Run code that comes with the model."""
     sft: TrainConfig = TrainConfig(num_train_epochs=3, learning_rate=5e-4)
     """Supervised fine-tuning on the chosen completions."""
+    lora: LoraConfig | None = None
+    """In reinforcement learning, train adapters instead of all weights; the SFT model under them is the KL reference,
+    without a second copy."""
 
 
 class RewardModelConfig(Section):
@@ -262,8 +269,12 @@ class PPOConfig(Section):
     """Prompts a step."""
     mini_batch_size: int = Field(default=64, gt=0)
     """Sequences an optimizer step."""
-    forward_batch_size: int = Field(default=32, gt=0)
-    """Sequences a forward pass; a mini-batch larger than this is accumulated."""
+    forward_batch_tokens: int = Field(default=1024, gt=0)
+    """Tokens a forward pass and process, padding included; a mini-batch with more is accumulated. Less needs less
+    memory and changes nothing else (beyond rounding)."""
+    save_steps: int | None = Field(default=None, gt=0)
+    """Save the state of the training after every so many steps, to go on from there if the run is stopped; none: as
+    often as costs a fiftieth of the time. Changes no result."""
     num_ppo_epochs: int = Field(default=4, gt=0)
     """Passes over a rollout batch, each with a fresh permutation."""
     sampling: SamplingConfig = SamplingConfig()
@@ -286,18 +297,55 @@ class PPOConfig(Section):
     """Clip range of value updates."""
     vf_coef: float = Field(default=0.1, ge=0)
     """Weight of the value loss."""
+    critic: Literal["separate", "shared"] = "separate"
+    """A model of its own, started from the reward model; or a value head on the policy's own backbone, which takes
+    half the time and memory, but the value loss then moves the policy, too."""
     kl_coef: float = Field(default=0.02, ge=0)
-    """beta: weight of the per-token KL penalty in the reward (its first value, where the controller is
-    adaptive)."""
+    """beta: weight of the KL penalty (its first value, where the controller is adaptive); its unit is reward a nat."""
+    kl_penalty: Literal["reward", "loss"] = "reward"
+    """Where the penalty is: in the reward of each token, -beta (logp - ref_logp), so that a token answers for the KL
+    of all that follow (Ziegler et al. 1909.08593); or in the loss of each token, beta/2 (logp - ref_logp)^2, whose
+    gradient on fresh samples is that of the token's own KL (Liu et al. 2510.01555)."""
     kl_target: float | None = Field(default=None, gt=0)
     """Target of the adaptive controller, in nats a sequence; none: beta is fixed."""
     kl_horizon: int = Field(default=10000, gt=0)
     """Sequences over which the adaptive controller reacts (Ziegler et al. 1909.08593)."""
+    target_kl: float | None = Field(default=None, gt=0)
+    """End the passes over a rollout batch before the first mini-batch on which the policy is more than 1.5 times this
+    from the one that wrote it, in nats a token (k3); none: always all passes. The rule of OpenAI's Spinning Up."""
     missing_eos_penalty: float | None = None
     """Score that *replaces* the reward of a completion without EOS; none: such completions are scored as they
     are."""
+    reward_clip: float | None = Field(default=None, gt=0)
+    """Clip scores to at most this far from 0 (DeepSpeed-Chat, 2308.01320, takes 5); none: no clipping. The share that
+    was clipped is a metric."""
     whiten_rewards: bool = False
     """Scale token rewards to variance 1, without shifting their mean."""
+    bf16: bool = False
+    """Arithmetic in bfloat16 (weights and optimizers stay float32)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
+
+
+class GroupConfig(Section):
+    """What RLOO and GRPO have of their own: groups of completions of one prompt, each other's baseline.
+
+    All else, from steps and batch sizes to the learning rate and the KL penalty, they have in common with PPO and read
+    from there, so that `algorithm` changes the algorithm alone. Critic, controllers and `num_ppo_epochs` are PPO's."""
+
+    num_generations: int = Field(default=4, gt=1)
+    """Completions a prompt; a step rolls out rollout_batch_size / num_generations prompts. RLOO's authors take 2 and
+    4 (2402.14740)."""
+    num_iterations: int = Field(default=1, gt=0)
+    """Passes over a rollout batch (one, as in both papers: then no ratio is clipped where a batch is one update)."""
+    loss_type: Literal["dr_grpo", "dapo", "grpo"] = "dr_grpo"
+    """What GRPO divides the sum over tokens by: max_new_tokens, so that a token weighs the same in short and long
+    completions (Liu et al. 2503.20783); the batch's tokens (Yu et al. 2503.14476); each completion's own, which favours
+    short good and long bad ones (the paper)."""
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    """What GRPO divides scores by: nothing, so that kl_coef means what it means in PPO and completions of one token
+    reach the same optimum, pi_ref exp(r / kl_coef) / Z; their standard deviation over a prompt's completions (the
+    paper), which makes the penalty weaker where scores lie close together; or over the batch."""
 
 
 class EvaluationConfig(Section):

@@ -8,6 +8,7 @@ from frft.config.model import RunConfig
 from frft.errors import ConfigError
 
 ROLLOUT_BATCH_SIZE = 8
+GENERATIONS = 2
 EVALUATION_PROMPTS = 16
 NEW_TOKENS = 32
 NORMALISE_SAMPLES = 32
@@ -16,11 +17,11 @@ NORMALISE_SAMPLES = 32
 def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     """`config` for a smoke run on `limit` pairs; its numbers say nothing about the method.
 
-    Nothing grows. Capped are: `data.limit` at `limit`; every `num_train_epochs` at 1; `ppo.total_steps` at
-    2 (alpha + 1) of the arm that refreshes most (where that shortens the run, `at_steps` gives way to even
-    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8; `max_new_tokens` and
-    `normalise_samples` at 32; in every arm `selection.size` at an eighth of `limit` and
-    `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16.
+    Nothing grows. Capped are: `data.limit` at `limit`; every `num_train_epochs` at 1; `ppo.total_steps` at 2
+    (alpha + 1) of the arm that refreshes most (where that shortens the run, `at_steps` gives way to even
+    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8, and where that is less,
+    `group.num_generations` at 2; `max_new_tokens` and `normalise_samples` at 32; in every arm `selection.size`
+    at an eighth of `limit` and `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16.
 
     Raises:
         ConfigError: `limit` is not positive.
@@ -32,8 +33,10 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     shortened = steps < config.ppo.total_steps
     values["data"]["limit"] = min(limit, config.data.limit or limit)
     _cap(values["ppo"], "total_steps", steps)
-    for size in ("rollout_batch_size", "mini_batch_size", "forward_batch_size"):
+    for size in ("rollout_batch_size", "mini_batch_size"):
         _cap(values["ppo"], size, ROLLOUT_BATCH_SIZE)
+    if config.ppo.rollout_batch_size > ROLLOUT_BATCH_SIZE:
+        _cap(values["group"], "num_generations", GENERATIONS)
     for section in (values["ppo"], values["evaluation"], values["refresh"], *values["arms"].values()):
         _cap(section.get("sampling") or {}, "max_new_tokens", NEW_TOKENS)
     _cap(values["evaluation"], "max_prompts", EVALUATION_PROMPTS)

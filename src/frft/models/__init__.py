@@ -1,9 +1,10 @@
 """What reward models and policies have in common: tokenizers, encoding, loading, threads and seeds."""
 
+from frft.models.adapters import WithoutAdapters, add_adapters
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
+from frft.models.launch import is_main_process, peers, process_count
 from frft.models.loading import (
     check_positions,
-    load_backbone,
     load_causal_lm,
     load_reward_backbone,
     load_tokenizer,
@@ -16,13 +17,17 @@ __all__ = [
     "EncodedPair",
     "Encoder",
     "TruncationCount",
+    "WithoutAdapters",
+    "add_adapters",
     "build_causal_lm",
     "check_positions",
     "choose_threads",
-    "load_backbone",
+    "is_main_process",
     "load_causal_lm",
     "load_reward_backbone",
     "load_tokenizer",
+    "peers",
+    "process_count",
     "quiet",
     "save_model",
     "seed_for",

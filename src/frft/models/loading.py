@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import ModelError
+from frft.models.kernels import with_fast_kernels
 from frft.models.runtime import quiet, seeded
 from frft.models.scratch import PAD_TOKEN
 
@@ -57,6 +58,7 @@ def load_causal_lm(
     )
     _refuse_missing(name, "language model", info["missing_keys"])
     _fit_to_tokenizer(model, tokenizer)
+    with_fast_kernels(model)
     listed = model.generation_config.eos_token_id
     others = listed if isinstance(listed, list) else [] if listed is None else [listed]
     model.generation_config = GenerationConfig(
@@ -64,27 +66,6 @@ def load_causal_lm(
         eos_token_id=list(dict.fromkeys([tokenizer.eos_token_id, *others])),
         pad_token_id=tokenizer.pad_token_id,
     )
-    return model
-
-
-def load_backbone(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """A model without a head in float32, for a critic.
-
-    Raises:
-        ModelError: it cannot be loaded, or weights are missing.
-    """
-    from transformers import AutoModel
-
-    model, info = _load(
-        "backbone",
-        name,
-        AutoModel.from_pretrained,
-        trust_remote_code=trust_remote_code,
-        use_safetensors=True,
-        dtype="float32",
-        output_loading_info=True,
-    )
-    _refuse_missing(name, "backbone", info["missing_keys"])
     return model
 
 
@@ -145,7 +126,7 @@ def load_reward_backbone(
                 torch.nn.init.zeros_(parameter)
     _fit_to_tokenizer(model, tokenizer)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return model
+    return with_fast_kernels(model)
 
 
 def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str) -> None:
@@ -169,9 +150,17 @@ def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read."""
+    """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read.
+
+    Under several processes, whichever calls this writes. (Transformers saves in the first alone; in any other it would
+    write a folder without weights, and say nothing.)
+    """
     with quiet():
-        model.save_pretrained(path)
+        model.should_save_on_this_rank = lambda is_main_process: is_main_process
+        try:
+            model.save_pretrained(path)
+        finally:
+            del model.should_save_on_this_rank
         tokenizer.save_pretrained(path)
 
 

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from frft.models.launch import processes_here
+
 SMALL_MODEL_PARAMETERS = 50_000_000
 """Below this, the kernels are so short that a second thread costs more than it brings."""
 
@@ -42,10 +44,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def choose_threads(parameters: int, asked: int | None) -> int:
-    """CPU threads for a model of so many parameters: what was asked for, else 1 if small, else all cores."""
+    """CPU threads for a model of so many parameters: what was asked for, else 1 if small, else all cores.
+
+    Processes that were launched together share the cores of their machine.
+    """
     if asked is not None:
         return asked
-    return 1 if parameters < SMALL_MODEL_PARAMETERS else (os.cpu_count() or 1)
+    return 1 if parameters < SMALL_MODEL_PARAMETERS else max(1, (os.cpu_count() or 1) // processes_here())
 
 
 def use_threads(threads: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from frft.config.sections import ScratchConfig
+from frft.models.kernels import with_fast_kernels
 from frft.models.runtime import seeded
 
 if TYPE_CHECKING:
@@ -77,4 +78,4 @@ def build_causal_lm(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, s
             **shared,
         )
     with seeded(seed):
-        return AutoModelForCausalLM.from_config(model_config)
+        return with_fast_kernels(AutoModelForCausalLM.from_config(model_config))

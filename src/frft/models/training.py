@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from frft.config.sections import TrainConfig
 from frft.errors import TrainingError, UsageError
 from frft.models.batches import SimilarLengths
+from frft.models.launch import as_if_alone
 from frft.models.runtime import quiet, seeded
 from frft.progress import Progress
 
@@ -30,7 +31,7 @@ def check_reporter(report_to: ReportTo) -> None:
 def trainer_arguments(
     train: TrainConfig, examples: int, *, seed: int, workdir: Path, report_to: ReportTo
 ) -> dict[str, Any]:
-    """Arguments for any of TRL's configurations: float32, no checkpoints, every step reported.
+    """Arguments for any of TRL's configurations: no checkpoints, every step reported.
 
     Args:
         train: the settings.
@@ -47,8 +48,8 @@ def trainer_arguments(
         "data_seed": seed,
         "use_cpu": not gpu,
         "dataloader_pin_memory": gpu,
-        "bf16": False,
-        "gradient_checkpointing": False,
+        "bf16": train.bf16,
+        "gradient_checkpointing": train.gradient_checkpointing,
         "max_length": None,
         "num_train_epochs": train.num_train_epochs,
         "learning_rate": train.learning_rate,
@@ -95,22 +96,15 @@ def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int
 
 @contextmanager
 def trainer_session(seed: int) -> Iterator[ExitStack]:
-    """Run one of TRL's trainers: seeded, quiet, and with Accelerate's process-wide state given back afterwards.
+    """Run one of TRL's trainers: seeded, quiet, and alone.
+
+    A refresh trains while PPO's own Accelerator is in use, and one process of several trains for all of them: neither
+    must be seen by the trainer, and afterwards all is as it was.
 
     Yields a stack for progress tasks that the trainer's callbacks open.
     """
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-
-    # A refresh trains while PPO's own Accelerator is in use.
-    states = (PartialState, AcceleratorState, GradientState)
-    found = [dict(state._shared_state) for state in states]
-    try:
-        with quiet(), seeded(seed), ExitStack() as tasks:
-            yield tasks
-    finally:
-        for state, values in zip(states, found, strict=True):
-            state._shared_state.clear()
-            state._shared_state.update(values)
+    with as_if_alone(), quiet(), seeded(seed), ExitStack() as tasks:
+        yield tasks
 
 
 def loss_watcher(

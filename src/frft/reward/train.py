@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.config.sections import LoraConfig, RewardModelConfig
-from frft.errors import DataError, ModelError
-from frft.models import Encoder, TruncationCount
+from frft.config.sections import RewardModelConfig
+from frft.errors import DataError
+from frft.models import Encoder, TruncationCount, add_adapters
 from frft.models.training import (
     ReportTo,
     check_reporter,
@@ -137,8 +137,11 @@ def train_reward_model(
         lengths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
         # Not by the trainer's `disable_dropout`, which would silence the adapters' own dropout too.
         disable_dropout_in_model(start.model)
+        model = start.model
+        if config.lora:
+            model = add_adapters(model, config.lora, "SEQ_CLS", seed=seed, whole=_head(model))
         trainer = trainer_class(RewardTrainer, lengths, config.train.per_device_train_batch_size, seed)(
-            model=_with_adapters(start.model, config.lora) if config.lora else start.model,
+            model=model,
             args=on_one_device(
                 RewardConfig(
                     **trainer_arguments(config.train, count, seed=seed, workdir=workdir, report_to=report_to),
@@ -203,29 +206,10 @@ def _tokenize(
     return examples
 
 
-def _with_adapters(model: PreTrainedModel, lora: LoraConfig) -> Any:
-    import peft
-
-    # Everything outside the backbone is the head, which is fresh or small: trained whole.
-    head = [
+def _head(model: PreTrainedModel) -> list[str]:
+    """Everything outside the backbone, which is fresh or small: trained whole beside adapters."""
+    return [
         name
         for name, module in model.named_children()
         if name != model.base_model_prefix and any(True for _ in module.parameters())
     ]
-    adapters = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_CLS,
-        r=lora.r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=lora.target_modules,
-        modules_to_save=head,
-    )
-    try:
-        return peft.get_peft_model(model, adapters)
-    except ValueError as error:
-        layers = sorted({name.rsplit(".", 1)[-1] for name, part in model.named_modules() if not list(part.children())})
-        raise ModelError(
-            f"Adapters cannot be put on lora.target_modules {lora.target_modules!r}: {error} "
-            f"Use 'all-linear', a list of the model's modules ({', '.join(layers)}), "
-            "or a regular expression for their whole names."
-        ) from error

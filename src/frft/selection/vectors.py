@@ -2,7 +2,7 @@
 
 Under `root/<embedder's digest>/` lie shards: .npy files (read without pickle) of rows (SHA-256 of the text,
 whether the text exceeded the embedder's window, vector). A shard is named after the SHA-256 of its own bytes
-and appears whole or not at all, so processes may write at the same time, a pass that was stopped keeps what
+and appears whole or not at all, so processes may use one cache at the same time, a pass that was stopped keeps what
 it had finished, and damage is seen.
 """
 
@@ -21,7 +21,9 @@ import numpy.typing as npt
 from frft.errors import DataError
 from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
-from frft.store import atomic_write, sha256_file
+from frft.store import atomic_write, locked, sha256_file
+
+LOCK = ".lock"
 
 SHARD_ROWS = 1024
 """Texts a shard: what a stopped pass can lose at most."""
@@ -59,8 +61,17 @@ class VectorCache:
         if not texts:
             return self.embedder.encode([])
         keys = _keys(texts)
+        if self._missing(keys, texts, progress):
+            # One process embeds at a time: what another is embedding now is likely what is missing here.
+            with locked(self.folder / LOCK):
+                self._embed(self._missing(keys, texts, progress), progress)
+        return self._gather(keys, "vector")
+
+    def _missing(self, keys: Sequence[bytes], texts: Sequence[str], progress: Progress) -> dict[bytes, str]:
         self._load(progress)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
+        return {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
+
+    def _embed(self, missing: dict[bytes, str], progress: Progress) -> None:
         if missing:
             with progress.task("Embedding", total=len(missing)) as task:
                 pending = list(missing.items())
@@ -72,7 +83,6 @@ class VectorCache:
                     rows["truncated"] = self.embedder.exceeds_window(chunk_texts)
                     rows["vector"] = vectors_ND
                     self._save(rows)
-        return self._gather(keys, "vector")
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """How many of these texts, all of them embedded before, were longer than the embedder's window."""

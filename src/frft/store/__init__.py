@@ -1,17 +1,33 @@
 """Durable files: atomic writes, content digests, artifacts with a manifest, append-only journals."""
 
-from frft.store.artifact import MANIFEST, Artifact, ArtifactStore, plain
-from frft.store.files import atomic_write, digest_of, folder_digest, peak_memory, read_json, sha256_file, write_json
-from frft.store.journal import append_rows, read_rows
+from frft.store.artifact import ALONE, MANIFEST, Artifact, ArtifactStore, Build, Peers, plain
+from frft.store.files import (
+    atomic_folder,
+    atomic_write,
+    digest_of,
+    folder_digest,
+    peak_memory,
+    read_json,
+    sha256_file,
+    write_json,
+)
+from frft.store.journal import append_rows, keep_rows, read_rows
+from frft.store.lock import locked
 
 __all__ = [
+    "ALONE",
     "MANIFEST",
     "Artifact",
     "ArtifactStore",
+    "Build",
+    "Peers",
     "append_rows",
+    "atomic_folder",
     "atomic_write",
     "digest_of",
     "folder_digest",
+    "keep_rows",
+    "locked",
     "peak_memory",
     "plain",
     "read_json",

@@ -3,6 +3,9 @@
 A stage takes artifacts and returns an artifact. Its folder is named after the digest of everything that it
 depends on, so that equal inputs mean the same folder: arms of one experiment share what they have in common,
 and a stopped run finds what it had finished, by one mechanism.
+
+Several processes may use one folder. Whoever asks first for an artifact builds it under a lock; the others wait, and
+then find it. A builder that dies frees its lock, and the next one builds.
 """
 
 from __future__ import annotations
@@ -11,15 +14,19 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from frft import __version__
 from frft.errors import ArtifactError
-from frft.store.files import digest_of, peak_memory, read_json, sha256_file, write_json
+from frft.store.files import digest_of, forget_memory, peak_memory, read_json, sha256_file, write_json
+from frft.store.lock import locked
 
 MANIFEST = "manifest.json"
+LOCKS = ".locks"
+"""The folder of the locks, beside the artifacts."""
 DIGEST_CHARACTERS = 12
 """How much of a digest is used in a folder's name; the whole digest stands in the manifest."""
 FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
@@ -34,8 +41,8 @@ class Artifact:
         kind: what sort of stage made it ("sft", "ppo", ...).
         digest: SHA-256 of frft's version, the kind, the inputs and the parents' digests.
         info: what the stage reported of itself (counts, metrics); JSON-able.
-        seconds: wall-clock seconds that the stage took when it ran.
-        peak_memory: the most bytes that its process had held when it was done.
+        seconds: wall-clock seconds that the stage took when it ran; of one that was resumed, the last part's.
+        peak_memory: the most bytes that its process held while it ran.
     """
 
     path: Path
@@ -46,28 +53,56 @@ class Artifact:
     peak_memory: int
 
 
+class Peers(Protocol):
+    """The processes of one distributed training, all of which run the same code."""
+
+    is_main: bool
+
+    def agree(self, value: Any) -> Any:
+        """The main process's value, in every process; all must call, and none goes on before all have."""
+
+
+class _Alone:
+    is_main = True
+
+    def agree(self, value: Any) -> Any:
+        return value
+
+
+ALONE: Peers = _Alone()
+"""A process without peers."""
+
+Build = Callable[[Path], Mapping[str, Any]]
+
+
 class ArtifactStore:
     """A folder of artifacts, addressed by what they depend on.
 
     Args:
         root: the folder.
         listener: called once for every artifact that is asked for, with whether it was there already.
+        on_wait: told the name of an artifact that another process is building, before waiting for it.
     """
 
-    def __init__(self, root: Path, listener: Callable[[Artifact, bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        listener: Callable[[Artifact, bool], None] | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
         self.root = root
-        self._listener = listener
+        self._listener, self._on_wait = listener, on_wait
         self._checked: dict[str, Artifact] = {}
 
     def path_of(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where the artifact of `kind` with these inputs lies, whether or not it is there yet."""
         return self.root / f"{kind}-{self._digest(kind, inputs)[:DIGEST_CHARACTERS]}"
 
-    def find(self, kind: str, inputs: Mapping[str, Any]) -> Artifact | None:
+    def find(self, kind: str, inputs: Mapping[str, Any], *, verify: bool = True) -> Artifact | None:
         """The finished artifact of `kind` with these inputs, or None.
 
         Raises:
-            ArtifactError: a folder is there but files in it differ from its manifest.
+            ArtifactError: a folder is there but its manifest is none, or, looked at to `verify`, files in it differ.
         """
         path = self.path_of(kind, inputs)
         if not (path / MANIFEST).exists():
@@ -77,7 +112,7 @@ class ArtifactStore:
             raise ArtifactError(f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again.")
         if manifest["digest"] != self._digest(kind, inputs):
             raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
-        for name, recorded in manifest["files"].items():
+        for name, recorded in manifest["files"].items() if verify else ():
             file = path / name
             if (
                 not file.is_file()
@@ -90,56 +125,87 @@ class ArtifactStore:
                 )
         return _artifact(path, manifest)
 
-    def make(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    def make(
+        self, kind: str, inputs: Mapping[str, Any], build: Build, *, resumable: bool = False, peers: Peers = ALONE
+    ) -> Artifact:
         """Return the artifact of `kind` with these inputs, building it first if it is not there.
 
         Args:
             kind: the sort of stage; the first part of the folder's name.
             inputs: everything that the result depends on: JSON-able values, and parent `Artifact`s.
             build: fills an empty folder and returns what is worth knowing about it (JSON-able).
+            resumable: `build` gets the folder as a build that was stopped has left it, instead of an empty one.
+            peers: the processes that build it together, where it takes several: all of them call this, and `build`
+                where the main process does not find the artifact. What the main process's `build` returns counts.
 
         Raises:
-            ArtifactError: what is there is damaged.
+            ArtifactError: what is there is damaged, or the folder is not the same one for all peers.
         """
         digest = self._digest(kind, inputs)
         if digest not in self._checked:
-            found = self.find(kind, inputs)
-            self._checked[digest] = found or self._build(kind, inputs, build)
+            path = self.path_of(kind, inputs)
+            made = found = self.find(kind, inputs) if peers.is_main else None
+            if not peers.agree(found is not None):
+                lock = locked(self.root / LOCKS / path.name, lambda: self._waits(path.name))
+                with lock if peers.is_main else nullcontext():
+                    # While this process waited, another may have made it.
+                    found = self.find(kind, inputs) if peers.is_main else None
+                    there = peers.agree(found is not None)
+                    made = found if there else self._build(kind, inputs, build, resumable, peers)
+            made = made or self.find(kind, inputs)
+            if made is None:
+                raise ArtifactError(
+                    f"{path} was made by the main process, and this one does not see it. All processes of a "
+                    "distributed run must write to one folder that they share."
+                )
+            self._checked[digest] = made
             if self._listener is not None:
-                self._listener(self._checked[digest], found is not None)
+                self._listener(made, found is not None)
         return self._checked[digest]
 
-    def _build(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    def _build(
+        self, kind: str, inputs: Mapping[str, Any], build: Build, resumable: bool, peers: Peers
+    ) -> Artifact | None:
+        """Build it, and return it in the main process; when this returns in any of them, it is there."""
         path = self.path_of(kind, inputs)
-        # A stage that was stopped leaves its unfinished folder behind; it holds nothing that can be trusted.
         unfinished = path.with_name(f"{path.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        if peers.is_main:
+            if not resumable:
+                # What a stage that was stopped leaves behind holds nothing that can be trusted.
+                shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True, exist_ok=True)
+            (unfinished / MANIFEST).unlink(missing_ok=True)
+        peers.agree(None)
         started = time.monotonic()
-        # As it will be read back: a stage that was found must not differ from one that was built.
-        info = json.loads(json.dumps(dict(build(unfinished)), allow_nan=False))
-        files = {
-            file.relative_to(unfinished).as_posix(): {
-                "bytes": file.stat().st_size,
-                "sha256": sha256_file(file),
+        forget_memory()
+        built = build(unfinished)
+        if peers.is_main:
+            # As it will be read back: a stage that was found must not differ from one that was built.
+            info = json.loads(json.dumps(dict(built), allow_nan=False))
+            files = {
+                file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+                for file in sorted(unfinished.rglob("*"))
+                if file.is_file()
             }
-            for file in sorted(unfinished.rglob("*"))
-            if file.is_file()
-        }
-        manifest = {
-            "kind": kind,
-            "digest": self._digest(kind, inputs),
-            "inputs": plain(inputs),
-            "info": info,
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_memory": peak_memory(),
-            "files": files,
-        }
-        shutil.rmtree(path, ignore_errors=True)
-        unfinished.replace(path)
-        # Written last: an existing manifest means a whole artifact.
-        write_json(path / MANIFEST, manifest)
-        return _artifact(path, manifest)
+            manifest = {
+                "kind": kind,
+                "digest": self._digest(kind, inputs),
+                "inputs": plain(inputs),
+                "info": info,
+                "seconds": round(time.monotonic() - started, 3),
+                "peak_memory": peak_memory(),
+                "files": files,
+            }
+            # Written last, and before the folder has its name: an existing manifest means a whole artifact.
+            write_json(unfinished / MANIFEST, manifest)
+            shutil.rmtree(path, ignore_errors=True)
+            unfinished.replace(path)
+        peers.agree(None)
+        return _artifact(path, manifest) if peers.is_main else None
+
+    def _waits(self, name: str) -> None:
+        if self._on_wait is not None:
+            self._on_wait(name)
 
     @staticmethod
     def _digest(kind: str, inputs: Mapping[str, Any]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +41,23 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill that gets the name `path`, which must be free, only when the block ends without an error.
+
+    Its bytes are on disk before the name is. What a block that was killed had written is deleted by the next.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    for file in unfinished.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+    unfinished.rename(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -74,9 +94,23 @@ def folder_digest(folder: Path) -> str:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
+    """The most memory that this process has held since it began, or since `forget_memory`, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_memory() -> None:
+    """Give back what is not in use any more, and measure the peak from now on.
+
+    Trainers hold on to themselves, and the C library keeps what was freed: a stage would start with, and be charged
+    for, what the stages before it have left. On systems other than Linux the peak stays that of the process's life.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # a C library that is not glibc has no such function
+        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):
+        # proc_pid_clear_refs(5): 5 resets the peak resident set size.
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def digest_of(value: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
+from frft.store.files import atomic_write
 
 BLOCK_BYTES = 65536
 
@@ -19,13 +20,24 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     A writer that was killed may have left half a line. It was never finished, and what follows must not be
     glued to it, so it is cut off.
     """
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = _lines(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.truncate(_finished_bytes(path))
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def keep_rows(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Keep only the complete rows that are `wanted`; the file is written anew, whole or not at all, and may be missing.
+
+    For a writer that goes back to a checkpoint: rows from beyond it will come again.
+    """
+    if path.exists():
+        rows = [row for row in read_rows(path) if wanted(row)]
+        with atomic_write(path) as file:
+            file.write(_lines(rows).encode())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -44,6 +56,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise ArtifactError(f"{path}, line {number}: not valid JSON ({error}).") from error
     return rows
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def _finished_bytes(path: Path) -> int:

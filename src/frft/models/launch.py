@@ -1,0 +1,84 @@
+"""Several processes, started by `torchrun` or `accelerate launch`: who is the main one, and how they agree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from frft.store import ALONE, Peers
+
+LAUNCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+LAUNCH_PREFIXES = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_COMM_", "PMI_", "MV2_COMM_")
+"""What the launchers say to Accelerate and torch."""
+
+
+def process_count() -> int:
+    """How many processes the launcher started, on all machines; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def processes_here() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", str(process_count())))
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that speaks and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class _LaunchedPeers:
+    def __init__(self) -> None:
+        import torch
+        from accelerate import PartialState
+
+        # Accelerate takes a launch without accelerators for a mistake unless it is told that the CPU is meant.
+        state = PartialState(cpu=not torch.accelerator.is_available())
+        self.is_main: bool = state.is_main_process
+
+    def agree(self, value: Any) -> Any:
+        from accelerate.utils import broadcast_object_list
+
+        box = [value if self.is_main else None]
+        broadcast_object_list(box, from_process=0)
+        return box[0]
+
+
+def peers() -> Peers:
+    """The processes that were launched together; connects them at its first call."""
+    return ALONE if process_count() == 1 else _LaunchedPeers()
+
+
+@contextmanager
+def as_if_alone() -> Iterator[None]:
+    """Run a block in which torch's and Accelerate's users see one process, started by hand, with a state of its own.
+
+    The launcher's variables, Accelerate's process-wide state and the current CUDA device are given back afterwards.
+    """
+    import torch
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    states = (PartialState, AcceleratorState, GradientState)
+    found = [dict(state._shared_state) for state in states]
+    hidden = {
+        name: value
+        for name, value in os.environ.items()
+        if name in LAUNCH_VARIABLES or name.startswith(LAUNCH_PREFIXES)
+    }
+    for name in hidden:
+        del os.environ[name]
+    for state in states:
+        state._shared_state.clear()
+    gpu = torch.cuda.is_available()
+    try:
+        with torch.cuda.device(torch.cuda.current_device()) if gpu else nullcontext():
+            yield
+    finally:
+        for name in [name for name in os.environ if name in LAUNCH_VARIABLES or name.startswith(LAUNCH_PREFIXES)]:
+            del os.environ[name]
+        os.environ.update(hidden)
+        for state, values in zip(states, found, strict=True):
+            state._shared_state.clear()
+            state._shared_state.update(values)
