@@ -11,7 +11,7 @@ import torch
 from frft.config.sections import SamplingConfig
 from frft.errors import DataError, ModelError
 from frft.models import load_causal_lm, load_tokenizer
-from frft.policy.generate import generate, left_padded, response_mask, sample_tokens
+from frft.policy.generate import generate, left_padded, response_mask, row_uniforms, sample_tokens
 
 PROMPTS = [
     "\n\nHuman: Why is the sky blue?\n\nAssistant:",
@@ -100,15 +100,92 @@ def test_cut_prompts_are_counted(policy, tiny_tokenizer):
     assert written.truncated.sequences == len(PROMPTS)
 
 
-def test_sampled_frequencies_are_those_of_the_model_at_its_temperature(policy, tiny_tokenizer):
+def recurrent(tokenizer):
+    """A model that `frft.policy.decode` cannot drive."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=len(tokenizer), hidden_size=32, state_size=4, num_hidden_layers=2)
+    return MambaForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "mamba"])
+def test_sampled_frequencies_are_those_of_the_model_at_its_temperature(policy, tiny_tokenizer, kind):
+    model = policy if kind == "gpt2" else recurrent(tiny_tokenizer)
     sampling = SamplingConfig(temperature=0.5, top_k=5, max_new_tokens=1)
     ids, mask = left_padded([[40, 41]] * 4000, tiny_tokenizer.pad_token_id)
-    torch.manual_seed(0)
-    tokens = sample_tokens(policy, ids, mask, sampling, tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id)
+    eos, pad = tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id
+    tokens = sample_tokens(model, ids, mask, sampling, eos, pad, row_uniforms(0, 4000, 1))
     with torch.no_grad():
-        logits = policy(input_ids=ids[:1]).logits[0, -1] / 0.5
+        logits = model(input_ids=ids[:1]).logits[0, -1] / 0.5
     top = logits.topk(5)
     expected = torch.softmax(top.values, -1)
     observed = torch.stack([(tokens[:, 0] == token).float().mean() for token in top.indices])
     assert observed.sum() == pytest.approx(1.0)
     assert torch.allclose(observed, expected, atol=4 * (0.25 / 4000) ** 0.5)
+
+
+def test_a_rows_numbers_do_not_depend_on_how_many_rows_there_are():
+    numbers = row_uniforms(4, 50, 7)
+    assert numbers.dtype == torch.float64
+    assert 0 <= numbers.min() < 0.05
+    assert 0.95 < numbers.max() < 1
+    assert torch.equal(row_uniforms(4, 9, 7), numbers[:9])
+    assert not torch.equal(row_uniforms(5, 50, 7), numbers)
+
+
+def test_the_size_of_the_batches_changes_nothing(policy, tiny_tokenizer):
+    written = generate(policy, tiny_tokenizer, PROMPTS * 3, SAMPLING, seed=3)
+    assert generate(policy, tiny_tokenizer, PROMPTS * 3, SAMPLING, seed=3, batch_size=5) == written
+    assert len(set(written.completions)) == len(PROMPTS) * 3
+
+
+@pytest.mark.parametrize("kind", ["mamba", "prompt tuning"])
+def test_models_that_cannot_be_decoded_step_by_step_are_sampled_by_transformers(tiny_lm_folder, tiny_tokenizer, kind):
+    from peft import PromptTuningConfig, get_peft_model
+
+    from frft.policy.decode import can_decode
+
+    if kind == "mamba":
+        model = recurrent(tiny_tokenizer)
+    else:
+        lm = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
+        model = get_peft_model(lm, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    assert not can_decode(model)
+    torch.manual_seed(5)
+    expected_next = torch.rand(1)
+    torch.manual_seed(5)
+    first = generate(model, tiny_tokenizer, PROMPTS, SAMPLING, seed=0)
+    assert torch.rand(1) == expected_next
+    assert generate(model, tiny_tokenizer, PROMPTS, SAMPLING, seed=0) == first
+    assert generate(model, tiny_tokenizer, PROMPTS, SAMPLING, seed=1).completions != first.completions
+    assert [len(tokens) for tokens in first.tokens] == [12] * len(PROMPTS)
+
+
+def test_dropout_is_off_while_sampling_and_each_module_is_left_as_it_was(tiny_lm_folder, tiny_tokenizer):
+    model = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
+    expected = generate(model.eval(), tiny_tokenizer, PROMPTS, SAMPLING, seed=0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    model.train()
+    model.transformer.h[0].eval()
+    modes = [module.training for module in model.modules()]
+    assert generate(model, tiny_tokenizer, PROMPTS, SAMPLING, seed=0) == expected
+    assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_what_was_sampled_can_be_trained_on(tiny_tokenizer, architecture):
+    from frft.config.sections import ScratchConfig
+    from frft.models import build_causal_lm
+
+    config = ScratchConfig(architecture=architecture, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+    model = build_causal_lm(config, tiny_tokenizer, seed=0)
+    eos, pad = tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id
+    ids, mask = left_padded([[40, 41], [42]], pad)
+    tokens = sample_tokens(model, ids, mask, SAMPLING, eos, pad, row_uniforms(0, 2, 12))
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    logprobs = model(input_ids=tokens).logits.log_softmax(-1)
+    logprobs.gather(-1, tokens[..., None]).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())

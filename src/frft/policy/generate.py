@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,12 @@ def left_padded(sequences: Sequence[list[int]], pad_token_id: int) -> tuple[Tens
     return ids_BP, mask_BP
 
 
+def row_uniforms(seed: int, count: int, max_new_tokens: int) -> Tensor:
+    """Numbers to sample with, uniform in [0, 1), (count, T) float64: row i's do not depend on how many there are."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((count, max_new_tokens), dtype=torch.float64, generator=generator)
+
+
 def sample_tokens(
     policy: PreTrainedModel,
     ids_BP: Tensor,
@@ -54,18 +61,48 @@ def sample_tokens(
     sampling: SamplingConfig,
     eos_token_id: int,
     pad_token_id: int,
+    uniforms_BT: Tensor,
 ) -> Tensor:
-    """Sample responses from torch's global generator: (B, T) token ids, padded after EOS.
+    """Sample responses to left-padded prompts: (B, T) token ids, padded after EOS.
 
     `top_k` restricts what is sampled; log-probabilities elsewhere are those of the full distribution, as in the
     authors' code and in TRL's former PPO trainer. Nothing else does: the policy's own `generation_config` (penalties,
-    banned tokens, further EOS tokens) has no say, because log-probabilities know nothing of it.
+    banned tokens, further EOS tokens) has no say, because log-probabilities know nothing of it. Dropout is off.
+
+    A row's numbers in `uniforms_BT` decide its tokens, whatever batch it is in. Models that `frft.policy.decode`
+    cannot drive (recurrent ones, encoder-decoders, ...) are sampled by Transformers' `generate`, from a generator that
+    is seeded with the first number of the batch: there, a row's tokens depend on the batch that it is in.
+
+    Args:
+        policy: a causal language model; may hold LoRA adapters.
+        uniforms_BT: from `row_uniforms`, (B, max_new_tokens).
+
+    Raises:
+        ModelError: the policy's probabilities are not numbers.
     """
+    from frft.policy.decode import can_decode, decode_tokens
+
+    sample = decode_tokens if can_decode(policy) else _sample_by_transformers
+    with torch.no_grad(), _evaluating(policy):
+        return sample(policy, ids_BP, mask_BP, sampling, eos_token_id, pad_token_id, uniforms_BT)
+
+
+def _sample_by_transformers(
+    policy: PreTrainedModel,
+    ids_BP: Tensor,
+    mask_BP: Tensor,
+    sampling: SamplingConfig,
+    eos_token_id: int,
+    pad_token_id: int,
+    uniforms_BT: Tensor,
+) -> Tensor:
     from transformers import GenerationConfig
 
-    # Whatever an argument of `generate` leaves open is read from here, also where it is given a configuration.
-    own, policy.generation_config = (
-        policy.generation_config,
+    # Whatever an argument of `generate` leaves open is read from here, also where it is given a configuration. PEFT
+    # calls the model's own `generate`, which knows nothing of a configuration that its wrapper was given.
+    model = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+    own, model.generation_config = (
+        model.generation_config,
         GenerationConfig(
             do_sample=True,
             temperature=sampling.temperature,
@@ -78,11 +115,23 @@ def sample_tokens(
     )
     try:
         # A padding token among the prompts is suspect to `generate`, although the mask says what it is.
-        with torch.no_grad(), quiet():
+        with quiet(), seeded(int(uniforms_BT[0, 0] * 2**32)):
             sequences = policy.generate(input_ids=ids_BP, attention_mask=mask_BP)
     finally:
-        policy.generation_config = own
+        model.generation_config = own
     return sequences[:, ids_BP.shape[1] :]
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Switch dropout off, and then on again exactly where it was on."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def check_room(model: PreTrainedModel, sampling: SamplingConfig, what: str) -> None:
@@ -122,7 +171,8 @@ def generate(
 ) -> Completions:
     """One completion for each prompt, in the order given; the same seed gives the same completions.
 
-    Prompts are batched by length, so that little is padding.
+    Prompts are batched by length, so that little is padding. A prompt's completion depends on the seed and on its
+    place among the prompts, not on `batch_size` (but see `sample_tokens`).
 
     Raises:
         ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions.
@@ -134,9 +184,8 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)
     completions, has_eos = [""] * len(prompts), [False] * len(prompts)
     tokens: list[list[int]] = [[]] * len(prompts)
-    was_training = policy.training
-    policy.eval()
-    with seeded(seed), progress.task(description, len(prompts)) as task:
+    uniforms_NT = row_uniforms(seed, len(prompts), sampling.max_new_tokens)
+    with progress.task(description, len(prompts)) as task:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             ids_BP, mask_BP = left_padded([encoded[index] for index in batch], tokenizer.pad_token_id)
@@ -147,6 +196,7 @@ def generate(
                 sampling,
                 tokenizer.eos_token_id,
                 tokenizer.pad_token_id,
+                uniforms_NT[batch],
             )
             mask_BT, has_eos_B = response_mask(tokens_BT, tokenizer.eos_token_id)
             texts = decode(tokenizer, tokens_BT, mask_BT)
@@ -155,5 +205,4 @@ def generate(
                 has_eos[index] = bool(has_eos_B[row])
                 tokens[index] = tokens_BT[row][mask_BT[row]].tolist()
             task.advance(len(batch))
-    policy.train(was_training)
     return Completions(list(prompts), completions, has_eos, tokens, encoder.truncated)

@@ -1,0 +1,132 @@
+"""Sampling from a causal language model with one uniform number for every token.
+
+The model's probabilities and that number alone decide which token follows (inverse transform sampling). So neither
+the order nor the grouping of prompts, nor how many others have finished, has a say in what follows a prompt, beyond
+the rounding of logits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+from frft.errors import ModelError
+from frft.policy.cached_model import CachedModel, can_cache
+from frft.policy.gpt2 import CachedGPT2, is_plain_gpt2
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from frft.config.sections import SamplingConfig
+
+COMPACT_AT = 0.75
+"""Finished rows are dropped when no more than this share of the rows is left to write."""
+BLOCK = 64
+"""Probabilities are summed in blocks of so many, so that cumulative sums run over V / 64 + 64 numbers and not V."""
+
+
+def can_decode(policy: Any) -> bool:
+    """Whether `decode_tokens` can drive the policy: of PEFT's adapters, it knows LoRA's."""
+    adapters = policy.peft_config.values() if _is_peft(policy) else ()
+    return all(adapter.peft_type == "LORA" for adapter in adapters) and can_cache(_without_adapters(policy))
+
+
+def decode_tokens(
+    policy: Any,
+    ids_BP: Tensor,
+    mask_BP: Tensor,
+    sampling: SamplingConfig,
+    eos_token_id: int,
+    pad_token_id: int,
+    uniforms_BT: Tensor,
+) -> Tensor:
+    """Sample responses to left-padded prompts: (B, T) token ids, padded after EOS; T ends with the last response.
+
+    To be called without gradient.
+
+    Beside the model, memory goes to keys and values: 2 * layers * key-value heads * D * (P + max_new_tokens) numbers
+    for each row that is not finished, in the model's precision.
+
+    Args:
+        policy: a model for which `can_decode` is true, in evaluation mode.
+        uniforms_BT: numbers in [0, 1), one for each token that a row can get.
+
+    Raises:
+        ModelError: the model's probabilities are not numbers.
+    """
+    model = _without_adapters(policy)
+    rows_B = mask_BP.sum(-1).argsort(descending=True, stable=True)
+    reader = (CachedGPT2 if is_plain_gpt2(model) else CachedModel)(model, mask_BP[rows_B], sampling.max_new_tokens)
+    uniforms_BT = uniforms_BT.to(ids_BP.device)
+    tokens_BT = ids_BP.new_full((len(ids_BP), sampling.max_new_tokens), pad_token_id)
+    unfinished_B = torch.ones_like(rows_B, dtype=torch.bool)
+    logits_BV = reader.read_prompts(ids_BP[rows_B])
+    for t in range(sampling.max_new_tokens):
+        next_B = draw(logits_BV, uniforms_BT[rows_B, t], sampling)
+        tokens_BT[rows_B, t] = torch.where(unfinished_B, next_B, pad_token_id)
+        unfinished_B = unfinished_B & (next_B != eos_token_id)
+        left = int(unfinished_B.sum())
+        if left == 0 or t + 1 == sampling.max_new_tokens:
+            return tokens_BT[:, : t + 1]
+        if left <= COMPACT_AT * len(rows_B):
+            kept = unfinished_B.nonzero().squeeze(-1)
+            reader.keep(kept)
+            rows_B, next_B, unfinished_B = rows_B[kept], next_B[kept], unfinished_B[kept]
+        logits_BV = reader.read_tokens(next_B)
+    return tokens_BT
+
+
+def draw(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingConfig) -> Tensor:
+    """One token a row, (B,): the first whose cumulative probability exceeds the row's number in [0, 1).
+
+    Probabilities are a softmax in float32 of the `top_k` largest logits (in falling order) or of all of them (in the
+    order of the vocabulary), divided by the temperature; they are summed in float64. A token of probability 0 is
+    never drawn.
+
+    Raises:
+        ModelError: the probabilities of a row are not numbers.
+    """
+    logits_BV = logits_BV.float()
+    if sampling.temperature != 1:
+        logits_BV = logits_BV / sampling.temperature
+    if 0 < sampling.top_k < logits_BV.shape[1]:
+        top = logits_BV.topk(sampling.top_k)
+        return top.indices.gather(1, _search(top.values.softmax(-1), uniforms_B[:, None])).squeeze(1)
+    return _search(logits_BV.softmax(-1), uniforms_B[:, None]).squeeze(1)
+
+
+def _search(probabilities_BV: Tensor, uniforms_B1: Tensor) -> Tensor:
+    """Where the cumulative sum of each row first exceeds its number times its total, (B, 1)."""
+    size = probabilities_BV.shape[1]
+    whole = size // BLOCK * BLOCK
+    blocks_BK = probabilities_BV[:, :whole].unflatten(1, (whole // BLOCK, BLOCK)).sum(-1)
+    if whole < size:
+        blocks_BK = torch.cat([blocks_BK, probabilities_BV[:, whole:].sum(-1, keepdim=True)], dim=1)
+    ends_BK = blocks_BK.cumsum(-1, dtype=torch.float64)
+    totals_B1 = ends_BK[:, -1:]
+    if not bool(totals_B1.isfinite().all()):
+        raise ModelError(
+            f"The policy gives no probabilities for the next token of {int((~totals_B1.isfinite()).sum())} of "
+            f"{len(totals_B1)} rows: its logits, divided by the temperature, are not finite. Its weights may have "
+            "broken down in training (lower the learning rate), or the temperature is too low."
+        )
+    targets_B1 = uniforms_B1 * totals_B1
+    block_B1 = torch.searchsorted(ends_BK, targets_B1, right=True)
+    before_B1 = F.pad(ends_BK, (1, 0)).gather(1, block_B1)
+    columns = block_B1 * BLOCK + torch.arange(BLOCK, device=block_B1.device)
+    inside = probabilities_BV.gather(1, columns.clamp_max(size - 1)).masked_fill_(columns >= size, 0)
+    inside = inside.cumsum(-1, dtype=torch.float64)
+    # The block's sum has been rounded to float32, so what is left of the target may be all of the block and more.
+    below_B1 = torch.nextafter(inside[:, -1:], torch.zeros_like(totals_B1))
+    return block_B1 * BLOCK + torch.searchsorted(inside, (targets_B1 - before_B1).minimum(below_B1), right=True)
+
+
+def _is_peft(policy: Any) -> bool:
+    return hasattr(policy, "get_base_model")
+
+
+def _without_adapters(policy: Any) -> Any:
+    """The Transformers model in which LoRA's adapters have been placed, and where they stay."""
+    return policy.get_base_model() if _is_peft(policy) else policy
