@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from frft.errors import ModelError
-from frft.models import load_backbone, quiet
-from frft.store import read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
 
+class ValueHead(nn.Linear):  # type: ignore[misc]
+    """A linear map from a hidden state to a value; with random weights it would start as noise, so it starts at 0."""
+
+    def __init__(self, hidden_size: int, device: torch.device | None = None) -> None:
+        super().__init__(hidden_size, 1, device=device)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    @classmethod
+    def on(cls, policy: PreTrainedModel) -> ValueHead:
+        """A head that reads the hidden states of a language model."""
+        return cls(policy.config.get_text_config().hidden_size, policy.device)
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        """Values, (B, T), of hidden states, (B, T, D)."""
+        values_BT: Tensor = super().forward(hidden_BTD).squeeze(-1)
+        return values_BT
+
+
 class Critic(nn.Module):  # type: ignore[misc]
     """Values V(s) in units of the normalised reward."""
 
-    def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
+    def __init__(self, backbone: PreTrainedModel, head: ValueHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -42,7 +58,7 @@ class Critic(nn.Module):  # type: ignore[misc]
                 f"{type(classifier).__name__} has no linear `score` head to start a critic from. "
                 "Use a reward model with a causal backbone (GPT-2, Llama, Qwen, ...)."
             )
-        head = nn.Linear(score.in_features, 1, device=score.weight.device)
+        head = ValueHead(score.in_features, score.weight.device)
         with torch.no_grad():
             head.weight.copy_(gain * score.weight)
             offset = 0.0 if score.bias is None else float(score.bias)
@@ -55,38 +71,12 @@ class Critic(nn.Module):  # type: ignore[misc]
 
         For rewards that come from no model, or from one with another tokenizer.
         """
-        head = nn.Linear(policy.config.get_text_config().hidden_size, 1, device=policy.device)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return cls(copy.deepcopy(policy.base_model), head)
+        return cls(copy.deepcopy(policy.base_model), ValueHead.on(policy))
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor) -> Tensor:
         """The value after each token, (B, T)."""
         hidden_BTD = self.backbone(
             input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False
         ).last_hidden_state
-        values_BT: Tensor = self.head(hidden_BTD).squeeze(-1)
+        values_BT: Tensor = self.head(hidden_BTD)
         return values_BT
-
-    def save(self, path: Path) -> None:
-        """Save as safetensors: the backbone as a Transformers folder, the head beside it."""
-        from safetensors.torch import save_file
-
-        with quiet():
-            self.backbone.save_pretrained(path)
-        state = {name: tensor.detach().contiguous() for name, tensor in self.head.state_dict().items()}
-        save_file(state, path / "head.safetensors")
-        write_json(path / "critic.json", {"hidden_size": self.head.in_features})
-
-    @classmethod
-    def load(cls, path: Path, *, trust_remote_code: bool = False) -> Critic:
-        """Load what `save` wrote; `trust_remote_code`: run code that comes with the backbone.
-
-        Raises:
-            ModelError: the backbone cannot be loaded.
-        """
-        from safetensors.torch import load_file
-
-        head = nn.Linear(read_json(path / "critic.json")["hidden_size"], 1)
-        head.load_state_dict(load_file(path / "head.safetensors"))
-        return cls(load_backbone(path, trust_remote_code=trust_remote_code), head)

@@ -36,7 +36,7 @@ def divergence(
     *,
     temperature: float,
     max_prompt_tokens: int,
-    batch_size: int = 32,
+    max_batch_tokens: int = 4096,
     progress: Progress = SILENT,
 ) -> Divergence:
     """KL of `policy` from `reference` on completions that `policy` sampled (k1 and k3, Schulman 2020).
@@ -44,6 +44,7 @@ def divergence(
     Args:
         written: samples of `policy`; their own token ids are used, not the text tokenized again.
         temperature, max_prompt_tokens: those of the sampling.
+        max_batch_tokens: tokens of a forward pass, padding included.
 
     Raises:
         DataError: there are no completions.
@@ -57,10 +58,10 @@ def divergence(
     k1, k3 = 0.0, 0.0
     with torch.no_grad(), progress.task("measuring KL from SFT", len(prompt_ids)) as task:
         for batch in forward_batches(
-            prompt_ids, tokens_BT, mask_BT, range(len(prompt_ids)), batch_size, tokenizer.pad_token_id
+            prompt_ids, tokens_BT, mask_BT, range(len(prompt_ids)), max_batch_tokens, tokenizer.pad_token_id
         ):
             mask = mask_BT[batch.rows, : batch.response_width]
-            own, other = (response_logprobs(model, batch, temperature)[0] for model in (policy, reference))
+            own, other = (response_logprobs(model, batch, temperature) for model in (policy, reference))
             k1 += float(kl_k1(own, other, mask).sum())
             k3 += float(kl_k3(own, other, mask).sum())
             task.advance(len(batch.rows))

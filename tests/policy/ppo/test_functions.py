@@ -111,9 +111,25 @@ def test_temperature_divides_the_logits():
     tokens = torch.tensor([[2]])
     weights = [math.exp(x / 2.0) for x in (0.0, 1.0, 3.0)]
     expected = math.log(weights[2] / sum(weights))
-    assert fn.token_logprobs(logits, tokens, temperature=2.0).item() == pytest.approx(expected)
+    logprobs, distribution = fn.token_logprobs(logits, tokens, temperature=2.0)
+    assert logprobs.item() == pytest.approx(expected)
     probabilities = np.array(weights) / sum(weights)
-    assert fn.token_entropy(logits, temperature=2.0).item() == pytest.approx(stats.entropy(probabilities))
+    assert distribution.exp()[0, 0].tolist() == pytest.approx(probabilities.tolist())
+    assert fn.token_entropy(distribution).item() == pytest.approx(stats.entropy(probabilities))
+
+
+def test_the_gradient_of_the_kl_loss_is_that_of_the_kl_to_the_reference():
+    """Over all tokens, weighted by the policy: k2's mean gradient is KL(policy || reference)'s, k3's is not."""
+    generator = torch.Generator().manual_seed(0)
+    logits, reference = torch.randn(2, 7, dtype=torch.float64, generator=generator)
+    logits.requires_grad_()
+    policy, reference = logits.log_softmax(-1), reference.log_softmax(-1)
+    exact = torch.autograd.grad((policy.exp() * (policy - reference)).sum(), logits, retain_graph=True)[0]
+    probabilities = policy.detach().exp()
+    k2 = torch.autograd.grad((probabilities * fn.kl_loss(policy, reference)).sum(), logits, retain_graph=True)[0]
+    k3 = torch.autograd.grad((probabilities * fn.kl_k3(policy[:, None], reference[:, None], 1)).sum(), logits)[0]
+    assert torch.allclose(k2, exact)
+    assert not torch.allclose(k3, exact, rtol=0.1)
 
 
 def test_kl_estimators_agree_with_the_exact_divergence_in_expectation():

@@ -1,62 +1,50 @@
-"""What counts as a reward."""
+"""How a batch is cut into forward passes."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from frft.errors import RewardError
-from frft.policy.ppo.rollout import checked_scores
+from frft.policy.ppo.rollout import forward_batches
 
-PROMPTS, COMPLETIONS = ["p"] * 3, ["one", "tw\x1bo", "three"]
-
-
-def check(returned):
-    return checked_scores(lambda prompts, completions: returned, PROMPTS, COMPLETIONS)
+LENGTHS = st.integers(1, 9)
 
 
-@pytest.mark.parametrize(
-    "returned",
-    [
-        [1, -2.5, True],
-        (1.0, -2.5, 1.0),
-        np.array([1.0, -2.5, 1.0]),
-        np.array([1.0, -2.5, 1.0], dtype=np.float32),
-        torch.tensor([1.0, -2.5, 1.0], dtype=torch.bfloat16),
-        [torch.tensor(1.0), np.float64(-2.5), 1],
-        iter([1.0, -2.5, 1.0]),
-    ],
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(LENGTHS, LENGTHS), min_size=1, max_size=12),
+    st.integers(1, 3),
+    st.integers(1, 60),
+    st.randoms(use_true_random=False),
 )
-def test_any_sequence_of_numbers_will_do(returned):
-    scores = check(returned)
-    assert scores == [1.0, -2.5, 1.0]
-    assert {type(score) for score in scores} == {float}
+def test_every_sequence_is_in_one_batch_of_one_process(pairs, processes, max_tokens, random):
+    pairs = pairs * processes
+    rows = random.sample(range(len(pairs)), len(pairs) // 2 // processes * processes or processes)
+    prompts = [[10 * row + 1] * prompt for row, (prompt, _) in enumerate(pairs)]
+    width = max(length for _, length in pairs)
+    lengths = torch.tensor([length for _, length in pairs])
+    mask = torch.arange(width)[None] < lengths[:, None]
+    tokens = torch.arange(len(pairs))[:, None].expand(-1, width) * 10 + 2
+    shares = [
+        list(forward_batches(prompts, tokens, mask, rows, max_tokens, 0, (index, processes)))
+        for index in range(processes)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    batches = [batch for share in shares for batch in share]
+    assert sorted(row for batch in batches for row in batch.rows) == sorted(rows)
+    for batch in batches:
+        assert batch.ids.numel() <= max_tokens or len(batch.rows) == 1
+        for row, ids, kept, positions in zip(batch.rows, batch.ids, batch.mask, batch.positions, strict=True):
+            expected = prompts[row] + [10 * row + 2] * pairs[row][1]
+            assert ids[kept.bool()].tolist() == expected
+            assert positions[kept.bool()].tolist() == list(range(len(expected)))
+            assert ids[~kept.bool()].eq(0).all()
+            assert kept[batch.prompt_width - 1] == kept[batch.prompt_width] == 1
 
 
-@pytest.mark.parametrize("returned", [None, 1.0, torch.tensor(1.0), np.array(1.0)])
-def test_what_holds_no_scores_is_an_error(returned):
-    with pytest.raises(RewardError, match="for 3 completions; it must return a score each"):
-        check(returned)
-
-
-@pytest.mark.parametrize("returned", [[], [1.0], [1.0] * 4, torch.ones(2), {"rewards": [1.0, 2.0, 3.0]}])
-def test_another_number_of_scores_is_an_error(returned):
-    with pytest.raises(RewardError, match=f"returned {len(returned)} scores for 3 completions"):
-        check(returned)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [None, "1.0", b"1", [1.0], 1j, float("nan"), float("inf"), float("-inf"), 1e300, -1e39, 10**400, torch.ones(1)],
-)
-def test_what_is_no_finite_float32_is_an_error_that_says_which(wrong):
-    with pytest.raises(RewardError, match=r"completion 1 of 3 is .*begins 'tw\\x1bo'"):
-        check([0.0, wrong, 0.0])
-    assert check([0.0, 3.4e38, -3.4e38]) == [0.0, 3.4e38, -3.4e38]
-
-
-@pytest.mark.parametrize("returned", [np.ones((3, 2)), torch.ones(3, 2), np.ones((3, 1)), [None] * 3, "abc"])
-def test_an_array_of_something_else_is_an_error(returned):
-    with pytest.raises(RewardError, match="completion 0 of 3"):
-        check(returned)
+def test_sequences_of_similar_length_go_together():
+    lengths = [9, 1, 8, 2, 9, 1]
+    mask = torch.ones(6, 1, dtype=torch.bool)
+    batches = list(forward_batches([[1] * n for n in lengths], torch.ones(6, 1, dtype=int), mask, range(6), 22, 0))
+    assert [batch.rows for batch in batches] == [[1, 5, 3], [2, 0], [4]]

@@ -21,7 +21,7 @@ CONFIG = PPOConfig(
     total_steps=4,
     rollout_batch_size=7,
     mini_batch_size=4,
-    forward_batch_size=3,
+    forward_batch_tokens=24,
     num_ppo_epochs=3,
     sampling=SamplingConfig(temperature=0.7, max_new_tokens=3, max_prompt_tokens=8),
     learning_rate=2e-3,
@@ -190,9 +190,9 @@ def steps(words_tokenizer):
     trainer = PPOTrainer(policy, critic, reference, words_tokenizer, reward, prompts, CONFIG, seed=7, sft=sft)
     accumulate, mini_batches = trainer._accumulate, []
 
-    def recording(rollout, advantages, returns, rows):
+    def recording(rollout, targets, rows):
         mini_batches.append(list(rows))
-        return accumulate(rollout, advantages, returns, rows)
+        return accumulate(rollout, targets, rows)
 
     trainer._accumulate = recording
     result = []
@@ -210,7 +210,7 @@ def steps(words_tokenizer):
                 metrics=metrics,
                 expected_metrics={**naive.metrics, "reward": naive.reward},
                 mini_batches=list(mini_batches),
-                moved=[after - start for after, start in zip(weights(trainer), before, strict=True)],
+                moved=[after - start for after, start in zip(weights(trainer.actor_critic), before, strict=True)],
                 expected_moved=[after - start for after, start in zip(weights(naive), before, strict=True)],
                 beta=trainer.kl.coef,
                 expected_beta=naive.beta,

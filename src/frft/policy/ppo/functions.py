@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor, temperature: float) -> Tensor:
-    """Log-probability of each token, (B, T), under logits divided by the sampling temperature.
+def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probability of each token under logits divided by the sampling temperature, and the distribution, (B, T, V).
 
     Old, new and reference policy all go through here, so that the same temperature applies to all of them.
     """
-    logprobs_BTV = F.log_softmax(logits_BTV.float() / temperature, dim=-1)
-    return logprobs_BTV.gather(-1, tokens_BT.unsqueeze(-1)).squeeze(-1)
+    logits_BTV = logits_BTV.float()
+    if temperature != 1:  # a pass over all logits, there and back
+        logits_BTV = logits_BTV / temperature
+    logprobs_BTV = F.log_softmax(logits_BTV, dim=-1)
+    return logprobs_BTV.gather(-1, tokens_BT.unsqueeze(-1)).squeeze(-1), logprobs_BTV
 
 
-def token_entropy(logits_BTV: Tensor, temperature: float) -> Tensor:
+def token_entropy(logprobs_BTV: Tensor) -> Tensor:
     """Entropy in nats of each token's distribution, (B, T)."""
-    logprobs_BTV = F.log_softmax(logits_BTV.float() / temperature, dim=-1)
     return -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
 
 
@@ -41,11 +43,16 @@ def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return (values_BT * mask_BT).sum() / mask_BT.sum()
 
 
+def standard_deviation(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Of the masked-in entries of the whole batch (divisor N), a scalar; never 0, so that it can divide."""
+    mean = masked_mean(values_BT, mask_BT)
+    return torch.sqrt(masked_mean((values_BT - mean) ** 2, mask_BT) + 1e-8)
+
+
 def whiten(values_BT: Tensor, mask_BT: Tensor, *, shift_mean: bool = True) -> Tensor:
     """Scale the masked-in entries to variance 1 (and mean 0, or their own mean kept); masked-out entries become 0."""
     mean = masked_mean(values_BT, mask_BT)
-    variance = masked_mean((values_BT - mean) ** 2, mask_BT)
-    whitened_BT = (values_BT - mean) * torch.rsqrt(variance + 1e-8)
+    whitened_BT = (values_BT - mean) / standard_deviation(values_BT, mask_BT)
     if not shift_mean:
         whitened_BT = whitened_BT + mean
     return whitened_BT * mask_BT
@@ -98,6 +105,15 @@ def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, cli
     """Per-token value loss, (B, T): half the larger of the squared errors with and without clipping the update."""
     clipped_BT = old_values_BT + (values_BT - old_values_BT).clamp(-cliprange, cliprange)
     return 0.5 * torch.maximum((values_BT - returns_BT) ** 2, (clipped_BT - returns_BT) ** 2)
+
+
+def kl_loss(logprobs_BT: Tensor, reference_logprobs_BT: Tensor) -> Tensor:
+    """The estimator k2 = (logp - ref_logp)^2 / 2 as a per-token loss, (B, T).
+
+    On samples of the policy itself its gradient is that of the token's KL(policy || reference); k3's would be that of
+    the reverse, KL(reference || policy) (Liu et al. 2510.01555).
+    """
+    return 0.5 * (logprobs_BT - reference_logprobs_BT) ** 2
 
 
 def kl_k1(logprobs_BT: Tensor, reference_logprobs_BT: Tensor, mask_BT: Tensor) -> Tensor:

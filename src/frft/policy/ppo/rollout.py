@@ -1,25 +1,17 @@
-"""One batch of experience: what was written, its log-probabilities, values and score."""
+"""One batch of experience, and how it is cut into forward passes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from frft.errors import RewardError
-from frft.policy.ppo.functions import token_entropy, token_logprobs
+from frft.policy.ppo.functions import token_logprobs
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from frft.policy.critic import Critic
-
-Reward = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
-"""`(prompts, completions) -> scores`, one score each, of any origin."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +64,35 @@ class ForwardBatch:
         """t, the longest response among these sequences."""
         return int(self.ids.shape[1]) - self.prompt_width
 
+    @property
+    def response(self) -> Tensor:
+        """The response tokens, (b, t)."""
+        return self.ids[:, self.prompt_width :]
+
 
 def forward_batches(
     prompt_ids: list[list[int]],
     tokens_BT: Tensor,
     mask_BT: Tensor,
     rows: Sequence[int],
-    size: int,
+    max_tokens: int,
     pad_token_id: int,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[ForwardBatch]:
-    """Split `rows` into batches of at most `size` sequences of similar length.
+    """Split `rows` into batches of sequences of similar length, of at most `max_tokens` tokens (or one sequence).
 
     Positions count real tokens only, so that neither the content nor the amount of padding changes anything.
+
+    Args:
+        share: of how many processes this is which; each gets every so manieth batch, and all get equally many (a
+            sharded model must run equally often everywhere). The number of rows is a multiple of theirs.
     """
     lengths = mask_BT.sum(-1).tolist()
-    ordered = sorted(rows, key=lambda row: (len(prompt_ids[row]), lengths[row], row))
-    for start in range(0, len(ordered), size):
-        chunk = ordered[start : start + size]
-        width = max(len(prompt_ids[row]) for row in chunk)
-        response = max(int(lengths[row]) for row in chunk)
+    widths = [(len(prompt), length) for prompt, length in zip(prompt_ids, lengths, strict=True)]
+    index, processes = share
+    for chunk in _chunks(widths, rows, max_tokens, processes)[index::processes]:
+        width = max(widths[row][0] for row in chunk)
+        response = max(widths[row][1] for row in chunk)
         ids = torch.full((len(chunk), width + response), pad_token_id, device=tokens_BT.device)
         mask = torch.zeros_like(ids)
         for position, row in enumerate(chunk):
@@ -104,65 +106,39 @@ def forward_batches(
         yield ForwardBatch(chunk, ids, mask, positions, width)
 
 
-def response_logprobs(
-    policy: PreTrainedModel, batch: ForwardBatch, temperature: float, *, entropy: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities of the response tokens, (b, t), and on request the entropy of each token's distribution."""
+def _chunks(widths: Sequence[tuple[int, int]], rows: Sequence[int], max_tokens: int, multiple: int) -> list[list[int]]:
+    """Rows in the order of their lengths, cut where a batch would be too large; a multiple of so many batches."""
+    chunks: list[list[int]] = []
+    prompt = response = 0
+    for row in sorted(rows, key=lambda row: (*widths[row], row)):
+        prompt, response = max(prompt, widths[row][0]), max(response, widths[row][1])
+        if not chunks or (len(chunks[-1]) + 1) * (prompt + response) > max_tokens:
+            chunks.append([])
+            prompt, response = widths[row]
+        chunks[-1].append(row)
+    while len(chunks) % multiple:
+        largest = max(range(len(chunks)), key=lambda at: len(chunks[at]))
+        half = (len(chunks[largest]) + 1) // 2
+        chunks[largest : largest + 1] = [chunks[largest][:half], chunks[largest][half:]]
+    return chunks
+
+
+def response_forward(policy: Callable[..., Any], batch: ForwardBatch, **more: Any) -> tuple[Tensor, Any]:
+    """The logits that predict the response, (b, t, V), and all else that the policy returned."""
     t = batch.response_width
-    logits = policy(
+    output = policy(
         input_ids=batch.ids,
         attention_mask=batch.mask,
         position_ids=batch.positions,
         use_cache=False,
-        # The logits that predict the response: those of the token before it and of all of it but its last.
+        # Those of the token before the response and of all of it but its last.
         logits_to_keep=t + 1,
-    ).logits[:, -(t + 1) : -1]
-    logprobs = token_logprobs(logits, batch.ids[:, batch.prompt_width :], temperature)
-    if not entropy:
-        return logprobs, None
-    with torch.no_grad():
-        return logprobs, token_entropy(logits, temperature)
+        **more,
+    )
+    return output.logits[:, -(t + 1) : -1], output
 
 
-def response_values(critic: Critic, batch: ForwardBatch) -> Tensor:
-    """Values before each response token, (b, t)."""
-    values: Tensor = critic(batch.ids, batch.mask, batch.positions)
-    return values[:, batch.prompt_width - 1 : -1]
-
-
-def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-    """Call the reward and check that it gives one number for each completion: a list, an array or a tensor of them.
-
-    Raises:
-        RewardError: it is not so, or a number is not finite in float32; says which.
-    """
-    returned: Any = reward(prompts, completions)
-    try:
-        found = list(returned)
-    except TypeError as error:  # None, a number, a tensor without dimensions
-        raise RewardError(
-            f"The reward returned {returned!r:.80} for {len(completions)} completions; it must return a score each."
-        ) from error
-    if len(found) != len(completions):
-        raise RewardError(f"The reward returned {len(found)} scores for {len(completions)} completions.")
-    scores = []
-    for index, value in enumerate(found):
-        score = _as_number(value)
-        # Written so that NaN is refused as well; what float32 cannot hold would become infinite in the training.
-        if not abs(score) <= torch.finfo(torch.float32).max:
-            raise RewardError(
-                f"The reward of completion {index} of {len(found)} is {value!r:.80}; it must be a finite number "
-                f"(float32). The completion begins {completions[index][:80]!a}."
-            )
-        scores.append(score)
-    return scores
-
-
-def _as_number(value: Any) -> float:
-    """`value` as a float; NaN where it is none."""
-    if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+def response_logprobs(policy: Callable[..., Any], batch: ForwardBatch, temperature: float) -> Tensor:
+    """Log-probabilities of the response tokens, (b, t)."""
+    logits, _ = response_forward(policy, batch)
+    return token_logprobs(logits, batch.response, temperature)[0]

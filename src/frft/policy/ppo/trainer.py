@@ -7,59 +7,84 @@ Departures from textbook PPO, each with its reason:
 - advantages are whitened over the whole rollout batch, after returns were computed from the raw ones;
 - dropout is off in all models, so that the first ratio is exactly 1;
 - log-probabilities divide logits by the sampling temperature; `top_k` restricts sampling only;
-- every random draw is derived from the seed and the step, so a checkpoint needs no generator state.
+- every random draw is derived from the seed, the step and the row, so a checkpoint needs no generator state, and
+  several processes draw together what one would draw.
+
+Several processes (Accelerate): each rolls out its share of the batch, the shares are put together by row, and from then
+on every process knows the whole batch; each mini-batch is divided among them again. Settings mean the same with any
+number of processes: batch sizes are global.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 
 from frft.config.sections import PPOConfig
 from frft.errors import TrainingError, UsageError
-from frft.models import Encoder, load_causal_lm, save_model, seed_for, seeded
-from frft.policy.critic import Critic
-from frft.policy.generate import check_room, decode, left_padded, response_mask, sample_tokens
+from frft.models import Encoder, WithoutAdapters, save_model, seed_for
+from frft.policy.critic import Critic, ValueHead
+from frft.policy.order import prompt_indices
 from frft.policy.ppo import functions as fn
-from frft.policy.ppo.rollout import (
-    Reward,
-    Rollout,
-    checked_scores,
-    forward_batches,
-    response_logprobs,
-    response_values,
-)
-from frft.store import read_json, write_json
+from frft.policy.ppo.actor_critic import ActorCritic
+from frft.policy.ppo.checkpoint import load_state, save_state
+from frft.policy.ppo.checks import check_start
+from frft.policy.ppo.collect import Collector, Reward
+from frft.policy.ppo.rollout import Rollout, forward_batches
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SUMS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
+"""What an update sums over response tokens, to report the means."""
+
+STOP_AT = 1.5
+"""`target_kl` is the KL to aim at; passes end where it is exceeded by this factor (Spinning Up's PPO)."""
+
+
+class Targets(NamedTuple):
+    """What the updates on a rollout aim at.
+
+    Attributes:
+        advantages_BT: whitened.
+        returns_BT: what the critic is to predict.
+        kl_coef: weight of the KL penalty in the loss; 0 where it is in the reward.
+    """
+
+    advantages_BT: Tensor
+    returns_BT: Tensor
+    kl_coef: float
 
 
 class PPOTrainer:
     """Trains `policy` (in place) against `reward`.
 
     Args:
-        policy: the language model to train.
-        critic: its value function.
-        reference: the KL anchor, frozen; not trained and not copied.
+        policy: the language model to train; of one with adapters (PEFT), only they are trained.
+        critic: its value function, a model of its own or a head on the policy's hidden states.
+        reference: the KL anchor, frozen; not trained and not copied. `WithoutAdapters(policy)` is the model under
+            the policy's adapters.
         sft: the model from which KL is reported, frozen; the reference where none is given.
         tokenizer: the policy's; padding distinct from EOS.
-        reward: any callable `(prompts, completions) -> scores`.
+        reward: any callable `(prompts, completions) -> scores`; under several processes, each calls it on its share.
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
         config: PPO's settings.
         seed: what every random draw is derived from.
-        accelerator: devices and mixed precision; a plain one where none is given.
+        accelerator: devices and processes; a plain one where none is given.
 
     Raises:
-        UsageError: started under several processes, or without prompts; from `train` and `step`, if they would go
-            beyond `config.total_steps`, where the learning rate has fallen to 0.
+        UsageError: without prompts; batch sizes that several processes cannot share; an engine that shards weights;
+            from `train` and `step`, if they would go beyond `config.total_steps`, where the learning rate has fallen
+            to 0.
         DataError: a prompt has no tokens.
         ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
         TrainingError: from `step`, if a loss or a gradient norm is not finite.
@@ -69,50 +94,42 @@ class PPOTrainer:
     def __init__(
         self,
         policy: PreTrainedModel,
-        critic: Critic,
-        reference: PreTrainedModel,
+        critic: Critic | ValueHead,
+        reference: PreTrainedModel | WithoutAdapters,
         tokenizer: PreTrainedTokenizerBase,
         reward: Reward,
         prompts: Sequence[str],
         config: PPOConfig,
         *,
         seed: int,
-        sft: PreTrainedModel | None = None,
+        sft: PreTrainedModel | WithoutAdapters | None = None,
         accelerator: Accelerator | None = None,
     ) -> None:
         self.accelerator = accelerator or Accelerator()
-        if self.accelerator.num_processes > 1:
-            raise UsageError("PPO runs in one process for now. Start it without a launcher.")
-        models = {
-            "policy": policy,
-            "critic": critic.backbone,
-            "reference": reference,
-            "SFT model": reference if sft is None else sft,
-        }
-        for what, model in models.items():
-            check_room(model, config.sampling, what)
-        if not prompts:
-            raise UsageError("There are no prompts to roll out. Give at least one.")
-        self.config, self.seed, self.reward, self.tokenizer = config, seed, reward, tokenizer
+        self.config, self.seed, self.tokenizer = config, seed, tokenizer
         self.prompts = list(prompts)
-        # By another encoder, because this one counts what is rolled out: a prompt without tokens must not wait for
-        # its turn to be found.
-        Encoder(tokenizer, config.sampling.max_prompt_tokens).encode_prompts(
-            self.prompts, config.sampling.max_prompt_tokens
-        )
+        models = {"policy": policy, "reference": reference, "SFT model": reference if sft is None else sft}
+        if isinstance(critic, Critic):
+            models["critic"] = critic.backbone
+        check_start(models, self.prompts, tokenizer, config, self.accelerator)
         self.encoder = Encoder(tokenizer, config.sampling.max_prompt_tokens)
         self.kl = fn.KLController(config.kl_coef, config.kl_target, config.kl_horizon)
         self.step_number = 0
-
-        device = self.accelerator.device
-        self.reference = reference.to(device).eval().requires_grad_(False)
-        self.sft = self.reference if sft is None else sft.to(device).eval().requires_grad_(False)
-        adam = {"eps": config.adam_epsilon}
-        self.policy, self.critic, self.policy_optimizer, self.critic_optimizer = self.accelerator.prepare(
-            policy.eval(),
-            critic.eval(),
-            torch.optim.Adam(policy.parameters(), lr=config.learning_rate, **adam),
-            torch.optim.Adam(critic.parameters(), lr=config.critic_learning_rate, **adam),
+        self.reference, self.sft = (self._frozen(models[what]) for what in ("reference", "SFT model"))
+        groups = [{"params": _trained(module), "lr": 0.0} for module in (policy, critic)]
+        self.actor_critic = ActorCritic(policy, critic).eval()
+        # `model` is the same, wrapped so that processes share their gradients.
+        self.model, self.optimizer = self.accelerator.prepare(
+            self.actor_critic, torch.optim.Adam(groups, eps=config.adam_epsilon, fused=True)
+        )
+        self.collector = Collector(
+            self.actor_critic,
+            self.reference,
+            self.sft,
+            tokenizer,
+            reward,
+            config,
+            self.accelerator,
         )
 
     def train(self, until_step: int, on_step: Callable[[dict[str, Any], Rollout], None]) -> None:
@@ -128,8 +145,8 @@ class PPOTrainer:
         started = time.perf_counter()
         rollout = self.collect()
         collected = time.perf_counter()
-        advantages_BT, returns_BT, reward_metrics = self.advantages(rollout)
-        update_metrics = self.update(rollout, advantages_BT, returns_BT)
+        targets, reward_metrics = self.targets(rollout)
+        update_metrics = self.update(rollout, targets)
         k1_B = fn.kl_k1(rollout.logprobs_BT, rollout.reference_logprobs_BT, rollout.mask_BT)
         self.kl.update(float(k1_B.mean()), len(k1_B))
         self.step_number += 1
@@ -146,63 +163,30 @@ class PPOTrainer:
         return rollout, metrics
 
     def collect(self) -> Rollout:
-        """Sample the step's prompts, score them, and compute log-probabilities and values."""
-        prompts = [self.prompts[index] for index in self._prompt_indices()]
+        """Roll out the prompts of this step."""
+        size = self.config.rollout_batch_size
+        positions = range(self.step_number * size, (self.step_number + 1) * size)
+        prompts = [self.prompts[index] for index in prompt_indices(len(self.prompts), self.seed, positions)]
         prompt_ids = self.encoder.encode_prompts(prompts, self.config.sampling.max_prompt_tokens)
-        ids_BP, mask_BP = left_padded(prompt_ids, self.tokenizer.pad_token_id)
-        device = self.accelerator.device
-        with seeded(seed_for(self.seed, "rollout", self.step_number)):
-            tokens_BT = sample_tokens(
-                self.policy,
-                ids_BP.to(device),
-                mask_BP.to(device),
-                self.config.sampling,
-                self.tokenizer.eos_token_id,
-                self.tokenizer.pad_token_id,
-            )
-        mask_BT, has_eos_B = response_mask(tokens_BT, self.tokenizer.eos_token_id)
-        completions = decode(self.tokenizer, tokens_BT, mask_BT)
-        scores = checked_scores(self.reward, prompts, completions)
-        scores_B = torch.tensor(scores, dtype=torch.float32, device=device)
-        if self.config.missing_eos_penalty is not None:
-            # Replaced, not subtracted from: an unfinished completion was never scored as a whole.
-            scores_B = torch.where(has_eos_B, scores_B, self.config.missing_eos_penalty)
+        return self.collector.collect(prompts, prompt_ids, seed_for(self.seed, "rollout", self.step_number))
 
-        logprobs_BT, reference_BT, sft_BT, values_BT = (torch.zeros(tokens_BT.shape, device=device) for _ in range(4))
-        with torch.no_grad():
-            for batch in self._batches(prompt_ids, tokens_BT, mask_BT, range(len(prompts))):
-                rows, columns = batch.rows, slice(batch.response_width)
-                temperature = self.config.sampling.temperature
-                logprobs_BT[rows, columns] = response_logprobs(self.policy, batch, temperature)[0]
-                reference_BT[rows, columns] = response_logprobs(self.reference, batch, temperature)[0]
-                if self.sft is not self.reference:
-                    sft_BT[rows, columns] = response_logprobs(self.sft, batch, temperature)[0]
-                values_BT[rows, columns] = response_values(self.critic, batch)
-        return Rollout(
-            prompt_ids=prompt_ids,
-            tokens_BT=tokens_BT,
-            mask_BT=mask_BT,
-            has_eos_B=has_eos_B,
-            prompts=prompts,
-            completions=completions,
-            logprobs_BT=logprobs_BT,
-            reference_logprobs_BT=reference_BT,
-            sft_logprobs_BT=reference_BT if self.sft is self.reference else sft_BT,
-            values_BT=values_BT,
-            scores_B=scores_B,
-        )
-
-    def advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        """Whitened advantages and returns, both (B, T), and what the rewards looked like."""
-        mask_BT = rollout.mask_BT
+    def targets(self, rollout: Rollout) -> tuple[Targets, dict[str, Any]]:
+        """What to aim at after this rollout, and what its rewards looked like."""
+        config, mask_BT = self.config, rollout.mask_BT
+        clip = math.inf if config.reward_clip is None else config.reward_clip
+        in_reward = config.kl_penalty == "reward"
         rewards_BT = fn.token_rewards(
-            rollout.scores_B, rollout.logprobs_BT, rollout.reference_logprobs_BT, mask_BT, self.kl.coef
+            rollout.scores_B.clamp(-clip, clip),
+            rollout.logprobs_BT,
+            rollout.reference_logprobs_BT,
+            mask_BT,
+            self.kl.coef if in_reward else 0.0,
         )
         reward = float(rewards_BT.sum(-1).mean())
-        if self.config.whiten_rewards:
+        if config.whiten_rewards:
             rewards_BT = fn.whiten(rewards_BT, mask_BT, shift_mean=False)
         advantages_BT, returns_BT = fn.generalised_advantages(
-            rewards_BT, rollout.values_BT, mask_BT, self.config.gamma, self.config.lam
+            rewards_BT, rollout.values_BT, mask_BT, config.gamma, config.lam
         )
         k1_B = fn.kl_k1(rollout.logprobs_BT, rollout.sft_logprobs_BT, mask_BT)
         k3_B = fn.kl_k3(rollout.logprobs_BT, rollout.sft_logprobs_BT, mask_BT)
@@ -210,6 +194,7 @@ class PPOTrainer:
         metrics = {
             "score": float(rollout.scores_B.mean()),
             "score_std": float(rollout.scores_B.std(correction=0)),
+            "score_clipped": float((rollout.scores_B.abs() > clip).float().mean()),
             "reward": reward,
             "kl_sft_k1": float(k1_B.mean()),
             "kl_sft_k3": float(k3_B.mean()),
@@ -218,88 +203,105 @@ class PPOTrainer:
             "has_eos": float(rollout.has_eos_B.float().mean()),
             "explained_variance": float(fn.explained_variance(rollout.values_BT, returns_BT, mask_BT)),
         }
-        return fn.whiten(advantages_BT, mask_BT), returns_BT, metrics
+        # Whitening divides what is gained by a reward; a penalty in the loss must keep its weight against it.
+        in_loss = 0.0 if in_reward else self.kl.coef / float(fn.standard_deviation(advantages_BT, mask_BT))
+        return Targets(fn.whiten(advantages_BT, mask_BT), returns_BT, in_loss), metrics
 
-    def update(self, rollout: Rollout, advantages_BT: Tensor, returns_BT: Tensor) -> dict[str, Any]:
+    def update(self, rollout: Rollout, targets: Targets) -> dict[str, Any]:
         """All passes over one rollout batch; metrics are means over them, each token counted alike."""
         self._set_learning_rates()
+        sums = torch.zeros(len(SUMS) + 1, dtype=torch.float64, device=self.accelerator.device)
+        norms: list[list[float]] = []
+        with self._recomputing():
+            for rows in self._mini_batches(len(rollout.prompts)):
+                found = self._accumulate(rollout, targets, rows)
+                for name, value in zip(SUMS[:2], found.tolist(), strict=False):
+                    self._check_finite(name, value)
+                if self._moved_too_far(found):
+                    self.optimizer.zero_grad()
+                    break
+                sums += found
+                norms.append(self._apply())
+        if not norms:
+            return {"updates": 0}
+        means = (sums[:-1] / sums[-1]).tolist()
+        policy_norms, critic_norms = zip(*norms, strict=True)
+        return {
+            **dict(zip(SUMS, means, strict=True)),
+            "grad_norm_policy": sum(policy_norms) / len(norms),
+            "grad_norm_critic": sum(critic_norms) / len(norms),
+            "updates": len(norms),
+        }
+
+    def _mini_batches(self, count: int) -> Iterator[list[int]]:
+        """The rows of each update: a fresh permutation in every pass."""
         generator = torch.Generator().manual_seed(seed_for(self.seed, "update", self.step_number))
-        totals: dict[str, float] = {}
-        norms: dict[str, list[float]] = {"grad_norm_policy": [], "grad_norm_critic": []}
-        count = len(rollout.prompts)
         for _ in range(self.config.num_ppo_epochs):
             permutation = torch.randperm(count, generator=generator).tolist()
             for start in range(0, count, self.config.mini_batch_size):
-                rows = permutation[start : start + self.config.mini_batch_size]
-                sums = self._accumulate(rollout, advantages_BT, returns_BT, rows)
-                for name in ("policy_loss", "value_loss"):
-                    self._check_finite(name, sums[name])
-                for name, value in sums.items():
-                    totals[name] = totals.get(name, 0.0) + value
-                for name, model, optimizer in (
-                    ("grad_norm_policy", self.policy, self.policy_optimizer),
-                    ("grad_norm_critic", self.critic, self.critic_optimizer),
-                ):
-                    norm = float(self.accelerator.clip_grad_norm_(model.parameters(), self.config.max_grad_norm))
-                    self._check_finite(name, norm)
-                    norms[name].append(norm)
-                    optimizer.step()
-                    optimizer.zero_grad()
-        tokens = totals.pop("tokens")
-        means = {name: value / tokens for name, value in totals.items()}
-        return {**means, **{name: sum(values) / len(values) for name, values in norms.items()}}
+                yield permutation[start : start + self.config.mini_batch_size]
 
-    def _accumulate(
-        self, rollout: Rollout, advantages_BT: Tensor, returns_BT: Tensor, rows: Sequence[int]
-    ) -> dict[str, float]:
-        """Gradients of one mini-batch, a mean over its response tokens; returns sums over them."""
-        config, mask_BT = self.config, rollout.mask_BT
+    def _accumulate(self, rollout: Rollout, targets: Targets, rows: Sequence[int]) -> Tensor:
+        """Gradients of one mini-batch, a mean over its response tokens; returns sums over them (`SUMS`, and how many).
+
+        Under several processes each works on its share, and gradients and sums are those of all.
+        """
+        config, mask_BT, processes = self.config, rollout.mask_BT, self.accelerator.num_processes
         tokens = mask_BT[list(rows)].sum()
-        sums = dict.fromkeys(("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction"), 0.0)
-        for batch in self._batches(rollout.prompt_ids, rollout.tokens_BT, mask_BT, rows):
-            columns = slice(batch.response_width)
-            mask = mask_BT[batch.rows, columns]
-            old = rollout.logprobs_BT[batch.rows, columns]
-            logprobs, entropy = response_logprobs(self.policy, batch, config.sampling.temperature, entropy=True)
-            policy_loss, clipped = fn.policy_loss(
-                logprobs, old, advantages_BT[batch.rows, columns], mask, config.cliprange
+        sums = torch.zeros(len(SUMS) + 1, dtype=torch.float64, device=self.accelerator.device)
+        batches = list(
+            forward_batches(
+                rollout.prompt_ids,
+                rollout.tokens_BT,
+                mask_BT,
+                rows,
+                config.forward_batch_tokens,
+                self.tokenizer.pad_token_id,
+                (self.accelerator.process_index, processes),
             )
-            value_loss = fn.value_loss(
-                response_values(self.critic, batch),
-                rollout.values_BT[batch.rows, columns],
-                returns_BT[batch.rows, columns],
-                config.cliprange_value,
-            )
-            # Actor and critic share no weights here, so one backward pass serves both.
-            loss = ((policy_loss + config.vf_coef * value_loss) * mask).sum() / tokens
-            self.accelerator.backward(loss)
+        )
+        for batch in batches:
+            at = batch.rows, slice(batch.response_width)
+            mask, old = mask_BT[at], rollout.logprobs_BT[at]
+            last = batch is batches[-1]
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with self.collector.autocast():
+                    logprobs, entropy, values = self.model(batch, config.sampling.temperature)
+                policy_loss, clipped = fn.policy_loss(logprobs, old, targets.advantages_BT[at], mask, config.cliprange)
+                value_loss = fn.value_loss(
+                    values, rollout.values_BT[at], targets.returns_BT[at], config.cliprange_value
+                )
+                loss = policy_loss + config.vf_coef * value_loss
+                if targets.kl_coef:
+                    loss = loss + targets.kl_coef * fn.kl_loss(logprobs, rollout.reference_logprobs_BT[at])
+                # Processes average their gradients; what is wanted is the sum.
+                self.accelerator.backward((loss * mask).sum() * processes / tokens)
             with torch.no_grad():
-                log_ratio = logprobs - old
+                log_ratio = (logprobs - old) * mask
                 # k3 of the update itself (Schulman 2020): how far this pass is from the rollout's policy.
                 approx_kl = torch.expm1(log_ratio) - log_ratio
-                parts = (policy_loss, value_loss, entropy, approx_kl, clipped.float())
-                for name, part in zip(tuple(sums), parts, strict=True):
-                    sums[name] += float((part * mask).sum())
-        return {**sums, "tokens": float(tokens)}
+                parts = (policy_loss, value_loss, entropy, approx_kl, clipped.float(), torch.ones_like(entropy))
+                sums += torch.stack([(part * mask).sum() for part in parts])
+        found: Tensor = self.accelerator.reduce(sums, "sum")
+        return found
 
-    def _batches(
-        self, prompt_ids: list[list[int]], tokens_BT: Tensor, mask_BT: Tensor, rows: Sequence[int]
-    ) -> Iterator[Any]:
-        return forward_batches(
-            prompt_ids, tokens_BT, mask_BT, rows, self.config.forward_batch_size, self.tokenizer.pad_token_id
-        )
+    def _apply(self) -> list[float]:
+        """Clip the gradients of policy and critic, each by itself, and step; returns their norms."""
+        norms = []
+        for name, group in zip(("policy", "critic"), self.optimizer.param_groups, strict=True):
+            norm = float(self.accelerator.clip_grad_norm_(group["params"], self.config.max_grad_norm))
+            self._check_finite(f"grad_norm_{name}", norm)
+            norms.append(norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norms
 
-    def _prompt_indices(self) -> list[int]:
-        """The prompts of this step, from an endless sequence of seeded permutations."""
-        count, size = len(self.prompts), self.config.rollout_batch_size
-        positions = range(self.step_number * size, (self.step_number + 1) * size)
-        orders = {
-            epoch: torch.randperm(
-                count, generator=torch.Generator().manual_seed(seed_for(self.seed, "prompts", epoch))
-            ).tolist()
-            for epoch in range(positions[0] // count, positions[-1] // count + 1)
-        }
-        return [orders[position // count][position % count] for position in positions]
+    def _moved_too_far(self, sums: Tensor) -> bool:
+        target = self.config.target_kl
+        return target is not None and bool(sums[SUMS.index("approx_kl")] > STOP_AT * target * sums[-1])
+
+    def _recomputing(self) -> AbstractContextManager[None]:
+        return self.actor_critic.recomputing() if self.config.gradient_checkpointing else nullcontext()
 
     def _check_steps(self, until_step: int) -> None:
         if until_step > self.config.total_steps:
@@ -317,57 +319,47 @@ class PPOTrainer:
 
     def _set_learning_rates(self) -> None:
         remaining = 1 - self.step_number / self.config.total_steps
-        for optimizer, rate in (
-            (self.policy_optimizer, self.config.learning_rate),
-            (self.critic_optimizer, self.config.critic_learning_rate),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * remaining
+        rates = self.config.learning_rate, self.config.critic_learning_rate
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * remaining
+
+    def _frozen(self, model: PreTrainedModel | WithoutAdapters) -> PreTrainedModel | WithoutAdapters:
+        if isinstance(model, WithoutAdapters):
+            return model
+        return model.to(self.accelerator.device).eval().requires_grad_(False)
 
     def save(self, path: Path) -> None:
-        """Save all that the next step depends on: to load it and go on is the same as not having stopped."""
-        save_model(self.policy, self.tokenizer, path / "policy")
-        self.critic.save(path / "critic")
-        optimizers = {
-            "policy": self.policy_optimizer.state_dict(),
-            "critic": self.critic_optimizer.state_dict(),
-        }
-        torch.save(optimizers, path / "optimizers.pt")
-        write_json(path / "ppo.json", {"step": self.step_number, "kl_coef": self.kl.coef, "seed": self.seed})
+        """Save all that the next step depends on: to `restore` it and go on is the same as not having stopped.
 
-    @classmethod
-    def load(
-        cls,
-        path: Path,
-        reference: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        reward: Reward,
-        prompts: Sequence[str],
-        config: PPOConfig,
-        *,
-        sft: PreTrainedModel | None = None,
-        accelerator: Accelerator | None = None,
-        trust_remote_code: bool = False,
-    ) -> PPOTrainer:
-        """Continue from what `save` wrote, with any reward and KL anchor.
-
-        Args: as the constructor's; `trust_remote_code`: run code that comes with the policy and the critic.
+        Under several processes all call it, and the main one writes.
         """
-        state = read_json(path / "ppo.json")
-        trainer = cls(
-            load_causal_lm(path / "policy", tokenizer, trust_remote_code=trust_remote_code),
-            Critic.load(path / "critic", trust_remote_code=trust_remote_code),
-            reference,
-            tokenizer,
-            reward,
-            prompts,
-            config,
-            seed=state["seed"],
-            sft=sft,
-            accelerator=accelerator,
-        )
-        optimizers = torch.load(path / "optimizers.pt", weights_only=True, map_location=trainer.accelerator.device)
-        trainer.policy_optimizer.load_state_dict(optimizers["policy"])
-        trainer.critic_optimizer.load_state_dict(optimizers["critic"])
-        trainer.step_number, trainer.kl.coef = state["step"], state["kl_coef"]
-        return trainer
+        if self.accelerator.is_main_process:
+            state = {"step": self.step_number, "kl_coef": self.kl.coef, "seed": self.seed}
+            save_state(path, self.actor_critic, self.optimizer, state)
+        self.accelerator.wait_for_everyone()
+
+    def restore(self, path: Path) -> None:
+        """Go on from what `save` wrote: weights, optimizer, beta and step; every random draw follows from the step.
+
+        The reward, the KL anchor and the prompts are whatever this trainer was made with.
+
+        Raises:
+            ArtifactError: the folder is damaged, or was saved from other models.
+            UsageError: it was saved from a training with another seed.
+        """
+        state = load_state(path, self.actor_critic, self.optimizer)
+        if state["seed"] != self.seed:
+            raise UsageError(f"{path} belongs to a training with seed {state['seed']}; this one has {self.seed}.")
+        self.step_number, self.kl.coef = state["step"], state["kl_coef"]
+
+    def save_policy(self, path: Path) -> None:
+        """Save the policy as a plain model folder; adapters are merged into the weights (in a copy)."""
+        if self.accelerator.is_main_process:
+            policy = self.actor_critic.policy
+            merge = getattr(policy, "merge_and_unload", None)
+            save_model(copy.deepcopy(policy).merge_and_unload() if merge else policy, self.tokenizer, path)
+        self.accelerator.wait_for_everyone()
+
+
+def _trained(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]

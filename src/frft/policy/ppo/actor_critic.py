@@ -1,0 +1,68 @@
+"""Policy and critic as one module: one forward pass, one optimizer, one thing to hand to Accelerate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from frft.policy.critic import Critic, ValueHead
+from frft.policy.ppo.functions import token_entropy, token_logprobs
+from frft.policy.ppo.rollout import ForwardBatch, response_forward
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+class ActorCritic(nn.Module):  # type: ignore[misc]
+    """A policy and its critic: a model of its own, or a head on the policy's last hidden state.
+
+    Args:
+        policy: a causal language model, possibly with adapters (PEFT).
+        critic: a `Critic`, or a `ValueHead`, which shares the policy's forward pass.
+    """
+
+    def __init__(self, policy: PreTrainedModel, critic: Critic | ValueHead) -> None:
+        super().__init__()
+        self.policy = policy
+        self.critic = critic
+
+    def forward(self, batch: ForwardBatch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each response token, (b, t): log-probability, entropy of its distribution (no gradient), value before it.
+
+        The value of a token is V of the state that it was chosen in: what had been written before it.
+        """
+        shared = isinstance(self.critic, ValueHead)
+        logits, output = response_forward(self.policy, batch, output_hidden_states=shared)
+        logprobs, distribution = token_logprobs(logits, batch.response, temperature)
+        with torch.no_grad():
+            entropy = token_entropy(distribution.detach())
+        before = slice(batch.prompt_width - 1, -1)
+        if shared:
+            values = self.critic(output.hidden_states[-1][:, before])
+        else:
+            values = self.critic(batch.ids, batch.mask, batch.positions)[:, before]
+        return logprobs, entropy, values.float()
+
+    @contextmanager
+    def recomputing(self) -> Iterator[None]:
+        """Within this block, activations are computed again in the backward pass instead of being kept."""
+        models = [self.policy] if isinstance(self.critic, ValueHead) else [self.policy, self.critic.backbone]
+        for model in models:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Transformers' blocks look at their own `training` to decide; what is inside them stays in evaluation mode, so
+        # dropout stays off.
+        blocks = [module for module in self.modules() if hasattr(module, "gradient_checkpointing")]
+        for block in blocks:
+            block.training = True
+        try:
+            yield
+        finally:
+            for block in blocks:
+                block.training = False
+            for model in models:
+                model.gradient_checkpointing_disable()

@@ -1,0 +1,65 @@
+"""The state of a training between two steps, as three files: weights, optimizer, and a few numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from frft.errors import ArtifactError
+from frft.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS = "trained.safetensors"
+OPTIMIZER = "optimizer.pt"
+STATE = "ppo.json"
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Write the weights that are trained (no others), the optimizer and `state`, which is JSON-able."""
+    from safetensors.torch import save_file
+
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {name: weight.detach().contiguous() for name, weight in _trained(model).items()}
+    save_file(weights, path / WEIGHTS)
+    torch.save(optimizer.state_dict(), path / OPTIMIZER)
+    write_json(path / STATE, state)
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put what `save_state` wrote into a model and an optimizer of the same make; returns `state`.
+
+    Raises:
+        ArtifactError: the folder is damaged, or holds the weights of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    trained = _trained(model)
+    device = str(next(iter(trained.values())).device)
+    try:
+        weights = load_file(path / WEIGHTS, device=device)
+        moments = torch.load(path / OPTIMIZER, weights_only=True, map_location=device)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} holds no whole state of a training: {error}. Start that training again."
+        ) from error
+    shapes, expected = ({name: weight.shape for name, weight in some.items()} for some in (weights, trained))
+    if differing := sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name)):
+        raise ArtifactError(
+            f"{path / WEIGHTS} is of another model: {len(differing)} weights differ in name or shape "
+            f"({', '.join(differing[:3])}). Restore into models like those that it was saved from."
+        )
+    with torch.no_grad():
+        for name, weight in trained.items():
+            weight.copy_(weights[name])
+    optimizer.load_state_dict(moments)
+    state: dict[str, Any] = read_json(path / STATE)
+    return state
+
+
+def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
