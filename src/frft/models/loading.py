@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import ModelError
-from frft.models.kernels import with_fast_kernels
 from frft.models.runtime import quiet, seeded
 from frft.models.scratch import PAD_TOKEN
 
@@ -46,6 +45,8 @@ def load_causal_lm(
         ModelError: it cannot be loaded, or weights are missing.
     """
     from transformers import AutoModelForCausalLM, GenerationConfig
+
+    from frft.models.kernels import with_fast_kernels
 
     model, info = _load(
         "causal language model",
@@ -102,6 +103,8 @@ def load_reward_backbone(
     """
     import torch
     from transformers import AutoModelForSequenceClassification
+
+    from frft.models.kernels import with_fast_kernels
 
     with seeded(seed):
         model, info = _load(

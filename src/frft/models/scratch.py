@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from frft.config.sections import ScratchConfig
-from frft.models.kernels import with_fast_kernels
 from frft.models.runtime import seeded
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def train_tokenizer(texts: Iterable[str], config: ScratchConfig) -> PreTrainedTo
 def build_causal_lm(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A causal language model with random weights, without dropout (PPO's ratios assume none)."""
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+
+    from frft.models.kernels import with_fast_kernels
 
     shared = {
         "vocab_size": len(tokenizer),
