@@ -47,7 +47,7 @@ ppo:
   total_steps: 4
   rollout_batch_size: 8
   mini_batch_size: 8
-  forward_batch_size: 8
+  forward_batch_tokens: 512
   num_ppo_epochs: 2
   learning_rate: 1.0e-3
   critic_learning_rate: 1.0e-3
@@ -57,6 +57,7 @@ arms:
   vanilla: {alpha: 0}
   random: {selection: {strategy: random}}
   part1: {selection: {strategy: part1}}
+workers: 1
 evaluation: {bootstrap_resamples: 200, max_prompts: 20}
 """
 

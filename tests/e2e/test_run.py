@@ -57,6 +57,9 @@ def test_everything_is_where_the_documentation_says(finished_run):
         (arm, step) for arm in results["arms"] for step in (1, 2, 3, 4)
     ]
     assert results["peak_memory_bytes"] > 0
+    for stage in results["stages"]:
+        # A model this small is nothing beside the process: whatever is wrong by a factor is wrong altogether.
+        assert 0.5 < stage["predicted_peak_memory_bytes"] / stage["peak_memory_bytes"] < 2.5
     assert results["versions"]["torch"]
     assert sum(stage["seconds"] for stage in results["stages"]) == pytest.approx(results["seconds"], abs=0.1)
 
@@ -128,6 +131,7 @@ def test_a_plan_names_the_stages_that_a_run_makes(finished_run, pairs_file, sett
     assert {stage["stage"] for stage in plan["stages"]} == made
     assert not any(stage["done"] for stage in plan["stages"])
     assert plan["seconds"] > 0
+    assert all(stage["peak_memory_bytes"] > 2**28 for stage in plan["stages"])
     assert not (tmp_path / "new").exists()
     assert main([*command, str(finished_run)]) == 0
     plan = json.loads(capsys.readouterr().out)

@@ -18,7 +18,8 @@ def run(
 ) -> None:
     """Run an experiment: train all arms, compare them, write everything to one folder.
 
-    Stopped and started again with the same command, it goes on with the first unfinished stage.
+    Stopped and started again with the same command, it goes on where it stopped, within PPO at the last checkpoint.
+    Several processes train each arm together when they are launched: accelerate launch -m frft run ...
 
     Parameters
     ----------
@@ -36,20 +37,24 @@ def run(
         Print the results (or the plan) as JSON.
     """
     from frft.config import load_config
+    from frft.models import is_main_process
 
     resolved = load_config(config, overrides, limit=limit)
     if dry_run:
-        _plan(resolved, out, json=json)
+        if is_main_process():
+            _plan(resolved, out, json=json)
         return
     from frft import experiment
     from frft.cli.output import print_json, print_table, print_text
-    from frft.progress import duration, for_terminal
+    from frft.progress import SILENT, duration, for_terminal
 
     try:
-        results = experiment.run(resolved, out, for_terminal())
+        results = experiment.run(resolved, out, for_terminal() if is_main_process() else SILENT)
     except BaseException as stop:
         stop.add_note("The same command goes on where this one stopped.")
         raise
+    if not is_main_process():
+        return
     if json:
         print_json(results)
         return
@@ -59,8 +64,10 @@ def run(
     print()
     for line in experiment.findings(results):
         print_text(f"• {line}")
-    memory = results["peak_memory_bytes"] / 2**30
-    print_text(f"\n{duration(results['seconds'])}, {memory:.1f} GiB at most. All figures: {out / 'results.json'}")
+    print_text(
+        f"\n{duration(results['seconds_of_this_start'])} ({duration(results['seconds'])} of stages in all), "
+        f"{experiment.memory_line(results)}. All figures: {out / 'results.json'}"
+    )
 
 
 def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
@@ -73,16 +80,29 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
     left = sum(stage.seconds for stage in stages)
     if json:
         steps = [
-            {"stage": stage.name, "arms": stage.arms, "done": stage.done, "seconds": round(stage.seconds, 1)}
+            {
+                "stage": stage.name,
+                "arms": stage.arms,
+                "done": stage.done,
+                "seconds": round(stage.seconds, 1),
+                "peak_memory_bytes": stage.memory,
+            }
             for stage in stages
         ]
         print_json({"config": config.model_dump(), "stages": steps, "seconds": round(left, 1)})
         return
     print(dump_config(config))
     rows = [
-        (stage.name, ", ".join(stage.arms), "is there" if stage.done else f"about {duration(stage.seconds)}")
+        (
+            stage.name,
+            ", ".join(stage.arms),
+            "is there" if stage.done else f"about {duration(stage.seconds)}",
+            f"{stage.memory / 2**30:.1f} GiB",
+        )
         for stage in stages
     ]
-    print_table(("stage", "for", "cost"), rows, texts=2)
+    print_table(("stage", "for", "cost", "memory"), rows, texts=2)
     done = sum(stage.done for stage in stages)
     print(f"{done} of {len(stages)} stages are there; the rest takes very roughly {duration(left)} on this machine.")
+    most = max(stage.memory for stage in stages) / 2**30
+    print(f"A process needs about {most:.1f} GiB at most.")

@@ -2,7 +2,7 @@
 
 from frft.experiment.loop import Arm, run_arm
 from frft.experiment.plan import PlannedStage, plan
-from frft.experiment.results import COLUMNS, LEGEND, findings, table
+from frft.experiment.results import COLUMNS, LEGEND, findings, memory_line, table
 from frft.experiment.run import run
 from frft.experiment.splits import Splits, split
 from frft.experiment.stages import Stages
@@ -15,6 +15,7 @@ __all__ = [
     "Splits",
     "Stages",
     "findings",
+    "memory_line",
     "plan",
     "run",
     "run_arm",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frft.config import RunConfig
 from frft.experiment.stages import Stages
 from frft.reward import Refresh
 from frft.store import Artifact
@@ -32,6 +33,11 @@ class Arm:
         return self.segments[-1]
 
 
+def arm_names(config: RunConfig) -> list[str]:
+    """The arms in the order in which they are run: vanilla first, because all others are compared with it."""
+    return sorted(config.arms, key=lambda name: name != "vanilla")
+
+
 def run_arm(stages: Stages, name: str) -> Arm:
     """Train one arm to its end; whatever is there already is taken from the store."""
     config = stages.config.arm(name)
@@ -40,7 +46,7 @@ def run_arm(stages: Stages, name: str) -> Arm:
     segments: list[Artifact] = []
     since_refresh: list[Artifact] = []
     for step in stages.checkpoints:
-        policy = stages.ppo(policy, reward, anchor, until_step=step)
+        policy = stages.train(policy, reward, anchor, until_step=step)
         segments.append(policy)
         since_refresh.append(policy)
         if step in config.refresh_steps(stages.config.ppo.total_steps):

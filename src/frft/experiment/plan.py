@@ -5,20 +5,21 @@ The experiment itself is walked through, with a store that notes every artifact 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from frft.config import RunConfig
-from frft.experiment.loop import run_arm
-from frft.experiment.run import prepare
+from frft.experiment.loop import arm_names, run_arm
+from frft.experiment.memory import MemoryModel, policy_on_meta
+from frft.experiment.prepare import prepare
+from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
-from frft.models import build_causal_lm, choose_threads, train_tokenizer, use_threads
-from frft.models.loading import load_model_config
+from frft.models import choose_threads
 from frft.progress import SILENT, Progress
-from frft.store import Artifact, ArtifactStore, digest_of, plain
+from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, peak_memory, plain
 
 CHARACTERS_A_TOKEN = 3.5
 """English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
@@ -39,12 +40,14 @@ class PlannedStage:
         arms: the arms that need it.
         done: whether it is there already.
         seconds: about what it will take; 0 where it is done.
+        memory: bytes that its process will hold at most, predicted.
     """
 
     name: str
     arms: list[str]
     done: bool
     seconds: float
+    memory: int
 
 
 class _PlanningStore(ArtifactStore):
@@ -55,11 +58,14 @@ class _PlanningStore(ArtifactStore):
         self.asked: dict[str, tuple[Artifact, Mapping[str, Any], bool, list[str]]] = {}
         self.arm = ""
 
-    def make(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Artifact:
-        del build
+    def make(
+        self, kind: str, inputs: Mapping[str, Any], build: Build, *, resumable: bool = False, peers: Peers = ALONE
+    ) -> Artifact:
+        del build, resumable, peers
         digest = self._digest(kind, inputs)
         if digest not in self.asked:
-            there = self.find(kind, inputs)
+            # Whether its files are as they were is for the run to see.
+            there = self.find(kind, inputs, verify=False)
             artifact = there or Artifact(self.path_of(kind, inputs), kind, digest, {}, seconds=0.0, peak_memory=0)
             self.asked[digest] = (artifact, inputs, there is not None, [])
         artifact, _, _, arms = self.asked[digest]
@@ -75,33 +81,51 @@ def plan(config: RunConfig, out: Path, progress: Progress = SILENT) -> list[Plan
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used.
     """
-    store = _PlanningStore(out / "stages")
-    _, stages = prepare(config, out, store, progress)
+    return forecast(prepare(config, out, ArtifactStore(out / "stages"), progress)[1])
+
+
+def forecast(stages: Stages) -> list[PlannedStage]:
+    """What a run of these stages would do, in order."""
+    store = _PlanningStore(stages.store.root)
+    stages = copy.copy(stages)
+    stages.store = store
     baseline = None
-    for name in sorted(config.arms, key=lambda name: name != "vanilla"):
+    for name in arm_names(stages.config):
         store.arm = name
         arm = run_arm(stages, name)
         baseline = baseline or arm.policy
         _ = stages.evaluation(arm.policy, baseline)
-    rate = _flops_a_second(stages) * SHARE_OF_PEAK
+    pool = stages.splits.pool
+    longest = max(len(text) for side in ("chosen", "rejected") for text in pool[side].to_pylist())
+    texts = 2 * pool.num_rows + len(stages.splits.prompts)
+    policy = policy_on_meta(stages.config.policy)
+    parameters = policy.num_parameters()
+    memory = MemoryModel(stages.config, policy, texts, longest / CHARACTERS_A_TOKEN, peak_memory())
+    threads = choose_threads(parameters, stages.config.threads)
+    rate = flops_a_second(threads) * SHARE_OF_PEAK
+    peaks: dict[tuple[str, bool], int] = {}
     planned = []
     embedded: set[str] = set()
     for artifact, inputs, done, arms in store.asked.values():
-        if artifact.kind == "selection":
+        free = looks = False
+        if artifact.kind == "selection" and inputs["samples"] is not None:
             # The vectors of the pool and of a policy's samples are cached for all selections that look at them.
             samples = digest_of(plain(inputs["samples"]))
-            free = inputs["samples"] is None or samples in embedded
+            free, looks = samples in embedded, True
             embedded.add(samples)
-        else:
-            free = False
-        seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs) / rate
-        planned.append(PlannedStage(artifact.path.name, arms, done, seconds))
+        seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs, parameters) / rate
+        # What a selection loads to look at samples stays in its process.
+        loaded = looks or (bool(embedded) and artifact.kind != "selection")
+        key = artifact.kind, loaded
+        if key not in peaks:
+            peaks[key] = memory.peak(artifact.kind, embedder=loaded)
+        planned.append(PlannedStage(artifact.path.name, arms, done, seconds, peaks[key]))
     return planned
 
 
-def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any]) -> float:
+def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -> float:
     """Floating-point operations of a stage: 2 a weight and token forward, 4 more backward."""
-    config, splits, weights = stages.config, stages.splits, _parameters(stages)
+    config, splits = stages.config, stages.splits
     sampling = config.ppo.sampling
     lengths = [min(len(prompt) / CHARACTERS_A_TOKEN, sampling.max_prompt_tokens) for prompt in splits.prompts]
     sequence = sum(lengths) / len(lengths) + sampling.max_new_tokens
@@ -115,47 +139,18 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any]) -> float:
     elif kind == "refresh":
         tokens = 2 * (3 * config.refresh.selection.size * config.refresh.num_train_epochs + held_out) * sequence
     elif kind == "selection":
+        if inputs["samples"] is None:
+            return 0.0
         tokens = 3 * splits.pool.num_rows * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
     elif kind == "completions":
         tokens = inputs["count"] * sequence
-    elif kind == "ppo":
+    elif kind == config.algorithm:
         begin = max((step for step in stages.checkpoints if step < inputs["until_step"]), default=0)
-        # Sampling, the look of three models at it, and forward and backward of two models in every epoch.
-        passes = 1 + 3 + config.ppo.num_ppo_epochs * 2 * 3
+        # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
+        separate = kind == "ppo" and config.ppo.critic == "separate"
+        epochs = config.ppo.num_ppo_epochs if kind == "ppo" else config.group.num_iterations
+        passes = 1 + 2 + separate + epochs * (1 + separate) * 3
         tokens = passes * (inputs["until_step"] - begin) * config.ppo.rollout_batch_size * sequence
     else:
         tokens = 5 * config.evaluation.max_prompts * sequence
     return 2 * weights * tokens
-
-
-def _parameters(stages: Stages) -> int:
-    """Weights of the policy, counted on a model without memory."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    config = stages.config.policy
-    with torch.device("meta"):
-        if config.model_name_or_path is None:
-            model = build_causal_lm(config.scratch, train_tokenizer(["a"], config.scratch), 0)
-            # The tokenizer is not trained yet; a full vocabulary is the likely outcome.
-            missing = config.scratch.vocab_size - model.config.vocab_size
-            return int(model.num_parameters() + missing * config.scratch.hidden_size)
-        trust = config.trust_remote_code
-        model_config = load_model_config(config.model_name_or_path, trust_remote_code=trust)
-        return int(AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust).num_parameters())
-
-
-def _flops_a_second(stages: Stages) -> float:
-    """The matrix-product rate of this machine with the run's threads, measured in a fraction of a second."""
-    import torch
-
-    use_threads(choose_threads(_parameters(stages), stages.config.threads))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = 4096 if device == "cuda" else 512
-    matrix = torch.ones(size, size, device=device)
-    (matrix @ matrix).sum().item()
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < 0.2:
-        (matrix @ matrix)[0, 0].item()
-        count += 1
-    return count * 2 * size**3 / (time.perf_counter() - started)

@@ -6,12 +6,16 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from frft import __version__
 from frft.config import RunConfig
 from frft.experiment.loop import Arm
-from frft.experiment.stages import METRICS, Stages
+from frft.experiment.plan import PlannedStage
+from frft.experiment.segment import METRICS
+from frft.experiment.stages import Stages
+from frft.experiment.workers import Workers
 from frft.preferences import Pool
 from frft.progress import Progress, duration
 from frft.store import Artifact, peak_memory, read_rows
@@ -30,26 +34,42 @@ LIBRARIES = (
 
 
 class StageLog:
-    """Notes every artifact that a run asks for: where it lies, how long it took, whether it was there already."""
+    """Notes every artifact that a run asks for: where it lies, how long it took, whether it was there at the start.
+
+    Attributes:
+        entries: one for each artifact, in the order in which they were asked for.
+        planned: the stages of the run by name; set before the first is asked for.
+        told: whether others tell of what is built.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.entries: list[dict[str, Any]] = []
+        self.planned: dict[str, PlannedStage] = {}
+        self.told = False
         self._progress = progress
 
-    def note(self, artifact: Artifact, reused: bool) -> None:
+    def note(self, artifact: Artifact, _: bool) -> None:
         """Called by the store for each artifact."""
+        name = artifact.path.name
+        # Not what the store says: another process of this run may have built it just now.
+        planned = self.planned[name]
         self.entries.append(
             {
-                "stage": artifact.path.name,
+                "stage": name,
                 "kind": artifact.kind,
                 "seconds": artifact.seconds,
-                "reused": reused,
+                "reused": planned.done,
                 "peak_memory_bytes": artifact.peak_memory,
+                "predicted_peak_memory_bytes": planned.memory,
                 "truncated": dict(_truncated(artifact.info)),
             }
         )
-        how = "was there" if reused else duration(artifact.seconds)
-        self._progress.say(f"  {artifact.path.name}  {how}")
+        if planned.done or not self.told:
+            self._progress.say(f"  {name}  {'was there' if planned.done else duration(artifact.seconds)}")
+
+    def waits(self, name: str) -> None:
+        """Called by the store before it waits for another process."""
+        self._progress.say(f"  waiting for {name}, which another process builds")
 
 
 def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, dict[str, int]]]:
@@ -68,9 +88,10 @@ def assemble(
     arms: list[Arm],
     evaluations: dict[str, Artifact],
     log: StageLog,
+    workers: Workers,
     seconds: float,
 ) -> dict[str, Any]:
-    """All figures of a finished experiment, JSON-able."""
+    """All figures of a finished experiment, JSON-able. Peaks of memory are those of single processes."""
     return {
         "frft": __version__,
         "config": config.model_dump(),
@@ -87,6 +108,7 @@ def assemble(
         "seconds": round(sum(entry["seconds"] for entry in log.entries), 1),
         "seconds_of_this_start": round(seconds, 1),
         "peak_memory_bytes": max(peak_memory(), *(entry["peak_memory_bytes"] for entry in log.entries)),
+        "workers": asdict(workers),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "machine": {
             "python": platform.python_version(),
@@ -214,6 +236,15 @@ def findings(results: dict[str, Any]) -> list[str]:
                     f"qualified; compare it with care."
                 )
     return lines
+
+
+def memory_line(results: dict[str, Any]) -> str:
+    """What one process held at most, beside what was predicted."""
+    stages = results["stages"]
+    predicted = max(stage["predicted_peak_memory_bytes"] for stage in stages) / 2**30
+    workers = results["workers"]["count"]
+    where = f" in each of {workers} worker processes" if workers > 1 else ""
+    return f"{results['peak_memory_bytes'] / 2**30:.1f} GiB at most{where} (predicted: {predicted:.1f})"
 
 
 def _share(evaluation: dict[str, Any]) -> str:

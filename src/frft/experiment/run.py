@@ -17,31 +17,29 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frft.config import RunConfig, dump_config
-from frft.errors import OutputError
-from frft.experiment.loop import Arm, run_arm
+from frft.config import RunConfig
+from frft.experiment.loop import Arm, arm_names, run_arm
+from frft.experiment.plan import forecast
+from frft.experiment.prepare import claim, prepare
 from frft.experiment.results import StageLog, assemble
-from frft.experiment.splits import split
-from frft.experiment.stages import METRICS, Stages
+from frft.experiment.segment import METRICS
+from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS
-from frft.models.training import check_reporter
-from frft.preferences import Pool, load_pool, load_prompts
+from frft.experiment.workers import choose_workers, work_in_parallel
+from frft.models import peers
 from frft.progress import SILENT, Progress
-from frft.reward import pairs_identity
 from frft.reward.aligned import SELECTION_FILE
-from frft.selection import WITHOUT_SIMILARITIES
-from frft.store import MANIFEST, ArtifactStore, append_rows, atomic_write, read_json, read_rows, write_json
+from frft.store import ArtifactStore, append_rows, atomic_write, read_rows, write_json
 
-RUN_FILE = "run.json"
-CONFIG_FILE = "config.yaml"
-REJECTS_FILE = "rejects.jsonl"
 RESULTS_FILE = "results.json"
-OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, "stages", "embeddings"}
-"""What may lie in a folder in which nothing was finished."""
 
 
 def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, Any]:
     """Run an experiment, or go on with one that was stopped, and return what stands in `results.json`.
+
+    Launched as several processes (torchrun, accelerate launch), all of them call this: they train policies together,
+    one of them makes whatever else there is, and the main one writes. A script that calls it by itself needs the usual
+    `if __name__ == "__main__":`, because it may start worker processes.
 
     Args:
         config: the experiment.
@@ -51,111 +49,40 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     Raises:
         OutputError: `out` holds something else, or cannot be written.
         DataError: the preference data cannot be used.
+        UsageError: `workers` were asked for under a launcher.
         FrftError: whatever a stage raises; finished stages stay, and the next start goes on after them.
     """
     started = time.monotonic()
+    together = peers()
     log = StageLog(progress)
-    pool, stages = prepare(config, out, ArtifactStore(out / "stages", log.note), progress)
-    _claim(out, config, pool)
+    store = ArtifactStore(out / "stages", log.note, log.waits)
+    pool, stages = prepare(config, out, store, progress, peers=together, checks=together.is_main)
+    if together.is_main:
+        claim(out, config, pool)
+    planned = forecast(stages)
+    log.planned = {stage.name: stage for stage in planned}
+    # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.
+    together.agree(None)
+    workers = choose_workers(stages, planned)
+    if workers.count > 1:
+        progress.say(f"{workers.count} worker processes: {workers.reason}")
+        work_in_parallel(config, out, workers.count, progress)
+        log.told = True
     arms, evaluations = [], {}
-    # Vanilla first: all others are compared with it.
-    for name in sorted(config.arms, key=lambda name: name != "vanilla"):
-        progress.say(f"— arm {name}")
+    for name in arm_names(config):
+        if workers.count == 1:
+            progress.say(f"— arm {name}")
         arm = run_arm(stages, name)
         arms.append(arm)
         evaluations[name] = stages.evaluation(arm.policy, arms[0].policy)
-        _show(out, stages, arm)
-    _write_metrics(out, arms)
-    _link(out / "judge", stages.judge.path)
-    results = assemble(config, pool, stages, arms, evaluations, log, time.monotonic() - started)
-    write_json(out / RESULTS_FILE, results)
+        if together.is_main:
+            _show(out, stages, arm)
+    results = assemble(config, pool, stages, arms, evaluations, log, workers, time.monotonic() - started)
+    if together.is_main:
+        _write_metrics(out, arms)
+        _link(out / "judge", stages.judge.path)
+        write_json(out / RESULTS_FILE, results)
     return results
-
-
-def prepare(config: RunConfig, out: Path, store: ArtifactStore, progress: Progress) -> tuple[Pool, Stages]:
-    """Check what can be checked in seconds, read the data, deal out its rows, and make the stages over them.
-
-    Nothing is written but the rejected rows, and those only where `out` exists.
-
-    Raises:
-        OutputError: `out` holds something else.
-        DataError: the preference data cannot be used.
-        ModelError: the embedder is needed and not to be had.
-        UsageError: the package for `report_to` is not installed.
-    """
-    check_reporter(config.report_to)
-    data = config.data
-    pool = load_pool(
-        data.pairs,
-        split=data.split,
-        prompt_key=data.prompt_key,
-        chosen_key=data.chosen_key,
-        rejected_key=data.rejected_key,
-        max_rejected=data.max_rejected,
-        limit=data.limit,
-        seed=config.seed,
-        rejects_path=out / REJECTS_FILE if out.is_dir() else None,
-        progress=progress,
-    )
-    check_folder(out, config, pool)
-    prompts = load_prompts(config.evaluation.prompts) if config.evaluation.prompts else None
-    stages = Stages(config, split(pool.table, data, config.seed), store, out / "embeddings", progress, prompts)
-    arms = [config.arm(name) for name in config.arms]
-    if any(arm.alpha and arm.selection.strategy not in WITHOUT_SIMILARITIES for arm in arms):
-        # Finding out after an hour that there is no embedder would be late.
-        _ = stages.vectors.embedder.digest
-    return pool, stages
-
-
-def check_folder(out: Path, config: RunConfig, pool: Pool) -> None:
-    """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment.
-
-    A folder in which no stage was finished is as good as empty: a mistake in the first try must not lock it.
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputError(f"--out {out} is a file. Name a folder.")
-    if {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}")):
-        return
-    if not (out / RUN_FILE).exists():
-        raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
-    there = read_json(out / RUN_FILE)
-    differences = _differences(there["config"], _settings(config))
-    if there["pairs"] != pairs_identity(pool.table):
-        differences.append("the preference pairs are others")
-    if differences:
-        shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
-        raise OutputError(
-            f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
-            f"settings (they are in {out / CONFIG_FILE}) to go on with it."
-        )
-
-
-def _claim(out: Path, config: RunConfig, pool: Pool) -> None:
-    """Make `out` the folder of this experiment."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / RUN_FILE, {"config": _settings(config), "pairs": pairs_identity(pool.table)})
-        with atomic_write(out / CONFIG_FILE) as file:
-            file.write(dump_config(config).encode())
-    except OSError as error:
-        raise OutputError(f"--out {out} cannot be written: {error.strerror}. Name another folder.") from error
-
-
-def _settings(config: RunConfig) -> dict[str, Any]:
-    """The configuration without where the pairs lie: the same pairs from another folder are the same run."""
-    return config.model_dump(exclude={"data": {"pairs"}})
-
-
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for name in dict.fromkeys([*old, *new])
-            for line in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]
 
 
 def _show(out: Path, stages: Stages, arm: Arm) -> None:

@@ -15,14 +15,15 @@ import numpy as np
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig, RewardModelConfig, SamplingConfig
 from frft.evaluation import RewardJudge, win_rate
+from frft.experiment.segment import LOGS, train_segment
 from frft.experiment.splits import Splits
 from frft.experiment.texts import (
-    append_rollout,
     read_completions,
     rollout_samples,
     stored_samples,
     write_completions,
 )
+from frft.experiment.trainers import load_policy, make_trainer
 from frft.models import (
     build_causal_lm,
     choose_threads,
@@ -33,7 +34,7 @@ from frft.models import (
     train_tokenizer,
     use_threads,
 )
-from frft.policy import Critic, PPOTrainer, divergence, fine_tune, generate
+from frft.policy import divergence, fine_tune, generate
 from frft.progress import Progress
 from frft.reward import (
     AlignedReward,
@@ -45,15 +46,16 @@ from frft.reward import (
     train_reward_model,
 )
 from frft.selection import Embedder, VectorCache
-from frft.store import Artifact, ArtifactStore, append_rows, digest_of, read_rows
+from frft.store import ALONE, Artifact, ArtifactStore, Peers, digest_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from frft.policy.ppo import Rollout
 
-METRICS = "metrics.jsonl"
+def policy_folder(artifact: Artifact) -> Path:
+    """Where the policy of an SFT model or of a trained segment lies."""
+    return artifact.path if artifact.kind == "sft" else artifact.path / "policy"
 
 
 class Stages:
@@ -66,6 +68,7 @@ class Stages:
         embeddings: folder of the vector cache.
         progress: told of everything that takes long.
         evaluation_prompts: what to compare the policies on; none: the held-out prompts.
+        peers: the processes that train policies together; what else there is, one of them makes for all.
     """
 
     def __init__(
@@ -76,8 +79,10 @@ class Stages:
         embeddings: Path,
         progress: Progress,
         evaluation_prompts: Sequence[str] | None = None,
+        peers: Peers = ALONE,
     ) -> None:
         self.config, self.splits, self.store, self.progress = config, splits, store, progress
+        self.peers = peers
         self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress))
         self.sampling = config.evaluation.sampling or config.ppo.sampling
         given = evaluation_prompts or splits.evaluation["prompt"].to_pylist()
@@ -124,7 +129,8 @@ class Stages:
             return {"parameters": policy.num_parameters(), **report.as_dict()}
 
         inputs = {
-            "policy": config.model_dump(),
+            # Adapters come with reinforcement learning.
+            "policy": config.model_dump(exclude={"lora"}),
             "model": model_identity(config.model_name_or_path or "scratch"),
             "rows": self._identities["sft"],
             "tokenizer_rows": self._identities["pool"] if scratch else None,
@@ -164,58 +170,55 @@ class Stages:
             trust_remote_code=self._trust,
         )
 
-    def ppo(self, policy: Artifact, reward: AlignedReward, anchor: Artifact, *, until_step: int) -> Artifact:
-        """Train on from `policy` (the SFT model or an earlier segment) until `until_step` PPO steps are done."""
+    def train(self, policy: Artifact, reward: AlignedReward, anchor: Artifact, *, until_step: int) -> Artifact:
+        """Train on from `policy` (the SFT model or an earlier segment) until `until_step` steps are done.
+
+        Processes that were launched together train it together; stopped, it goes on from its last checkpoint.
+        """
         config, prompts, seed = self.config.ppo, self.splits.prompts, self._seed("ppo")
+        base, sft = self.base_reward, self.sft
 
         def build(path: Path) -> Mapping[str, Any]:
-            from accelerate import Accelerator
-
-            tokenizer, sft = self._load_policy(self.sft)
-            reference = sft if anchor is self.sft else self._load_policy(anchor)[1]
-            reports = None if self.config.report_to == "none" else self.config.report_to
-            accelerator = Accelerator(log_with=reports, project_dir=path / "logs")
-            accelerator.init_trackers("ppo")
-            given = (reference, tokenizer, reward, prompts, config)
-            more = {"sft": sft, "accelerator": accelerator}
-            scored_before = reward.model.truncated.as_dict()
-            if policy is self.sft:
-                first = self._load_policy(self.sft)[1]
-                critic = self._critic(first, tokenizer, reward.model)
-                trainer = PPOTrainer(first, critic, *given, seed=seed, **more)
-            else:
-                trainer = PPOTrainer.load(policy.path, *given, **more, trust_remote_code=self._trust)
-            begin = trainer.step_number
-            with self.progress.task(f"PPO, steps {begin + 1} to {until_step}", until_step - begin) as task:
-
-                def on_step(metrics: dict[str, Any], rollout: Rollout) -> None:
-                    append_rows(path / METRICS, [metrics])
-                    append_rollout(path, metrics["step"], rollout)
-                    accelerator.log(metrics, step=metrics["step"])
-                    task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
-
-                trainer.train(until_step, on_step)
-            accelerator.end_training()
-            trainer.save(path)
-            # The reward model counts over its life; another segment may have been scored by it before.
-            scored = {name: count - scored_before[name] for name, count in reward.model.truncated.as_dict().items()}
-            return {
-                "last": read_rows(path / METRICS)[-1],
-                "rollouts_truncated": trainer.encoder.truncated.as_dict(),
-                "scoring_truncated": scored,
-            }
+            trainer = make_trainer(
+                self.config,
+                sft.path,
+                None if anchor is sft else policy_folder(anchor),
+                base.path,
+                reward,
+                prompts,
+                seed=seed,
+                logs=path / LOGS,
+            )
+            found = train_segment(
+                path,
+                trainer,
+                None if policy is sft else policy.path,
+                until_step,
+                scored=lambda: reward.model.truncated,
+                save_steps=config.save_steps,
+                peers=self.peers,
+                progress=self.progress,
+            )
+            # Not `end_training`, which would disconnect the processes for good.
+            for tracker in trainer.accelerator.trackers:
+                tracker.finish()
+            return found
 
         inputs = {
             "policy": policy,
             "reward": reward.current,
+            "critic": base,
             "anchor": anchor,
-            "sft": self.sft,
-            "ppo": config.model_dump(),
+            "sft": sft,
+            "lora": self.config.policy.model_dump()["lora"],
+            # How often it is saved changes nothing.
+            "ppo": config.model_dump(exclude={"save_steps"}),
+            "group": None if self.config.algorithm == "ppo" else self.config.group.model_dump(),
             "prompts": digest_of(prompts),
             "until_step": until_step,
             "seed": seed,
         }
-        return self.store.make("ppo", inputs, build)
+        return self.store.make(self.config.algorithm, inputs, build, resumable=True, peers=self.peers)
 
     def samples(self, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig) -> PolicySamples:
         """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments."""
@@ -355,19 +358,7 @@ class Stages:
         return tokenizer, build_causal_lm(config.scratch, tokenizer, self._seed("sft"))
 
     def _load_policy(self, artifact: Artifact) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-        import torch
-
-        folder = artifact.path / "policy" if artifact.kind == "ppo" else artifact.path
-        tokenizer = load_tokenizer(folder, trust_remote_code=self._trust)
-        model = load_causal_lm(folder, tokenizer, trust_remote_code=self._trust)
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-    @staticmethod
-    def _critic(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward_model: RewardModel) -> Critic:
-        """From the reward model where it reads the policy's tokens, else from the policy."""
-        if reward_model.tokenizer.get_vocab() == tokenizer.get_vocab():
-            return Critic.from_classifier(reward_model.model, reward_model.gain, reward_model.bias)
-        return Critic.from_causal_lm(policy)
+        return load_policy(policy_folder(artifact), trust_remote_code=self._trust)
 
     def _draw(self, texts: list[str], most: int | None, purpose: str) -> list[str]:
         """At most so many of the texts, drawn at random, in their order."""

@@ -12,6 +12,7 @@ from frft.reward import PolicySamples
 from frft.store import Artifact, append_rows, read_rows
 
 if TYPE_CHECKING:
+    from frft.policy.online import GroupRollout
     from frft.policy.ppo import Rollout
 
 COMPLETIONS = "completions.jsonl"
@@ -47,7 +48,7 @@ def stored_samples(artifact: Artifact) -> PolicySamples:
     return PolicySamples(artifact, load)
 
 
-def append_rollout(folder: Path, step: int, rollout: Rollout) -> None:
+def append_rollout(folder: Path, step: int, rollout: Rollout | GroupRollout) -> None:
     """One row for each sequence: step, prompt, completion, score."""
     columns = zip(rollout.prompts, rollout.completions, rollout.scores_B.tolist(), strict=True)
     rows = [

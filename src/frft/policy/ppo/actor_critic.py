@@ -53,7 +53,7 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
         """Within this block, activations are computed again in the backward pass instead of being kept."""
         models = [self.policy] if isinstance(self.critic, ValueHead) else [self.policy, self.critic.backbone]
         for model in models:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         # Transformers' blocks look at their own `training` to decide; what is inside them stays in evaluation mode, so
         # dropout stays off.
         blocks = [module for module in self.modules() if hasattr(module, "gradient_checkpointing")]
@@ -65,4 +65,4 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
             for block in blocks:
                 block.training = False
             for model in models:
-                model.gradient_checkpointing_disable()
+                model.activation_checkpointing_disable()

@@ -1,0 +1,66 @@
+"""Checkpoints of a training on its way: `checkpoint-STEP` in its folder, whole or not there, the newest one only."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from frft.store import Peers, atomic_folder
+
+PREFIX = "checkpoint-"
+SHARE_OF_TIME = 0.02
+"""Where nothing else is asked for, the most of a training's time that saving may take. Stopped, a training then loses
+at most as long as 50 saves take: seconds of a small model, which saves in a tenth of one."""
+
+
+class Checkpoints:
+    """When to save, and where.
+
+    Args:
+        folder: the training's.
+        save_steps: save after every so many steps; none: as often as `SHARE_OF_TIME` allows.
+        peers: the processes that train together. The main one decides and renames; all of them write.
+    """
+
+    def __init__(self, folder: Path, save_steps: int | None, peers: Peers) -> None:
+        self._folder, self._save_steps, self._peers = folder, save_steps, peers
+        self._last = time.monotonic()
+        self._cost = 0.0
+
+    def newest(self) -> Path | None:
+        """The checkpoint to go on from."""
+        names = sorted((path.name for path in self._folder.glob(f"{PREFIX}*")), key=_step_of)
+        name = self._peers.agree(names[-1] if names else None)
+        return None if name is None else self._folder / name
+
+    def clear(self) -> None:
+        """Delete what is there: the training is done."""
+        if self._peers.is_main:
+            for path in self._folder.glob(f"{PREFIX}*"):
+                shutil.rmtree(path)
+
+    def step_done(self, step: int, write: Callable[[Path], None]) -> None:
+        """If a save is due after this step, fill a folder by `write` and make it the newest checkpoint."""
+        if self._save_steps is None:
+            due = time.monotonic() - self._last >= self._cost / SHARE_OF_TIME
+        else:
+            due = step % self._save_steps == 0
+        if not self._peers.agree(due):
+            return
+        started = time.monotonic()
+        older = list(self._folder.glob(f"{PREFIX}*"))
+        path = self._folder / f"{PREFIX}{step}"
+        with atomic_folder(path) if self._peers.is_main else nullcontext(path) as folder:
+            write(folder)
+        if self._peers.is_main:
+            for each in older:
+                shutil.rmtree(each)
+        self._last = time.monotonic()
+        self._cost = self._last - started
+
+
+def _step_of(name: str) -> int:
+    return int(name.removeprefix(PREFIX))

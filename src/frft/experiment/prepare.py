@@ -1,0 +1,124 @@
+"""Before the first stage: what can be checked in seconds, the data and its splits, and whose folder it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from frft.config import RunConfig, dump_config
+from frft.errors import OutputError
+from frft.experiment.splits import split
+from frft.experiment.stages import Stages
+from frft.models.training import check_reporter
+from frft.preferences import Pool, load_pool, load_prompts
+from frft.progress import Progress
+from frft.reward import pairs_identity
+from frft.selection import WITHOUT_SIMILARITIES
+from frft.store import ALONE, MANIFEST, ArtifactStore, Peers, atomic_write, read_json, write_json
+
+RUN_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+REJECTS_FILE = "rejects.jsonl"
+OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, "stages", "embeddings"}
+"""What may lie in a folder in which nothing was finished."""
+NO_OUTCOME: dict[str, Any] = {"data": {"pairs"}, "ppo": {"save_steps"}, "workers": True}
+"""Settings that decide nothing of the outcome: the same pairs from another folder are the same run."""
+
+
+def prepare(
+    config: RunConfig,
+    out: Path,
+    store: ArtifactStore,
+    progress: Progress,
+    *,
+    peers: Peers = ALONE,
+    checks: bool = True,
+) -> tuple[Pool, Stages]:
+    """Check what can be checked in seconds, read the data, deal out its rows, and make the stages over them.
+
+    Nothing is written but the rejected rows, and those only where `out` exists.
+
+    Args:
+        peers: the processes that train policies together.
+        checks: look at `out`, and write the rejected rows there; of several processes, one does.
+
+    Raises:
+        OutputError: `out` holds something else.
+        DataError: the preference data cannot be used.
+        ModelError: the embedder is needed and not to be had.
+        UsageError: the package for `report_to` is not installed.
+    """
+    check_reporter(config.report_to)
+    data = config.data
+    pool = load_pool(
+        data.pairs,
+        split=data.split,
+        prompt_key=data.prompt_key,
+        chosen_key=data.chosen_key,
+        rejected_key=data.rejected_key,
+        max_rejected=data.max_rejected,
+        limit=data.limit,
+        seed=config.seed,
+        rejects_path=out / REJECTS_FILE if checks and out.is_dir() else None,
+        progress=progress,
+    )
+    if checks:
+        check_folder(out, config, pool)
+    prompts = load_prompts(config.evaluation.prompts) if config.evaluation.prompts else None
+    splits = split(pool.table, data, config.seed)
+    stages = Stages(config, splits, store, out / "embeddings", progress, prompts, peers)
+    arms = [config.arm(name) for name in config.arms]
+    if any(arm.alpha and arm.selection.strategy not in WITHOUT_SIMILARITIES for arm in arms):
+        # Finding out after an hour that there is no embedder would be late.
+        _ = stages.vectors.embedder.digest
+    return pool, stages
+
+
+def check_folder(out: Path, config: RunConfig, pool: Pool) -> None:
+    """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment.
+
+    A folder in which no stage was finished is as good as empty: a mistake in the first try must not lock it.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputError(f"--out {out} is a file. Name a folder.")
+    if {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}")):
+        return
+    if not (out / RUN_FILE).exists():
+        raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
+    there = read_json(out / RUN_FILE)
+    differences = _differences(there["config"], _settings(config))
+    if there["pairs"] != pairs_identity(pool.table):
+        differences.append("the preference pairs are others")
+    if differences:
+        shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
+        raise OutputError(
+            f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
+            f"settings (they are in {out / CONFIG_FILE}) to go on with it."
+        )
+
+
+def claim(out: Path, config: RunConfig, pool: Pool) -> None:
+    """Make `out` the folder of this experiment."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / RUN_FILE, {"config": _settings(config), "pairs": pairs_identity(pool.table)})
+        with atomic_write(out / CONFIG_FILE) as file:
+            file.write(dump_config(config).encode())
+    except OSError as error:
+        raise OutputError(f"--out {out} cannot be written: {error.strerror}. Name another folder.") from error
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(exclude=NO_OUTCOME)
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for name in dict.fromkeys([*old, *new])
+            for line in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+        ]
+    return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]

@@ -1,0 +1,120 @@
+"""One segment of an arm in the folder of its artifact: its journals, and how it goes on where it was stopped.
+
+metrics.jsonl, rollouts.jsonl   a row for each step, and for each sequence
+policy/                         the policy when the segment is done, a plain model folder
+state/                          all else that the next segment starts from
+checkpoint-STEP/                while it is under way: the same state, and what was counted; gone when it is done
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.experiment.checkpoints import Checkpoints
+from frft.experiment.texts import ROLLOUTS, append_rollout
+from frft.models import TruncationCount
+from frft.progress import Progress
+from frft.store import Peers, append_rows, keep_rows, read_json, write_json
+
+if TYPE_CHECKING:
+    from frft.policy import PPOTrainer
+    from frft.policy.online import GroupRollout, GroupTrainer
+    from frft.policy.ppo import Rollout
+
+METRICS = "metrics.jsonl"
+STATE = "state"
+COUNTS = "counts.json"
+LOGS = "logs"
+
+
+def train_segment(
+    path: Path,
+    trainer: PPOTrainer | GroupTrainer,
+    start: Path | None,
+    until_step: int,
+    *,
+    scored: Callable[[], TruncationCount],
+    save_steps: int | None,
+    peers: Peers,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train until `until_step` steps are done; stopped at any step and called again, the outcome is the same.
+
+    Args:
+        path: the folder; empty, or as the call that was stopped has left it.
+        trainer: made anew from its first models.
+        start: the folder of the segment before; none: this is the first.
+        until_step: where the segment ends.
+        scored: what the reward has read and cut so far, in this process.
+        save_steps: see `Checkpoints`.
+        peers: the processes that train together, all of which call this.
+        progress: gets a task with a step as its unit.
+
+    Returns:
+        The metrics of the last step, and what was cut in rollouts and in scoring.
+    """
+    checkpoints = Checkpoints(path, save_steps, peers)
+    newest = checkpoints.newest()
+    counted = {"rollouts_truncated": TruncationCount().as_dict(), "scoring_truncated": TruncationCount().as_dict()}
+    if newest is not None:
+        trainer.restore(newest)
+        counted = read_json(newest / COUNTS)
+    elif start is not None:
+        trainer.restore(start / STATE)
+    begin = trainer.step_number
+    if peers.is_main:
+        _go_back(path, begin, newest)
+    scored_before = scored().as_dict()
+    last: dict[str, Any] = {}
+
+    def counts() -> dict[str, dict[str, int]]:
+        new = {name: count - scored_before[name] for name, count in scored().as_dict().items()}
+        found = {"rollouts_truncated": trainer.encoder.truncated.as_dict(), "scoring_truncated": _total(trainer, new)}
+        return {part: {name: count + counted[part][name] for name, count in found[part].items()} for part in found}
+
+    def save(folder: Path) -> None:
+        trainer.save(folder)
+        so_far = counts()
+        if peers.is_main:
+            write_json(folder / COUNTS, so_far)
+
+    with progress.task(f"training the policy, steps {begin + 1} to {until_step}", until_step - begin) as task:
+
+        def on_step(metrics: dict[str, Any], rollout: Rollout | GroupRollout) -> None:
+            step = metrics["step"]
+            last.update(metrics)
+            if peers.is_main:
+                append_rows(path / METRICS, [metrics])
+                append_rollout(path, step, rollout)
+            trainer.accelerator.log(metrics, step=step)
+            if step < until_step:
+                checkpoints.step_done(step, save)
+            task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
+
+        trainer.train(until_step, on_step)
+    trainer.save(path / STATE)
+    trainer.save_policy(path / "policy")
+    checkpoints.clear()
+    return {"last": last, **counts()}
+
+
+def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:
+    """Leave in a folder only what belongs to the steps up to `step`."""
+    kept = {METRICS, ROLLOUTS, LOGS, *([checkpoint.name] if checkpoint else [])}
+    for entry in path.iterdir():
+        if entry.name not in kept:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for name in (METRICS, ROLLOUTS):
+        keep_rows(path / name, lambda row: row["step"] <= step)
+
+
+def _total(trainer: PPOTrainer | GroupTrainer, counts: dict[str, int]) -> dict[str, int]:
+    """Sums over the processes, each of which scores its share."""
+    import torch
+
+    values = torch.tensor(list(counts.values()), device=trainer.accelerator.device)
+    total = trainer.accelerator.reduce(values, "sum").tolist()
+    return dict(zip(counts, total, strict=True))

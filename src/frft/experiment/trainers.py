@@ -1,0 +1,92 @@
+"""The trainer of an arm, as it is before its first step; a later segment restores what the one before has saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.config import RunConfig
+from frft.models import WithoutAdapters, add_adapters, load_causal_lm, load_tokenizer
+from frft.policy import Critic, PPOTrainer
+from frft.policy.critic import ValueHead
+from frft.reward import AlignedReward, RewardModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from frft.policy.online import GroupTrainer
+
+
+def make_trainer(
+    config: RunConfig,
+    sft: Path,
+    anchor: Path | None,
+    base_reward: Path,
+    reward: AlignedReward,
+    prompts: Sequence[str],
+    *,
+    seed: int,
+    logs: Path,
+) -> PPOTrainer | GroupTrainer:
+    """The trainer of `config.algorithm` at step 0.
+
+    Args:
+        config: the run.
+        sft: folder of the SFT model, with which the policy starts and from which KL is reported.
+        anchor: folder of the KL reference; none: the SFT model.
+        base_reward: folder of the reward model that the critic starts from. Not of a refreshed one: what is frozen
+            in the critic (all but adapters) must be the same in all segments.
+        reward: what to train against.
+        prompts: the prompts to roll out.
+        seed: of every random draw.
+        logs: where to log.
+    """
+    from accelerate import Accelerator
+
+    trust = config.policy.trust_remote_code
+    tokenizer, policy = load_policy(sft, trust_remote_code=trust)
+    accelerator = Accelerator(log_with=None if config.report_to == "none" else config.report_to, project_dir=logs)
+    accelerator.init_trackers(config.algorithm)
+    # Before the policy gets adapters: they are put into it, and the critic may be a copy of it.
+    critic = _critic(config, policy, tokenizer, base_reward, seed)
+    sft_model: PreTrainedModel | WithoutAdapters
+    if config.policy.lora is None:
+        sft_model = load_policy(sft, trust_remote_code=trust)[1]
+    else:
+        policy = add_adapters(policy, config.policy.lora, "CAUSAL_LM", seed=seed)
+        sft_model = WithoutAdapters(policy)
+    reference = sft_model if anchor is None else load_policy(anchor, trust_remote_code=trust)[1]
+    given = (reference, tokenizer, reward, prompts, config.ppo)
+    more: dict[str, Any] = {"seed": seed, "sft": sft_model, "accelerator": accelerator}
+    if config.algorithm == "ppo":
+        return PPOTrainer(policy, critic, *given, **more)
+    from frft.policy.online import GroupTrainer
+
+    return GroupTrainer(config.algorithm, policy, *given, config.group, **more)
+
+
+def load_policy(folder: Path, *, trust_remote_code: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """A policy and its tokenizer, on the GPU where there is one."""
+    import torch
+
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    model = load_causal_lm(folder, tokenizer, trust_remote_code=trust_remote_code)
+    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _critic(
+    config: RunConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base_reward: Path, seed: int
+) -> Critic | ValueHead:
+    """From the reward model where it reads the policy's tokens, else from the policy; or only a head on the policy."""
+    if config.ppo.critic == "shared" or config.algorithm != "ppo":
+        return ValueHead.on(policy)
+    reward_model = RewardModel.load(base_reward, seed=0, trust_remote_code=config.policy.trust_remote_code)
+    if reward_model.tokenizer.get_vocab() == tokenizer.get_vocab():
+        critic = Critic.from_classifier(reward_model.model, reward_model.gain, reward_model.bias)
+    else:
+        critic = Critic.from_causal_lm(policy)
+    if config.policy.lora is not None:
+        critic.backbone = add_adapters(critic.backbone, config.policy.lora, "FEATURE_EXTRACTION", seed=seed)
+    return critic

@@ -1,0 +1,267 @@
+"""Worker processes: independent arms of one experiment at the same time.
+
+A small model cannot use a second thread, but a second process can train a second arm. Workers run the same code as one
+process would, over the same store, whose locks make what they share once; when they are done, everything is there, and
+the caller walks through the experiment as if it had found it so. What is computed does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from frft.config import RunConfig
+from frft.errors import FrftError, UsageError
+from frft.experiment.loop import arm_names, run_arm
+from frft.experiment.memory import machine_memory, policy_on_meta
+from frft.experiment.plan import PlannedStage
+from frft.experiment.prepare import prepare
+from frft.experiment.speed import flops_a_second
+from frft.experiment.stages import Stages
+from frft.models import choose_threads, process_count
+from frft.progress import Progress, Task, duration
+from frft.store import Artifact, ArtifactStore
+
+POLL_S = 0.1
+JUDGE = "judge"
+
+START_S = 20.0
+"""What a worker must save to be worth its start, in which it imports for some seconds what the first process has."""
+
+WORTH = 1.2
+"""Workers together must multiply this much faster than one process alone."""
+
+MEMORY_SHARE = 0.8
+"""The most of the machine's memory that workers may be predicted to use together."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes work on the arms, and how that was found.
+
+    Attributes:
+        count: processes; 1: the first process does it all.
+        reason: why so many, in words.
+        speedups: what was measured: times the matrix products a second of one process as it would run alone ("1 x 1":
+            processes x threads).
+    """
+
+    count: int
+    reason: str
+    speedups: dict[str, float]
+
+
+def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
+    """How many processes to use.
+
+    Raises:
+        UsageError: the configuration asks for several under a launcher, whose processes train each arm together.
+    """
+    import torch
+
+    config, cores = stages.config, os.cpu_count() or 1
+    if process_count() > 1:
+        if (config.workers or 1) > 1:
+            raise UsageError(
+                f"workers is {config.workers}, but {process_count()} processes were launched to train each arm "
+                "together. Leave workers out, or start without a launcher."
+            )
+        return Workers(1, "the launched processes train each arm together", {})
+    tasks = len(config.arms) + 1
+    if config.workers is not None:
+        return Workers(min(config.workers, tasks), "as configured", {})
+    if torch.cuda.is_available():
+        return Workers(1, "arms share the GPU one after the other", {})
+    policy = policy_on_meta(config.policy)
+    threads = choose_threads(policy.num_parameters(), config.threads)
+    peak = max(stage.memory for stage in planned)
+    fitting = int(MEMORY_SHARE * machine_memory() / peak)
+    most = min(cores // threads, tasks, fitting)
+    seconds = sum(stage.seconds for stage in planned)
+    if most < 2:
+        return Workers(1, f"{threads} of {cores} cores and {peak / 2**30:.1f} GiB each leave no room for another", {})
+    if seconds * (1 - 1 / most) < START_S:
+        return Workers(1, "there is little to do", {})
+    shape = {"rows": config.ppo.forward_batch_tokens, "width": policy.config.get_text_config().hidden_size}
+    ways = {(1, threads), (1, cores), (most, threads)}
+    rates = {way: flops_a_second(way[1], way[0], **shape) for way in sorted(ways)}
+    speedups = {f"{n} x {t}": round(rate / rates[1, threads], 2) for (n, t), rate in rates.items()}
+    gained = speedups[f"{most} x {threads}"]
+    if gained < WORTH:
+        return Workers(1, f"{most} processes would be only {gained:.1f} times as fast", speedups)
+    return Workers(most, f"together {gained:.1f} times as fast as one", speedups)
+
+
+def work_in_parallel(config: RunConfig, out: Path, workers: int, progress: Progress) -> None:
+    """Make all artifacts of an experiment in `out` with so many processes, telling of each that is made.
+
+    Raises:
+        FrftError: whatever a stage raises, or a worker was killed; all others are stopped first.
+    """
+    # Vanilla first, because all others wait for it at their end; evaluations last, because they wait for arms.
+    vanilla, *others = arm_names(config)
+    tasks = [(_train, vanilla), (_judge, JUDGE), *((_train, name) for name in others)]
+    tasks += [(_evaluate, name) for name in (vanilla, *others)]
+    spawning = multiprocessing.get_context("spawn")
+    messages = spawning.Queue()
+    screen = _Screen(progress)
+    not_ours = multiprocessing.active_children()
+    executor = ProcessPoolExecutor(workers, spawning, _begin, (config, out, messages))
+    try:
+        with _without_interrupts():
+            pending = [executor.submit(_do, task, name) for task, name in tasks]
+        while pending:
+            screen.show_next(messages)
+            for done in [future for future in pending if future.done()]:
+                pending.remove(done)
+                done.result()
+        while screen.show_next(messages):
+            pass
+    except BaseException as stop:
+        # They free their locks by ending, and whatever they were at can be resumed.
+        for worker in set(multiprocessing.active_children()).difference(not_ours):
+            worker.terminate()
+        screen.clear()
+        if isinstance(stop, BrokenProcessPool):
+            raise FrftError(
+                "A worker process was killed, perhaps because memory ran out. Set workers to a smaller number."
+            ) from stop
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started in here are deaf to Ctrl-C, which a terminal sends to all: the first process stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Worker:
+    """What a worker process keeps between tasks."""
+
+    def __init__(self, config: RunConfig, out: Path, messages: Any) -> None:
+        self.progress = _SentProgress(messages)
+        self._config, self._out = config, out
+
+    @cached_property
+    def stages(self) -> Stages:
+        store = ArtifactStore(self._out / "stages", self._note, self._waits)
+        return prepare(self._config, self._out, store, self.progress, checks=False)[1]
+
+    def _note(self, artifact: Artifact, reused: bool) -> None:
+        if not reused:
+            self.progress.say(f"  {artifact.path.name}  {duration(artifact.seconds)}")
+
+    def _waits(self, name: str) -> None:
+        self.progress.say(f"  {self.progress.label}: waiting for {name}, which another process builds")
+
+
+_worker: _Worker
+
+
+def _begin(config: RunConfig, out: Path, messages: Any) -> None:
+    global _worker
+    _worker = _Worker(config, out, messages)
+
+
+def _do(task: Callable[[Stages, str], None], name: str) -> None:
+    """Run a task in this worker."""
+    _worker.progress.label = name
+    task(_worker.stages, name)
+
+
+def _train(stages: Stages, name: str) -> None:
+    _ = stages.evaluation_completions(run_arm(stages, name).policy)
+
+
+def _judge(stages: Stages, name: str) -> None:
+    del name
+    _ = stages.judge
+
+
+def _evaluate(stages: Stages, name: str) -> None:
+    vanilla = arm_names(stages.config)[0]
+    _ = stages.evaluation(run_arm(stages, name).policy, run_arm(stages, vanilla).policy)
+
+
+class _SentProgress:
+    """Progress that is sent to another process, which shows it.
+
+    Attributes:
+        label: what this process is at, before everything that it opens.
+    """
+
+    def __init__(self, messages: Any) -> None:
+        self.label = ""
+        self._messages = messages
+        self._numbers = count()
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Task]:
+        key = (os.getpid(), next(self._numbers))
+        messages = self._messages
+
+        class SentTask:
+            def advance(self, amount: int = 1, note: str = "") -> None:
+                messages.put(("advance", key, amount, note))
+
+        messages.put(("open", key, f"{self.label}: {description}", total))
+        yield SentTask()
+        messages.put(("close", key))
+
+    def say(self, text: str) -> None:
+        self._messages.put(("say", text))
+
+
+class _Screen:
+    """Shows what `_SentProgress` sends."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._open: dict[Any, tuple[AbstractContextManager[Task], Task]] = {}
+
+    def show_next(self, messages: Any) -> bool:
+        """Show one message, waiting a moment for it; returns whether one came."""
+        try:
+            kind, *values = messages.get(timeout=POLL_S)
+        except Empty:
+            return False
+        if kind == "say":
+            self._progress.say(*values)
+        elif kind == "open":
+            key, description, total = values
+            task = self._progress.task(description, total)
+            self._open[key] = (task, task.__enter__())
+        elif kind == "advance":
+            key, amount, note = values
+            self._open[key][1].advance(amount, note)
+        else:
+            self._open.pop(values[0])[0].__exit__(None, None, None)
+        return True
+
+    def clear(self) -> None:
+        """Close what is open, as work that was not done."""
+        stopped = InterruptedError()
+        for task, _ in self._open.values():
+            with suppress(InterruptedError):
+                task.__exit__(InterruptedError, stopped, None)

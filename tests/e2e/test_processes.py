@@ -1,0 +1,55 @@
+"""`frft run` under a launcher: two processes on the CPU give what one gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from frft.selection import Selection
+from frft.store import MANIFEST, read_json
+
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "frft"]
+TIMES = {"seconds_rollout", "seconds_update", "tokens_per_second"}
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(finished_run, pairs_file, settings_file, tmp_path):
+    out = tmp_path / "out"
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=null", "--out", str(out)]
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    two, one = (read_json(folder / "results.json") for folder in (out, finished_run))
+    assert [stage["stage"] for stage in two["stages"]] == [stage["stage"] for stage in one["stages"]]
+    assert [stage["truncated"] for stage in two["stages"]] == [stage["truncated"] for stage in one["stages"]]
+    assert not any(stage["reused"] for stage in two["stages"])
+    assert two["workers"]["count"] == 1
+    for name, arm in one["arms"].items():
+        for step, alone in zip(two["arms"][name]["ppo"], arm["ppo"], strict=True):
+            assert step.keys() == alone.keys()
+            for figure in step.keys() - TIMES:
+                assert step[figure] == pytest.approx(alone[figure], rel=1e-3, abs=1e-4), (name, figure)
+    selections = [Selection.read(run / "arms" / "part1" / "selection-1.parquet") for run in (out, finished_run)]
+    assert selections[0].train_ids == selections[1].train_ids
+    # One process speaks: the table and each stage appear once.
+    assert done.stdout.count("win rate [95 %]") == 1
+    assert all(done.stderr.count(f"  {stage['stage']}  ") == 1 for stage in two["stages"])
+    sft = read_json(next(out.glob(f"stages/sft-*/{MANIFEST}")))
+    assert sft["files"] == read_json(next(finished_run.glob(f"stages/sft-*/{MANIFEST}")))["files"]
+
+
+def test_workers_do_not_go_with_a_launcher(pairs_file, settings_file, tmp_path):
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=2", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "2 processes were launched to train each arm together. Leave workers out" in done.stderr
+
+
+def test_a_folder_of_another_run_is_refused_before_anybody_writes(finished_run, pairs_file, settings_file):
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "seed=5", "--out", str(finished_run)]
+    before = sorted(path.name for path in finished_run.glob("stages/*"))
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "holds a run of another configuration (seed: 0 there, 5 now)" in done.stderr
+    assert sorted(path.name for path in finished_run.glob("stages/*")) == before

@@ -1,0 +1,106 @@
+"""Arms in several processes: the same results, the same errors, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from frft.cli import main
+from frft.config import load_config
+from frft.errors import FrftError
+from frft.experiment import run
+from frft.store import read_json
+
+from .comparison import everything_in
+
+pytestmark = pytest.mark.slow
+
+
+def test_workers_make_the_same_to_the_bit(finished_run, pairs_file, settings_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=2", "--out", str(out)]
+    capsys.readouterr()
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert everything_in(out) == everything_in(finished_run)
+    results, alone = read_json(out / "results.json"), read_json(finished_run / "results.json")
+    assert results["workers"] == {"count": 2, "reason": "as configured", "speedups": {}}
+    assert [stage["stage"] for stage in results["stages"]] == [stage["stage"] for stage in alone["stages"]]
+    assert not any(stage["reused"] for stage in results["stages"])
+    assert "2 worker processes: as configured" in told.err
+    # Every stage is told of once, by whoever made it.
+    assert all(told.err.count(f"  {stage['stage']}  ") == 1 for stage in results["stages"])
+    assert "in each of 2 worker processes (predicted" in told.out
+
+
+def test_an_error_in_a_worker_is_the_error_of_the_run(pairs_file, settings_file, tmp_path, capsys):
+    said = []
+    for workers in (1, 2):
+        command = ["run", str(settings_file), f"data.pairs={pairs_file}", f"workers={workers}"]
+        broken = ["arms={vanilla: {alpha: 0}, hopeless: {selection: {threshold: 0.999}}}", "arms.random=null"]
+        status = main([*command, *broken, "arms.part1=null", "--out", str(tmp_path / f"out{workers}")])
+        said.append((status, capsys.readouterr().err.splitlines()[-1]))
+    assert said[0] == said[1]
+    assert said[0][0] == 1
+    assert "No pair" in said[0][1] or "qualif" in said[0][1]
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_ctrl_c_stops_all_and_says_how_to_go_on(pairs_file, settings_file, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "frft", "run", str(settings_file), f"data.pairs={pairs_file}", "workers=2"]
+    # A terminal sends Ctrl-C to the whole group of processes.
+    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("stages/ppo-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = children_of(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "frft: interrupted. The same command goes on where this one stopped."
+    assert "Traceback" not in errors
+    assert len(workers) >= 2
+    # The process that watches over the workers' semaphores ends when it sees that the last of them has.
+    deadline = time.monotonic() + 20
+    while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(worker) for worker in workers)
+
+
+def test_a_worker_that_is_killed_is_an_error_that_says_so(pairs_file, settings_file, tmp_path):
+    out = tmp_path / "out"
+    config = load_config(str(settings_file), [f"data.pairs={pairs_file}", "workers=2"])
+    before = children_of(os.getpid())
+
+    def kill_one():
+        while not list(out.glob("stages/sft-*")):
+            time.sleep(0.02)
+        workers = [
+            pid for pid in children_of(os.getpid()) - before
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]  # fmt: skip
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(FrftError, match="killed, perhaps because memory ran out"):
+        run(config, out)
+    killer.join()

@@ -1,0 +1,49 @@
+"""Checkpoints are saved when due, and only the newest stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.experiment import checkpoints as module
+from frft.experiment.checkpoints import Checkpoints
+from frft.store import ALONE
+
+
+def write(folder):
+    (folder / "weights.bin").write_bytes(b"x")
+
+
+def test_every_so_many_steps(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 3, ALONE)
+    assert checkpoints.newest() is None
+    names = []
+    for step in range(1, 13):
+        checkpoints.step_done(step, write)
+        names.append([path.name for path in tmp_path.iterdir()])
+    assert names[1] == []
+    assert names[2] == names[4] == ["checkpoint-3"]
+    assert names[11] == ["checkpoint-12"], "and not checkpoint-9, which sorts after it"
+    assert checkpoints.newest() == tmp_path / "checkpoint-12"
+    checkpoints.clear()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("save_s", "step_s"), [(0.1, 1.0), (2.0, 1.0), (30.0, 4.0)])
+def test_saving_takes_its_share_of_the_time_and_no_more(tmp_path, monkeypatch, save_s, step_s):
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    saves = []
+
+    def slow(folder):
+        nonlocal now
+        now += save_s
+        saves.append(folder)
+
+    checkpoints = Checkpoints(tmp_path, None, ALONE)
+    for step in range(1, 1001):
+        now += step_s
+        checkpoints.step_done(step, slow)
+    assert len(saves) * save_s <= module.SHARE_OF_TIME * now + save_s
+    # No later than needed: one step beyond what the share asks for.
+    longest = save_s / module.SHARE_OF_TIME + step_s + save_s
+    assert len(saves) >= now / longest

@@ -1,0 +1,120 @@
+"""A segment of PPO goes on at its last checkpoint, and leaves what it would have left without a stop."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.config.sections import PPOConfig, SamplingConfig
+from frft.experiment import segment
+from frft.experiment.segment import METRICS, STATE, train_segment
+from frft.experiment.texts import ROLLOUTS
+from frft.models import TruncationCount, load_causal_lm
+from frft.policy import Critic, PPOTrainer
+from frft.progress import SILENT
+from frft.store import ALONE, folder_digest, read_rows
+
+STEPS = 6
+PROMPTS = [f"Tell me about {topic} and everything around it, please." for topic in ("bread", "tea", "rain", "maps")]
+
+
+class Reward:
+    """Longer is better; counts what it reads as a reward model does; is interrupted when it is asked too often."""
+
+    def __init__(self, calls):
+        self.calls, self.left, self.counts = 0, calls, TruncationCount()
+
+    def __call__(self, prompts, completions):
+        if self.calls == self.left:
+            raise KeyboardInterrupt
+        self.calls += 1
+        self.counts.sequences += len(prompts)
+        self.counts.completions += sum(len(text) > 10 for text in completions)
+        return [len(text) / 10 for text in completions]
+
+
+@pytest.fixture
+def train(tiny_lm_folder, tiny_tokenizer):
+    """Train a segment with a reward that answers so many times; returns what it says, and the reward."""
+
+    def run(path, *, save_steps, calls=-1, until=STEPS, start=None):
+        config = PPOConfig(
+            total_steps=STEPS,
+            rollout_batch_size=4,
+            mini_batch_size=4,
+            num_ppo_epochs=1,
+            learning_rate=1e-3,
+            critic_learning_rate=1e-3,
+            sampling=SamplingConfig(max_prompt_tokens=8, max_new_tokens=6),
+        )
+        policy, reference = (load_causal_lm(tiny_lm_folder, tiny_tokenizer) for _ in range(2))
+        reward = Reward(calls)
+        critic = Critic.from_causal_lm(policy)
+        trainer = PPOTrainer(policy, critic, reference, tiny_tokenizer, reward, PROMPTS, config, seed=1)
+        path.mkdir(exist_ok=True)
+        settings = {"scored": lambda: reward.counts, "save_steps": save_steps, "peers": ALONE, "progress": SILENT}
+        return train_segment(path, trainer, start, until, **settings), reward
+
+    return run
+
+
+def left_in(path) -> dict:
+    """Digests of all files, and of the metrics those rows that are no times."""
+    names = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    rows = [{key: row[key] for key in row if "second" not in key} for row in read_rows(path / METRICS)]
+    return {
+        "names": names,
+        "metrics": rows,
+        "rollouts": (path / ROLLOUTS).read_bytes(),
+        **{part: folder_digest(path / part) for part in (STATE, "policy")},
+    }
+
+
+def told(said) -> dict:
+    last = {key: value for key, value in said["last"].items() if "second" not in key}
+    return {**said, "last": last}
+
+
+@pytest.mark.parametrize(("save_steps", "calls", "repeated"), [(1, 3, 0), (2, 5, 1), (4, 3, 3), (None, 4, 0)])
+def test_resumed_is_the_same_as_uninterrupted(train, tmp_path, save_steps, calls, repeated, monkeypatch):
+    monkeypatch.setattr("frft.experiment.checkpoints.SHARE_OF_TIME", 1.0)
+    expected, _ = train(tmp_path / "whole", save_steps=save_steps)
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, save_steps=save_steps, calls=calls)
+    found, reward = train(stopped, save_steps=save_steps)
+    if save_steps is not None:
+        assert reward.calls == STEPS - calls + repeated, "it went on at the checkpoint"
+    assert left_in(stopped) == left_in(tmp_path / "whole")
+    assert told(found) == told(expected)
+    assert found["scoring_truncated"]["sequences"] == found["rollouts_truncated"]["sequences"] == 4 * STEPS
+    assert found["rollouts_truncated"]["prompts_truncated"] == 4 * STEPS
+    assert [row["step"] for row in read_rows(stopped / METRICS)] == list(range(1, STEPS + 1))
+
+
+def test_a_later_segment_goes_on_from_an_earlier_one(train, tmp_path):
+    train(tmp_path / "whole", save_steps=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(first, save_steps=1, until=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(second, save_steps=1, calls=2, start=first)
+    _, reward = train(second, save_steps=1, start=first)
+    assert reward.calls == 2
+    assert folder_digest(second / STATE) == folder_digest(tmp_path / "whole" / STATE)
+
+
+def test_a_save_that_was_cut_short_leaves_the_one_before(train, tmp_path, monkeypatch):
+    write_json = segment.write_json
+
+    def cut_short(path, value):
+        if path.parent.name.startswith(".checkpoint-3"):
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    monkeypatch.setattr(segment, "write_json", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", save_steps=1)
+    monkeypatch.undo()
+    _, reward = train(tmp_path / "stopped", save_steps=1)
+    assert reward.calls == STEPS - 2
+    train(tmp_path / "whole", save_steps=1)
+    assert left_in(tmp_path / "stopped") == left_in(tmp_path / "whole")
