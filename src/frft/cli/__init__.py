@@ -19,6 +19,7 @@ from frft.cli.output import escaped
 from frft.cli.reward import reward
 from frft.cli.run import run
 from frft.cli.select import select
+from frft.cli.world import world
 from frft.errors import FrftError
 
 app = App(
@@ -34,6 +35,7 @@ app = App(
 for command in (run, data, select, presets, init):
     app.command(command)
 app.command(reward)
+app.command(world)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

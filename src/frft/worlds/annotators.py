@@ -1,0 +1,90 @@
+"""Annotators: u_a(x, y) = r*(x, y) + lambda * bias_a(x, y), and labels by Bradley-Terry.
+
+An annotator's bias is its taste: a direction in the space of styles, and the directions of up to six annotators are
+orthogonal, so that all of them together like and dislike each style about equally. Of the taste is taken what it has
+in common with the gold reward (a style takes words, and words cost), and it is scaled: between the two completions of
+the pool's pairs, bias and gold are uncorrelated, and the difference of biases has the variance of two independent
+draws of variance 1. Its mean over the pool's completions is 0.
+
+Against the gold reward, where `anti_gold` asks for it, the bias is -r* itself, scaled in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from frft.config.world import WorldConfig
+from frft.worlds.draws import Floats, Rows, stream, uniforms
+from frft.worlds.lexicon import STYLES
+
+
+@dataclass(frozen=True)
+class Annotators:
+    """A annotators, whose utilities are linear in gold reward and style.
+
+    Attributes:
+        names: their names.
+        tastes: the direction of each one's bias in the space of styles; of an anti-gold one 0: float64 (A, styles).
+        on_gold: coefficient of the gold reward in the utility: float64 (A,).
+        on_style: coefficients of the style counts: float64 (A, styles).
+        constant: what makes the bias's mean 0: float64 (A,).
+    """
+
+    names: tuple[str, ...]
+    tastes: Floats
+    on_gold: Floats
+    on_style: Floats
+    constant: Floats
+
+    def utilities(self, gold: Floats, style: Rows, annotator: Rows) -> Floats:
+        """u_a of N completions by their gold rewards (N,) and style counts (N, styles or more), one annotator each."""
+        taste = (style[:, : self.on_style.shape[1]] * self.on_style[annotator]).sum(axis=1)
+        return np.asarray(self.on_gold[annotator] * gold + taste + self.constant[annotator])
+
+
+def calibrated(config: WorldConfig, gold_2N: Floats, style_2NF: Rows) -> Annotators:
+    """The annotators of a world, from gold rewards (2, N) and style counts (2, N, styles) of pairs of its pool."""
+    kinds = len(STYLES)
+    style_2NF = style_2NF[:, :, :kinds]
+    gold_step_N, style_step_NF = gold_2N[0] - gold_2N[1], style_2NF[0] - style_2NF[1]
+    tastes = _directions(config, kinds) / _scale(style_step_NF)
+    if config.anti_gold:
+        tastes[config.near_annotator] = 0.0
+    step_NA = style_step_NF @ tastes.T
+    slope = gold_step_N @ step_NA / (gold_step_N @ gold_step_N)
+    slope[tastes.any(axis=1) == 0] = 1.0
+    spread = _scale(step_NA - gold_step_N[:, None] * slope)
+    weight = np.array([config.weight(annotator) for annotator in range(config.annotators)]) / spread
+    mean = tastes @ style_2NF.reshape(-1, kinds).mean(axis=0) - slope * gold_2N.mean()
+    names = tuple(f"annotator-{number}" for number in range(config.annotators))
+    return Annotators(names, tastes, 1 - weight * slope, weight[:, None] * tastes, -weight * mean)
+
+
+def follower(source: Rows, config: WorldConfig, u_N2: Floats) -> Rows:
+    """Who judges pairs of these sources: with probability kappa the annotator that follows it, else any of them."""
+    anyone = np.asarray(u_N2[:, 1] * config.annotators).astype(np.int64)
+    return np.where(u_N2[:, 0] < config.kappa, source % config.annotators, anyone)
+
+
+def prefers_first(difference_N: Floats, temperature: float, u_N: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Labels by Bradley-Terry from u(first) - u(second); at temperature 0 the better one, and of equals either."""
+    chance_N = expit(difference_N / temperature) if temperature > 0 else (np.sign(difference_N) + 1) / 2
+    return np.asarray(u_N < chance_N)
+
+
+def _scale(step: Floats) -> Floats:
+    """The standard deviation of what differs by `step` between two independent draws, by column."""
+    return np.asarray(np.sqrt((step**2).mean(axis=0) / 2))
+
+
+def _directions(config: WorldConfig, kinds: int) -> Floats:
+    """A unit vector for each annotator: in every group of `kinds` of them orthogonal to one another."""
+    groups = -(-config.annotators // kinds)
+    u = uniforms(stream(config.seed, "tastes"), np.arange(groups * kinds), 2 * kinds)
+    normal = np.sqrt(-2 * np.log(1 - u[:, :kinds])) * np.cos(2 * np.pi * u[:, kinds:])
+    # Which sign a column gets is the library's choice; with R's diagonal positive it is nobody's.
+    blocks = [basis * np.sign(np.diag(r)) for basis, r in map(np.linalg.qr, np.split(normal, groups))]
+    return np.concatenate([basis.T for basis in blocks])[: config.annotators]

@@ -1,0 +1,43 @@
+"""Random numbers by position: row i has the same ones whoever asks, in whatever portions, in whatever order.
+
+The generator is splitmix64 (Steele, Lea and Flood 2014) over a counter, twice: over the row, then over the slot. Its
+numbers do not depend on the version of a library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_TO_UNIT = 2.0**-53
+
+
+def stream(*names: Any) -> int:
+    """The key of an independent stream of random numbers, from its names (a seed among them): 64 bits."""
+    digest = hashlib.blake2b(repr(names).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def uniforms(key: int, rows: Rows, slots: int) -> Floats:
+    """`slots` uniform numbers in [0, 1) for each of N rows: float64 (N, slots)."""
+    key_N = _mixed(np.full(len(rows), key, np.uint64) + rows.astype(np.uint64) * np.uint64(_GOLDEN))
+    step_K = np.arange(1, slots + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    return np.asarray((_mixed(key_N[:, None] + step_K) >> np.uint64(11)) * _TO_UNIT)
+
+
+def integers(uniform: Floats, below: int | Rows) -> Rows:
+    """Whole numbers in [0, below) from uniform ones."""
+    return np.asarray(uniform * below).astype(np.int64)
+
+
+def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

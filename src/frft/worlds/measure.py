@@ -1,0 +1,255 @@
+"""What a world turned out to be, measured in its pairs before any network is trained.
+
+The averaging effect is shown with the most favourable reward model there is, a Bradley-Terry fit on the gold reward
+and the style counts themselves: one fit on all sources' pairs, and one for each source on its own. What the first
+loses on a source's held-out pairs is what averaging costs there, and what no more data can repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from frft.errors import UsageError
+from frft.worlds.draws import Floats, Rows
+from frft.worlds.lexicon import STYLES
+from frft.worlds.text import token_lengths
+from frft.worlds.world import Drafts, World
+
+PAIRS = 20_000
+"""Pairs that are measured: the pool's first, or, where it has fewer, those that it would have next."""
+FEWEST = 30
+"""Pairs below which there are no figures of a source or an annotator."""
+RIDGE = 1e-4
+"""Weight of the squared coefficients in a fit: keeps them finite where labels have no noise."""
+
+
+@dataclass(frozen=True)
+class SourceFigures:
+    """One source. Figures of fits are about its held-out pairs: those whose first completion it wrote.
+
+    Attributes:
+        source: its name.
+        completions: completions of it that were measured.
+        gold: mean gold reward.
+        gold_sd: standard deviation of the gold reward.
+        tokens: median length.
+        loss_pooled: log loss in nats of the fit on all sources' pairs.
+        loss_own: the same of the fit on this source's pairs.
+        gold_pooled: share of its pairs that the pooled fit orders as the gold reward does.
+        gold_own: the same of its own fit.
+    """
+
+    source: str
+    completions: int
+    gold: float
+    gold_sd: float
+    tokens: float
+    loss_pooled: float
+    loss_own: float
+    gold_pooled: float
+    gold_own: float
+
+
+@dataclass(frozen=True)
+class AnnotatorFigures:
+    """One annotator, over the pairs that it judges; at least FEWEST.
+
+    Attributes:
+        annotator: its name.
+        pairs: pairs that it judges.
+        weight: its lambda.
+        bias_sd: standard deviation of the differences of its bias, over the square root of 2.
+        bias_gold: correlation of the differences of its bias with those of the gold reward; None without a bias.
+        utility_agrees: share of pairs that its utility orders as the gold reward does.
+        labels_agree: share of pairs that its labels order so.
+    """
+
+    annotator: str
+    pairs: int
+    weight: float
+    bias_sd: float
+    bias_gold: float | None
+    utility_agrees: float
+    labels_agree: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured in the first pairs of a world.
+
+    Attributes:
+        pairs: how many were measured.
+        distinct_prompts: different prompts among them.
+        vocabulary: tokens, as written, that all texts of the world are made of.
+        prompt_tokens: median and 95th percentile of the prompts' length.
+        completion_tokens: the same of the completions.
+        gold_mean: mean gold reward of the completions.
+        gold_sd: its standard deviation.
+        gold_ties: share of pairs with equal gold rewards, left out of every agreement.
+        chosen_longer: share of pairs whose chosen completion has more tokens, among those where one has.
+        coupling_bits: mutual information of source and annotator.
+        style_predicts: share of held-out pairs whose annotator is told by the style of both completions (linear
+            discriminant).
+        most_frequent: the same of always naming the most frequent annotator.
+        sources: by source.
+        annotators: by annotator.
+        unmeasured: annotators who judge fewer than FEWEST of the pairs, and are not among them.
+    """
+
+    pairs: int
+    distinct_prompts: int
+    vocabulary: int
+    prompt_tokens: tuple[float, float]
+    completion_tokens: tuple[float, float]
+    gold_mean: float
+    gold_sd: float
+    gold_ties: float
+    chosen_longer: float
+    coupling_bits: float
+    style_predicts: float
+    most_frequent: float
+    sources: tuple[SourceFigures, ...]
+    annotators: tuple[AnnotatorFigures, ...]
+    unmeasured: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The measurements as JSON-able values."""
+        return asdict(self)
+
+
+def measure(world: World, pairs: int = PAIRS) -> Measurements:
+    """Measure the first pairs of a world, however large its pool is.
+
+    Raises:
+        UsageError: there would be too few pairs of a source.
+    """
+    drafts = world.drafts(np.arange(pairs))
+    written = np.bincount(drafts.sources[0], minlength=world.config.sources)
+    if written.min() < FEWEST:
+        raise UsageError(
+            f"Of {pairs} pairs only {written.min()} are of source {world.sources.names[written.argmin()]}; "
+            f"at least {FEWEST} of each are needed. Measure more pairs."
+        )
+    keeps, gold_step = world.judge(drafts), drafts.gold[0] - drafts.gold[1]
+    prompt_tokens = token_lengths(drafts.prompts)
+    lengths = np.stack([token_lengths(texts) for texts in drafts.completions])
+    longer = lengths[0] != lengths[1]
+    held_out = drafts.rows % 2 == 1
+    told, most_frequent = _told_by_style(drafts.style.sum(axis=0)[:, : len(STYLES)], drafts.annotator, held_out)
+    annotators = tuple(_annotator_figures(world, drafts, keeps))
+    return Measurements(
+        pairs=pairs,
+        distinct_prompts=len(drafts.prompts.unique()),
+        vocabulary=len(world.vocabulary),
+        prompt_tokens=_spread(prompt_tokens),
+        completion_tokens=_spread(lengths),
+        gold_mean=float(drafts.gold.mean()),
+        gold_sd=float(drafts.gold.std()),
+        gold_ties=float(np.mean(gold_step == 0)),
+        chosen_longer=_share((lengths[0] > lengths[1]) == keeps, longer),
+        coupling_bits=mutual_information(drafts.sources[0], drafts.annotator),
+        style_predicts=told,
+        most_frequent=most_frequent,
+        sources=tuple(_source_figures(world, drafts, lengths, keeps, held_out)),
+        annotators=annotators,
+        unmeasured=world.config.annotators - len(annotators),
+    )
+
+
+def mutual_information(one: Rows, other: Rows) -> float:
+    """Mutual information of two discrete variables in bits, from their joint frequencies."""
+    joint = np.zeros((one.max() + 1, other.max() + 1))
+    np.add.at(joint, (one, other), 1 / len(one))
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+    there = joint > 0
+    return float((joint[there] * np.log2(joint[there] / independent[there])).sum())
+
+
+def fit_bradley_terry(step_NF: Floats, first_preferred_N: npt.NDArray[np.bool_]) -> Floats:
+    """Weights of F features by maximum likelihood, from feature differences (first - second) and labels: (F,)."""
+    sign = np.where(first_preferred_N, 1.0, -1.0)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = sign * (step_NF @ weights)
+        value = np.logaddexp(0, -margin).mean() + RIDGE * (weights @ weights)
+        slope = -(sign * expit(-margin)) @ step_NF / len(sign) + 2 * RIDGE * weights
+        return float(value), np.asarray(slope)
+
+    return np.asarray(minimize(loss, np.zeros(step_NF.shape[1]), jac=True, method="L-BFGS-B").x)
+
+
+def _source_figures(
+    world: World, drafts: Drafts, lengths: Rows, keeps: npt.NDArray[np.bool_], held_out: npt.NDArray[np.bool_]
+) -> Iterator[SourceFigures]:
+    style_step = drafts.style[0] - drafts.style[1]
+    gold_step = drafts.gold[0] - drafts.gold[1]
+    step_NF = np.column_stack([gold_step, style_step[:, : len(STYLES)]]).astype(np.float64)
+    pooled = fit_bradley_terry(step_NF[~held_out], keeps[~held_out])
+    for number in range(world.config.sources):
+        wrote, its_pairs = drafts.sources == number, drafts.sources[0] == number
+        train, test = its_pairs & ~held_out, its_pairs & held_out
+        own = fit_bradley_terry(step_NF[train], keeps[train])
+        losses, agreements = [], []
+        for weights in (pooled, own):
+            margin = step_NF @ weights
+            losses.append(float(np.logaddexp(0, np.where(keeps, -margin, margin))[test].mean()))
+            agreements.append(_share((margin > 0) == (gold_step > 0), test & (gold_step != 0)))
+        gold = drafts.gold[wrote]
+        yield SourceFigures(
+            world.sources.names[number],
+            int(wrote.sum()),
+            float(gold.mean()),
+            float(gold.std()),
+            float(np.median(lengths[wrote])),
+            *losses,
+            *agreements,
+        )
+
+
+def _annotator_figures(world: World, drafts: Drafts, keeps: npt.NDArray[np.bool_]) -> Iterator[AnnotatorFigures]:
+    utility_step, gold_step = world.utility_steps(drafts), drafts.gold[0] - drafts.gold[1]
+    for number, name in enumerate(world.annotators.names):
+        judged, weight = drafts.annotator == number, world.config.weight(number)
+        if judged.sum() < FEWEST:
+            continue
+        bias_step = (utility_step - gold_step)[judged] / weight if weight else np.zeros(judged.sum())
+        differs = judged & (gold_step != 0)
+        yield AnnotatorFigures(
+            name,
+            int(judged.sum()),
+            weight,
+            float(np.sqrt((bias_step**2).mean() / 2)),
+            float(np.corrcoef(bias_step, gold_step[judged])[0, 1]) if weight else None,
+            _share((utility_step > 0) == (gold_step > 0), differs),
+            _share(keeps == (gold_step > 0), differs),
+        )
+
+
+def _told_by_style(style_NF: Rows, annotator: Rows, held_out: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Accuracy on held-out pairs of a linear discriminant for the annotator, and of the most frequent annotator."""
+    known, label = style_NF[~held_out].astype(np.float64), annotator[~held_out]
+    present, place = np.unique(label, return_inverse=True)
+    count_A = np.bincount(place)
+    mean_AF = np.stack([known[place == number].mean(axis=0) for number in range(len(present))])
+    spread = known - mean_AF[place]
+    within = spread.T @ spread / len(known) + 1e-6 * np.eye(known.shape[1])
+    weights = np.linalg.solve(within, mean_AF.T)
+    score_NA = style_NF[held_out] @ weights - (mean_AF.T * weights).sum(axis=0) / 2 + np.log(count_A / len(known))
+    told = present[score_NA.argmax(axis=1)]
+    return float(np.mean(told == annotator[held_out])), float(np.mean(present[count_A.argmax()] == annotator[held_out]))
+
+
+def _share(right: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> float:
+    return float(right[among].mean())
+
+
+def _spread(values: Rows) -> tuple[float, float]:
+    median, p95 = np.percentile(values, [50, 95])
+    return float(median), float(p95)

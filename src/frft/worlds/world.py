@@ -1,0 +1,320 @@
+"""A preference world: prompts, completions and preference pairs whose true reward is known.
+
+Row i of anything depends on the dials and on i alone: it is the same in whatever portions and order rows are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from frft.config.world import WorldConfig
+from frft.errors import ConfigError, RewardError, UsageError
+from frft.store import read_json
+from frft.worlds.annotators import Annotators, calibrated, follower, prefers_first
+from frft.worlds.draws import Floats, Rows, integers, stream, uniforms
+from frft.worlds.gold import gold_rewards
+from frft.worlds.lexicon import STYLE_NAMES, VOCABULARY
+from frft.worlds.requests import SHARES, Requests, read_prompts, requests_for, write_prompts
+from frft.worlds.sources import make_sources
+from frft.worlds.style import style_counts
+
+CALIBRATION_PAIRS = 4096
+"""The pool's first pairs, on which biases are standardised."""
+CHUNK = 8192
+"""Rows that are made together: bounds memory."""
+WORLD_FILE = "world.json"
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """N pairs before anyone has judged them.
+
+    Attributes:
+        purpose: what their prompts are for.
+        rows: their positions: int64 (N,).
+        prompts: Arrow array of N texts.
+        requests: what they ask for.
+        completions: two Arrow arrays of N texts, which differ in each pair.
+        sources: the source of each completion, the first of a pair being the one that its annotator may follow: int64
+            (2, N).
+        annotator: who is to judge: int64 (N,).
+        gold: the completions' gold rewards: float64 (2, N).
+        style: their style counts: int64 (2, N, styles).
+    """
+
+    purpose: str
+    rows: Rows
+    prompts: Any
+    requests: Requests
+    completions: tuple[Any, Any]
+    sources: Rows
+    annotator: Rows
+
+    @cached_property
+    def gold(self) -> Floats:
+        return np.stack([gold_rewards(self.requests, texts) for texts in self.completions])
+
+    @cached_property
+    def style(self) -> Rows:
+        return np.stack([style_counts(texts) for texts in self.completions])
+
+
+class World:
+    """The world with these dials; its numbers are made when they are asked for.
+
+    Attributes:
+        config: the dials.
+        sources: who writes, the last being the style that no source has (see `frft.worlds.sources`).
+        vocabulary: every token, as it is written, of all prompts and completions of all worlds.
+        style_names: the columns of `style`.
+    """
+
+    vocabulary = VOCABULARY
+    style_names = STYLE_NAMES
+
+    def __init__(self, config: WorldConfig | None = None) -> None:
+        config = config or WorldConfig()
+        self.config = config
+        self.sources = make_sources(config.sources, config.seed).with_foreign(config.near_policy)
+        self._requests = {purpose: requests_for(purpose, config.seed) for purpose in SHARES}
+
+    @classmethod
+    def load(cls, folder: Path) -> World:
+        """The world whose files lie in `folder`.
+
+        Raises:
+            ArtifactError: world.json is missing or damaged.
+            ConfigError: its dials are not those of a world.
+        """
+        path = folder / WORLD_FILE
+        try:
+            return cls(WorldConfig.model_validate(read_json(path)))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(map(str, fault["loc"])) or "dials"
+            raise ConfigError(f"{path}: {where}: {fault['msg']}. Make the world again.") from None
+
+    @cached_property
+    def annotators(self) -> Annotators:
+        """Who judges, with biases standardised on the pool's first CALIBRATION_PAIRS pairs."""
+        drafts = self.drafts(np.arange(CALIBRATION_PAIRS), "pool")
+        return calibrated(self.config, drafts.gold, drafts.style)
+
+    def prompts(self, start: int, stop: int, purpose: str = "train") -> list[str]:
+        """Prompts `start` to `stop` for a purpose: pool, demonstrations, train (RL) or evaluation.
+
+        No request of one purpose is made for another, in whatever wording. Requests come again, in another wording,
+        after all of the purpose's have been used (16,587 for the pool, about 2,370 for each of the others).
+        """
+        texts: list[str] = []
+        for rows in _chunks(start, stop):
+            texts += self._prompts(rows, purpose)[0].to_pylist()
+        return texts
+
+    def pairs(self, start: int, stop: int, purpose: str = "pool") -> pa.Table:
+        """Preference pairs `start` to `stop`, labelled by the world's annotators, on the prompts of a purpose.
+
+        Returns:
+            id, prompt, chosen, rejected, chosen_source, rejected_source, annotator: text.
+        """
+        sources, annotators = pa.array(self.sources.names), pa.array(self.annotators.names)
+        tables = []
+        for rows in _chunks(start, stop):
+            drafts = self.drafts(rows, purpose)
+            keeps = self.judge(drafts)
+            first, second = drafts.completions
+            first_source, second_source = (sources.take(source) for source in drafts.sources)
+            columns = {
+                "id": [f"{purpose}-{row:09d}" for row in rows],
+                "prompt": drafts.prompts,
+                **_in_order(keeps, chosen=first, rejected=second),
+                **_in_order(keeps, chosen_source=first_source, rejected_source=second_source),
+                "annotator": annotators.take(drafts.annotator),
+            }
+            tables.append(pa.table(columns))
+        return pa.concat_tables(tables)
+
+    def drafts(self, rows: Rows, purpose: str = "pool") -> Drafts:
+        """The pairs of these rows before they are judged; `pairs` gives them labelled."""
+        config = self.config
+        u_NK = self._draw(rows, 4, "pairs", purpose)
+        first_source = integers(u_NK[:, 0], config.sources)
+        second_source = first_source
+        if not config.pairs_within_source:
+            second_source = (first_source + 1 + integers(u_NK[:, 1], config.sources - 1)) % config.sources
+        annotator = follower(first_source, config, u_NK[:, 2:])
+        prompts, requests = self._prompts(rows, purpose)
+        first = self.sources.write(requests, first_source, self._stream("completions", purpose, 0), rows)
+        second = self.sources.write(requests, second_source, self._stream("completions", purpose, 1), rows)
+        attempt = 2
+        # Two draws can give one text, which is no pair.
+        while (same := np.asarray(pc.equal(first, second))).any():
+            key = self._stream("completions", purpose, attempt)
+            again = self.sources.write(requests.take(same), second_source[same], key, rows[same])
+            second = pc.replace_with_mask(second, pa.array(same), again)
+            attempt += 1
+        return Drafts(
+            purpose, rows, prompts, requests, (first, second), np.stack([first_source, second_source]), annotator
+        )
+
+    def utility_steps(self, drafts: Drafts) -> Floats:
+        """u_a(first) - u_a(second) of each pair, by the annotator who is to judge it: float64 (N,)."""
+        first, second = (
+            self.annotators.utilities(gold, style, drafts.annotator)
+            for gold, style in zip(drafts.gold, drafts.style, strict=True)
+        )
+        return np.asarray(first - second)
+
+    def judge(self, drafts: Drafts) -> npt.NDArray[np.bool_]:
+        """Whether the first completion of each pair is the chosen one, as in `pairs`: bool (N,)."""
+        u_N = self._draw(drafts.rows, 1, drafts.purpose, "labels")[:, 0]
+        return prefers_first(self.utility_steps(drafts), self.config.temperature, u_N)
+
+    def demonstrations(self, start: int, stop: int) -> pa.Table:
+        """What the SFT model learns from: prompt, completion, source. See `near_policy` and `drift`."""
+        tables = []
+        for rows in _chunks(start, stop):
+            prompts, requests = self._prompts(rows, "demonstrations")
+            drifted = self._draw(rows, 1, "drift")[:, 0] < self.config.drift
+            source = np.where(drifted, self.config.sources, self.config.near_policy)
+            completions = self.sources.write(requests, source, self._stream("demonstrations"), rows)
+            names = pa.array(self.sources.names).take(source)
+            tables.append(pa.table({"prompt": prompts, "completion": completions, "source": names}))
+        return pa.concat_tables(tables)
+
+    def write(self, prompts: Sequence[str], source: int, seed: int = 0) -> list[str]:
+        """A completion of each of N prompts by one source, the i-th drawn with `seed` and i.
+
+        Raises:
+            RewardError: a prompt is none of a world's.
+            UsageError: there is no such source.
+        """
+        _check_index("source", source, len(self.sources.names))
+        rows = np.arange(len(prompts))
+        requests = read_prompts(prompts)
+        return list(
+            self.sources.write(requests, np.full(len(rows), source), self._stream("write", seed), rows).to_pylist()
+        )
+
+    def gold(self, prompts: Sequence[str], completions: Sequence[str]) -> Floats:
+        """The gold reward r* of N completions, float64 (N,): see `frft.worlds.gold`. A reward for RL, an oracle.
+
+        Raises:
+            RewardError: the lengths differ, or a prompt is none of a world's.
+        """
+        if len(prompts) != len(completions):
+            raise RewardError(f"{len(prompts)} prompts and {len(completions)} completions; give one of each a sample.")
+        return gold_rewards(read_prompts(prompts), completions)
+
+    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:
+        """The gold judge: 1 where the first completion's gold reward is the higher, 0 where it is lower, 1/2 at a tie.
+
+        Raises:
+            RewardError: as `gold`.
+        """
+        steps = self.gold(prompts, first) - self.gold(prompts, second)
+        return [float(preference) for preference in (np.sign(steps) + 1) / 2]
+
+    def style(self, completions: Sequence[str]) -> Rows:
+        """Markers of each style in N texts: int64 (N, styles); see `frft.worlds.style`."""
+        return style_counts(completions)
+
+    def utility(self, prompts: Sequence[str], completions: Sequence[str], annotator: int) -> Floats:
+        """u_a = r* + lambda * bias_a of N completions: float64 (N,).
+
+        Raises:
+            RewardError: as `gold`.
+            UsageError: there is no such annotator.
+        """
+        _check_index("annotator", annotator, self.config.annotators)
+        who = np.full(len(completions), annotator)
+        return self.annotators.utilities(self.gold(prompts, completions), self.style(completions), who)
+
+    def label(
+        self,
+        prompts: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        annotator: int | None = None,
+        seed: int = 0,
+    ) -> npt.NDArray[np.bool_]:
+        """Whether an annotator prefers the first of two completions, drawn by Bradley-Terry: bool (N,).
+
+        Args:
+            annotator: who judges; none: the gold reward, with the noise that all annotators have.
+            seed: of the noise; draw i depends on it and on i.
+
+        Raises:
+            RewardError: as `gold`.
+            UsageError: there is no such annotator.
+        """
+        if annotator is None:
+            steps = self.gold(prompts, first) - self.gold(prompts, second)
+        else:
+            steps = self.utility(prompts, first, annotator) - self.utility(prompts, second, annotator)
+        u_N = uniforms(self._stream("label", seed), np.arange(len(prompts)), 1)[:, 0]
+        return prefers_first(steps, self.config.temperature, u_N)
+
+    def labelled_pairs(
+        self,
+        prompts: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        annotator: int | None = None,
+        seed: int = 0,
+    ) -> pa.Table:
+        """Two samples of a policy to each prompt, as preference pairs with fresh labels; see `label`.
+
+        Returns:
+            id, prompt, chosen, rejected, annotator, in the order given. Two equal samples stay a pair, which no
+            training can use: `train_reward_model` leaves such out and counts them.
+        """
+        keeps = self.label(prompts, first, second, annotator, seed)
+        who = "gold" if annotator is None else self.annotators.names[annotator]
+        columns = {
+            "id": [f"fresh-{seed}-{row:09d}" for row in range(len(prompts))],
+            "prompt": pa.array(prompts, pa.string()),
+            **_in_order(keeps, chosen=pa.array(first, pa.string()), rejected=pa.array(second, pa.string())),
+            "annotator": [who] * len(prompts),
+        }
+        return pa.table(columns)
+
+    def _stream(self, *names: Any) -> int:
+        return stream(self.config.seed, *names)
+
+    def _draw(self, rows: Rows, slots: int, *names: Any) -> Floats:
+        return uniforms(self._stream(*names), rows, slots)
+
+    def _prompts(self, rows: Rows, purpose: str) -> tuple[Any, Requests]:
+        if purpose not in self._requests:
+            raise UsageError(f"purpose is {purpose!r}; it must be one of {', '.join(self._requests)}.")
+        requests = self._requests[purpose]
+        return write_prompts(requests.take(rows % len(requests)), self._stream("prompts", purpose), rows)
+
+
+def _in_order(keeps: npt.NDArray[np.bool_], **both: Any) -> dict[str, Any]:
+    """Two columns, with their values exchanged where `keeps` is false."""
+    (one, first), (other, second) = both.items()
+    mask = pa.array(keeps)
+    return {one: pc.if_else(mask, first, second), other: pc.if_else(mask, second, first)}
+
+
+def _chunks(start: int, stop: int) -> list[Rows]:
+    if not 0 <= start < stop:
+        raise UsageError(f"Rows {start} to {stop} are none; start must be at least 0 and below stop.")
+    return [np.arange(low, min(low + CHUNK, stop)) for low in range(start, stop, CHUNK)]
+
+
+def _check_index(what: str, index: int, number: int) -> None:
+    if not 0 <= index < number:
+        raise UsageError(f"There is no {what} {index}; this world has {what}s 0 to {number - 1}.")

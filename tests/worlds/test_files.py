@@ -1,0 +1,57 @@
+"""A world's files: whole, and readable by everything that reads preference data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from frft.config.world import WorldConfig
+from frft.preferences import load_pool, load_prompts, load_samples
+from frft.worlds import World, write_world
+
+DIALS = {"pool_size": 300, "demonstrations": 40, "train_prompts": 30, "evaluation_prompts": 20}
+
+
+@pytest.fixture
+def world():
+    return World(WorldConfig(**DIALS, kappa=0.5, near_lambda=0.25))
+
+
+def test_files_are_read_without_a_rejected_row(world, tmp_path):
+    counts = write_world(world, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*counts, "world.json"])
+    pool = load_pool(tmp_path / "pairs.jsonl", max_rejected=0.0)
+    assert (pool.report.read, pool.report.accepted, pool.report.rejected) == (300, 300, {})
+    made = world.pairs(0, 300)
+    for column in made.column_names[1:]:
+        assert pool.table[column].to_pylist() == made[column].to_pylist()
+    samples = load_samples(tmp_path / "demonstrations.jsonl", max_rejected=0.0)
+    assert samples.completions == world.demonstrations(0, 40)["completion"].to_pylist()
+    assert load_prompts(tmp_path / "train.jsonl") == world.prompts(0, 30)
+    assert load_prompts(tmp_path / "evaluation.jsonl") == world.prompts(0, 20, "evaluation")
+
+
+def test_the_folder_holds_the_world(world, tmp_path):
+    write_world(world, tmp_path)
+    again = World.load(tmp_path)
+    assert again.config == world.config
+    assert set(json.loads((tmp_path / "world.json").read_text())) == set(WorldConfig.model_fields)
+
+
+def test_portions_change_nothing(world, tmp_path, monkeypatch):
+    write_world(world, tmp_path / "whole")
+    monkeypatch.setattr("frft.worlds.files.CHUNK", 7)
+    write_world(world, tmp_path / "parts")
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes()
+
+
+def test_the_dials_are_written_last(world, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(world, "demonstrations", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_world(world, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
