@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check demo lock clean
+.PHONY: help test check bench demo lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +16,17 @@ check: .venv/ready ## lint, formatting, strict types, the one-way imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# MODELS: sizes, as in benchmarks/models.py; PAIRS: preference data; TRL_PYTHON: an interpreter with TRL 1.12.
+MODELS ?= 0.5M 0.9M 2.7M 4.3M 20M
+PAIRS ?= ../shared/data/hh-rlhf
+
+bench: .venv/ready ## measure speed; results in benchmarks/results/ (15 minutes; see benchmarks/README.md)
+	$(BIN)/python -m benchmarks.rollout --models $(MODELS)
+	$(BIN)/python -m benchmarks.step --models $(MODELS) --pairs $(PAIRS)
+ifdef TRL_PYTHON
+	$(BIN)/python -m benchmarks.compare_trl --trl-python $(TRL_PYTHON) --pairs $(PAIRS) --work benchmarks/results/compare
+endif
 
 demo: .venv/ready ## what the method is about, in minutes (from the next change on)
 	@echo "The demo needs a world with a known gold reward, which comes with the next change."

@@ -83,6 +83,12 @@ def _can_multiply(*tensors: Tensor) -> bool:
     return plain and float32 and tensors[0].numel() > 0 and not torch.is_autocast_enabled("cpu")
 
 
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # Sampling multiplies small matrices, beside which a node of the graph that nobody needs takes time.
+    result: Tensor = _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else _product(x, weight, bias)
+    return result
+
+
 class FastLinear(nn.Linear):  # type: ignore[misc]
     """`nn.Linear`, by oneDNN where it reads float32 on a CPU."""
 
@@ -90,8 +96,7 @@ class FastLinear(nn.Linear):  # type: ignore[misc]
         """x (..., in) to (..., out)."""
         if not _can_multiply(x, self.weight):
             return super().forward(x)
-        result: Tensor = _Linear.apply(x, self.weight, self.bias)
-        return result
+        return _linear(x, self.weight, self.bias)
 
 
 class FastConv1D(Conv1D):  # type: ignore[misc]
@@ -101,8 +106,7 @@ class FastConv1D(Conv1D):  # type: ignore[misc]
         """x (..., in) to (..., out)."""
         if not _can_multiply(x, self.weight):
             return super().forward(x)
-        result: Tensor = _Linear.apply(x, self.weight.t(), self.bias)
-        return result
+        return _linear(x, self.weight.t(), self.bias)
 
 
 _FAST = {nn.Linear: FastLinear, Conv1D: FastConv1D}
