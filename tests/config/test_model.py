@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import frft
+from frft.config import load_config
 from frft.config.model import RunConfig
 from frft.config.problems import leaves
 from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig
@@ -207,3 +208,39 @@ def test_what_an_algorithm_cannot_do_is_refused(algorithm, sections, message):
     assert run_config(algorithm="ppo", **sections)
     with pytest.raises(ValidationError, match=message):
         run_config(algorithm=algorithm, **sections)
+
+
+def test_adapters_of_a_policy_have_no_dropout():
+    with pytest.raises(ValidationError, match="lora_dropout must be 0 here"):
+        run_config(policy={"lora": {"lora_dropout": 0.1}})
+    assert run_config(reward={"lora": {"lora_dropout": 0.1}}).reward.lora.lora_dropout == 0.1
+
+
+def test_the_controller_cannot_turn_the_penalty_round():
+    with pytest.raises(ValidationError, match=r"kl_horizon \(10\) is too short for rollout_batch_size \(50\)"):
+        PPOConfig(kl_target=6.0, kl_horizon=10, rollout_batch_size=50)
+    assert PPOConfig(kl_target=6.0, kl_horizon=11, rollout_batch_size=50).kl_horizon == 11
+    assert PPOConfig(kl_horizon=10, rollout_batch_size=50).kl_target is None
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "unread"),
+    [
+        ("ppo", ["ppo.lam=0.9", "ppo.kl_penalty=loss"], []),
+        ("ppo", ["group.num_generations=8"], ["group.num_generations"]),
+        ("rloo", [], ["ppo.critic_learning_rate"]),
+        ("rloo", ["ppo.lam=0.95"], ["ppo.critic_learning_rate"]),
+        (
+            "rloo",
+            ["ppo.critic=shared", "ppo.vf_coef=1", "group.scale_rewards=group", "group.num_generations=8"],
+            ["ppo.critic_learning_rate", "ppo.vf_coef", "ppo.critic", "group.scale_rewards"],
+        ),
+        ("grpo", ["group.scale_rewards=group"], ["ppo.critic_learning_rate", "ppo.kl_penalty"]),
+        ("grpo", ["ppo.kl_penalty=loss"], ["ppo.critic_learning_rate"]),
+    ],
+)
+def test_settings_that_an_algorithm_has_no_use_for_are_named(algorithm, settings, unread):
+    """Of a preset, which is for PPO; it serves the other algorithms without change, and so does the file of a run."""
+    config = load_config("hh-small", ["data.pairs=x", f"algorithm={algorithm}", *settings])
+    assert config.unread() == unread
+    assert RunConfig.model_validate(config.model_dump()).unread() == unread

@@ -35,6 +35,20 @@ def test_groups_fit_into_the_small_batch():
     assert load_config("hh-small", kept, limit=160).group.num_generations == 3
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
+@pytest.mark.parametrize(
+    ("sizes", "small"), [((60, 6, 3), (8, 4, 2)), ((64, 64, 4), (8, 8, 2)), ((6, 3, 3), (6, 3, 3))]
+)
+def test_what_the_batch_is_cut_into_divides_the_small_one_too(algorithm, sizes, small):
+    names = ("ppo.rollout_batch_size", "ppo.mini_batch_size", "group.num_generations")
+    overrides = [
+        f"{name}={size}" for name, size in zip(names, sizes, strict=True) if algorithm != "ppo" or "ppo" in name
+    ]
+    config = load_config("hh-small", ["data.pairs=x", f"algorithm={algorithm}", *overrides], limit=160)
+    assert (config.ppo.rollout_batch_size, config.ppo.mini_batch_size) == small[:2]
+    assert config.group.num_generations == (4 if algorithm == "ppo" else small[2]), "PPO has none to make smaller"
+
+
 def test_what_is_no_size_stays():
     full, small = load_config("paper"), load_config("paper", limit=100)
     assert small.ppo.learning_rate == full.ppo.learning_rate

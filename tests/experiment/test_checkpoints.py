@@ -22,10 +22,25 @@ def test_every_so_many_steps(tmp_path):
         names.append([path.name for path in tmp_path.iterdir()])
     assert names[1] == []
     assert names[2] == names[4] == ["checkpoint-3"]
-    assert names[11] == ["checkpoint-12"], "and not checkpoint-9, which sorts after it"
+    assert names[11] == ["checkpoint-12"]
     assert checkpoints.newest() == tmp_path / "checkpoint-12"
-    checkpoints.clear()
-    assert not list(tmp_path.iterdir())
+
+
+def test_killed_while_an_older_one_is_deleted_it_goes_on_from_the_newest(tmp_path, monkeypatch):
+    def killed(path, ignore_errors=False):
+        if path.exists():
+            (path / "weights.bin").unlink()
+            raise KeyboardInterrupt
+
+    checkpoints = Checkpoints(tmp_path, 3, ALONE)
+    checkpoints.step_done(9, write)
+    monkeypatch.setattr(module.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.step_done(12, write)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-9", "checkpoint-12"}
+    newest = Checkpoints(tmp_path, 3, ALONE).newest()
+    assert newest == tmp_path / "checkpoint-12", "and not checkpoint-9, which sorts after it"
+    assert (newest / "weights.bin").exists()
 
 
 @pytest.mark.parametrize(("save_s", "step_s"), [(0.1, 1.0), (2.0, 1.0), (30.0, 4.0)])

@@ -21,7 +21,8 @@ class Reward:
     """Longer is better; counts what it reads as a reward model does; is interrupted when it is asked too often."""
 
     def __init__(self, calls):
-        self.calls, self.left, self.counts = 0, calls, TruncationCount()
+        # As one has counted that was used before.
+        self.calls, self.left, self.counts = 0, calls, TruncationCount(sequences=5, prompts=2, completions=3)
 
     def __call__(self, prompts, completions):
         if self.calls == self.left:
@@ -59,7 +60,8 @@ def train(tiny_lm_folder, tiny_tokenizer):
 
 def left_in(path) -> dict:
     """Digests of all files, and of the metrics those rows that are no times."""
-    names = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    files = {file.relative_to(path) for file in path.rglob("*") if file.is_file()}
+    names = {file.as_posix() for file in files if not file.parts[0].startswith("checkpoint-")}
     rows = [{key: row[key] for key in row if "second" not in key} for row in read_rows(path / METRICS)]
     return {
         "names": names,
@@ -89,6 +91,27 @@ def test_resumed_is_the_same_as_uninterrupted(train, tmp_path, save_steps, calls
     assert found["scoring_truncated"]["sequences"] == found["rollouts_truncated"]["sequences"] == 4 * STEPS
     assert found["rollouts_truncated"]["prompts_truncated"] == 4 * STEPS
     assert [row["step"] for row in read_rows(stopped / METRICS)] == list(range(1, STEPS + 1))
+
+
+def test_going_back_keeps_the_logs_and_the_checkpoint_and_nothing_else(train, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", save_steps=1, calls=3)
+    for name in ("logs", ".checkpoint-4.unfinished", "policy"):
+        (tmp_path / "stopped" / name).mkdir()
+        (tmp_path / "stopped" / name / "from-before").write_text("")
+    train(tmp_path / "stopped", save_steps=1)
+    left = {file.relative_to(tmp_path / "stopped").as_posix() for file in tmp_path.rglob("from-before")}
+    assert left == {"logs/from-before"}
+
+
+def test_a_segment_that_was_done_is_not_trained_again(train, tmp_path):
+    """It was stopped between its end and its manifest."""
+    expected, _ = train(tmp_path / "done", save_steps=1)
+    left = left_in(tmp_path / "done")
+    found, reward = train(tmp_path / "done", save_steps=1)
+    assert reward.calls == 1, "from the last checkpoint, one step before the end"
+    assert told(found) == told(expected)
+    assert left_in(tmp_path / "done") == left
 
 
 def test_a_later_segment_goes_on_from_an_earlier_one(train, tmp_path):

@@ -11,7 +11,7 @@ from frft.errors import UsageError
 from frft.experiment import workers as module
 from frft.experiment.plan import PlannedStage
 from frft.experiment.speed import flops_a_second
-from frft.experiment.workers import Workers, _Screen, _SentProgress, choose_workers
+from frft.experiment.workers import JUDGE, Workers, _judge, _Screen, _SentProgress, choose_workers
 
 GIB = 2**30
 
@@ -76,6 +76,18 @@ def test_launched_processes_have_no_workers(machine, monkeypatch):
     assert choose_workers(Walk(), planned()).count == 1
     with pytest.raises(UsageError, match="Leave workers out"):
         choose_workers(Walk(workers=2), planned())
+
+
+def test_a_judge_of_its_own_is_trained_with_the_threads_that_all_stages_have():
+    """The SFT model sets their number; a judge that starts from another model does not ask for it."""
+    asked = []
+
+    class Asked:
+        def __getattr__(self, name):
+            asked.append(name)
+
+    _judge(Asked(), JUDGE)
+    assert asked == ["sft", "judge"]
 
 
 def test_speed_is_measured_and_threads_stay_as_they_were():

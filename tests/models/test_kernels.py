@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import pytest
 import torch
@@ -76,8 +77,12 @@ def test_a_whole_model_trains_alike_whichever_kernels_it_has(tiny_lm_folder, tin
     from transformers import AutoModelForCausalLM
 
     monkeypatch.setattr("frft.models.kernels.prefers_onednn", lambda: True)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
     plain = AutoModelForCausalLM.from_pretrained(tiny_lm_folder).eval()
     quick = load_causal_lm(tiny_lm_folder, tiny_tokenizer).eval()
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"  # what the user says stands
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
     assert type(quick.transformer.h[0].attn.c_attn) is FastConv1D
     assert type(quick.lm_head) is FastLinear
     assert quick.lm_head.weight is quick.transformer.wte.weight

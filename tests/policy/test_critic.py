@@ -33,3 +33,12 @@ def test_from_a_language_model_all_values_are_zero_and_weights_are_its_own(tiny_
 def test_a_model_without_a_linear_head_is_refused(tiny_lm_folder, tiny_tokenizer):
     with pytest.raises(ModelError, match="no linear `score` head"):
         Critic.from_classifier(load_causal_lm(tiny_lm_folder, tiny_tokenizer))
+
+
+def test_a_model_that_has_adapters_already_is_refused(tiny_lm_folder, tiny_tokenizer):
+    from frft.config.sections import LoraConfig
+    from frft.models import add_adapters
+
+    policy = add_adapters(load_causal_lm(tiny_lm_folder, tiny_tokenizer), LoraConfig(), "CAUSAL_LM", seed=0)
+    with pytest.raises(ModelError, match="before the policy gets them"):
+        Critic.from_causal_lm(policy)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import json
 import subprocess
 import sys
@@ -10,9 +12,12 @@ import sys
 import pytest
 import torch
 
+from frft.config.model import REFUSED, UNREAD
 from frft.config.sections import GroupConfig, LoraConfig, PPOConfig, SamplingConfig
 from frft.errors import ArtifactError, DataError, ModelError, RewardError, TrainingError, UsageError
 from frft.models import Encoder, WithoutAdapters, add_adapters, load_causal_lm
+from frft.policy import decode, generate, hooks, online
+from frft.policy.gpt2 import CachedGPT2
 from frft.policy.online import GroupTrainer
 from frft.policy.order import prompt_indices
 
@@ -120,6 +125,45 @@ def test_trl_sees_the_log_probabilities_of_what_was_sampled_whatever_the_padding
         found, *_ = trainer._trl._get_per_token_logps_and_entropies(trainer._trl.model, ids, mask, 2)
         logits = trainer.reference(input_ids=torch.tensor([[7, 8, 9, 10]])).logits[0, 1:3]
     assert found[0] == pytest.approx(logits.log_softmax(-1)[[0, 1], [9, 10]], abs=1e-5)
+
+
+@pytest.mark.parametrize("models", ["plain", "adapters"])
+def test_gpt2_is_sampled_from_by_its_own_fast_path(make, models, tiny_lm_folder, tiny_tokenizer, monkeypatch):
+    """What TRL puts around the forward pass is not there while it samples, and is there again after."""
+    policy, reference = (load_causal_lm(tiny_lm_folder, tiny_tokenizer) for _ in range(2))
+    if models == "adapters":
+        policy = add_adapters(policy, LoraConfig(r=2), "CAUSAL_LM", seed=0)
+    readers = []
+
+    class Spy(CachedGPT2):
+        def __init__(self, *args):
+            readers.append(self)
+            super().__init__(*args)
+
+    monkeypatch.setattr(decode, "CachedGPT2", Spy)
+    trainer = make("rloo", models=(policy, reference))
+    under = getattr(policy, "get_base_model", lambda: policy)()
+    forward = vars(under)["forward"]
+    run(trainer, 2)
+    assert len(readers) == 2
+    assert vars(under)["forward"] is forward
+
+
+def test_grpos_kl_is_the_one_whose_optimum_is_documented(make):
+    assert make("grpo")._trl.args.use_bias_correction_kl is True
+
+
+def test_every_setting_is_used_or_said_to_be_unused():
+    """What these algorithms read of PPO's section, what they refuse, and what a run names at its start are all."""
+    read = set()
+    for module in (online, hooks, generate, decode):
+        tree = ast.parse(inspect.getsource(module))
+        read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for algorithm in ALGORITHMS:
+        unused = set(UNREAD[algorithm]["ppo"])
+        # When to save is for the experiment to decide; where the KL penalty is, each algorithm decides for itself.
+        assert unused | set(REFUSED) == set(PPOConfig.model_fields) - read - {"save_steps", "kl_penalty"}
+        assert not unused & read
 
 
 def test_prompts_are_tokenized_and_cut_as_everywhere(make, tiny_tokenizer):
@@ -286,7 +330,7 @@ folder, out = sys.argv[1:]
 tokenizer = load_tokenizer(folder)
 config = PPOConfig(total_steps=3, rollout_batch_size=8, mini_batch_size=8, learning_rate=1e-3, kl_coef=0.3,
                    sampling=SamplingConfig(max_new_tokens=8, max_prompt_tokens=32))
-seen, rows = [], []
+seen, rows, cut = [], [], []
 def reward(prompts, completions):
     seen.append(len(prompts))
     return [sum(letter in "aeiou" for letter in text) / 5 for text in completions]
@@ -295,15 +339,16 @@ def on_step(metrics, rollout):
 for algorithm in ("rloo", "grpo"):
     for begin in (0, 2):  # in two parts, the second from what the first saved
         policy, reference = (load_causal_lm(folder, tokenizer) for _ in range(2))
-        trainer = GroupTrainer(algorithm, policy, reference, tokenizer, reward, ["Why?", "How do I bake?", "A color."],
+        trainer = GroupTrainer(algorithm, policy, reference, tokenizer, reward, ["Why?", "How do I bake?" * 9, "A."],
                                config, GroupConfig(num_generations=4), seed=3)
         state = Path(out) / algorithm
         if begin:
             trainer.restore(state)
         trainer.train(3 if begin else 2, on_step)
+        cut.append(trainer.encoder.truncated.as_dict())
         trainer.save(Path(out) / f"{algorithm}-end" if begin else state)
 if trainer.accelerator.is_main_process:
-    json.dump({"rows": rows, "seen": seen}, open(out + "/rows.json", "w"))
+    json.dump({"rows": rows, "seen": seen, "cut": cut}, open(out + "/rows.json", "w"))
 if distributed.is_initialized():
     distributed.barrier()
     distributed.destroy_process_group()
@@ -325,6 +370,9 @@ def test_two_processes_train_what_one_does(tiny_lm_folder, tmp_path):
         found.append(json.loads((out / "rows.json").read_text()))
     one, two = found
     assert (one["seen"], two["seen"]) == ([8] * 6, [4] * 6)
+    assert one["cut"] == two["cut"]
+    assert [count["sequences"] for count in two["cut"]] == [16, 8] * 2
+    assert two["cut"][0]["prompts_truncated"] > 0
     for (metrics, *texts), (others, *other_texts) in zip(one["rows"], two["rows"], strict=True):
         assert texts == other_texts
         for name in ("score", "kl_sft_k1", "kl_sft_k3", "reward", "entropy", "response_tokens"):

@@ -143,10 +143,36 @@ def test_a_checkpoint_elsewhere_is_named(script, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_only_what_a_refresh_will_read_is_remembered(script, algorithm, capsys):
+    """Evaluation's completions are no samples of a refresh, and after the last one there is nobody to read any."""
+    reward, trainer = script(algorithm=algorithm, eval_steps=1, eval_on_start=True, per_device_eval_batch_size=4)
+    trainer.args.eval_strategy = "steps"
+    trainer.eval_dataset = trainer.train_dataset.select(range(4))
+    trainer.evaluate()
+    assert reward.observed.everywhere() == []
+    remembered, observe = [], reward.observe
+    reward.observe = lambda *texts: remembered.append(trainer.model.training) or observe(*texts)
+    trainer.train()
+    # Steps 1 to 4 of 6: the last refresh is after step 4.
+    assert remembered == [True] * 4
+    assert [refresh.read_selection().metadata["counts"]["samples"] for refresh in reward.refreshes] == [8, 8]
+    assert reward.observed.everywhere() == []
+    capsys.readouterr()
+
+
 def test_a_refresh_that_changes_nothing_is_refused(script, capsys):
     late = CONFIG.model_copy(update={"at_steps": [2, 6]})
     with pytest.raises(UsageError, match="refresh after step 6 does not fit into a training of 6 steps"):
         script(config=late)[1].train()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(("alpha", "steps"), [(3, r"\[1, 2, 2\]"), (6, r"\[0, 1, 1, 2, 2, 3\]")])
+def test_more_refreshes_than_a_training_has_room_for_are_refused(script, alpha, steps, capsys):
+    crowded = CONFIG.model_copy(update={"alpha": alpha})
+    with pytest.raises(UsageError, match=rf"of 3 steps is too short for alpha {alpha}: .* after steps {steps}"):
+        script(config=crowded, max_steps=3)[1].train()
     capsys.readouterr()
 
 

@@ -195,13 +195,36 @@ def test_a_resumable_stage_goes_on_in_the_folder_that_it_left(root):
     store = ArtifactStore(root)
     for seed in (0, 1):
         with pytest.raises(KeyboardInterrupt):
-            store.make("ppo", {"seed": seed}, half, resumable=True)
+            store.make("ppo", {"seed": seed}, half, scratch="kept-*")
     # A manifest that was written just before the process was killed says nothing of what comes now.
     (root / f"{store.path_of('ppo', {'seed': 0}).name}.unfinished" / MANIFEST).write_text("{}")
-    made = store.make("ppo", {"seed": 0}, rest, resumable=True)
+    made = store.make("ppo", {"seed": 0}, rest, scratch="kept-*")
     assert made.info == {"found": True}
     assert set(json.loads((made.path / MANIFEST).read_text())["files"]) == {"first.bin", "second.bin"}
     assert store.make("ppo", {"seed": 1}, rest).info == {"found": False}, "anew, where nobody asked to resume"
+
+
+def test_what_a_stage_goes_on_from_stays_until_the_artifact_is_there(root, monkeypatch):
+    def build(path):
+        found = (path / "kept-1" / "half.bin").exists()
+        (path / "kept-1").mkdir(exist_ok=True)
+        (path / "kept-1" / "half.bin").write_bytes(b"half")
+        (path / "whole.bin").write_bytes(b"whole")
+        return {"found": found}
+
+    def killed(path, value):
+        raise KeyboardInterrupt
+
+    store = ArtifactStore(root)
+    monkeypatch.setattr(artifact_module, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.make("ppo", {}, build, scratch="kept-*")
+    monkeypatch.undo()
+    made = store.make("ppo", {}, build, scratch="kept-*")
+    assert made.info == {"found": True}, "killed after it was built, it went on from there"
+    assert {path.name for path in made.path.iterdir()} == {"whole.bin", MANIFEST}
+    assert set(json.loads((made.path / MANIFEST).read_text())["files"]) == {"whole.bin"}
+    assert ArtifactStore(root).find("ppo", {}) == made
 
 
 def test_the_peak_is_that_of_the_stage(root):

@@ -18,6 +18,16 @@ from frft.config.sections import (
     Section,
 )
 
+OF_A_CRITIC = ("num_ppo_epochs", "critic_learning_rate", "lam", "cliprange_value", "vf_coef", "critic", "kl_horizon")
+UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
+    "ppo": {"group": tuple(GroupConfig.model_fields)},
+    "rloo": {"ppo": OF_A_CRITIC, "group": ("loss_type", "scale_rewards")},
+    "grpo": {"ppo": OF_A_CRITIC},
+}
+"""Settings that an algorithm has no use for, by section."""
+REFUSED = ("gamma", "whiten_rewards", "kl_target", "target_kl")
+"""Settings of `ppo` that without a critic cannot be had, and without which something else would be optimised."""
+
 
 def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     """An arm's changes with values of the right types, if `refresh` with them is valid.
@@ -80,6 +90,20 @@ class RunConfig(Section):
         """
         return _arm(self.refresh, self.arms[name])
 
+    def unread(self) -> list[str]:
+        """Keys of settings that differ from the default, but that `algorithm` has no use for.
+
+        They are no error, so that a preset or a file for one algorithm serves the others, too. GRPO has its KL penalty
+        in the loss, so `ppo.kl_penalty` is one of them, default or not, unless it says so.
+        """
+        keys = [
+            f"{section}.{name}"
+            for section, names in UNREAD[self.algorithm].items()
+            for name in names
+            if getattr(getattr(self, section), name) != type(getattr(self, section)).model_fields[name].default
+        ]
+        return [*keys, "ppo.kl_penalty"] if self.algorithm == "grpo" and self.ppo.kl_penalty != "loss" else keys
+
     @field_validator("arms")
     @classmethod
     def _vanilla_is_there(cls, arms: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
@@ -92,7 +116,7 @@ class RunConfig(Section):
         if self.algorithm == "ppo":
             return self
         default = PPOConfig()
-        for name in ("kl_target", "target_kl", "whiten_rewards", "gamma"):
+        for name in REFUSED:
             if getattr(self.ppo, name) != getattr(default, name):
                 raise ValueError(f"ppo.{name} means nothing to algorithm: {self.algorithm}; leave it out")
         if self.algorithm == "rloo" and self.ppo.kl_penalty == "loss":

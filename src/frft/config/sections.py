@@ -152,6 +152,16 @@ class PolicyConfig(Section):
     """In reinforcement learning, train adapters instead of all weights; the SFT model under them is the KL reference,
     without a second copy."""
 
+    @field_validator("lora")
+    @classmethod
+    def _no_dropout(cls, lora: LoraConfig | None) -> LoraConfig | None:
+        if lora is not None and lora.lora_dropout:
+            raise ValueError(
+                "lora_dropout must be 0 here: dropout is off in reinforcement learning, so that a ratio is 1 where "
+                "nothing has changed"
+            )
+        return lora
+
 
 class RewardModelConfig(Section):
     """Training of a reward model (and, alike, of the judge) on preference pairs."""
@@ -326,12 +336,25 @@ class PPOConfig(Section):
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
 
+    @model_validator(mode="after")
+    def _controller_keeps_its_sign(self) -> Self:
+        if self.kl_target is not None and self.rollout_batch_size >= 5 * self.kl_horizon:
+            raise ValueError(
+                f"kl_horizon ({self.kl_horizon}) is too short for rollout_batch_size ({self.rollout_batch_size}): one "
+                "step could turn the KL penalty negative. Set it above a fifth of the batch, better to many batches"
+            )
+        return self
+
 
 class GroupConfig(Section):
     """What RLOO and GRPO have of their own: groups of completions of one prompt, each other's baseline.
 
     All else, from steps and batch sizes to the learning rate and the KL penalty, they have in common with PPO and read
-    from there, so that `algorithm` changes the algorithm alone. Critic, controllers and `num_ppo_epochs` are PPO's."""
+    from there, so that `algorithm` changes the algorithm alone. They have no use for PPO's critic and its settings,
+    `lam` and `num_ppo_epochs`, GRPO (whose penalty is in the loss) none for `kl_penalty`, RLOO none for `loss_type` and
+    `scale_rewards`, PPO none for this section; a run says at its start which of these are set. What would change the
+    objective is refused: `gamma`, `whiten_rewards`, `kl_target`, `target_kl`, and for RLOO `kl_penalty: loss`.
+    """
 
     num_generations: int = Field(default=4, gt=1)
     """Completions a prompt; a step rolls out rollout_batch_size / num_generations prompts. RLOO's authors take 2 and

@@ -19,9 +19,9 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
 
     Nothing grows. Capped are: `data.limit` at `limit`; every `num_train_epochs` at 1; `ppo.total_steps` at 2
     (alpha + 1) of the arm that refreshes most (where that shortens the run, `at_steps` gives way to even
-    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8, and where that is less,
-    `group.num_generations` at 2; `max_new_tokens` and `normalise_samples` at 32; in every arm `selection.size`
-    at an eighth of `limit` and `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16.
+    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8, and where that is less, the latter at
+    a divisor of 8 and `group.num_generations` at 2; `max_new_tokens` and `normalise_samples` at 32; in every arm
+    `selection.size` at an eighth of `limit` and `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16.
 
     Raises:
         ConfigError: `limit` is not positive.
@@ -36,7 +36,11 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     for size in ("rollout_batch_size", "mini_batch_size"):
         _cap(values["ppo"], size, ROLLOUT_BATCH_SIZE)
     if config.ppo.rollout_batch_size > ROLLOUT_BATCH_SIZE:
-        _cap(values["group"], "num_generations", GENERATIONS)
+        # What divided the large batch need not divide the small one.
+        while ROLLOUT_BATCH_SIZE % values["ppo"]["mini_batch_size"]:
+            values["ppo"]["mini_batch_size"] -= 1
+        if config.algorithm != "ppo":
+            _cap(values["group"], "num_generations", GENERATIONS)
     for section in (values["ppo"], values["evaluation"], values["refresh"], *values["arms"].values()):
         _cap(section.get("sampling") or {}, "max_new_tokens", NEW_TOKENS)
     _cap(values["evaluation"], "max_prompts", EVALUATION_PROMPTS)

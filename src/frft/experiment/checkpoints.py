@@ -1,4 +1,7 @@
-"""Checkpoints of a training on its way: `checkpoint-STEP` in its folder, whole or not there, the newest one only."""
+"""Checkpoints of a training on its way: `checkpoint-STEP` in its folder, the newest one only, and that one is whole.
+
+The last one stays: who needs it no more, because what it led to is safe, deletes what `PATTERN` names.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from frft.store import Peers, atomic_folder
 
 PREFIX = "checkpoint-"
+PATTERN = f"{PREFIX}*"
 SHARE_OF_TIME = 0.02
 """Where nothing else is asked for, the most of a training's time that saving may take. Stopped, a training then loses
 at most as long as 50 saves take: seconds of a small model, which saves in a tenth of one."""
@@ -32,15 +36,9 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The checkpoint to go on from."""
-        names = sorted((path.name for path in self._folder.glob(f"{PREFIX}*")), key=_step_of)
+        names = sorted((path.name for path in self._folder.glob(PATTERN)), key=_step_of)
         name = self._peers.agree(names[-1] if names else None)
         return None if name is None else self._folder / name
-
-    def clear(self) -> None:
-        """Delete what is there: the training is done."""
-        if self._peers.is_main:
-            for path in self._folder.glob(f"{PREFIX}*"):
-                shutil.rmtree(path)
 
     def step_done(self, step: int, write: Callable[[Path], None]) -> None:
         """If a save is due after this step, fill a folder by `write` and make it the newest checkpoint."""
@@ -51,11 +49,12 @@ class Checkpoints:
         if not self._peers.agree(due):
             return
         started = time.monotonic()
-        older = list(self._folder.glob(f"{PREFIX}*"))
+        older = list(self._folder.glob(PATTERN))
         path = self._folder / f"{PREFIX}{step}"
         with atomic_folder(path) if self._peers.is_main else nullcontext(path) as folder:
             write(folder)
         if self._peers.is_main:
+            # Killed in here, it leaves one of them cut short; but `newest` is then already this one.
             for each in older:
                 shutil.rmtree(each)
         self._last = time.monotonic()

@@ -59,9 +59,9 @@ class _PlanningStore(ArtifactStore):
         self.arm = ""
 
     def make(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, *, resumable: bool = False, peers: Peers = ALONE
+        self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
     ) -> Artifact:
-        del build, resumable, peers
+        del build, scratch, peers
         digest = self._digest(kind, inputs)
         if digest not in self.asked:
             # Whether its files are as they were is for the run to see.

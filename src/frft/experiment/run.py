@@ -59,6 +59,9 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     pool, stages = prepare(config, out, store, progress, peers=together, checks=together.is_main)
     if together.is_main:
         claim(out, config, pool)
+    unread = config.unread()
+    if unread:
+        progress.say(f"{config.algorithm} has no use for {', '.join(unread)}")
     planned = forecast(stages)
     log.planned = {stage.name: stage for stage in planned}
     # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.

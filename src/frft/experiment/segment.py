@@ -3,7 +3,7 @@
 metrics.jsonl, rollouts.jsonl   a row for each step, and for each sequence
 policy/                         the policy when the segment is done, a plain model folder
 state/                          all else that the next segment starts from
-checkpoint-STEP/                while it is under way: the same state, and what was counted; gone when it is done
+checkpoint-STEP/                while it is under way: the same state, and what was counted; no part of the artifact
 """
 
 from __future__ import annotations
@@ -97,7 +97,6 @@ def train_segment(
         trainer.train(until_step, on_step)
     trainer.save(path / STATE)
     trainer.save_policy(path / "policy")
-    checkpoints.clear()
     return {"last": last, **counts()}
 
 

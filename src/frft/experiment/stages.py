@@ -15,6 +15,7 @@ import numpy as np
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig, RewardModelConfig, SamplingConfig
 from frft.evaluation import RewardJudge, win_rate
+from frft.experiment.checkpoints import PATTERN as CHECKPOINTS
 from frft.experiment.segment import LOGS, train_segment
 from frft.experiment.splits import Splits
 from frft.experiment.texts import (
@@ -218,7 +219,7 @@ class Stages:
             "until_step": until_step,
             "seed": seed,
         }
-        return self.store.make(self.config.algorithm, inputs, build, resumable=True, peers=self.peers)
+        return self.store.make(self.config.algorithm, inputs, build, scratch=CHECKPOINTS, peers=self.peers)
 
     def samples(self, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig) -> PolicySamples:
         """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments."""

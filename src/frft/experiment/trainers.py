@@ -43,11 +43,16 @@ def make_trainer(
         seed: of every random draw.
         logs: where to log.
     """
+    import torch
     from accelerate import Accelerator
 
     trust = config.policy.trust_remote_code
     tokenizer, policy = load_policy(sft, trust_remote_code=trust)
-    accelerator = Accelerator(log_with=None if config.report_to == "none" else config.report_to, project_dir=logs)
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=logs,
+    )
     accelerator.init_trackers(config.algorithm)
     # Before the policy gets adapters: they are put into it, and the critic may be a copy of it.
     critic = _critic(config, policy, tokenizer, base_reward, seed)

@@ -196,6 +196,8 @@ def _train(stages: Stages, name: str) -> None:
 
 def _judge(stages: Stages, name: str) -> None:
     del name
+    # A judge that is not built on the SFT model would never ask for it, and it sets the number of threads.
+    _ = stages.sft
     _ = stages.judge
 
 

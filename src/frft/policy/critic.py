@@ -70,7 +70,12 @@ class Critic(nn.Module):  # type: ignore[misc]
         """Start from a language model's backbone with a head of zeros: values are 0 at first.
 
         For rewards that come from no model, or from one with another tokenizer.
+
+        Raises:
+            ModelError: the model has adapters.
         """
+        if hasattr(policy, "peft_config"):
+            raise ModelError("A critic starts from a model without adapters. Make it before the policy gets them.")
         return cls(copy.deepcopy(policy.base_model), ValueHead.on(policy))
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor) -> Tensor:

@@ -68,10 +68,14 @@ def _block(block: Any, hidden: Tensor, bias: Tensor, layer: BufferLayer, *, is_l
     if is_last:
         hidden, queries, bias = hidden[:, -1:], queries[:, :, -1:], bias[:, :, -1:]
     mixed = _attend(queries, keys, values, bias, attention.scaling).transpose(1, 2).reshape(hidden.shape)
-    hidden = attention.c_proj(mixed).add_(hidden)
+    hidden = _sum(hidden, attention.c_proj(mixed))
     inner = block.mlp.c_fc(block.ln_2(hidden))
-    finished: Tensor = block.mlp.c_proj(_activate(block.mlp.act, inner)).add_(hidden)
-    return finished
+    return _sum(hidden, block.mlp.c_proj(_activate(block.mlp.act, inner)))
+
+
+def _sum(hidden: Tensor, change: Tensor) -> Tensor:
+    # Under autocast the change is bfloat16, and what it is added to must stay float32.
+    return change.add_(hidden) if change.dtype == hidden.dtype else hidden + change
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scaling: float) -> Tensor:

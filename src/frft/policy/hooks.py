@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,13 @@ def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
     }
     if host.algorithm == "rloo":
         return RLOOConfig(**arguments)
-    return GRPOConfig(**arguments, loss_type=group.loss_type, scale_rewards=group.scale_rewards)
+    return GRPOConfig(
+        **arguments,
+        loss_type=group.loss_type,
+        scale_rewards=group.scale_rewards,
+        # Without it, the gradient of k3 is not that of a token's KL, and the optimum another.
+        use_bias_correction_kl=True,
+    )
 
 
 def hooked(host: GroupTrainer) -> type:
@@ -115,7 +122,8 @@ def hooked(host: GroupTrainer) -> type:
             return (completion_ids, None) if base is GRPOTrainer else completion_ids
 
         def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-            found = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+            with real_positions(self.accelerator.unwrap_model(model)):
+                found = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
             if not torch.is_grad_enabled():
                 host.look(model, found[0])
             return found
@@ -130,19 +138,41 @@ def hooked(host: GroupTrainer) -> type:
     return Trainer
 
 
-def count_real_positions(model: PreTrainedModel) -> None:
-    """Let the model count positions from the first token that is not padding, where nobody says what they are."""
-    backbone = getattr(model, "get_base_model", lambda: model)().base_model
+@contextmanager
+def real_positions(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, `model` counts positions from the first token that is not padding, where nobody says what they are."""
+    backbone = _under_adapters(model).base_model
     if "position_ids" not in inspect.signature(type(backbone).forward).parameters:
+        yield
         return
 
     def fill_in(_: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         mask_BT = inputs.get("attention_mask")
-        if mask_BT is not None and inputs.get("position_ids") is None and inputs.get("past_key_values") is None:
+        if mask_BT is not None and inputs.get("position_ids") is None:
             inputs = {**inputs, "position_ids": (mask_BT.long().cumsum(-1) - 1).clamp_min(0)}
         return args, inputs
 
-    backbone.register_forward_pre_hook(fill_in, with_kwargs=True)
+    with backbone.register_forward_pre_hook(fill_in, with_kwargs=True):
+        yield
+
+
+@contextmanager
+def own_forward(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, `model` has the `forward` of its class, not what TRL (for losses) or Accelerate put in its place.
+
+    Sampling needs neither, and with it GPT-2 would not be known as such (`frft.policy.gpt2`).
+    """
+    under = _under_adapters(model)
+    replaced = vars(under).pop("forward", None)
+    try:
+        yield
+    finally:
+        if replaced is not None:
+            under.forward = replaced
+
+
+def _under_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    return getattr(model, "get_base_model", lambda: model)()
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]

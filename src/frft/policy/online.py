@@ -41,7 +41,7 @@ from frft.config.sections import GroupConfig, PPOConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models import Encoder, WithoutAdapters, quiet, save_model, seed_for, seeded
 from frft.policy.generate import check_room, left_padded, response_mask, row_uniforms, sample_tokens
-from frft.policy.hooks import Watcher, count_real_positions, hooked, trl_arguments
+from frft.policy.hooks import Watcher, hooked, own_forward, trl_arguments
 from frft.policy.order import prompt_indices
 from frft.policy.ppo.collect import Reward, checked_scores
 from frft.policy.ppo.functions import kl_k1, kl_k3
@@ -234,16 +234,18 @@ class GroupTrainer:
         trainer.beta = config.kl_coef
         if self.algorithm == "grpo" and self.group.scale_rewards == "none":
             trainer.beta *= 1 - 1 / self.group.num_generations
-        count_real_positions(policy)
         if not isinstance(self.reference, WithoutAdapters):
             add_fused_lm_head(self.reference, temperature=config.sampling.temperature)
-            count_real_positions(self.reference)
             trainer.ref_model = self.reference
         return trainer
 
     def tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
-        """The prompts' tokens, cut as everywhere."""
-        self._prompt_ids = self.encoder.encode_prompts(prompts, self.config.sampling.max_prompt_tokens)
+        """The tokens of this process's prompts, cut as everywhere; all processes call it, with equally many."""
+        # Everybody's, so that every process has counted the whole batch, as in PPO.
+        everybodys = gather_object(list(prompts))
+        encoded = self.encoder.encode_prompts(everybodys, self.config.sampling.max_prompt_tokens)
+        first = self.accelerator.process_index * len(prompts)
+        self._prompt_ids = encoded[first : first + len(prompts)]
         return self._prompt_ids
 
     def sample(self, prompt_ids: list[list[int]]) -> list[list[int]]:
@@ -255,7 +257,7 @@ class GroupTrainer:
         uniforms_BT = row_uniforms(seed, self.config.rollout_batch_size, sampling.max_new_tokens)[self._rows]
         # While it trains, it would recompute activations where it was asked to, and keep no cache.
         model.eval()
-        with self._trl.accelerator.autocast():
+        with self._trl.accelerator.autocast(), own_forward(model):
             tokens_BT = sample_tokens(model, ids_BP.to(device), mask_BP.to(device), sampling, eos, pad, uniforms_BT)
         model.train()
         mask_BT, _ = response_mask(tokens_BT, eos)

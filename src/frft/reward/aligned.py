@@ -85,6 +85,11 @@ class AlignedReward:
         report_to: where to log training curves as well.
         trust_remote_code: run code that comes with the models.
 
+    Attributes:
+        current: the reward model that scores now.
+        refreshes: those that were made, in order.
+        is_observing: whether what is scored is remembered as the policy's; the callback turns it on and off.
+
     Raises:
         UsageError: the configuration needs a backbone, and there is none.
         DataError: the pool cannot be read.
@@ -129,13 +134,14 @@ class AlignedReward:
         self.current = reward_model
         self.refreshes: list[Refresh] = []
         self.observed = ObservedSamples(config.max_samples)
+        self.is_observing = True
         self._has_callback = False
         self._model: RewardModel | None = None
 
     def __call__(
         self, prompts: Sequence[str | Conversation], completions: Sequence[str | Conversation], **given: Any
     ) -> list[float]:
-        """Normalised scores of N completions, and remember them as samples of the policy.
+        """Normalised scores of N completions; while `is_observing`, they are remembered as samples of the policy.
 
         Args:
             prompts, completions: texts, or message lists.
@@ -152,11 +158,15 @@ class AlignedReward:
             )
         texts = as_texts(prompts, completions, self._render)
         scores = self.model(*texts)
-        self.observe(*texts)
+        if self.is_observing:
+            self.observe(*texts)
         return scores
 
     def callback(self, checkpoint: str | Path | None = None) -> TrainerCallback:
         """What makes TRL's trainers refresh this reward at the configured steps, save and restore it.
+
+        From then on, what a trainer scores is remembered within its steps alone, as long as a refresh is to come:
+        completions of an evaluation are no samples of a refresh.
 
         Args:
             checkpoint: the checkpoint that the trainer resumes from, where it lies outside of the trainer's

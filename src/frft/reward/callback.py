@@ -36,7 +36,8 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         checkpoint: the checkpoint that the trainer resumes from; none: that of its step in its `output_dir`.
 
     Raises (from within the trainer):
-        UsageError: a refresh would come at or after the last step, or the checkpoint is of another reward.
+        UsageError: a refresh would come at or after the last step, or two at once, or the checkpoint is of another
+            reward.
         ArtifactError: the checkpoint that is resumed from does not say what the reward was then.
         RewardError: processes score with different reward models.
     """
@@ -45,10 +46,21 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         self._reward, self._checkpoint = reward, checkpoint
         self._steps: list[int] = []
 
+    def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Before training, only evaluations are scored."""
+        del args, state, control
+        self._reward.is_observing = False
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Find out when refreshes are due; restore the reward where the trainer resumes."""
         del control
         self._steps = self._reward.config.refresh_steps(state.max_steps)
+        if any(step <= 0 for step in self._steps) or sorted(set(self._steps)) != self._steps:
+            raise UsageError(
+                f"A training of {state.max_steps} steps is too short for alpha {self._reward.config.alpha}: refreshes "
+                f"would come after steps {self._steps}, which must be positive and rising. Train longer, or set a "
+                "smaller alpha."
+            )
         if self._steps and self._steps[-1] >= state.max_steps:
             raise UsageError(
                 f"A refresh after step {self._steps[-1]} does not fit into a training of {state.max_steps} steps: at "
@@ -58,9 +70,15 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
             self._restore(self._checkpoint or _folder(args, state), state.global_step)
         self._check_version()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Refresh, where it is due."""
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Remember what the policy writes in this step, if a refresh is to come."""
         del args, control
+        self._reward.is_observing = any(step > state.global_step for step in self._steps)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Refresh, where it is due; what is scored between steps is an evaluation's."""
+        del args, control
+        self._reward.is_observing = False
         if state.global_step in self._steps:
             self._reward.refresh()
             self._check_version()

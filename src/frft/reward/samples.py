@@ -39,7 +39,7 @@ class ObservedSamples:
     the same whichever process scored what, and in whatever order it came.
 
     Args:
-        most: beyond so many, the oldest are forgotten; none: all are kept.
+        most: so many of the newest count; none: all.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -49,23 +49,25 @@ class ObservedSamples:
 
     def add(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
         """Take in what one scoring saw."""
-        new = [(self.scorings, *texts) for texts in zip(prompts, completions, strict=True)]
-        self._samples = self._newest([*self._samples, *new])
+        self._samples += [(self.scorings, *texts) for texts in zip(prompts, completions, strict=True)]
         self.scorings += 1
+        # Not each time: what is forgotten has to be put in order before.
+        if self._most is not None and len(self._samples) > 2 * self._most:
+            self._samples = self._newest(self._samples)
 
     def everywhere(self) -> list[Sample]:
         """The newest of all processes, in order; all of them must call this, and none forgets anything."""
         from torch import distributed
 
         if not (distributed.is_available() and distributed.is_initialized()):
-            return self._samples
+            return self._newest(self._samples)
         parts: list[list[Sample]] = [[] for _ in range(distributed.get_world_size())]
-        distributed.all_gather_object(parts, self._samples)
+        distributed.all_gather_object(parts, self._newest(self._samples))
         return self._newest([sample for part in parts for sample in part])
 
     def replace(self, samples: Sequence[Sample]) -> None:
         """Hold these and no others."""
-        self._samples = self._newest(samples)
+        self._samples = list(samples)
 
     def _newest(self, samples: Sequence[Sample]) -> list[Sample]:
         ordered = sorted(samples, key=_id)

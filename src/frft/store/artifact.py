@@ -126,7 +126,7 @@ class ArtifactStore:
         return _artifact(path, manifest)
 
     def make(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, *, resumable: bool = False, peers: Peers = ALONE
+        self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
     ) -> Artifact:
         """Return the artifact of `kind` with these inputs, building it first if it is not there.
 
@@ -134,7 +134,9 @@ class ArtifactStore:
             kind: the sort of stage; the first part of the folder's name.
             inputs: everything that the result depends on: JSON-able values, and parent `Artifact`s.
             build: fills an empty folder and returns what is worth knowing about it (JSON-able).
-            resumable: `build` gets the folder as a build that was stopped has left it, instead of an empty one.
+            scratch: names (a glob pattern) of folders from which a build that was stopped goes on. Where given, `build`
+                gets the folder as such a build has left it, instead of an empty one. They are no part of the artifact
+                and are deleted when it is there, not before: hashing a large one takes long.
             peers: the processes that build it together, where it takes several: all of them call this, and `build`
                 where the main process does not find the artifact. What the main process's `build` returns counts.
 
@@ -151,7 +153,7 @@ class ArtifactStore:
                     # While this process waited, another may have made it.
                     found = self.find(kind, inputs) if peers.is_main else None
                     there = peers.agree(found is not None)
-                    made = found if there else self._build(kind, inputs, build, resumable, peers)
+                    made = found if there else self._build(kind, inputs, build, scratch, peers)
             made = made or self.find(kind, inputs)
             if made is None:
                 raise ArtifactError(
@@ -164,13 +166,13 @@ class ArtifactStore:
         return self._checked[digest]
 
     def _build(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, resumable: bool, peers: Peers
+        self, kind: str, inputs: Mapping[str, Any], build: Build, scratch: str | None, peers: Peers
     ) -> Artifact | None:
         """Build it, and return it in the main process; when this returns in any of them, it is there."""
         path = self.path_of(kind, inputs)
         unfinished = path.with_name(f"{path.name}.unfinished")
         if peers.is_main:
-            if not resumable:
+            if scratch is None:
                 # What a stage that was stopped leaves behind holds nothing that can be trusted.
                 shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,8 @@ class ArtifactStore:
             info = json.loads(json.dumps(dict(built), allow_nan=False))
             files = {
                 file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-                for file in sorted(unfinished.rglob("*"))
+                for entry in sorted(set(unfinished.iterdir()).difference(_matches(unfinished, scratch)))
+                for file in (sorted(entry.rglob("*")) if entry.is_dir() else [entry])
                 if file.is_file()
             }
             manifest = {
@@ -200,6 +203,8 @@ class ArtifactStore:
             write_json(unfinished / MANIFEST, manifest)
             shutil.rmtree(path, ignore_errors=True)
             unfinished.replace(path)
+            for folder in _matches(path, scratch):
+                shutil.rmtree(folder)
         peers.agree(None)
         return _artifact(path, manifest) if peers.is_main else None
 
@@ -215,6 +220,10 @@ class ArtifactStore:
 
 def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
     return Artifact(path, *(manifest[name] for name in ("kind", "digest", "info", "seconds", "peak_memory")))
+
+
+def _matches(folder: Path, pattern: str | None) -> list[Path]:
+    return [] if pattern is None else list(folder.glob(pattern))
 
 
 def plain(value: Any) -> Any:

@@ -69,3 +69,26 @@ def test_recomputing_keeps_less_and_changes_nothing(policy, batch, shared):
     assert kept_again == kept
     assert torch.equal(again, plain)
     assert not any(module.training for module in model.modules())
+
+
+def test_dropout_stays_off_while_recomputing(tiny_tokenizer):
+    from transformers import OPTConfig, OPTForCausalLM
+
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=320, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=32
+    )
+    assert config.dropout > 0
+    policy = OPTForCausalLM(config).eval()
+    model = ActorCritic(policy, random_head(policy)).eval()
+    tokens, mask = torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.bool)
+    (batch,) = forward_batches([[40]], tokens, mask, range(1), 100, 1)
+    plain, _, _ = model(batch, 1.0)
+    with model.recomputing():
+        recomputed, _, _ = model(batch, 1.0)
+        recomputed.sum().backward()
+    assert torch.allclose(plain, recomputed, atol=1e-6)
+    gradient = policy.lm_head.weight.grad.clone()
+    model.zero_grad()
+    model(batch, 1.0)[0].sum().backward()
+    assert torch.allclose(policy.lm_head.weight.grad, gradient, atol=1e-5)

@@ -44,12 +44,13 @@ def test_another_model_is_refused(saved):
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, OPTIMIZER])
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty", "garbage"])
 def test_a_damaged_state_is_refused(saved, file, damage):
     path = saved[0] / file
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        content = {"cut": path.read_bytes()[: path.stat().st_size // 2], "empty": b"", "garbage": b"garbage"}
+        path.write_bytes(content[damage])
     with pytest.raises(ArtifactError, match="holds no whole state of a training"):
         load_state(saved[0], *make())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from frft.errors import RewardError
+from frft.errors import RewardError, TrainingError
 from frft.policy.ppo.collect import checked_scores
 
 PROMPTS, COMPLETIONS = ["p"] * 3, ["one", "tw\x1bo", "three"]
@@ -60,3 +60,10 @@ def test_what_is_no_finite_float32_is_an_error_that_says_which(wrong):
 def test_an_array_of_something_else_is_an_error(returned):
     with pytest.raises(RewardError, match="completion 0 of 3"):
         check(returned)
+
+
+def test_processes_that_roll_out_different_batches_are_noticed(make_trainer, monkeypatch):
+    trainer = make_trainer()
+    monkeypatch.setattr("frft.policy.ppo.collect.gather_object", lambda found: [*found[:-1], found[0]])
+    with pytest.raises(TrainingError, match="6 sequences came back for 6 prompts: the processes do not agree"):
+        trainer.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -135,6 +136,8 @@ def test_passes_end_when_the_policy_has_moved_too_far(make_trainer):
     metrics = trainer.update(*given)
     assert 1 <= metrics["updates"] < 6
     assert metrics["approx_kl"] <= 1.5 * 0.02  # of the passes that were made
+    # What was not applied must not come back with the next update.
+    assert all(p.grad is None or not p.grad.any() for p in trainer.actor_critic.parameters())
     before = weights_of(trainer.actor_critic)
     assert trainer._accumulate(*given, range(6))[3] / rollout.mask_BT.sum() > 1.5 * 0.02  # of the one that was not
     trainer.optimizer.zero_grad()
@@ -189,3 +192,30 @@ def test_the_penalty_is_in_the_reward_or_in_the_loss_and_never_in_both(make_trai
     expected = torch.cat([p.grad.flatten() for p in trainer.actor_critic.policy.parameters()])
     assert torch.allclose(in_loss, expected, atol=1e-5)
     assert expected.norm() > 0.01
+
+
+def test_a_penalty_in_the_loss_weighs_the_same_whether_or_not_rewards_are_whitened(make_trainer):
+    """Whitening divides rewards by their deviation, and a penalty in the loss must be divided with them."""
+    weights = []
+    for whiten in (False, True):
+        trainer = make_trainer(kl_penalty="loss", kl_coef=0.5, whiten_rewards=whiten, lam=1.0)
+        rollout = trainer.collect()
+        rollout = dataclasses.replace(rollout, values_BT=torch.zeros_like(rollout.values_BT))
+        targets, _ = trainer.targets(rollout)
+        at_end = [(row, int(kept.sum()) - 1) for row, kept in enumerate(rollout.mask_BT)]
+        gained = [targets.advantages_BT[at] for at in at_end]
+        # What a unit of score moves the advantage by, against the weight of a nat.
+        high, low = int(rollout.scores_B.argmax()), int(rollout.scores_B.argmin())
+        per_score = (gained[high] - gained[low]) / (rollout.scores_B[high] - rollout.scores_B[low])
+        weights.append(float(targets.kl_coef / per_score))
+    assert weights == pytest.approx([0.5, 0.5], rel=1e-4)
+
+
+def test_all_of_sampling_is_in_bfloat16_where_the_rest_is(make_trainer):
+    for asked in (False, True):
+        trainer, seen = make_trainer(bf16=asked), []
+        trainer.actor_critic.policy.lm_head.register_forward_hook(
+            lambda module, given, output, seen=seen: seen.append(torch.is_autocast_enabled("cpu"))
+        )
+        trainer.collect()
+        assert set(seen) == {asked}

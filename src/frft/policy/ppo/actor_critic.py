@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -54,10 +54,11 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
         models = [self.policy] if isinstance(self.critic, ValueHead) else [self.policy, self.critic.backbone]
         for model in models:
             model.activation_checkpointing_enable({"use_reentrant": False})
-        # Transformers' blocks look at their own `training` to decide; what is inside them stays in evaluation mode, so
-        # dropout stays off.
-        blocks = [module for module in self.modules() if hasattr(module, "gradient_checkpointing")]
+        # Transformers' blocks look at their own `training` to decide whether to recompute, and some (OPT's) at the same
+        # for their dropout, which must stay off: it is true only until they have decided.
+        blocks = [module for module in self.modules() if hasattr(module, "_gradient_checkpointing_func")]
         for block in blocks:
+            block._gradient_checkpointing_func = _in_evaluation(block, block._gradient_checkpointing_func)
             block.training = True
         try:
             yield
@@ -66,3 +67,17 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
                 block.training = False
             for model in models:
                 model.activation_checkpointing_disable()
+
+
+def _in_evaluation(block: nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+    def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        def evaluated(*inner: Any, **more: Any) -> Any:
+            before, block.training = block.training, False
+            try:
+                return function(*inner, **more)
+            finally:
+                block.training = before
+
+        return checkpoint(evaluated, *args, **kwargs)
+
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,10 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     try:
         weights = load_file(path / WEIGHTS, device=device)
         moments = torch.load(path / OPTIMIZER, weights_only=True, map_location=device)
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+    except (OSError, EOFError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(
-            f"{path} holds no whole state of a training: {error}. Start that training again."
+            f"{path} holds no whole state of a training: {first_line}. Delete it and run the same command again."
         ) from error
     shapes, expected = ({name: weight.shape for name, weight in some.items()} for some in (weights, trained))
     if differing := sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name)):

@@ -41,8 +41,9 @@ def check_start(
         )
     if accelerator.mixed_precision != "no":
         raise UsageError(
-            f"PPO was launched with mixed precision {accelerator.mixed_precision}, which not all of its passes would "
-            "follow. Launch it without, and set ppo.bf16."
+            f"Accelerate is set to mixed precision {accelerator.mixed_precision}, by the launcher or by a trainer "
+            "that ran before in this process, and not all of PPO's passes would follow. Launch without it, or train in "
+            "a process of its own, and set ppo.bf16."
         )
     processes = accelerator.num_processes
     for name in ("rollout_batch_size", "mini_batch_size"):

@@ -23,11 +23,11 @@ class Rollout:
         tokens_BT: response tokens; anything where masked out.
         mask_BT: true up to and including the first EOS.
         has_eos_B: whether EOS was reached.
-        texts: the prompts and the completions as text.
+        prompts, completions: as text.
         logprobs_BT, reference_logprobs_BT, sft_logprobs_BT: under the policy that wrote them, under the KL anchor,
             and under the SFT model (the same tensor as the anchor's where they are one model).
         values_BT: V before each token.
-        scores_B: the reward of each completion, as it enters the training.
+        scores_B: the reward of each completion, before clipping.
     """
 
     prompt_ids: list[list[int]]

@@ -79,7 +79,7 @@ class PPOTrainer:
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
         config: PPO's settings.
         seed: what every random draw is derived from.
-        accelerator: devices and processes; a plain one where none is given.
+        accelerator: devices and processes; where none is given, one for CUDA or the CPU.
 
     Raises:
         UsageError: without prompts; batch sizes that several processes cannot share; an engine that shards weights;
@@ -105,7 +105,7 @@ class PPOTrainer:
         sft: PreTrainedModel | WithoutAdapters | None = None,
         accelerator: Accelerator | None = None,
     ) -> None:
-        self.accelerator = accelerator or Accelerator()
+        self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
         self.config, self.seed, self.tokenizer = config, seed, tokenizer
         self.prompts = list(prompts)
         models = {"policy": policy, "reference": reference, "SFT model": reference if sft is None else sft}
@@ -183,7 +183,9 @@ class PPOTrainer:
             self.kl.coef if in_reward else 0.0,
         )
         reward = float(rewards_BT.sum(-1).mean())
+        divisor = 1.0
         if config.whiten_rewards:
+            divisor = float(fn.standard_deviation(rewards_BT, mask_BT))
             rewards_BT = fn.whiten(rewards_BT, mask_BT, shift_mean=False)
         advantages_BT, returns_BT = fn.generalised_advantages(
             rewards_BT, rollout.values_BT, mask_BT, config.gamma, config.lam
@@ -203,8 +205,9 @@ class PPOTrainer:
             "has_eos": float(rollout.has_eos_B.float().mean()),
             "explained_variance": float(fn.explained_variance(rollout.values_BT, returns_BT, mask_BT)),
         }
+        divisor *= float(fn.standard_deviation(advantages_BT, mask_BT))
         # Whitening divides what is gained by a reward; a penalty in the loss must keep its weight against it.
-        in_loss = 0.0 if in_reward else self.kl.coef / float(fn.standard_deviation(advantages_BT, mask_BT))
+        in_loss = 0.0 if in_reward else self.kl.coef / divisor
         return Targets(fn.whiten(advantages_BT, mask_BT), returns_BT, in_loss), metrics
 
     def update(self, rollout: Rollout, targets: Targets) -> dict[str, Any]:
