@@ -11,8 +11,9 @@ import frft
 
 
 def test_the_exported_members_are_these_and_all_of_them_are_there():
-    expected = """__version__ AlignedReward FrftError PPOTrainer PolicySamples RewardModel RunConfig Selection
-        evaluate_reward_model generate load_config load_pool run select train_reward_model win_rate"""
+    expected = """__version__ AlignedReward FrftError PPOConfig PPOTrainer PolicySamples RefreshConfig RewardModel
+        RunConfig Selection SelectionConfig World evaluate_reward_model generate load_config load_pool run select
+        train_reward_model win_rate"""
     assert frft.__all__ == expected.split()
     for name in frft.__all__:
         assert getattr(frft, name).__doc__

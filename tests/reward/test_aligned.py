@@ -68,6 +68,23 @@ def test_refreshed_scores_are_brought_back_to_mean_zero_and_variance_one(make, p
     assert scores.std() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("normalise_samples", [256, 0])
+def test_without_reference_samples_the_scale_of_the_model_before_is_kept_if_scales_matter(
+    make, pool, reward_training, normalise_samples
+):
+    reward, samples = make(), samples_of(pool, "tea")
+    reward.training = reward_training.model_copy(update={"normalise_samples": normalise_samples})
+    reward.model.gain, reward.model.bias = 7.0, -3.0
+    before = np.array(reward.model.score(*samples.load()))
+    reward.refresh(samples)
+    after = np.array(reward.model.score(*samples.load()))
+    if normalise_samples:
+        assert (after.mean(), after.std()) == pytest.approx((before.mean(), before.std()), rel=1e-5)
+        assert not np.allclose(before, after)
+    else:
+        assert (reward.model.gain, reward.model.bias) == (1.0, 0.0)
+
+
 def test_a_constant_added_to_what_the_model_says_is_gone_after_normalisation(pool, base):
     """METHOD section 4: a constant added to the RM changes no advantage; it does not even reach the scores."""
     import torch

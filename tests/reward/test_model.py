@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -125,6 +126,19 @@ def test_a_collapsed_model_cannot_be_normalised(reward_model):
     with pytest.raises(RewardError, match=r"standard deviation 0\).*collapsed"):
         reward_model.normalise(PROMPTS, COMPLETIONS)
     assert (reward_model.gain, reward_model.bias) == (1.0, 0.0)
+
+
+def test_the_scale_of_another_model_can_be_taken_over_unless_it_has_none(reward_model):
+    other = RewardModel(copy.deepcopy(reward_model.model), reward_model.tokenizer, reward_model.max_length, gain=-0.5)
+    other.bias = 4.0
+    theirs = other.score(PROMPTS, COMPLETIONS)
+    reward_model.match(other, PROMPTS, COMPLETIONS)
+    ours = reward_model.score(PROMPTS, COMPLETIONS)
+    assert (ours.mean(), ours.std()) == pytest.approx((theirs.mean(), theirs.std()), rel=1e-5)
+    assert reward_model.gain > 0
+    other.gain = 0.0
+    with pytest.raises(RewardError, match="there is no scale to keep"):
+        reward_model.match(other, PROMPTS, COMPLETIONS)
 
 
 def test_normalising_on_nothing_is_refused(reward_model):

@@ -75,7 +75,8 @@ class AlignedReward:
         vectors: where embeddings come from.
         store: where selections and reward models are kept.
         reference_samples: the reference policy's samples, on which every refreshed model is normalised to mean 0 and
-            variance 1 (METHOD section 1); none: scores stay as they come.
+            variance 1 (METHOD section 1). None: it gets the mean and variance that the one before had on the samples
+            of the refresh; or, with `training.normalise_samples` 0, scores stay as they come.
         held_out: *unfiltered* pairs to judge refreshed models on; a model's own filtered test rows flatter it, because
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut).
         render: what the messages of a prompt become text by, in the pool and in scoring (a chat template, say); none:
@@ -226,7 +227,7 @@ class AlignedReward:
             observed = self.observed.everywhere()
             samples = PolicySamples.of([prompt for _, prompt, _ in observed], [text for _, _, text in observed])
         selection = self._select(samples)
-        refresh = Refresh(selection, self._fine_tune(selection))
+        refresh = Refresh(selection, self._fine_tune(selection, samples))
         self.refreshes.append(refresh)
         self.observed.replace(())
         self.current, self._model = refresh.reward_model, None
@@ -315,11 +316,12 @@ class AlignedReward:
         }
         return self.store.make("selection", inputs, build)
 
-    def _fine_tune(self, selection: Artifact) -> Artifact:
+    def _fine_tune(self, selection: Artifact, samples: PolicySamples) -> Artifact:
         seed = seed_for(self.seed, "refresh", len(self.refreshes))
         start = self.current if self.config.init == "current" or self.backbone is None else self.backbone
         rates = {"num_train_epochs": self.config.num_train_epochs, "learning_rate": self.config.learning_rate}
         training = self.training.model_copy(update={"train": self.training.train.model_copy(update=rates)})
+        keeps_scale = self.reference_samples is None and training.normalise_samples > 0
 
         def build(path: Path) -> Mapping[str, Any]:
             chosen = Selection.read(selection.path / SELECTION_FILE)
@@ -336,6 +338,8 @@ class AlignedReward:
             )
             if self.reference_samples is not None:
                 model.normalise(*self.reference_samples.load(), progress=self.progress)
+            elif keeps_scale:
+                model.match(self.model, *samples.load(), progress=self.progress)
             model.save(path)
             info: dict[str, Any] = {"training": report.as_dict(), "gain": model.gain, "bias": model.bias}
             for name, table in (("selected_test", test), ("held_out", self.held_out)):
@@ -347,6 +351,7 @@ class AlignedReward:
             "selection": selection,
             "start": model_identity(start),
             "training": training.model_dump(),
+            "scale_of": {"model": model_identity(self.current), "samples": samples.identity} if keeps_scale else None,
             "reference_samples": None if self.reference_samples is None else self.reference_samples.identity,
             "held_out": None if self.held_out is None else pairs_identity(self.held_out),
             "seed": seed,

@@ -217,6 +217,24 @@ class RewardModel:
             )
         self.gain, self.bias = 1.0 / spread, -mean / spread
 
+    def match(
+        self, other: RewardModel, prompts: Sequence[str], completions: Sequence[str], *, progress: Progress = SILENT
+    ) -> None:
+        """Set gain and bias so that the scores of these samples have the mean and variance that `other` gives them.
+
+        Raises:
+            RewardError: as `normalise`, for either model.
+        """
+        self.normalise(prompts, completions, progress=progress)
+        theirs = other.score(prompts, completions, progress=progress)
+        mean, spread = float(theirs.mean()), float(theirs.std())
+        if spread <= COLLAPSED * max(1.0, abs(mean)):
+            raise RewardError(
+                f"The reward model that scores now gives {theirs.size} samples all but one and the same score "
+                f"({mean:.6g}): it has collapsed, and there is no scale to keep. Give reference_samples."
+            )
+        self.gain, self.bias = self.gain * spread, self.bias * spread + mean
+
     def _forward(self, batch: Sequence[Sequence[int]]) -> list[float]:
         import torch
 
