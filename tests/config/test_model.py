@@ -158,7 +158,7 @@ def test_vanilla_must_be_there_with_alpha_0(arms):
         run_config(arms=arms)
 
 
-@pytest.mark.parametrize("changes", [{"alpha": 8}, {"at_steps": [8]}])
+@pytest.mark.parametrize("changes", [{"alpha": 8}, {"at_steps": [8]}, {"every": 8}, {"alpha": 2, "every": 4}])
 def test_a_refresh_must_come_before_the_last_step(changes):
     arms = {"vanilla": {"alpha": 0}, "late": changes}
     assert run_config(ppo={"total_steps": 9}, arms=arms)
@@ -247,3 +247,46 @@ def test_settings_that_an_algorithm_has_no_use_for_are_named(algorithm, settings
     config = load_config("hh-small", ["data.pairs=x", f"algorithm={algorithm}", *settings])
     assert config.unread() == unread
     assert RunConfig.model_validate(config.model_dump()).unread() == unread
+
+
+WORLD = {"data": {"world": {}, "pairs": None}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"refresh": {"when": "drift"}}, "arms.frft: when: drift takes looks"),
+        ({"refresh": {"when": "alarms"}}, "arms.frft: when: alarms takes looks"),
+        ({"refresh": {"when": "drift"}, "monitor": {"every": 2, "drift": False}}, "when: drift needs monitor.drift"),
+        ({"monitor": {"every": 2, "judge": "gold"}}, "monitor.judge: gold needs data.world"),
+        ({"monitor": {"stop": True}}, "stops at a look"),
+        ({"monitor": {"every": 2, "prompts": 19}}, "greater than or equal to 20"),
+    ],
+)
+def test_looks_that_cannot_be_had_are_refused(sections, message):
+    with pytest.raises(ValidationError, match=message):
+        run_config(**sections)
+
+
+def test_looks_that_can_be_had():
+    assert run_config(monitor={"every": 2}, refresh={"when": "drift", "alpha": 9}).arm("frft").when == "drift"
+    assert run_config(**WORLD, monitor={"every": 2, "judge": "gold"}).monitor.judge == "gold"
+
+
+@pytest.mark.parametrize(
+    ("settings", "unread"),
+    [
+        ([], []),
+        (["data.world.train_prompts=2000", "data.world.evaluation_prompts=300"], []),
+        (["data.world.train_prompts=500"], ["data.world.train_prompts"]),
+        (["judge.train.per_device_train_batch_size=4"], ["judge"]),
+        (
+            ["judge.train.per_device_train_batch_size=4", "evaluation.tie_margin=0.1"],
+            ["judge", "evaluation.tie_margin"],
+        ),
+        (["judge.train.per_device_train_batch_size=4", "monitor.every=50"], []),
+        (["judge.train.per_device_train_batch_size=4", "monitor.every=50", "monitor.judge=gold"], ["judge"]),
+    ],
+)
+def test_settings_that_a_world_has_no_use_for_are_named(settings, unread):
+    assert load_config("demo", settings).unread() == unread

@@ -94,7 +94,7 @@ CASES = [
     (
         {"\x1b[31m": "\x1b[32m"},
         r"'\x1b[31m': unknown key; the keys here are seed, report_to, threads, workers, data, policy, reward, judge, "
-        "embedder, algorithm, ppo, group, refresh, arms, evaluation",
+        "embedder, algorithm, ppo, group, refresh, monitor, arms, evaluation",
     ),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from frft.config.sections import SelectionConfig
+from frft.config.sections import RefreshConfig, SelectionConfig
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,33 @@ def test_settings_that_contradict_are_refused(settings, message):
 )
 def test_settings_that_go_together(settings):
     assert SelectionConfig.model_validate(settings).model_dump().items() >= settings.items()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"at_steps": [3], "every": 2}, "two schedules"),
+        ({"when": "drift", "every": 2}, "leave out at_steps and every"),
+        ({"when": "alarms", "at_steps": [3]}, "leave out at_steps and every"),
+        ({"drift": 0.8}, "read with when: drift alone"),
+        ({"when": "drift", "drift": 0.4}, "greater than or equal to 0.5"),
+        ({"every": 0}, "greater than 0"),
+    ],
+)
+def test_schedules_that_contradict_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        RefreshConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"alpha": 2}, [3, 7]),
+        ({"alpha": 2, "every": 4}, [4, 8]),
+        ({"alpha": 2, "at_steps": [0, 9]}, [0, 9]),
+        ({"alpha": 2, "when": "drift", "drift": 0.6}, []),
+        ({"alpha": 0, "every": 4}, []),
+    ],
+)
+def test_the_schedule(settings, steps):
+    assert RefreshConfig.model_validate(settings).refresh_steps(10) == steps

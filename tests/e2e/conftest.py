@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 TOPICS = [
     "bread",
@@ -34,6 +35,9 @@ GOOD = [
     "Many people enjoy {0} every day.",
 ]
 BAD = ["No.", "I do not care about {0} at all."]
+
+# Of a small world.
+DIALS = {"pool_size": 160, "demonstrations": 160, "evaluation_prompts": 40, "categories": 6, "lambda_": 2.0}
 
 SETTINGS = """
 data: {judge_fraction: 0.3, evaluation_fraction: 0.2}
@@ -95,3 +99,16 @@ def finished_run(pairs_file, settings_file, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "finished"
     assert main(["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def world_settings(settings_file, tmp_path_factory):
+    """The settings of the small experiment, in a world instead of on pairs."""
+    settings = yaml.safe_load(settings_file.read_text())
+    settings["data"] = {"world": DIALS}
+    settings["policy"]["scratch"]["vocab_size"] = 1024
+    settings["ppo"]["sampling"] = {"max_prompt_tokens": 40, "max_new_tokens": 24}
+    settings["refresh"] = {"max_samples": 40, "selection": {"size": 20, "test_size": 8, "threshold": -0.5}}
+    path = tmp_path_factory.mktemp("world") / "world.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path

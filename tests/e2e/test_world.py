@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
@@ -15,21 +14,7 @@ from frft.store import read_json, read_rows
 from frft.worlds import World
 
 from .comparison import everything_in
-
-DIALS = {"pool_size": 160, "demonstrations": 160, "evaluation_prompts": 40, "categories": 6, "lambda_": 2.0}
-
-
-@pytest.fixture(scope="session")
-def world_settings(settings_file, tmp_path_factory):
-    """The settings of the small experiment, in a world instead of on pairs."""
-    settings = yaml.safe_load(settings_file.read_text())
-    settings["data"] = {"world": DIALS}
-    settings["policy"]["scratch"]["vocab_size"] = 1024
-    settings["ppo"]["sampling"] = {"max_prompt_tokens": 40, "max_new_tokens": 24}
-    settings["refresh"] = {"max_samples": 40, "selection": {"size": 20, "test_size": 8, "threshold": -0.5}}
-    path = tmp_path_factory.mktemp("world") / "world.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
+from .conftest import DIALS
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from frft.errors import DataError
 from frft.evaluation import order_accuracy, within_prompt_variance
+from frft.uncertainty import share_interval
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -32,6 +34,21 @@ def test_the_interval_is_wilsons():
     true = np.ones(300)
     margins = np.where(np.arange(300) < 190, 1.0, -1.0)
     assert order_accuracy(margins, true).interval == pytest.approx(wilson(190, 300))
+
+
+def test_pairs_on_one_prompt_are_a_cluster():
+    rng = np.random.default_rng(0)
+    prompts, true = np.repeat(np.arange(40), 5), rng.normal(size=200)
+    true[::7] = 0.0
+    margins = np.where(rng.random(40)[prompts] < 0.6, 1.0, -1.0) * np.sign(true + (true == 0))
+    found, independent = order_accuracy(margins, true, prompts.tolist()), order_accuracy(margins, true)
+    ordered = np.flatnonzero(true)
+    right = (margins * np.sign(true) > 0)[ordered].astype(float)
+    assert found == replace(independent, interval=share_interval(right, prompts[ordered].tolist()))
+    assert found.interval[0] < independent.interval[0] < independent.interval[1] < found.interval[1]
+    assert order_accuracy(margins, true, list(range(200))) == independent
+    with pytest.raises(DataError, match="200 pairs, and the clusters of 199"):
+        order_accuracy(margins, true, list(range(199)))
 
 
 def test_the_scale_and_the_side_of_a_pair_are_nothing():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from scipy import stats
 
 from frft.config.sections import EvaluationConfig, WorldConfig
-from frft.experiment.evaluation import against_gold, judged, variance_under_policy
+from frft.experiment.evaluation import against_gold, judged, ordered_as_gold, variance_under_policy
 from frft.models import TruncationCount
 from frft.policy import Completions
+from frft.uncertainty import wilson
 from frft.worlds import World
 
 PROMPT = "\n\nHuman: Please name two fruits.\n\nAssistant:"
@@ -46,6 +49,14 @@ def test_wordings_of_one_request_are_one_prompt(world):
     prompts = ["\n\nHuman: Name two fruits.\n\nAssistant:", "\n\nHuman: I need two fruits.\n\nAssistant:"]
     both, none = (Completions(prompts, [text] * 2, [True] * 2, [[1]] * 2, TruncationCount(2)) for text in (BOTH, NONE))
     assert judged(both, none, world, EvaluationConfig())["win_rate"]["n"] == 1
+    found = ordered_as_gold(world, Scores(), both, none)
+    assert (found["accuracy"], found["n"]) == (1.0, 2)
+    # Two right pairs of one request are worth one.
+    assert found["interval"] == wilson(1, 1)
+    pairs = pa.table({"prompt": prompts, "chosen": [BOTH] * 2, "rejected": [ONE] * 2})
+    found = against_gold(world, Scores(), both, none, pairs)
+    off_policy = found["off_policy"]
+    assert off_policy["gold"]["interval"] == off_policy["labels"]["interval"] == wilson(1, 1)
 
 
 def test_a_policy_by_gold(world):
@@ -57,10 +68,29 @@ def test_a_policy_by_gold(world):
     every = [3, 1.5, gold[NONE], 1.5, 1.5, 3, 1.5, 1.5]
     assert found["gold"]["mean"] == pytest.approx(sum(every) / 8)
     assert found["gold"]["std"] == pytest.approx(np.std(every))
+    assert found["gold"]["standard_error"] is None, "one request"
     assert found["gold"]["variance"] == pytest.approx((1.5**2 + 1.5**2 + (1.5 - gold[NONE]) ** 2) / 2 / 4)
     # By length, both pairs of an apple are right; "I do not know." is longer than "an apple."; the last has no order.
     assert (found["on_policy"]["accuracy"], found["on_policy"]["n"]) == (pytest.approx(2 / 3), 3)
     assert found["on_policy"]["without_order"] == 1
+
+
+def test_the_error_of_gold_is_that_of_requests(world):
+    prompts = world.prompts(0, 300, "evaluation")
+    first, second = (
+        Completions(prompts, world.write(prompts, 0, seed), [True] * 300, [[1]] * 300, TruncationCount(300))
+        for seed in (0, 1)
+    )
+    found = against_gold(world, Scores(), first, second, world.pairs(0, 20, "evaluation"))["gold"]
+    gold = (world.gold(prompts, first.completions) + world.gold(prompts, second.completions)) / 2
+    assert len(set(world.request_ids(prompts))) == 300
+    assert found["standard_error"] == pytest.approx(stats.sem(gold))
+    twice = [
+        Completions(prompts * 2, each.completions * 2, [True] * 600, [[1]] * 600, TruncationCount(600))
+        for each in (first, second)
+    ]
+    again = against_gold(world, Scores(), *twice, world.pairs(0, 20, "evaluation"))["gold"]
+    assert again["standard_error"] == pytest.approx(found["standard_error"])
 
 
 def test_a_reward_model_off_policy(world):

@@ -15,6 +15,9 @@ def results(**intervals) -> dict:
                 "written_truncated": {"sequences": 20, "prompts_truncated": 0, "completions_truncated": 0},
             },
             "refreshes": [],
+            "looks": [],
+            "refreshed_after": [],
+            "stopped_after": None,
         }
         for name, interval in {"vanilla": None, **intervals}.items()
     }
@@ -26,16 +29,15 @@ def results(**intervals) -> dict:
     return {**models, "data": {"evaluation_prompts": prompts}, "arms": arms}
 
 
-def in_a_world(start: float, gold: float, std: float, own: tuple[float, float] | None) -> dict:
-    """A run whose vanilla arm has this gold reward over 100 prompts, and a reward model with this interval on it."""
+def in_a_world(start: float, gold: float, error: float | None, own: tuple[float, float] | None) -> dict:
+    """A run whose vanilla arm has this gold reward and its error, and a reward model with this interval on it."""
     found = results()
     found["judge"] = {"kind": "gold"}
-    found["data"]["evaluation_prompts"]["used"] = 100
     accuracy = own and sum(own) / 2
     before = {"accuracy": 0.65, "interval": (0.6, 0.7)}
-    found["start"] = {"gold": {"mean": start, "std": std}, "on_policy": before}
+    found["start"] = {"gold": {"mean": start, "standard_error": error}, "on_policy": before}
     found["arms"]["vanilla"]["evaluation"] |= {
-        "gold": {"mean": gold, "std": std},
+        "gold": {"mean": gold, "standard_error": error},
         "on_policy": {"accuracy": accuracy, "interval": own},
     }
     return found
@@ -59,14 +61,24 @@ def test_the_verdict_follows_the_intervals(intervals, verdict):
 
 
 @pytest.mark.parametrize(
-    ("model", "warning"),
-    [("judge", "these win rates say nothing about quality"), ("base_reward", "little signal to realign")],
+    ("interval", "judge", "base"),
+    [
+        ([0.51, 0.69], "a win rate says no more than its judge does", None),
+        (
+            [0.49, 0.6],
+            "not shown to be above chance: these win rates may say",
+            "not shown to be above chance: there may",
+        ),
+        ([0.3, 0.49], "below chance: these win rates say the opposite", "below chance: there may"),
+    ],
 )
-def test_a_model_that_is_not_above_chance_is_called_so(model, warning):
+def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, base):
     found = results(a=(0.51, 0.6))
-    assert not any(warning in line for line in findings(found))
-    found[model]["held_out"]["interval"] = [0.49, 0.6]
-    assert any(warning in line for line in findings(found))
+    found["judge"]["held_out"]["interval"] = found["base_reward"]["held_out"]["interval"] = interval
+    lines = findings(found)
+    assert judge in lines[1]
+    assert any("little signal to realign" in line for line in lines) == (base is not None)
+    assert base is None or base in lines[2]
 
 
 def test_cut_and_known_prompts_are_named():
@@ -86,22 +98,46 @@ def test_a_selection_that_came_up_short_is_named():
 
 
 @pytest.mark.parametrize(
-    ("start", "gold", "verb"), [(0.5, 0.71, "raised"), (0.5, 0.6, "hardly changed"), (0.5, 0.29, "lowered")]
+    ("start", "gold", "verb"),
+    [(0.5, 0.79, "raised"), (0.5, 0.77, "is not shown to have changed"), (0.5, 0.21, "lowered")],
 )
 def test_what_training_did_to_the_true_reward(start, gold, verb):
-    # Standard error 1 / sqrt(100): two of them are 0.2.
-    lines = findings(in_a_world(start, gold, 1.0, (0.45, 0.6)))
+    # Standard errors 0.1: twice their root of the sum of squares is 0.283.
+    lines = findings(in_a_world(start, gold, 0.1, (0.45, 0.6)))
     assert lines[0].startswith(
         f"Reinforcement learning {verb} the true reward: +0.50 before it, {gold:+.2f} in vanilla"
     )
-    assert "standard error 0.10" in lines[0]
+    assert "standard error of the difference at most 0.14" in lines[0]
+    assert "is not shown to have changed" in findings(in_a_world(start, gold, None, (0.45, 0.6)))[0]
 
 
 @pytest.mark.parametrize(
-    ("own", "shown", "blind"),
-    [((0.45, 0.6), "52.5 % [45.0, 60.0]", True), ((0.52, 0.6), "56.0 % [52.0, 60.0]", False), (None, "–", True)],
+    ("own", "shown", "said"),
+    [
+        ((0.52, 0.6), "56.0 % [52.0, 60.0]", None),
+        ((0.45, 0.6), "52.5 % [45.0, 60.0]", "Not shown to be better than a coin at the end: vanilla."),
+        ((0.3, 0.48), "39.0 % [30.0, 48.0]", "Worse than a coin at the end: vanilla."),
+        (None, "–", "Nothing to tell apart at the end: vanilla."),
+    ],
 )
-def test_what_the_reward_model_knows_of_its_own_policy(own, shown, blind):
-    lines = findings(in_a_world(0.0, 1.0, 1.0, own))
+def test_what_the_reward_model_knows_of_its_own_policy(own, shown, said):
+    lines = findings(in_a_world(0.0, 1.0, 0.1, own))
     assert f"in 65.0 % [60.0, 70.0] before it; at the end: vanilla {shown}. A coin: 50 %." in lines[1]
-    assert any(line.startswith("No better than a coin at the end: vanilla.") for line in lines) == blind
+    warnings = [line for line in lines if "at the end: vanilla. " in line]
+    assert len(warnings) == (said is not None)
+    assert all(line.startswith(said) for line in warnings)
+
+
+def test_what_looks_saw_and_decided_is_told():
+    found = results(a=(0.4, 0.6), b=(0.4, 0.6))
+    found["config"] = {"ppo": {"total_steps": 12}}
+    quiet, loud = {"step": 4, "fired": []}, {"step": 8, "fired": ["over-optimisation", "policy stuck"]}
+    found["arms"]["vanilla"] |= {"looks": [quiet, loud], "stopped_after": 8}
+    found["arms"]["a"] |= {"looks": [quiet], "refreshed_after": [4, 8]}
+    # As scheduled, and nobody looked: nothing that the settings do not say.
+    found["arms"]["b"] |= {"refreshed_after": [6]}
+    told = "\n".join(findings(found))
+    assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in told
+    assert "Arm vanilla stopped after step 8 of 12" in told
+    assert "Arm a was refreshed after step 4, 8." in told
+    assert "Arm b" not in told

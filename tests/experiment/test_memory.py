@@ -112,6 +112,16 @@ def test_settings_that_save_memory_are_seen_to():
     assert held(anchored, "ppo") - plain == weights(anchored.policy)
 
 
+def test_every_member_of_an_ensemble_is_held():
+    plain = model_of()
+    ensemble = model_of(arms={"vanilla": {"alpha": 0}, "uwo": {"alpha": 0, "ensemble": 5}})
+    member = weights(classifier_on_meta(plain.policy.config, trust_remote_code=False))
+    for kind in ("ppo", "completions", "evaluation", "look", "agreement"):
+        assert held(ensemble, kind) - held(plain, kind) == 4 * member, kind
+    # They are trained one after the other.
+    assert held(ensemble, "reward") == held(plain, "reward")
+
+
 def test_long_prompts_cost_cache_and_selections_cost_an_embedder():
     assert held(model_of(), "completions") < held(
         model_of(ppo={"sampling": {"max_prompt_tokens": 300, "max_new_tokens": 128}}), "completions"

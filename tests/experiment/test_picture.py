@@ -43,7 +43,15 @@ def test_there_is_a_line_for_each_arm_in_each_panel(kind, panels):
     assert any(text.startswith("gold reward") for text in texts) == (kind == "gold")
     assert {"vanilla", "frft"} <= set(texts)
     dotted = [line for line in root.iter(f"{SVG}line") if line.get("stroke-dasharray") == "2 3"]
-    assert len(dotted) == panels
+    # The legend says what they mean.
+    assert len(dotted) == panels + 1
+    assert "a reward model was refreshed: later scores are those of another" in texts
+
+
+def test_without_a_refresh_the_legend_speaks_of_none():
+    texts = [text.text for text in ElementTree.fromstring(picture(results(arms=["vanilla"]))).iter(f"{SVG}text")]
+    assert "vanilla" in texts
+    assert not any("refreshed" in text for text in texts)
 
 
 def test_points_lie_where_their_numbers_are():

@@ -83,6 +83,15 @@ def test_a_world_deals_out_rows_that_share_no_request():
     assert set(splits.prompts) == purposes[0]
 
 
+def test_held_out_pairs_of_a_world_say_which_ask_for_the_same():
+    splits = world_splits(World(WorldConfig(pool_size=10, demonstrations=10, categories=6)))
+    rows = splits.evaluation.to_pylist()
+    requests, prompts = ({row[name] for row in rows} for name in ("request", "prompt"))
+    # Six categories make 131 requests for evaluation.
+    assert 0 < len(requests) <= 131 < len(prompts)
+    assert len({(row["request"], row["prompt"]) for row in rows}) == len(prompts)
+
+
 def test_a_world_has_held_out_pairs_for_as_many_prompts_as_it_is_asked_for():
     world = World(WorldConfig(pool_size=10, demonstrations=10, evaluation_prompts=1200))
     assert world_splits(world).evaluation.num_rows == 1200

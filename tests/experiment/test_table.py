@@ -64,3 +64,5 @@ def test_every_column_is_explained(kind, judge):
     heads = columns(found)[1:]
     assert [head for head, name in zip(heads, explained, strict=True) if not head.startswith(name)] == []
     assert any(judge in meaning for _, meaning in legend(found))
+    # What a win rate is the mean over.
+    assert ("requests" in dict(legend(found))["win rate"]) == (kind == "gold")

@@ -11,6 +11,7 @@ import pytest
 
 from frft.errors import DataError
 from frft.reward import RewardModel, evaluate_reward_model
+from frft.uncertainty import share_interval
 
 WORDS = ["red", "green", "blue", "bread", "water", "guitar", "chords", "sky"]
 
@@ -26,7 +27,7 @@ def table():
     rng = random.Random(0)
     texts = [" " + " ".join(rng.choices(WORDS, k=rng.randint(1, 6))) for _ in range(114)]
     return {
-        "prompt": [f"Human: {rng.choice(WORDS)}?" for _ in range(57)],
+        "prompt": [f"Human: {rng.choice(WORDS)} {number}?" for number in range(57)],
         "chosen": texts[:57],
         "rejected": texts[:3] + texts[60:],
         "source": [None, "a", "b"] * 19,
@@ -80,6 +81,29 @@ def test_without_ties_the_interval_is_plain_wilson(reward_model, table):
     result = evaluate_reward_model(reward_model, table)
     assert result.interval == pytest.approx(wilson(sum(m > 0 for m in margins), 54))
     assert result.interval[0] < result.accuracy < result.interval[1]
+
+
+def clustered_error(values: list[float], clusters: list) -> float:
+    """The standard error of a mean of values of which those of a cluster are not independent."""
+    mean = sum(values) / len(values)
+    sums: dict = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] = sums.get(cluster, 0.0) + value - mean
+    return math.sqrt(len(sums) / (len(sums) - 1) * sum(left**2 for left in sums.values())) / len(values)
+
+
+@pytest.mark.parametrize("given", ["prompt", "request"])
+def test_pairs_on_one_prompt_or_request_are_a_cluster(reward_model, table, given):
+    clusters = [f"{number % 19}" for number in range(57)]
+    result = evaluate_reward_model(reward_model, {**table, given: clusters})
+    margins = raw_margins(reward_model, {**table, given: clusters})
+    right = [0.5 if m == 0 else float(m > 0) for m in margins]
+    assert result.accuracy == pytest.approx(sum(right) / 57)
+    assert result.margin_standard_error == pytest.approx(clustered_error(margins, clusters), abs=1e-6)
+    assert result.interval == share_interval(right, clusters)
+    part = evaluate_reward_model(reward_model, {**table, given: clusters}, groups="level").by["level"]["2"]
+    rows = [number for number in range(57) if number % 3]
+    assert part.interval == share_interval([right[row] for row in rows], [clusters[row] for row in rows])
 
 
 def test_normalisation_changes_the_mean_margin_only(reward_model, table):

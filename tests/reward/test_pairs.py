@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from frft.errors import DataError
-from frft.reward.pairs import Pairs, column, margins
+from frft.reward.pairs import Pairs, column, margins, requests
 
 TABLE = {
     "prompt": ["a", "b"],
@@ -22,6 +22,14 @@ def test_a_table_is_arrow_or_a_dict_of_lists(table):
     assert Pairs.of(table) == Pairs(["a", "b"], ["c", "d"], ["e", "f"])
     assert margins(table) == [1.0, 0.5]
     assert column(table, "source") == ["x", None]
+
+
+@pytest.mark.parametrize("kind", [dict, pa.table])
+def test_a_request_is_its_prompt_unless_it_has_a_name(kind):
+    assert requests(kind(TABLE)) == ["a", "b"]
+    assert requests(kind({**TABLE, "request": ["r", "r"]})) == ["r", "r"]
+    with pytest.raises(DataError, match=r"Row 1 \(counting from 0\): request must be text, not NoneType"):
+        requests(kind({**TABLE, "request": ["r", None]}))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frft.cli.pool import PoolOptions, Reading
 from frft.errors import UsageError
@@ -102,6 +102,7 @@ def _run(folder: Path, *, json: bool) -> int:
             print("The run is under way: this is what its steps tell so far.\n")
         for arm in found.arms:
             _print(arm, arm.links)
+            _print_looks(found.looks.get(arm.name, []))
         print("Over all arms")
         _print_links([found.across])
     return 0 if found.healthy else 1
@@ -148,6 +149,38 @@ def _print(found: Diagnosis, links: list[Link]) -> None:
     for line in found.unmeasured:
         print_text(f"  - {line}")
     print()
+
+
+def _print_looks(looks: list[dict[str, Any]]) -> None:
+    """What was seen while the arm was trained, against its last refresh, or its start."""
+    from frft.cli.output import print_table
+
+    def change(look: dict[str, Any], of: str) -> str:
+        found = (look["movement"] or {}).get(of, {}).get("estimate")
+        return "–" if found is None or found["low"] is None else f"{found['mean']:+.3f}"
+
+    if looks:
+        print("While it was trained, since the last refresh:")
+        print_table(
+            ("after step", "drift (AUC)", "proxy", "judge", "accuracy on own texts", "alarms"),
+            [
+                (
+                    str(look["step"]),
+                    "–" if look["drift"] is None else _figure(look["drift"]["mean"], _ends(look["drift"])),
+                    change(look, "proxy"),
+                    change(look, "judge"),
+                    "–" if look["links"][0]["figure"] is None else f"{look['links'][0]['figure']:.3f}",
+                    ", ".join(look["fired"]) or "–",
+                )
+                for look in looks
+            ],
+            texts=1,
+        )
+        print()
+
+
+def _ends(estimate: dict[str, Any]) -> tuple[float, float] | None:
+    return None if estimate["low"] is None else (estimate["low"], estimate["high"])
 
 
 def _print_links(links: list[Link]) -> None:

@@ -1,4 +1,4 @@
-"""`frft eval winrate`."""
+"""`frft eval winrate`; `frft eval tasks` is in `eval_tasks`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from frft.cli.eval_tasks import tasks
 from frft.cli.judges import JudgeOptions, Judging
 from frft.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
 
-evaluation = App(name="eval", help="Compare what policies write.")
+evaluation = App(name="eval", help="Compare what policies write, and what they know.")
+evaluation.command(tasks)
 LITTLE_OVERLAP = 0.1
 """Where one side is the longer one in fewer pairs than this share, a length-controlled rate is an extrapolation."""
 

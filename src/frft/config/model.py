@@ -11,11 +11,13 @@ from frft.config.sections import (
     EmbedderConfig,
     EvaluationConfig,
     GroupConfig,
+    MonitorConfig,
     PolicyConfig,
     PPOConfig,
     RefreshConfig,
     RewardModelConfig,
     Section,
+    WorldConfig,
 )
 
 OF_A_CRITIC = ("num_ppo_epochs", "critic_learning_rate", "lam", "cliprange_value", "vf_coef", "critic", "kl_horizon")
@@ -36,10 +38,12 @@ def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any
     """
     arm = _arm(info.data.get("refresh", RefreshConfig()), changes)
     ppo = info.data.get("ppo")
-    last = arm.at_steps[-1] if arm.at_steps else arm.alpha
+    scheduled = [] if ppo is None else arm.refresh_steps(ppo.total_steps)
+    named = arm.at_steps is not None or arm.every is not None
+    last = (scheduled[-1] if named else arm.alpha) if scheduled else 0
     if ppo is not None and last >= ppo.total_steps:
         raise ValueError(
-            f"{f'a refresh after step {last}' if arm.at_steps else f'alpha {last}'} does not fit into "
+            f"{f'a refresh after step {last}' if named else f'alpha {last}'} does not fit into "
             f"ppo.total_steps ({ppo.total_steps}): a refresh at or after the last step changes nothing"
         )
     return _picked(arm.model_dump(), changes)
@@ -75,6 +79,8 @@ class RunConfig(Section):
     """What RLOO and GRPO have of their own."""
     refresh: RefreshConfig = RefreshConfig()
     """What the arms' refreshes have in common."""
+    monitor: MonitorConfig = MonitorConfig()
+    """Looks at the arms while they are trained."""
     arms: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")],
         Annotated[dict[str, Any], AfterValidator(_checked_arm)],
@@ -86,7 +92,7 @@ class RunConfig(Section):
     def arm(self, name: str) -> RefreshConfig:
         """The refresh settings of arm `name`: `refresh` with the arm's own changes.
 
-        An arm with alpha 0 has no refreshes, so it does not inherit `at_steps`.
+        An arm with alpha 0 has no refreshes, so it does not inherit when they are.
         """
         return _arm(self.refresh, self.arms[name])
 
@@ -104,10 +110,14 @@ class RunConfig(Section):
         ]
         if self.algorithm == "grpo" and self.ppo.kl_penalty != "loss":
             keys.append("ppo.kl_penalty")
-        if self.data.world is not None:
-            # What belongs to a judge that is trained.
-            keys += ["judge"] * (self.judge != RewardModelConfig())
+        world = self.data.world
+        if world is not None:
+            # What belongs to a judge that is trained, which only looks ask for.
+            looks = self.monitor.every is not None and self.monitor.judge == "held_out"
+            keys += ["judge"] * (self.judge != RewardModelConfig() and not looks)
             keys += ["evaluation.tie_margin"] * (self.evaluation.tie_margin != 0)
+            # Policies are trained and sampled on the pool's prompts, as with pairs.
+            keys += ["data.world.train_prompts"] * (world.train_prompts != WorldConfig().train_prompts)
         return keys
 
     @field_validator("arms")
@@ -127,9 +137,21 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _looks_can_be_had(self) -> Self:
+        if self.monitor.judge == "gold" and self.data.world is None:
+            raise ValueError("monitor.judge: gold needs data.world; the gold reward of other texts is not known")
+        if self.monitor.stop and self.monitor.every is None:
+            raise ValueError("monitor.stop stops at a look; say how often to look (monitor.every)")
+        return self
+
+    @model_validator(mode="after")
     def _arms_can_be_had(self) -> Self:
         for name in self.arms:
             arm = self.arm(name)
+            if arm.when != "scheduled" and arm.alpha and self.monitor.every is None:
+                raise ValueError(f"arms.{name}: when: {arm.when} takes looks; say how often to look (monitor.every)")
+            if arm.when == "drift" and arm.alpha and not self.monitor.drift:
+                raise ValueError(f"arms.{name}: when: drift needs monitor.drift")
             if arm.labels == "gold" and arm.alpha and self.data.world is None:
                 raise ValueError(
                     f"arms.{name}: labels: gold needs data.world; the gold reward of pairs from people is not known"

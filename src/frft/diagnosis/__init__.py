@@ -7,6 +7,7 @@ makes of it the links of objective mismatch, alarms, symptoms and Gao's curve, e
 from frft.diagnosis.advice import Advice, advise
 from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.diagnose import Diagnosis, diagnose
+from frft.diagnosis.drift import auc_by_prompt, drift
 from frft.diagnosis.evidence import Evidence, evidence
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
@@ -36,7 +37,9 @@ __all__ = [
     "Subject",
     "Symptom",
     "advise",
+    "auc_by_prompt",
     "diagnose",
+    "drift",
     "evidence",
     "fit_gao",
     "fit_predictor",

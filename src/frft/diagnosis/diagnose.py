@@ -61,12 +61,15 @@ class Diagnosis:
         return {**asdict(self), "gao": None if self.gao is None else self.gao.as_dict(), "healthy": self.healthy}
 
 
-def diagnose(subject: Subject, embed: Callable[[Sequence[str]], NDArray[Any]] | None = None) -> Diagnosis:
+def diagnose(
+    subject: Subject, embed: Callable[[Sequence[str]], NDArray[Any]] | None = None, looks: int = 1
+) -> Diagnosis:
     """Measure all that the subject allows.
 
     Args:
         subject: what is there.
         embed: makes vectors of length 1, for self-similarity; none: it is not measured.
+        looks: how often this is done in one training; the tests of over-optimisation share their level (Bonferroni).
     """
     after, before, course, selected = subject.after, subject.before, subject.course, subject.selected
     spread = after.spread() if after else None
@@ -121,10 +124,10 @@ def diagnose(subject: Subject, embed: Callable[[Sequence[str]], NDArray[Any]] | 
         else None,
         "there is no accuracy on a selection's own test pairs, or none on unfiltered pairs",
     )
-    looks = 2 if course and movement else 1
+    looks *= 2 if course and movement else 1
     lately = signatures.overoptimised_lately(course, looks) if course else None
     if movement is not None:
-        alarm = signatures.overoptimised(movement.proxy, movement.judge, "from before training to its end", looks)
+        alarm = signatures.overoptimised(movement.proxy, movement.judge, "from before to after", looks)
         # The trend sees a fall from a peak; the movement, one below the start. Either is over-optimisation.
         lately = alarm if alarm.fired or lately is None else lately
     found += looked_for("over-optimisation", lately, "nobody judged enough of what the policy wrote")

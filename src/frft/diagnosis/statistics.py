@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.evaluation import OrderAccuracy
+from frft.uncertainty import LEVEL, wilson
 
 Floats = npt.NDArray[np.float64]
 Numbers = Sequence[float] | Floats
-
-LEVEL = 0.95
-"""Of every interval."""
 
 ALPHA = 0.05
 """Of every one-sided test."""
@@ -54,7 +52,15 @@ def estimate(values: Numbers) -> Estimate:
     x_N = np.asarray(values, float)
     if len(x_N) < 2:
         return Estimate(float(x_N.mean()), None, None, len(x_N))
-    return _student(float(x_N.mean()), float(x_N.std(ddof=1) / np.sqrt(len(x_N))), len(x_N) - 1, len(x_N))
+    return student(float(x_N.mean()), float(x_N.std(ddof=1) / np.sqrt(len(x_N))), len(x_N) - 1, len(x_N))
+
+
+def student(mean: float, error: float, freedom: int, n: int) -> Estimate:
+    """An estimate with this standard error, of so many degrees of freedom, and Student's interval."""
+    from scipy import stats
+
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return Estimate(mean, mean - half, mean + half, n)
 
 
 def smoothed(values: Numbers) -> Floats:
@@ -109,7 +115,7 @@ def trend(values: Numbers) -> Change:
     by_step, span = slope(t_T, y_T), count - 1
     left_T = y_T - y_T.mean() - by_step * t_T
     rise, error = by_step * span, span * float(np.sqrt(left_T @ left_T / (count - 2) / (t_T @ t_T)))
-    return Change(_student(rise, error, count - 2, count), *_one_sided(rise, error, count - 2))
+    return Change(student(rise, error, count - 2, count), *_one_sided(rise, error, count - 2))
 
 
 def spearman(x: Numbers, y: Numbers) -> Estimate | None:
@@ -134,10 +140,7 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
 
 def share(successes: int, n: int) -> Estimate:
     """The share of n >= 1 yes-or-no outcomes, with Wilson's score interval."""
-    from scipy.stats import binomtest
-
-    bounds = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
-    return Estimate(successes / n, float(bounds.low), float(bounds.high), n)
+    return Estimate(successes / n, *wilson(successes, n), n)
 
 
 def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy) -> Estimate | None:
@@ -182,13 +185,6 @@ def slope(x: Numbers, y: Numbers) -> float:
     """The slope of the least-squares line through N >= 2 points whose x are not all equal."""
     x_N = np.asarray(x, float) - np.mean(x)
     return float(x_N @ np.asarray(y, float) / (x_N @ x_N))
-
-
-def _student(mean: float, error: float, freedom: int, n: int) -> Estimate:
-    from scipy import stats
-
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    return Estimate(mean, mean - half, mean + half, n)
 
 
 def _one_sided(mean: float, error: float, freedom: int) -> tuple[float, float]:

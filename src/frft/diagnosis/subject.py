@@ -23,6 +23,7 @@ class Scored:
         completions: one each.
         proxy_N: scores of the reward model that the policy was trained with, normalised as in training.
         judge_N: of the judge, or the gold reward: what the proxy stands for. None: nobody judged.
+        requests: what the prompts ask for, equal where several ask for one thing; none: each prompt for its own.
 
     Raises:
         DataError: there are no completions, or the numbers differ, or one is not finite.
@@ -32,6 +33,7 @@ class Scored:
     completions: Sequence[str]
     proxy_N: Floats
     judge_N: Floats | None = None
+    requests: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.prompts)
@@ -47,14 +49,16 @@ class Scored:
     def on_policy(self) -> OrderAccuracy | None:
         """How often the proxy orders two completions of one prompt as the judge does; None: nobody judged.
 
-        A prompt's 1st and 2nd completion are a pair, its 3rd and 4th, and so on, so that pairs are independent.
+        A prompt's 1st and 2nd completion are a pair, its 3rd and 4th, and so on; pairs of one request are a cluster.
         """
         if self.judge_N is None:
             return None
         pairs_2K = [(rows[at], rows[at + 1]) for rows in self._rows() for at in range(0, len(rows) - 1, 2)]
         first_K, second_K = np.array(pairs_2K, dtype=np.int64).reshape(-1, 2).T
         return order_accuracy(
-            self.proxy_N[first_K] - self.proxy_N[second_K], self.judge_N[first_K] - self.judge_N[second_K]
+            self.proxy_N[first_K] - self.proxy_N[second_K],
+            self.judge_N[first_K] - self.judge_N[second_K],
+            [(self.requests or self.prompts)[row] for row in first_K],
         )
 
     def spread(self) -> Spread | None:

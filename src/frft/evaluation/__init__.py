@@ -9,6 +9,8 @@ from frft.evaluation.length import LengthControlled, length_controlled, prompt_d
 from frft.evaluation.matching import Matched, match
 from frft.evaluation.power import prompts_needed
 from frft.evaluation.ranking import Ranked, rank
+from frft.evaluation.task_scores import TaskDifference, TaskScore, TaskScores, compare_tasks
+from frft.evaluation.tasks import check_tasks, run_tasks
 from frft.evaluation.winrate import Comparison, WinRate, compare, rate_of, win_rate
 
 __all__ = [
@@ -22,8 +24,13 @@ __all__ = [
     "Ranked",
     "RewardJudge",
     "StoredAnnotations",
+    "TaskDifference",
+    "TaskScore",
+    "TaskScores",
     "WinRate",
+    "check_tasks",
     "compare",
+    "compare_tasks",
     "holm",
     "length_controlled",
     "match",
@@ -34,6 +41,7 @@ __all__ = [
     "rate_interval",
     "rate_of",
     "rate_p_value",
+    "run_tasks",
     "win_rate",
     "within_prompt_variance",
 ]

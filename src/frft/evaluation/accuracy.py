@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError
+from frft.uncertainty import share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,8 +19,8 @@ class OrderAccuracy:
 
     Attributes:
         accuracy: share of the n pairs that are in the true order; equal scores count one half. None where n is 0.
-        interval: its 95 % Wilson score interval; where equal scores make the number of successes a half-integer, the
-            lower bound is that of the whole number below, the upper that of the one above.
+        interval: its 95 % interval: Wilson's, for the effective sample size where pairs come in clusters; see
+            `frft.uncertainty.share_interval`.
         n: pairs that have an order in truth.
         ties: of these, the pairs with equal scores.
         without_order: pairs that are equal in truth, and left out.
@@ -37,32 +38,37 @@ class OrderAccuracy:
 
 
 def order_accuracy(
-    margins: Sequence[float] | NDArray[Any], true_margins: Sequence[float] | NDArray[Any]
+    margins: Sequence[float] | NDArray[Any],
+    true_margins: Sequence[float] | NDArray[Any],
+    clusters: Sequence[Hashable] | None = None,
 ) -> OrderAccuracy:
     """Compare the signs of N differences with the signs that they should have.
 
     Args:
         margins: score(first) - score(second) of each pair.
         true_margins: the same by the truth.
+        clusters: what tells apart the prompts of the pairs, which are not independent where they share one; none: all
+            pairs are.
 
     Raises:
         DataError: the numbers differ, or a difference is not a number.
     """
     import numpy as np
-    from scipy.stats import binomtest
 
     margin_N, true_N = np.asarray(margins, np.float64), np.asarray(true_margins, np.float64)
     if margin_N.shape != true_N.shape or np.isnan(margin_N).any() or np.isnan(true_N).any():
         raise DataError(
             f"An accuracy needs two differences, both numbers, for every pair; got {margin_N.size} and {true_N.size}."
         )
-    agreement_n = (np.sign(margin_N) * np.sign(true_N))[true_N != 0]
-    n, wins, ties = len(agreement_n), int((agreement_n > 0).sum()), int((agreement_n == 0).sum())
+    if clusters is not None and len(clusters) != len(true_N):
+        raise DataError(f"{len(true_N)} pairs, and the clusters of {len(clusters)}; name one for each.")
+    ordered = np.flatnonzero(true_N).tolist()
+    n = len(ordered)
     if n == 0:
         return OrderAccuracy(None, None, 0, 0, len(true_N))
-    low = binomtest(wins + ties // 2, n).proportion_ci(method="wilson").low
-    high = binomtest(wins + (ties + 1) // 2, n).proportion_ci(method="wilson").high
-    return OrderAccuracy((wins + ties / 2) / n, (float(low), float(high)), n, ties, len(true_N) - n)
+    right_n = (1 + np.sign(margin_N) * np.sign(true_N))[ordered] / 2
+    interval = share_interval(right_n, None if clusters is None else [clusters[pair] for pair in ordered])
+    return OrderAccuracy(float(right_n.mean()), interval, n, int((right_n == 0.5).sum()), len(true_N) - n)
 
 
 def within_prompt_variance(first: Sequence[float] | NDArray[Any], second: Sequence[float] | NDArray[Any]) -> float:

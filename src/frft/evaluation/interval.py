@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
-K = TypeVar("K", bound=Hashable)
+from frft.uncertainty import LEVEL, wilson
 
-LEVEL = 0.95
-"""Of every interval."""
+K = TypeVar("K", bound=Hashable)
 
 
 def rate_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -23,9 +22,7 @@ def rate_interval(values: Sequence[float]) -> tuple[float, float]:
     x_N = np.asarray(values, float)
     n, rate = len(x_N), float(x_N.mean())
     if _all_alike(values):
-        low = stats.binomtest(int(np.floor(rate * n)), n).proportion_ci(LEVEL, method="wilson").low
-        high = stats.binomtest(int(np.ceil(rate * n)), n).proportion_ci(LEVEL, method="wilson").high
-        return float(low), float(high)
+        return wilson(rate * n, n)
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * x_N.std(ddof=1) / np.sqrt(n))
     return max(0.0, rate - half), min(1.0, rate + half)
 

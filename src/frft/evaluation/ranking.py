@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError, UsageError
-from frft.evaluation.interval import LEVEL
 from frft.evaluation.winrate import Comparison
+from frft.uncertainty import LEVEL
 
 if TYPE_CHECKING:
     import numpy as np

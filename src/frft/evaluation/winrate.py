@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from frft.errors import DataError
-from frft.evaluation.interval import LEVEL, rate_interval, rate_p_value
+from frft.evaluation.interval import rate_interval, rate_p_value
 from frft.evaluation.judge import Judge
 from frft.evaluation.power import prompts_needed
+from frft.uncertainty import LEVEL
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ what the policy wrote first and last. Nothing is written but embeddings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import OrderAccuracy, order_accuracy
 from frft.experiment.evaluation import Scorer
+from frft.experiment.looks import accuracy_of
 from frft.experiment.plan import START, plan
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, Rows, prepare
 from frft.experiment.run import RESULTS_FILE
@@ -32,7 +33,7 @@ from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, ROLLOUTS
 from frft.progress import SILENT, Progress
-from frft.reward import RewardModel
+from frft.reward import RewardModel, requests
 from frft.reward.ensemble import RewardEnsemble
 from frft.selection import Selection
 from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
@@ -55,11 +56,13 @@ class RunDiagnosis:
         finished: whether the run was.
         arms: one diagnosis for each arm that has begun.
         across: the link that takes several reward models.
+        looks: of each arm, what was seen of it while it was trained (`monitor.every`), look by look.
     """
 
     finished: bool
     arms: list[Diagnosis]
     across: Link
+    looks: dict[str, list[Row]] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -71,7 +74,7 @@ class RunDiagnosis:
         return {
             "finished": self.finished,
             "healthy": self.healthy,
-            "arms": {arm.name: arm.as_dict() for arm in self.arms},
+            "arms": {arm.name: {**arm.as_dict(), "looks": self.looks.get(arm.name, [])} for arm in self.arms},
             "across": self.across.as_dict(),
         }
 
@@ -89,7 +92,9 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     results = read_json(out / RESULTS_FILE)
     run = _FinishedRun(out, results, progress)
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
-    return RunDiagnosis(True, arms, run.across())
+    # A run of an older version has none.
+    looks = {name: arm.get("looks", []) for name, arm in results["arms"].items()}
+    return RunDiagnosis(True, arms, run.across(), looks)
 
 
 class _FinishedRun:
@@ -127,8 +132,8 @@ class _FinishedRun:
             after,
             before,
             first,
-            _accuracy(model["held_out"]) if model else None,
-            _accuracy(model["selected_test"]) if model and "selected_test" in model else None,
+            accuracy_of(model["held_out"]) if model else None,
+            accuracy_of(model["selected_test"]) if model and "selected_test" in model else None,
             self._off_policy(scorer),
             model["held_out"]["calibration_error"] if model else None,
             self._course(arm),
@@ -227,7 +232,8 @@ class _FinishedRun:
         key = tuple(part["digest"] for part in parts)
         if key not in self._judged:
             self._judged[key] = self._judge(prompts, completions)
-        return Scored(prompts, completions, scorer.score(prompts, completions), self._judged[key])
+        asked = None if self.world is None else self.world.request_ids(prompts)
+        return Scored(prompts, completions, scorer.score(prompts, completions), self._judged[key], asked)
 
     def _off_policy(self, scorer: Scorer) -> OrderAccuracy | None:
         """How often the reward model orders held-out pairs as the judge does."""
@@ -237,7 +243,7 @@ class _FinishedRun:
         prompts, chosen, rejected = (table[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
         n, texts = len(prompts), ([*prompts, *prompts], [*chosen, *rejected])
         margins, judged = (scores[:n] - scores[n:] for scores in (scorer.score(*texts), self._judge(*texts)))
-        return order_accuracy(margins, judged)
+        return order_accuracy(margins, judged, requests(table))
 
     def _course(self, arm: Row) -> Course:
         judged = None
@@ -290,8 +296,14 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     """From the journals of the segments, those that are not finished too."""
     config = load_config(str(out / CONFIG_FILE))
     world = None if config.data.world is None else World(config.data.world)
-    stages = [stage for stage in plan(config, out, progress) if stage.name.startswith(f"{config.algorithm}-")]
-    arms = []
+    planned = plan(config, out, progress)
+    stages = [stage for stage in planned if stage.name.startswith(f"{config.algorithm}-")]
+    looked = [
+        (stage.arms, read_json(out / "stages" / stage.name / MANIFEST)["info"])
+        for stage in planned
+        if stage.done and stage.name.startswith("look-")
+    ]
+    arms, looks = [], {}
     for name in dict.fromkeys(arm for stage in stages for arm in stage.arms if arm != START):
         folders = [
             folder
@@ -315,9 +327,10 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
             unmeasured=["the reward model itself: the run is under way"],
         )
         arms.append(diagnose(subject))
+        looks[name] = [info for owners, info in looked if name in owners]
     if not arms:
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
-    return RunDiagnosis(False, arms, training_to_evaluation([], []))
+    return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
 
 
 def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
@@ -346,10 +359,6 @@ def _course(steps: Sequence[Row], judged: Floats | None) -> Course:
         gold,
         steps[0]["score_std"],
     )
-
-
-def _accuracy(found: Row) -> OrderAccuracy:
-    return OrderAccuracy(found["accuracy"], tuple(found["interval"]), found["n"], found["ties"], 0)
 
 
 def _fault(error: ValidationError) -> str:

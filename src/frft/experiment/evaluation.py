@@ -10,6 +10,7 @@ from frft.config.sections import EvaluationConfig
 from frft.evaluation import RewardJudge, compare, order_accuracy, rate_of, within_prompt_variance
 from frft.policy import Completions
 from frft.reward import RewardModel
+from frft.uncertainty import standard_error
 from frft.worlds import World
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
     """How often a reward model orders two completions of a prompt as gold does, and how far apart both put them.
 
     Returns:
-        The accuracy (see `OrderAccuracy`), `reward_variance` and `gold_variance`: mean variances within a prompt.
+        The accuracy (see `OrderAccuracy`; wordings of one request are a cluster), `reward_variance` and
+        `gold_variance`: mean variances within a prompt.
     """
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
     score, again_score = (scorer.score(each.prompts, each.completions) for each in (written, again))
     return {
-        **order_accuracy(score - again_score, gold - again_gold).as_dict(),
+        **order_accuracy(score - again_score, gold - again_gold, world.request_ids(written.prompts)).as_dict(),
         "reward_variance": within_prompt_variance(score, again_score),
         "gold_variance": within_prompt_variance(gold, again_gold),
     }
@@ -87,7 +89,8 @@ def against_gold(
         held_out: labelled pairs that no training saw.
 
     Returns:
-        - `gold`: mean, standard deviation and within-prompt variance of the gold reward of all that the policy writes.
+        - `gold`: mean, its standard error (wordings of one request are a cluster), standard deviation and within-prompt
+          variance of the gold reward of all that the policy writes.
         - `on_policy`: how often the reward model orders the policy's two completions as gold does.
         - `off_policy`: how often it orders the held-out pairs as `gold` does, and as their `labels` do.
     """
@@ -98,15 +101,17 @@ def against_gold(
     # In one call, so that equal completions get exactly equal scores.
     scores = scorer.score([*prompts, *prompts], [*chosen, *rejected])
     margin_N = scores[: len(prompts)] - scores[len(prompts) :]
+    gold_N, requests = world.gold(prompts, chosen) - world.gold(prompts, rejected), world.request_ids(prompts)
     return {
         "gold": {
             "mean": float((gold.mean() + again_gold.mean()) / 2),
+            "standard_error": standard_error((gold + again_gold) / 2, world.request_ids(written.prompts)),
             "std": float(np.concatenate([gold, again_gold]).std()),
             "variance": within_prompt_variance(gold, again_gold),
         },
         "on_policy": ordered_as_gold(world, scorer, written, again),
         "off_policy": {
-            "gold": order_accuracy(margin_N, world.gold(prompts, chosen) - world.gold(prompts, rejected)).as_dict(),
-            "labels": order_accuracy(margin_N, [1.0] * len(prompts)).as_dict(),
+            "gold": order_accuracy(margin_N, gold_N, requests).as_dict(),
+            "labels": order_accuracy(margin_N, [1.0] * len(prompts), requests).as_dict(),
         },
     }

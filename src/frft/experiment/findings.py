@@ -7,6 +7,9 @@ from typing import Any
 
 from frft.experiment.table import share
 
+ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
+"""How an accuracy compares with chance, by its interval."""
+
 
 def findings(results: dict[str, Any]) -> list[str]:
     """What was found, one sentence or two a line."""
@@ -25,7 +28,7 @@ def findings(results: dict[str, Any]) -> list[str]:
             "(max_prompt_tokens). All counts of cut texts stand in results.json, stage by stage."
         )
     lines.append("One seed: repeat with other seeds before believing a difference.")
-    return [*lines, *_gates(results), *_short_selections(results)]
+    return [*lines, *_looks(results), *_gates(results), *_short_selections(results)]
 
 
 def memory_line(results: dict[str, Any]) -> str:
@@ -62,50 +65,90 @@ def _verdict(results: dict[str, Any]) -> list[str]:
 
 
 def _by_gold(results: dict[str, Any]) -> list[str]:
-    used = results["data"]["evaluation_prompts"]["used"]
     start = results["start"]
     arms = {name: arm["evaluation"] for name, arm in results["arms"].items()}
-    vanilla = arms["vanilla"]["gold"]
-    error = vanilla["std"] / math.sqrt(used)
-    moved = vanilla["mean"] - start["gold"]["mean"]
-    what = "raised" if moved > 2 * error else "lowered" if moved < -2 * error else "hardly changed"
+    before, vanilla = start["gold"], arms["vanilla"]["gold"]
+    errors = [each["standard_error"] for each in (before, vanilla)]
+    # Both write to the same prompts, so that the difference is surer than this.
+    error = math.inf if None in errors else math.hypot(*errors)
+    moved = vanilla["mean"] - before["mean"]
+    what = "raised" if moved > 2 * error else "lowered" if moved < -2 * error else "is not shown to have changed"
     at_the_end = ", ".join(f"{name} {share(found['on_policy'])}" for name, found in arms.items())
     lines = [
-        f"Reinforcement learning {what} the true reward: {start['gold']['mean']:+.2f} before it, "
-        f"{vanilla['mean']:+.2f} in vanilla (standard error {error:.2f}).",
+        f"Reinforcement learning {what} the true reward: {before['mean']:+.2f} before it, "
+        f"{vanilla['mean']:+.2f} in vanilla (standard error of the difference at most {error:.2f}).",
         "Of two texts by the policy itself, the reward model names the truly better one in "
         f"{share(start['on_policy'])} before it; at the end: {at_the_end}. A coin: 50 %.",
     ]
-    intervals = {name: found["on_policy"]["interval"] for name, found in arms.items()}
-    blind = [name for name, interval in intervals.items() if interval is None or interval[0] <= 0.5]
-    if blind:
-        lines.append(
-            f"No better than a coin at the end: {', '.join(blind)}. There, a higher score of the reward model no "
-            "longer means a higher reward."
-        )
-    return lines
+    by_chance: dict[str, list[str]] = {}
+    for name, found in arms.items():
+        by_chance.setdefault(_against_chance(found["on_policy"]), []).append(name)
+    meanings = {
+        NOT_SHOWN: (
+            "Not shown to be better than a coin at the end",
+            "There, a higher score of the reward model may no longer mean a higher reward.",
+        ),
+        BELOW: (
+            "Worse than a coin at the end",
+            "There, the text with the higher score is more often the worse one.",
+        ),
+        NOTHING: (
+            "Nothing to tell apart at the end",
+            "There, both texts to every prompt have equal true rewards.",
+        ),
+    }
+    return lines + [
+        f"{what}: {', '.join(by_chance[chance])}. {meaning}"
+        for chance, (what, meaning) in meanings.items()
+        if chance in by_chance
+    ]
 
 
 def _by_a_judge(results: dict[str, Any]) -> list[str]:
     judge = results["judge"]["held_out"]
-    return [
-        f"The judge agrees with the labels of {share(judge)} of {judge['n']} held-out pairs"
-        + (
-            "; a win rate says no more than its judge does."
-            if judge["interval"][0] > 0.5
-            else ", which is not above chance: these win rates say nothing about quality."
-        )
-    ]
+    chance = _against_chance(judge)
+    meaning = {
+        ABOVE: "; a win rate says no more than its judge does.",
+        NOT_SHOWN: ", which is not shown to be above chance: these win rates may say nothing about quality.",
+        BELOW: ", which is below chance: these win rates say the opposite of what the labels say.",
+    }[chance]
+    return [f"The judge agrees with the labels of {share(judge)} of {judge['n']} held-out pairs{meaning}"]
 
 
 def _base_model(results: dict[str, Any]) -> list[str]:
     base = results["base_reward"]["held_out"]
-    if base["interval"][0] > 0.5:
+    chance = _against_chance(base)
+    if chance == ABOVE:
         return []
     return [
         f"The reward model that all arms start with agrees with the labels of {share(base)} of {base['n']} held-out "
-        "pairs, which is not above chance: there is little signal to realign."
+        f"pairs, which is {chance} chance: there may be little signal to realign."
     ]
+
+
+def _against_chance(accuracy: dict[str, Any]) -> str:
+    if accuracy["interval"] is None:
+        return NOTHING
+    low, high = accuracy["interval"]
+    return ABOVE if low > 0.5 else BELOW if high < 0.5 else NOT_SHOWN
+
+
+def _looks(results: dict[str, Any]) -> list[str]:
+    """What was seen of the arms while they were trained, and what came of it."""
+    lines = []
+    for name, arm in results["arms"].items():
+        seen = [f"after step {look['step']}: {', '.join(look['fired'])}" for look in arm["looks"] if look["fired"]]
+        if seen:
+            lines.append(f"Arm {name}, alarms while it was trained: {'; '.join(seen)}. See `frft diagnose`.")
+        if arm["stopped_after"] is not None:
+            total = results["config"]["ppo"]["total_steps"]
+            lines.append(
+                f"Arm {name} stopped after step {arm['stopped_after']} of {total}, where its reward was found "
+                "over-optimised (monitor.stop); other arms had more steps."
+            )
+        elif arm["looks"] and arm["refreshed_after"]:
+            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, arm['refreshed_after']))}.")
+    return lines
 
 
 def _gates(results: dict[str, Any]) -> list[str]:
@@ -118,8 +161,8 @@ def _gates(results: dict[str, Any]) -> list[str]:
                 if not gate["no_worse"]:
                     why.insert(
                         0,
-                        f"accuracy {100 * gate['before']:.1f} % before, {100 * gate['after']:.1f} % after on the "
-                        f"{gate['pairs']} held-out pairs nearest the policy",
+                        f"not shown to be no worse: accuracy {100 * gate['before']:.1f} % before, "
+                        f"{100 * gate['after']:.1f} % after on the {gate['pairs']} held-out pairs nearest the policy",
                     )
                 lines.append(
                     f"Arm {name}, refresh {number}: its reward model was kept aside by the gate ({'; '.join(why)}); "

@@ -96,11 +96,14 @@ class Foundations:
         }
         total = config.ppo.total_steps
         refreshes = {step for name in config.arms for step in config.arm(name).refresh_steps(total)}
+        every = config.monitor.every
+        self.looks = set() if every is None else {*range(0, total, every), total}
+        """PPO steps at which every arm is looked at."""
         self._identities = {
             name: pairs_identity(getattr(splits, name)) for name in ("judge", "evaluation", "pool", "sft")
         }
-        self.checkpoints = sorted(refreshes | {total})
-        """PPO steps at which any arm refreshes, and the last one: where all arms are cut."""
+        self.checkpoints = sorted(refreshes | self.looks | {total})
+        """PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut."""
 
     @property
     def sft(self) -> Artifact:
@@ -149,7 +152,12 @@ class Foundations:
     @property
     def judge(self) -> Artifact | None:
         """The judge, trained on rows that nothing else saw; none in a world, where the gold reward judges."""
-        return None if self.world is not None else self._reward_model("judge", "judge", self.config.judge)
+        return None if self.world is not None else self.held_out_judge
+
+    @property
+    def held_out_judge(self) -> Artifact:
+        """A reward model trained on rows that nothing else saw, which a world has only for looks."""
+        return self._reward_model("judge", "judge", self.config.judge)
 
     def _reward_model(self, kind: str, rows: str, config: RewardModelConfig, member: int = 0) -> Artifact:
         start = config.model_name_or_path or self.sft

@@ -11,35 +11,43 @@ the KL anchor) and in nothing else. The authors' code restarts the optimizers an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from frft.config import RunConfig
+from frft.experiment.looks import is_due, is_over_optimised
 from frft.experiment.stages import Stages
 from frft.reward import AlignedReward, EnsembleReward, Refresh
 from frft.store import Artifact
 
 
-@dataclass(frozen=True)
+@dataclass
 class Arm:
-    """A trained arm: its PPO segments in order, its reward, and in a world how each refresh changed that.
+    """An arm as far as it is trained.
 
-    `changes`: how the reward models before and after a refresh order what the policy then writes (`Stages.refresh`).
+    Attributes:
+        name: of the arm.
+        reward: its reward, as it is now.
+        policy: the same of its policy.
+        segments: its training, cut where any arm is refreshed or looked at.
+        changes: in a world, how the reward models before and after each refresh order what the policy then writes.
+        refreshed_after: PPO steps after which there was a refresh.
+        looks: what was seen of it while it was trained.
+        stopped_after: the step at which a look ended its training; None: it had all its steps.
     """
 
     name: str
-    segments: list[Artifact]
     reward: AlignedReward | EnsembleReward
-    changes: list[tuple[Artifact, Artifact]]
+    policy: Artifact
+    segments: list[Artifact] = field(default_factory=list)
+    changes: list[tuple[Artifact, Artifact]] = field(default_factory=list)
+    refreshed_after: list[int] = field(default_factory=list)
+    looks: list[Artifact] = field(default_factory=list)
+    stopped_after: int | None = None
 
     @property
     def refreshes(self) -> list[Refresh]:
         """The refreshes of its reward model, in order."""
         return self.reward.refreshes
-
-    @property
-    def policy(self) -> Artifact:
-        """The final policy."""
-        return self.segments[-1]
 
 
 def arm_names(config: RunConfig) -> list[str]:
@@ -49,20 +57,28 @@ def arm_names(config: RunConfig) -> list[str]:
 
 def run_arm(stages: Stages, name: str) -> Arm:
     """Train one arm to its end; whatever is there already is taken from the store."""
-    config = stages.config.arm(name)
-    anchor = policy = stages.sft
-    reward = stages.reward(config)
-    segments: list[Artifact] = []
-    changes: list[tuple[Artifact, Artifact]] = []
-    refreshed_at = 0
+    config, total = stages.config.arm(name), stages.config.ppo.total_steps
+    arm = Arm(name, stages.reward(config), stages.sft)
+    anchor = began = arm.policy
+    since: list[Artifact] = []  # segments since the last refresh
     for step in stages.checkpoints:
         if step:
-            restart = config.reset_optimizer and 0 < refreshed_at == len(segments)
-            policy = stages.train(policy, reward, anchor, until_step=step, reset_optimizer=restart)
-            segments.append(policy)
-        if step in config.refresh_steps(stages.config.ppo.total_steps):
-            changes += stages.refresh(reward, policy, segments[refreshed_at:], config)
-            refreshed_at = len(segments)
+            restart = config.reset_optimizer and bool(arm.segments) and not since
+            arm.policy = stages.train(arm.policy, arm.reward, anchor, until_step=step, reset_optimizer=restart)
+            arm.segments.append(arm.policy)
+            since.append(arm.policy)
+        due = step in config.refresh_steps(total)
+        if step in stages.looks:
+            look = stages.look(step, arm.policy, arm.reward, began, since)
+            arm.looks.append(look)
+            due = due or (0 < step < total and len(arm.refreshed_after) < config.alpha and is_due(config, look))
+            if stages.config.monitor.stop and step < total and not due and is_over_optimised(look):
+                arm.stopped_after = step
+                break
+        if due:
+            arm.changes += stages.refresh(arm.reward, arm.policy, since, config)
+            arm.refreshed_after.append(step)
+            began, since = arm.policy, []
             if config.kl_anchor == "previous":
-                anchor = policy
-    return Arm(name, segments, reward, changes)
+                anchor = arm.policy
+    return arm

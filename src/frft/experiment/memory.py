@@ -161,11 +161,13 @@ class MemoryModel:
         return frozen + 3 * weights(model, trained=True) + self._kept(model, config.train, pairs, use_cache=False)
 
     def _completions(self) -> int:
-        return weights(self.policy) + self._sampling(self.config.ppo.sampling, SAMPLED_AT_ONCE)
+        # What the arm scores with stays loaded after its training.
+        scoring = self._members * weights(self._classifier(self.config.reward))
+        return scoring + weights(self.policy) + self._sampling(self.config.ppo.sampling, SAMPLED_AT_ONCE)
 
     def _evaluation(self) -> int:
         # The base reward model and the arm's, and, where gold does not judge, the judge.
-        judges = 2 * weights(self._classifier(self.config.reward))
+        judges = (1 + self._members) * weights(self._classifier(self.config.reward))
         if self.config.data.world is None:
             judges += weights(self._classifier(self.config.judge))
         sampling = self.config.evaluation.sampling or self.config.ppo.sampling
@@ -185,6 +187,16 @@ class MemoryModel:
     def _on_policy(self) -> int:
         return weights(self._classifier(self.config.reward))
 
+    def _look(self) -> float:
+        judge, reward = (weights(self._classifier(each)) for each in (self.config.judge, self.config.reward))
+        return judge + (1 + self._members) * reward + (self._selection() if self.config.monitor.drift else 0)
+
+    def _judged(self) -> int:
+        return weights(self._classifier(self.config.judge))
+
+    def _agreement(self) -> int:
+        return self._judged() + self._members * weights(self._classifier(self.config.reward))
+
     def _gate(self) -> float:
         return max(2 * weights(self._classifier(self.config.reward)), self._selection())
 
@@ -196,7 +208,7 @@ class MemoryModel:
         config, lora = self.config.ppo, self.config.policy.lora
         policy, critic = policy_on_meta(self.config.policy), self._classifier(self.config.reward)
         shared = config.critic == "shared" or self.config.algorithm != "ppo"
-        held = weights(policy) + weights(critic) + (0 if shared else weights(critic))
+        held = weights(policy) + self._members * weights(critic) + (0 if shared else weights(critic))
         if lora is None:
             held += weights(policy)  # the SFT model, the KL reference
         else:
@@ -241,6 +253,11 @@ class MemoryModel:
 
     def _logits(self, positions: int) -> int:
         return LOGIT_COPIES * FLOAT * positions * self._vocabulary
+
+    @property
+    def _members(self) -> int:
+        """The most reward models that an arm scores with: those of its ensemble."""
+        return max(self.config.arm(name).ensemble for name in self.config.arms)
 
     @property
     def _vocabulary(self) -> int:

@@ -14,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40
 LEGEND_ROW = 18
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 """Okabe and Ito's, which colour-blind people can tell apart; beyond them, lines are dashed as well."""
+REFRESHED = 'stroke="#888" stroke-dasharray="2 3"'
 MOST_POINTS = 24
 """Steps are noisy: where there are more, a point is the mean of several."""
 TICKS = 5
@@ -27,7 +28,10 @@ def picture(results: dict[str, Any]) -> str:
     Each panel has a line for each arm, and a dotted one where the arm's reward model was refreshed: scores before and
     after it are those of two models.
     """
-    panels = {"score": "score of the reward model (what is trained)", "kl_sft_k1": "KL from SFT (nats a completion)"}
+    panels = {
+        "score": "score of the reward model (what training raises)",
+        "kl_sft_k1": "KL from SFT (nats a completion)",
+    }
     steps = {name: arm["ppo"] for name, arm in results["arms"].items()}
     if results["judge"]["kind"] == "gold":
         panels = {"gold": "gold reward (what is wanted)", **panels}
@@ -41,11 +45,13 @@ def picture(results: dict[str, Any]) -> str:
         )
         for number, (key, title) in enumerate(panels.items())
     ]
-    height = HEIGHT + LEGEND_ROW * len(steps) + 8
+    entries = [(_stroke(number), name) for number, name in enumerate(steps)]
+    entries += [(REFRESHED, "a reward model was refreshed: later scores are those of another")] * bool(refreshes)
+    height = HEIGHT + LEGEND_ROW * len(entries) + 8
     legend = [
-        f'<line x1="{LEFT}" x2="{LEFT + 24}" y1="{y}" y2="{y}" {_stroke(number)}/>'
-        f'<text x="{LEFT + 32}" y="{y + 4}">{escape(name)}</text>'
-        for number, name in enumerate(steps)
+        f'<line x1="{LEFT}" x2="{LEFT + 24}" y1="{y}" y2="{y}" {stroke}/>'
+        f'<text x="{LEFT + 32}" y="{y + 4}">{escape(text)}</text>'
+        for number, (stroke, text) in enumerate(entries)
         for y in [HEIGHT + LEGEND_ROW * number + 6]
     ]
     return (
@@ -91,7 +97,7 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
         parts.append(f'<line x1="{left + LEFT}" x2="{left + LEFT + wide}" y1="{y}" y2="{y}" stroke="#e4e4e4"/>')
     for step in refreshes:
         x, _ = at(min(max(step + 0.5, low_x), high_x), low_y)
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{TOP + high}" stroke="#888" stroke-dasharray="2 3"/>')
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{TOP + high}" {REFRESHED}/>')
     for number, points in enumerate(lines.values()):
         path = " ".join(f"{x},{y}" for x, y in (at(*point) for point in points))
         parts.append(f'<polyline points="{path}" fill="none" {_stroke(number)}/>')

@@ -161,6 +161,14 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
         return 0.0
     elif kind == "on_policy":
         tokens = 2 * len(stages.evaluation_prompts) * sequence
+    elif kind == "look":
+        # Two policies' two texts, by three reward models at most.
+        texts = 4 * config.monitor.prompts
+        tokens = 3 * texts * sequence + texts * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights / 2
+    elif kind == "judged":
+        tokens = (config.monitor.every or 0) * config.ppo.rollout_batch_size * sequence
+    elif kind == "agreement":
+        tokens = 4 * held_out * sequence
     elif kind == "gate":
         looked_at = min(inputs["gate"]["pairs"], held_out)
         tokens = 4 * looked_at * sequence + 2 * held_out * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights

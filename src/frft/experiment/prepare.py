@@ -72,7 +72,7 @@ def prepare(
     """
     check_reporter(config.report_to)
     if config.data.world is not None:
-        rows = _of_a_world(World(config.data.world))
+        rows = _of_a_world(World(config.data.world), config)
     else:
         rows = _of_pairs(config, out / REJECTS_FILE if checks and out.is_dir() else None, progress)
     if checks:
@@ -88,7 +88,8 @@ def prepare(
         world=rows.world,
     )
     arms = [config.arm(name) for name in config.arms]
-    if any(arm.alpha and (arm.gate or arm.selection.strategy in EMBEDDED) for arm in arms):
+    looks = config.monitor.every is not None and config.monitor.drift
+    if looks or any(arm.alpha and (arm.gate or arm.selection.strategy in EMBEDDED) for arm in arms):
         # Finding out after an hour that there is no embedder would be late.
         _ = stages.vectors.embedder.digest
     return rows, stages
@@ -114,8 +115,12 @@ def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) 
     return Rows(splits, pairs_identity(pool.table), pool.report.as_dict(), prompts)
 
 
-def _of_a_world(world: World) -> Rows:
-    splits = world_splits(world)
+def _of_a_world(world: World, config: RunConfig) -> Rows:
+    data = config.data
+    # As many to a pair of the pool as people's pairs would leave.
+    share = data.judge_fraction / (1 - data.judge_fraction - data.evaluation_fraction)
+    judges = config.monitor.every is not None and config.monitor.judge == "held_out"
+    splits = world_splits(world, round(share * world.config.pool_size) if judges else 0)
     report = {"world": world.config.model_dump(), "read": 0, "made": splits.pool.num_rows}
     prompts = world.prompts(0, world.config.evaluation_prompts, "evaluation")
     return Rows(splits, pairs_identity(splits.pool), report, prompts, world)

@@ -11,6 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from tqdm import tqdm
+
 from frft.errors import FrftError
 
 
@@ -24,7 +26,7 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
         FrftError: one of them was killed.
     """
     not_ours = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin, given)
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin, given))
     try:
         yield executor
     except BaseException as stop:
@@ -38,6 +40,13 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+    # The first bar of tqdm, which TRL and sentence-transformers draw, makes a semaphore for processes that it might be
+    # shared with; of a worker that is stopped, Python then says at the very end that it leaked one.
+    tqdm.set_lock(threading.RLock())
+    begin(*given)
 
 
 @contextmanager

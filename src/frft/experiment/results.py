@@ -16,7 +16,7 @@ from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import Rows
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
-from frft.experiment.texts import gold_by_step
+from frft.experiment.texts import score_by_step
 from frft.experiment.workers import Workers
 from frft.progress import Progress, duration
 from frft.reward import Refresh
@@ -55,20 +55,23 @@ class StageLog:
         """Called by the store for each artifact."""
         name = artifact.path.name
         # Not what the store says: another process of this run may have built it just now.
-        planned = self.planned[name]
+        planned = self.planned.get(name)
+        # Where looks decide, a plan does not know what comes, but what kind of it.
+        alike = planned or next(each for each in self.planned.values() if each.name.startswith(f"{artifact.kind}-"))
+        was_there = planned is not None and planned.done
         self.entries.append(
             {
                 "stage": name,
                 "kind": artifact.kind,
                 "seconds": artifact.seconds,
-                "reused": planned.done,
+                "reused": was_there,
                 "peak_memory_bytes": artifact.peak_memory,
-                "predicted_peak_memory_bytes": planned.memory,
+                "predicted_peak_memory_bytes": alike.memory,
                 "truncated": dict(_truncated(artifact.info)),
             }
         )
-        if planned.done or not self.told:
-            self._progress.say(f"  {name}  {'was there' if planned.done else duration(artifact.seconds)}")
+        if was_there or not self.told:
+            self._progress.say(f"  {name}  {'was there' if was_there else duration(artifact.seconds)}")
 
     def waits(self, name: str) -> None:
         """Called by the store before it waits for another process."""
@@ -113,7 +116,7 @@ def assemble(
         "base_reward": stages.base_reward.info,
         "judge": {"kind": "gold"} if stages.judge is None else {"kind": "reward_model", **stages.judge.info},
         "start": start.info,
-        "arms": {arm.name: _arm(config, arm, evaluations[arm.name], rows.world) for arm in arms},
+        "arms": {arm.name: _arm(arm, evaluations[arm.name], rows.world) for arm in arms},
         "stages": log.entries,
         "seconds": round(sum(entry["seconds"] for entry in log.entries), 1),
         "seconds_of_this_start": round(seconds, 1),
@@ -129,14 +132,16 @@ def assemble(
     }
 
 
-def _arm(config: RunConfig, arm: Arm, evaluation: Artifact, world: World | None) -> dict[str, Any]:
+def _arm(arm: Arm, evaluation: Artifact, world: World | None) -> dict[str, Any]:
     return {
         "evaluation": evaluation.info,
         "refreshes": [
             _refresh(refresh, arm.changes[k] if arm.changes else None) for k, refresh in enumerate(arm.refreshes)
         ],
         "ppo": [row for segment in arm.segments for row in _steps(segment, world)],
-        "refreshed_after": config.arm(arm.name).refresh_steps(config.ppo.total_steps),
+        "refreshed_after": arm.refreshed_after,
+        "stopped_after": arm.stopped_after,
+        "looks": [look.info for look in arm.looks],
         "stages": [segment.path.name for segment in arm.segments],
     }
 
@@ -155,7 +160,7 @@ def _steps(segment: Artifact, world: World | None) -> list[dict[str, Any]]:
     steps = read_rows(segment.path / METRICS)
     if world is None:
         return steps
-    gold = gold_by_step(world, segment.path)
+    gold = score_by_step(world.gold, segment.path)
     return [{**step, "gold": gold[step["step"]]} for step in steps]
 
 

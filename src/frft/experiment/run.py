@@ -84,6 +84,9 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
         arm = run_arm(stages, name)
         arms.append(arm)
         evaluations[name] = stages.evaluation(arm.policy, arms[0].policy, arm.reward)
+        # The first arm's is needed once more, for the SFT model's evaluation.
+        if arm is not arms[0]:
+            arm.reward.unload()
         if together.is_main:
             _show(out, stages, arm)
     start = stages.evaluation(stages.sft, arms[0].policy, arms[0].reward)

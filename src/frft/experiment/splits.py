@@ -25,7 +25,7 @@ class Splits:
     """The rows of a pool by purpose; judge, evaluation and pool share no conversation, and together are all rows.
 
     Attributes:
-        judge: train the judge, and nothing else sees them; none in a world.
+        judge: train the judge, and nothing else sees them; in a world, where gold judges, none unless looks need one.
         evaluation: held out from all training: prompts of the comparison, pairs to test reward models on.
         pool: D, what the reward model is trained on and refreshes select from.
         sft: the part of `pool` whose chosen completions the policy learns first.
@@ -82,17 +82,19 @@ def split(table: pa.Table, config: DataConfig, seed: int) -> Splits:
     return splits
 
 
-def world_splits(world: World) -> Splits:
-    """The rows of a world, which makes them for each purpose on prompts of its own.
+def world_splits(world: World, judge_pairs: int = 0) -> Splits:
+    """The rows of a world, which makes them for each purpose on prompts of its own; the judge's follow the pool's.
 
     The SFT model learns from demonstrations, which are no part of the pool: they start the policy near one source.
     """
     config = world.config
     demonstrations = world.demonstrations(0, config.demonstrations)
     pool = world.pairs(0, config.pool_size)
+    evaluation = world.pairs(0, max(HELD_OUT, config.evaluation_prompts), "evaluation")
     return Splits(
-        judge=pool.slice(0, 0),
-        evaluation=world.pairs(0, max(HELD_OUT, config.evaluation_prompts), "evaluation"),
+        judge=world.pairs(config.pool_size, config.pool_size + judge_pairs) if judge_pairs else pool.slice(0, 0),
+        # It has fewer requests than wordings of them, which intervals must know.
+        evaluation=evaluation.append_column("request", [world.request_ids(evaluation["prompt"].to_pylist())]),
         pool=pool,
         sft=demonstrations.rename_columns({"completion": "chosen"}),
         prompts=list(dict.fromkeys(pool["prompt"].to_pylist())),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +17,8 @@ from frft.config.sections import RefreshConfig
 from frft.diagnosis import refresh_alarms
 from frft.experiment.checkpoints import PATTERN as CHECKPOINTS
 from frft.experiment.evaluation import against_gold, judged, ordered_as_gold, variance_under_policy
-from frft.experiment.foundations import Foundations, policy_folder
+from frft.experiment.foundations import policy_folder
+from frft.experiment.monitor import Monitor
 from frft.experiment.segment import LOGS, train_segment
 from frft.experiment.texts import (
     read_completions,
@@ -32,16 +33,13 @@ from frft.reward import (
     PolicySamples,
 )
 from frft.reward.refresh import LOG_RATIOS_FILE, PAIRS_FILE
-from frft.selection import LogRatios
+from frft.selection import EMBEDDED, LogRatios
 from frft.store import Artifact, digest_of
-
-if TYPE_CHECKING:
-    pass
 
 LIKELIHOODS = "likelihoods.npy"
 
 
-class Stages(Foundations):
+class Stages(Monitor):
     """The stages of one configuration over one set of rows, arm by arm."""
 
     def reward(self, arm: RefreshConfig) -> AlignedReward | EnsembleReward:
@@ -111,8 +109,7 @@ class Stages(Foundations):
 
         inputs = {
             "policy": policy,
-            "reward": reward.current,
-            "ensemble_coef": reward.coef if isinstance(reward, EnsembleReward) else None,
+            **self._of_reward(reward),
             "critic": base,
             "anchor": anchor,
             "sft": sft,
@@ -156,7 +153,12 @@ class Stages(Foundations):
         return [(self._on_policy(policy, before), self._on_policy(policy, made.reward_model))]
 
     def samples(self, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig) -> PolicySamples:
-        """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments."""
+        """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments.
+
+        None at all for an arm that looks at none of it.
+        """
+        if arm.selection.strategy not in EMBEDDED and arm.gate is None:
+            return PolicySamples.of([], [])
         if arm.samples == "rollouts":
             return rollout_samples(segments, arm.max_samples)
         prompts = self._draw(self.splits.prompts, arm.max_samples, "samples")
@@ -213,8 +215,7 @@ class Stages(Foundations):
             "second": second,
             "baseline": other,
             "judge": judge_artifact or "gold",
-            "reward": reward.current,
-            "ensemble_coef": reward.coef if isinstance(reward, EnsembleReward) else None,
+            **self._of_reward(reward),
             "base_reward": base_artifact,
             "held_out": None if world is None else self._identities["evaluation"],
             "sft": self.sft,

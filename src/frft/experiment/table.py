@@ -33,7 +33,8 @@ def legend(results: dict[str, Any]) -> list[tuple[str, str]]:
     """What the columns mean, in their order."""
     in_a_world = results["judge"]["kind"] == "gold"
     judge = "the gold reward" if in_a_world else "the judge"
-    lines = [("win rate", f"against vanilla, by {judge}, over the evaluation prompts; ties count one half")]
+    over = "the requests of the evaluation prompts, wordings of one as one" if in_a_world else "the evaluation prompts"
+    lines = [("win rate", f"against vanilla, by {judge}, over {over}; ties count one half")]
     if in_a_world:
         lines.insert(0, ("gold", "mean true reward of what the arm writes (between -5 and 3), which no training saw"))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,11 @@ from frft.models import TruncationCount
 from frft.policy import Completions
 from frft.reward import PolicySamples
 from frft.store import Artifact, append_rows, read_rows
-from frft.worlds import World
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from frft.policy.online import GroupRollout
     from frft.policy.ppo import Rollout
 
@@ -70,11 +72,13 @@ def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicyS
     return PolicySamples({"rollouts": list(segments), "newest": newest}, load)
 
 
-def gold_by_step(world: World, segment: Path) -> dict[int, float]:
-    """The mean gold reward of each step's rollouts in a segment's folder, which no training saw."""
+def score_by_step(
+    score: Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]], segment: Path
+) -> dict[int, float]:
+    """The mean score, by a judge of no part in the training, of each step's rollouts in a segment's folder."""
     import numpy as np
 
     rows = read_rows(segment / ROLLOUTS)
-    gold = world.gold([row["prompt"] for row in rows], [row["completion"] for row in rows])
+    scores = score([row["prompt"] for row in rows], [row["completion"] for row in rows])
     step_of = np.array([row["step"] for row in rows])
-    return {int(step): float(gold[step_of == step].mean()) for step in np.unique(step_of)}
+    return {int(step): float(scores[step_of == step].mean()) for step in np.unique(step_of)}

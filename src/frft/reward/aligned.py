@@ -17,26 +17,23 @@ costs nothing, and two rewards that share a store share what they have in common
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
-from frft.models import seed_for
 from frft.models.training import ReportTo
 from frft.preferences import Pool, Render, load_pool
 from frft.progress import SILENT, Progress
-from frft.reward.evaluate import evaluate_reward_model
-from frft.reward.gate import Alarms, check_gate, examine
-from frft.reward.identity import model_identity, pairs_identity
+from frft.reward.gate import Alarms, check_gate
+from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
 from frft.reward.model import REWARD_FILE, RewardModel, read_reward_file
-from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, Refresh, read_pairs
+from frft.reward.realignment import Realignment
+from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
-from frft.reward.train import train_reward_model
-from frft.selection import EMBEDDED, Embedder, LogRatios, Selection, VectorCache, select
+from frft.selection import Embedder, LogRatios, VectorCache
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain, read_json, sha256_file
 
 if TYPE_CHECKING:
@@ -192,7 +189,7 @@ class AlignedReward:
     def model(self) -> RewardModel:
         """The reward model that scores now; loaded when it is first needed."""
         if self._model is None:
-            path = _path(self.current)
+            path = model_path(self.current)
             self._model = RewardModel.load(
                 path,
                 seed=self.seed,
@@ -201,6 +198,10 @@ class AlignedReward:
                 allow_fresh_head=False,
             )
         return self._model
+
+    def unload(self) -> None:
+        """Let go of the model's memory until it is needed again."""
+        self._model = None
 
     @property
     def version(self) -> str:
@@ -244,9 +245,24 @@ class AlignedReward:
         if samples is None:
             observed = self.observed.everywhere()
             samples = PolicySamples.of([prompt for _, prompt, _ in observed], [text for _, _, text in observed])
-        pool = self.pool if pool is None else pool
-        selection = self._select(samples, log_ratios, pool)
-        refresh = self._gated(Refresh(selection, self._fine_tune(selection, samples, pool)), samples)
+        realignment = Realignment(
+            number=len(self.refreshes),
+            current=self.current,
+            load=lambda: self.model,
+            config=self.config,
+            training=self.training,
+            backbone=self.backbone,
+            reference_samples=self.reference_samples,
+            held_out=self.held_out,
+            vectors=self.vectors,
+            store=self.store,
+            seed=self.seed,
+            progress=self.progress,
+            alarms=self._alarms,
+            report_to=self._report_to,
+            trust_remote_code=self._trust_remote_code,
+        )
+        refresh = realignment.make(samples, log_ratios, self.pool if pool is None else pool)
         self.refreshes.append(refresh)
         self.observed.replace(())
         if refresh.accepted:
@@ -323,108 +339,12 @@ class AlignedReward:
             )
         )
 
-    def _select(
-        self, samples: PolicySamples, log_ratios: LogRatios | Artifact | None, pool: pa.Table | Artifact
-    ) -> Artifact:
-        config, vectors = self.config.selection, self.vectors
-        seed = seed_for(self.seed, "selection", len(self.refreshes))
-
-        def build(path: Path) -> Mapping[str, Any]:
-            ratios = (
-                LogRatios.read(log_ratios.path / LOG_RATIOS_FILE) if isinstance(log_ratios, Artifact) else log_ratios
-            )
-            pairs = read_pairs(pool)
-            selection = select(pairs, *samples.load(), config, vectors, seed, self.progress, log_ratios=ratios)
-            selection.write(path / SELECTION_FILE)
-            return selection.metadata
-
-        looks = config.strategy in EMBEDDED
-        sources = ("chosen_source", "rejected_source") if config.strategy == "source" else ()
-        inputs = {
-            "pool": pool if isinstance(pool, Artifact) else pairs_identity(pool, *sources),
-            "samples": samples.identity if looks else None,
-            "log_ratios": log_ratios.identity if isinstance(log_ratios, LogRatios) else log_ratios,
-            "selection": config.model_dump(),
-            "embedder": vectors.embedder.digest if looks else None,
-            "seed": seed,
-        }
-        return self.store.make("selection", inputs, build)
-
-    def _gated(self, refresh: Refresh, samples: PolicySamples) -> Refresh:
-        config, held_out = self.config.gate, self.held_out
-        if config is None or held_out is None:
-            return refresh
-
-        def build(path: Path) -> Mapping[str, Any]:
-            del path
-            return examine(
-                refresh, self.model, samples, held_out, config, self.vectors, self._alarms, self._trust_remote_code
-            )
-
-        inputs = {
-            "before": model_identity(self.current),
-            "after": refresh.reward_model,
-            "samples": samples.identity,
-            "held_out": pairs_identity(held_out),
-            "gate": config.model_dump(),
-            "alarms": f"{self._alarms.__module__}.{self._alarms.__qualname__}" if self._alarms else None,
-            "embedder": self.vectors.embedder.digest,
-        }
-        return replace(refresh, gate=self.store.make("gate", inputs, build))
-
-    def _fine_tune(self, selection: Artifact, samples: PolicySamples, pool: pa.Table | Artifact) -> Artifact:
-        seed = seed_for(self.seed, "refresh", len(self.refreshes))
-        start = self.current if self.config.init == "current" or self.backbone is None else self.backbone
-        budget = {name: getattr(self.config, name) for name in ("num_train_epochs", "max_steps", "learning_rate")}
-        training = self.training.model_copy(update={"train": self.training.train.model_copy(update=budget)})
-        keeps_scale = self.reference_samples is None and training.normalise_samples > 0
-
-        def build(path: Path) -> Mapping[str, Any]:
-            chosen = Selection.read(selection.path / SELECTION_FILE)
-            pairs = read_pairs(pool)
-            train, test = chosen.pairs(pairs, "train"), chosen.pairs(pairs, "test")
-            model, report = train_reward_model(
-                _path(start),
-                train,
-                training,
-                seed=seed,
-                workdir=path / "logs",
-                progress=self.progress,
-                report_to=self._report_to,
-                trust_remote_code=self._trust_remote_code,
-            )
-            if self.reference_samples is not None:
-                model.normalise(*self.reference_samples.load(), progress=self.progress)
-            elif keeps_scale:
-                model.match(self.model, *samples.load(), progress=self.progress)
-            model.save(path)
-            info: dict[str, Any] = {"training": report.as_dict(), "gain": model.gain, "bias": model.bias}
-            for name, table in (("selected_test", test), ("held_out", self.held_out)):
-                if table is not None and table.num_rows:
-                    info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
-            return {**info, "scoring_truncated": model.truncated.as_dict()}
-
-        inputs = {
-            "selection": selection,
-            "start": model_identity(start),
-            "training": training.model_dump(),
-            "scale_of": {"model": model_identity(self.current), "samples": samples.identity} if keeps_scale else None,
-            "reference_samples": None if self.reference_samples is None else self.reference_samples.identity,
-            "held_out": None if self.held_out is None else pairs_identity(self.held_out),
-            "seed": seed,
-        }
-        return self.store.make("refresh", inputs, build)
-
 
 def _training_like(reward_model: Artifact | str | Path) -> RewardModelConfig:
     """The default, with sequences as long as the model's."""
     training = RewardModelConfig()
-    file = Path(_path(reward_model)) / REWARD_FILE
+    file = Path(model_path(reward_model)) / REWARD_FILE
     if not file.exists():
         return training
     *_, max_length = read_reward_file(file)
     return training.model_copy(update={"train": training.train.model_copy(update={"max_length": max_length})})
-
-
-def _path(source: Artifact | str | Path) -> str | Path:
-    return source.path if isinstance(source, Artifact) else source

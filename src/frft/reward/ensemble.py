@@ -71,5 +71,9 @@ class EnsembleReward:
         members = [RewardModel.load(path, seed=0, trust_remote_code=self._trust_remote_code) for path in paths]
         return RewardEnsemble(members, self.coef)
 
+    def unload(self) -> None:
+        """Let go of the models' memory until they are needed again."""
+        self.__dict__.pop("model", None)
+
     def __call__(self, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
         return [float(score) for score in self.model.score(prompts, completions)]

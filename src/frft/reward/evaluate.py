@@ -6,14 +6,14 @@ no accuracy, but would change the Bradley-Terry probabilities sigmoid(r(chosen) 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
-from frft.reward.pairs import Pairs, PairTable, column
+from frft.reward.pairs import Pairs, PairTable, column, requests
+from frft.uncertainty import share_interval, standard_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +30,10 @@ class RewardEvaluation:
         n: pairs.
         ties: pairs whose two raw scores are equal.
         accuracy: share of the pairs whose chosen completion scores higher; a tie counts one half.
-        interval: the accuracy's 95 % Wilson score interval. Where ties make the number of successes a
-            half-integer, the lower bound is that of the whole number below, the upper that of the one above.
+        interval: the accuracy's 95 % interval: Wilson's, for the effective sample size where several pairs are on one
+            request; see `frft.uncertainty.share_interval`.
         mean_margin: mean of score(chosen) - score(rejected), in normalised units.
-        margin_standard_error: of that mean; None where n is 1.
+        margin_standard_error: of that mean, pairs on one request counted as a cluster; None where all are on one.
         log_loss: mean of -log sigmoid(m) in nats, m = raw(chosen) - raw(rejected); log 2 is a coin's.
         calibration_error: expected calibration error of "the higher score is the chosen one", of which the
             confidence is sigmoid(|m|): the sum over bins b of n_b / n * |accuracy_b - mean confidence_b|
@@ -68,7 +68,8 @@ def evaluate_reward_model(
 
     Args:
         reward_model: what is evaluated.
-        table: columns prompt, chosen, rejected, and those of `groups`; N rows.
+        table: columns prompt, chosen, rejected, and those of `groups`; N rows. Pairs on one prompt are not independent;
+            a column request, where there is one, says which prompts ask for the same in other words.
         groups: columns by whose values to evaluate as well (sources, annotators, domains); a missing value is
             the group "null".
         progress: gets a task with a text as its unit.
@@ -77,56 +78,46 @@ def evaluate_reward_model(
         DataError: a column is missing, or pairs cannot be used.
         RewardError: a score is not finite.
     """
-    import numpy as np
-
     pairs = Pairs.of(table)
     names = [groups] if isinstance(groups, str) else list(groups or ())
     labels = {name: ["null" if value is None else str(value) for value in column(table, name)] for name in names}
     # In one call, so that sequences that occur on both sides get exactly equal scores.
     raw = reward_model.raw_scores(pairs.prompts * 2, pairs.chosen + pairs.rejected, progress=progress)
     raw_margins_N = raw[: len(pairs.prompts)] - raw[len(pairs.prompts) :]
+    asked = requests(table)
+
+    def of(rows: Sequence[int]) -> RewardEvaluation:
+        return _evaluate(raw_margins_N[rows], [asked[row] for row in rows], reward_model.gain)
+
     by = {
-        name: {
-            value: _evaluate(raw_margins_N[np.array([label == value for label in labels[name]])], reward_model.gain, {})
-            for value in sorted(set(labels[name]))
-        }
-        for name in names
+        name: {value: of([row for row, label in enumerate(values) if label == value]) for value in sorted(set(values))}
+        for name, values in labels.items()
     }
-    return _evaluate(raw_margins_N, reward_model.gain, by)
+    return replace(of(range(len(asked))), by=by)
 
 
-def _evaluate(
-    raw_margins_N: NDArray[np.float64], gain: float, by: dict[str, dict[str, RewardEvaluation]]
-) -> RewardEvaluation:
+def _evaluate(raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable], gain: float) -> RewardEvaluation:
     import numpy as np
 
-    n = len(raw_margins_N)
-    wins, ties = int((raw_margins_N > 0).sum()), int((raw_margins_N == 0).sum())
+    right_N = (1 + np.sign(raw_margins_N)) / 2  # a tie is half right
+    error = standard_error(raw_margins_N, requests_N)
     return RewardEvaluation(
-        n=n,
-        ties=ties,
-        accuracy=(wins + ties / 2) / n,
-        interval=(_wilson(wins + ties // 2, n)[0], _wilson(wins + (ties + 1) // 2, n)[1]),
+        n=len(right_N),
+        ties=int((right_N == 0.5).sum()),
+        accuracy=float(right_N.mean()),
+        interval=share_interval(right_N, requests_N),
         mean_margin=gain * float(raw_margins_N.mean()),
-        margin_standard_error=gain * float(raw_margins_N.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
+        margin_standard_error=None if error is None else gain * error,
         log_loss=float(np.logaddexp(0.0, -raw_margins_N).mean()),
         calibration_error=_calibration_error(raw_margins_N),
-        by=by,
     )
-
-
-def _wilson(successes: int, n: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    bounds = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(bounds.low), float(bounds.high)
 
 
 def _calibration_error(raw_margins_N: NDArray[np.float64]) -> float:
     import numpy as np
 
     confidence_N = 1.0 / (1.0 + np.exp(-np.abs(raw_margins_N)))
-    correct_N = (np.sign(raw_margins_N) + 1.0) / 2.0  # a tie is half right
+    correct_N = (1 + np.sign(raw_margins_N)) / 2
     n = len(raw_margins_N)
     bins = np.array_split(np.argsort(confidence_N, kind="stable"), min(CALIBRATION_BINS, n))
     return float(sum(len(bin_) / n * abs(correct_N[bin_].mean() - confidence_N[bin_].mean()) for bin_ in bins))

@@ -8,7 +8,7 @@ labels that are wrong on purpose near the policy: held-out pairs come from the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ import numpy as np
 from frft.config.sections import GateConfig, SelectionConfig
 from frft.errors import UsageError
 from frft.reward.model import RewardModel
+from frft.reward.pairs import requests
 from frft.selection import VectorCache, select
+from frft.uncertainty import standard_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +40,8 @@ class Comparison:
         pairs: N.
         before, after: their accuracies; a tie counts one half.
         difference: after - before.
-        bound: lower end of the difference's one-sided interval: Student's t on the N paired differences.
+        bound: lower end of the difference's one-sided interval: Student's t on the paired differences, pairs on one
+            request being a cluster; -1 where all are on one.
         no_worse: whether `bound` is above minus the margin.
     """
 
@@ -74,18 +77,25 @@ def examine(
     prompts, completions = samples.load()
     after = RewardModel.load(refresh.reward_model.path, seed=0, trust_remote_code=trust_remote_code)
     pairs = nearest_pairs(held_out, prompts, completions, config.pairs, vectors)
-    compared = no_worse(_right(current, pairs), _right(after, pairs), config)
+    compared = no_worse(_right(current, pairs), _right(after, pairs), config, requests(pairs))
     fired = alarms(refresh, after, prompts, completions) if alarms is not None and config.alarms else []
     return {**asdict(compared), "alarms": fired, "accepted": compared.no_worse and not fired}
 
 
-def no_worse(before_N: np.ndarray[Any, Any], after_N: np.ndarray[Any, Any], config: GateConfig) -> Comparison:
-    """The same from N pairs of 0 (wrong), 1/2 (a tie) and 1 (right)."""
+def no_worse(
+    before_N: np.ndarray[Any, Any],
+    after_N: np.ndarray[Any, Any],
+    config: GateConfig,
+    requests_N: Sequence[Hashable] | None = None,
+) -> Comparison:
+    """The same from N pairs of 0 (wrong), 1/2 (a tie) and 1 (right); pairs on one request are a cluster."""
     from scipy import stats
 
     step_N = after_N - before_N
-    difference, error = float(step_N.mean()), float(step_N.std(ddof=1) / np.sqrt(len(step_N)))
-    bound = difference - float(stats.t.ppf(1 - config.level, len(step_N) - 1)) * error
+    difference, error = float(step_N.mean()), standard_error(step_N, requests_N)
+    clusters = len(step_N) if requests_N is None else len(set(requests_N))
+    # All on one request: nothing is known about others, and nothing shown.
+    bound = -1.0 if error is None else difference - float(stats.t.ppf(1 - config.level, clusters - 1)) * error
     return Comparison(
         len(step_N), float(before_N.mean()), float(after_N.mean()), difference, bound, bool(bound > -config.margin)
     )

@@ -22,3 +22,8 @@ def model_identity(source: Artifact | str | Path) -> Any:
     if isinstance(source, Artifact) or not Path(source).is_dir():
         return source
     return {"files": folder_digest(Path(source))}
+
+
+def model_path(source: Artifact | str | Path) -> str | Path:
+    """Where a model lies, or its name."""
+    return source.path if isinstance(source, Artifact) else source

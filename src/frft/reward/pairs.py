@@ -37,11 +37,7 @@ class Pairs:
         Raises:
             DataError: a column is missing or of another length, a value is not text, or there are no rows.
         """
-        columns = [column(table, name) for name in ("prompt", "chosen", "rejected")]
-        for name, values in zip(("prompt", "chosen", "rejected"), columns, strict=True):
-            for row, value in enumerate(values):
-                if not isinstance(value, str):
-                    raise DataError(f"Row {row} (counting from 0): {name} must be text, not {type(value).__name__}.")
+        columns = [texts(table, name) for name in ("prompt", "chosen", "rejected")]
         if not columns[0]:
             raise DataError("There are no preference pairs in the table; give at least one.")
         return cls(*columns)
@@ -63,6 +59,29 @@ def column(table: PairTable, name: str) -> list[Any]:
     if len(values) != len(prompts):
         raise DataError(f"Column {name!r} has {len(values)} values, but there are {len(prompts)} prompts.")
     return values
+
+
+def texts(table: PairTable, name: str) -> list[str]:
+    """A column of texts, (N,).
+
+    Raises:
+        DataError: as `column`, or a value is not text.
+    """
+    values = column(table, name)
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise DataError(f"Row {row} (counting from 0): {name} must be text, not {type(value).__name__}.")
+    return values
+
+
+def requests(table: PairTable) -> list[str]:
+    """What pairs that are not independent have in common, (N,): the column request where there is one, else the prompt.
+
+    Raises:
+        DataError: as `texts`.
+    """
+    names = table if isinstance(table, Mapping) else table.column_names
+    return texts(table, "request" if "request" in names else "prompt")
 
 
 def margins(table: PairTable) -> list[float]:

@@ -74,18 +74,69 @@ def density_ratios(pool: Completions, samples: Completions, seed: int, progress:
     Raises:
         SelectionError: too few different prompts, or texts, to hold some out.
     """
+    fit = cross_fit(pool, samples, seed, progress)
+    logits_CM, is_policy_M, classifiers = fit.logits_CM, fit.is_policy_M, fit.classifiers
+    best = fit.best
+    log_odds_M = np.array([classifier.log_odds for classifier in classifiers])[fit.fold_M]
+    bend, log_loss = calibrate(logits_CM[best] - log_odds_M, is_policy_M, log_odds_M)
+
+    # Each different text once: equal texts get equal ratios, to the bit.
+    first_of = {text: row for row, text in reversed(list(enumerate(pool.texts)))}
+    ratio_of: dict[str, float] = {}
+    for fold, classifier in enumerate(classifiers):
+        texts = [text for text in sorted(first_of) if fit.fold_of[text] == fold]
+        features = _features(pool, [first_of[text] for text in texts])
+        ratio_of.update(zip(texts, bend(classifier.logits(features)[best] - classifier.log_odds), strict=True))
+    from sklearn.metrics import roc_auc_score
+
+    return DensityRatios(
+        np.array([ratio_of[text] for text in pool.texts]),
+        float(roc_auc_score(is_policy_M, logits_CM[best])),
+        log_loss,
+        STRENGTHS[best],
+    )
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Classifiers of M texts, the policy's and the pool's, each of which they had not seen when they judged it.
+
+    Attributes:
+        logits_CM: log odds of "the policy's" at each of the C `STRENGTHS`.
+        is_policy_M: the true classes, 1 for the policy's.
+        prompts_M: what the texts were written to.
+        fold_M: by which of the `classifiers` they were judged.
+        fold_of: the same for every text, the pool's that were not drawn too.
+    """
+
+    logits_CM: Floats
+    is_policy_M: npt.NDArray[np.int64]
+    prompts_M: Sequence[str]
+    fold_M: npt.NDArray[np.int64]
+    fold_of: dict[str, int]
+    classifiers: list[_Classifiers]
+
+    @property
+    def best(self) -> int:
+        """The strength with the least log loss."""
+        return int(np.logaddexp(0, np.where(self.is_policy_M == 1, -self.logits_CM, self.logits_CM)).mean(1).argmin())
+
+
+def cross_fit(pool: Completions, samples: Completions, seed: int, progress: Progress = SILENT) -> CrossFit:
+    """Tell the policy's completions from the pool's; arguments and errors as in `density_ratios`."""
     rng = np.random.default_rng([seed, 4])
     fold_of_prompt = _folds(pool, samples, rng)
     # A text that stands under several prompts is held out with the first of them.
     written = sorted({*zip(pool.texts, pool.prompts, strict=True), *zip(samples.texts, samples.prompts, strict=True)})
     fold_of = {text: fold_of_prompt[prompt] for text, prompt in reversed(written)}
-    both = [(side, row) for side in (samples, pool) for row in _by_text(side, rng)]
-    x_MF = np.concatenate([_features(side, [row for of, row in both if of is side]) for side in (samples, pool)])
-    is_policy_M = np.array([int(side is samples) for side, _ in both])
-    fold_M = np.array([fold_of[side.texts[row]] for side, row in both])
-    prompt_fold_M = np.array([fold_of_prompt[side.prompts[row]] for side, row in both])
+    rows = [(side, _by_text(side, rng)) for side in (samples, pool)]
+    x_MF = np.concatenate([_features(side, own) for side, own in rows])
+    is_policy_M = np.repeat([1, 0], [len(own) for _, own in rows])
+    fold_M = np.array([fold_of[side.texts[row]] for side, own in rows for row in own])
+    prompts_M = [side.prompts[row] for side, own in rows for row in own]
+    prompt_fold_M = np.array([fold_of_prompt[prompt] for prompt in prompts_M])
     logits_CM, classifiers = np.empty((len(STRENGTHS), len(x_MF))), []
-    with progress.task("Telling the policy's completions from the pool's", total=FOLDS) as task:
+    with progress.task("Telling the policy's completions from the others", total=FOLDS) as task:
         for fold in range(FOLDS):
             unseen_M = fold_M == fold
             seen_M = ~unseen_M & (prompt_fold_M != fold)
@@ -97,26 +148,7 @@ def density_ratios(pool: Completions, samples: Completions, seed: int, progress:
             classifiers.append(_Classifiers.train(x_MF[seen_M], is_policy_M[seen_M]))
             logits_CM[:, unseen_M] = classifiers[-1].logits(x_MF[unseen_M])
             task.advance(1)
-    losses_C = np.logaddexp(0, np.where(is_policy_M == 1, -logits_CM, logits_CM)).mean(axis=1)
-    best = int(losses_C.argmin())
-    log_odds_M = np.array([classifier.log_odds for classifier in classifiers])[fold_M]
-    bend, log_loss = calibrate(logits_CM[best] - log_odds_M, is_policy_M, log_odds_M)
-
-    # Each different text once: equal texts get equal ratios, to the bit.
-    first_of = {text: row for row, text in reversed(list(enumerate(pool.texts)))}
-    ratio_of: dict[str, float] = {}
-    for fold, classifier in enumerate(classifiers):
-        texts = [text for text in sorted(first_of) if fold_of[text] == fold]
-        features = _features(pool, [first_of[text] for text in texts])
-        ratio_of.update(zip(texts, bend(classifier.logits(features)[best] - classifier.log_odds), strict=True))
-    from sklearn.metrics import roc_auc_score
-
-    return DensityRatios(
-        np.array([ratio_of[text] for text in pool.texts]),
-        float(roc_auc_score(is_policy_M, logits_CM[best])),
-        log_loss,
-        STRENGTHS[best],
-    )
+    return CrossFit(logits_CM, is_policy_M, prompts_M, fold_M, fold_of, classifiers)
 
 
 def calibrate(

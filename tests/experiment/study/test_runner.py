@@ -187,8 +187,8 @@ def test_more_seeds_and_other_points_go_on_in_the_same_folder(finished_study, sm
     assert [cell.name for cell in to_do(more, finished_study[0], ["late"])] == ["late-0", "late-1"]
 
 
-def test_gold_of_a_step_is_the_mean_over_its_rollouts(tmp_path):
-    from frft.experiment.texts import gold_by_step
+def test_the_score_of_a_step_is_the_mean_over_its_rollouts(tmp_path):
+    from frft.experiment.texts import score_by_step
     from frft.store import append_rows
 
     world = World()
@@ -201,7 +201,7 @@ def test_gold_of_a_step_is_the_mean_over_its_rollouts(tmp_path):
     append_rows(tmp_path / "rollouts.jsonl", rows)
     one_by_one = [float(world.gold([prompt], [text])[0]) for prompt, text in zip(prompts, completions, strict=True)]
     expected = [np.mean(one_by_one[:2]), np.mean(one_by_one[2:5]), one_by_one[5]]
-    assert gold_by_step(world, tmp_path) == pytest.approx(dict(zip((3, 4, 5), expected, strict=True)))
+    assert score_by_step(world.gold, tmp_path) == pytest.approx(dict(zip((3, 4, 5), expected, strict=True)))
 
 
 def test_a_folder_of_something_else_is_refused(small_study, tmp_path):

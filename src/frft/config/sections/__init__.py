@@ -15,6 +15,7 @@ from frft.config.sections.models import (
     ScratchConfig,
     TrainConfig,
 )
+from frft.config.sections.monitor import MonitorConfig
 from frft.config.sections.refresh import GateConfig, RefreshConfig, SamplingConfig, SelectionConfig, Strategy
 from frft.config.sections.training import GroupConfig, PPOConfig
 from frft.config.sections.world import WorldConfig
@@ -27,6 +28,7 @@ __all__ = [
     "GateConfig",
     "GroupConfig",
     "LoraConfig",
+    "MonitorConfig",
     "PPOConfig",
     "PolicyConfig",
     "RefreshConfig",

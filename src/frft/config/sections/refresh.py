@@ -94,9 +94,17 @@ class RefreshConfig(Section):
     """How an arm realigns its reward model: FRFT-alpha. `alpha: 0` is vanilla RLHF."""
 
     alpha: int = Field(default=1, ge=0)
-    """Refreshes in the run."""
+    """Refreshes in the run; where `when` is not `scheduled`, the most of them."""
+    when: Literal["scheduled", "drift", "alarms"] = "scheduled"
+    """Refresh as scheduled; or at a look (`monitor.every`) by which the policy's texts have moved farther than `drift`
+    since the last refresh, or at which an alarm fires."""
+    drift: float = Field(default=0.75, ge=0.5, le=1)
+    """How well a classifier must tell the policy's texts from those of the last refresh (AUC; 0.5: not at all), the
+    lower end of the 95 % interval counting, for `when: drift`."""
     at_steps: list[int] | None = None
-    """PPO steps after which to refresh, 0 being before the first; none: evenly spaced."""
+    """PPO steps after which to refresh, 0 being before the first; none: as `every` says."""
+    every: int | None = Field(default=None, gt=0)
+    """PPO steps between two refreshes; none: as many as cut the run into alpha + 1 equal parts."""
     selection: SelectionConfig = SelectionConfig()
     """The filter."""
     samples: Literal["fresh", "rollouts"] = "fresh"
@@ -133,13 +141,23 @@ class RefreshConfig(Section):
     """Weight of the variance in an ensemble's reward; the scores have variance 1 on the SFT model's samples."""
 
     def refresh_steps(self, total_steps: int) -> list[int]:
-        """PPO steps after which to refresh: as listed, or alpha steps that cut the run into equal parts."""
+        """PPO steps after which a refresh is scheduled: as listed, after every so many, or evenly spaced."""
+        if self.when != "scheduled":
+            return []
         if self.at_steps is not None:
             return self.at_steps
+        if self.every is not None:
+            return [self.every * part for part in range(1, self.alpha + 1)]
         return [round(total_steps * part / (self.alpha + 1)) for part in range(1, self.alpha + 1)]
 
     @model_validator(mode="after")
     def _schedule(self) -> Self:
+        if self.at_steps is not None and self.every is not None:
+            raise ValueError("at_steps and every are two schedules; leave one of them out")
+        if self.when != "scheduled" and (self.at_steps is not None or self.every is not None):
+            raise ValueError(
+                f"when: {self.when} refreshes at the looks that monitor.every makes; leave out at_steps and every"
+            )
         if self.at_steps is not None:
             if len(self.at_steps) != self.alpha:
                 raise ValueError(f"at_steps names {len(self.at_steps)} steps, but alpha is {self.alpha}")
@@ -157,6 +175,8 @@ class RefreshConfig(Section):
                 "labels: gold makes pairs of the policy's own samples, of which there is nothing to filter; use "
                 "selection.strategy: all with it"
             )
+        if self.drift != type(self).model_fields["drift"].default and self.when != "drift":
+            raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")
         return self

@@ -19,7 +19,7 @@ class WorldConfig(Section):
     demonstrations: int = Field(default=10_000, gt=0)
     """Prompts with a completion, to train the SFT model on."""
     train_prompts: int = Field(default=2_000, gt=0)
-    """Prompts for reinforcement learning."""
+    """Prompts that `frft world make` writes for reinforcement learning elsewhere; a run has those of its pool."""
     evaluation_prompts: int = Field(default=500, gt=0)
     """Prompts for evaluation."""
     categories: int = Field(default=12, ge=3, le=12)

@@ -17,7 +17,7 @@ from frft.experiment.prepare import NO_OUTCOME, prepare
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.study.config import Cell
-from frft.experiment.texts import gold_by_step
+from frft.experiment.texts import score_by_step
 from frft.progress import SILENT
 from frft.reward import Refresh
 from frft.store import Artifact, ArtifactStore, digest_of, read_json, read_rows, write_json
@@ -108,7 +108,7 @@ def _sft_samples(stages: Stages) -> dict[str, list[str]]:
 def _arm(stages: Stages, arm: Arm, baseline: Arm) -> dict[str, Any]:
     assert stages.world is not None
     steps = [row for segment in arm.segments for row in read_rows(segment.path / METRICS)]
-    gold = [each for segment in arm.segments for each in gold_by_step(stages.world, segment.path).values()]
+    gold = [each for segment in arm.segments for each in score_by_step(stages.world.gold, segment.path).values()]
     made: list[Artifact] = [*arm.segments, *(each.reward_model for each in arm.refreshes)]
     return {
         "steps": {
@@ -116,7 +116,9 @@ def _arm(stages: Stages, arm: Arm, baseline: Arm) -> dict[str, Any]:
             "kl": [row["kl_sft_k1"] for row in steps],
             "score": [row["score"] for row in steps],
         },
-        "refreshed_after": stages.config.arm(arm.name).refresh_steps(stages.config.ppo.total_steps),
+        "refreshed_after": arm.refreshed_after,
+        "stopped_after": arm.stopped_after,
+        "looks": [look.info for look in arm.looks],
         "evaluation": stages.evaluation(arm.policy, baseline.policy, arm.reward).info,
         "refreshes": [
             _refresh(stages, refresh, *change) for refresh, change in zip(arm.refreshes, arm.changes, strict=True)

@@ -1,0 +1,224 @@
+"""Are the diagnostics right? What looks at a training say, against the gold reward, which a world knows.
+
+The judge of the looks is a held-out reward model, as on people's pairs: trained on pairs that nothing else saw. Each
+look says the same once more by gold. Worlds and sizes: diagnostics.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.results import FOLDER, machine, report
+from frft.config import RunConfig
+from frft.config.model import merged
+from frft.diagnosis import Estimate
+from frft.diagnosis.statistics import estimate, share, smoothed
+from frft.experiment.study.cell import digest, read_record
+from frft.experiment.study.config import Cell
+from frft.experiment.study.runner import run_cells
+from frft.progress import for_terminal
+
+SETTINGS = Path(__file__).with_suffix(".yaml")
+OVER = {"over-optimisation", "past the peak"}
+COLUMNS = {"what": "{what}", "where": "{where}", "figure [95 %]": "{figure}", "of": "{of}"}
+FELL = 0.1
+"""How far below its peak the smoothed gold reward must end for a peak to count: a tenth of its standard deviation in a
+pool."""
+
+Record = Mapping[str, Any]
+Row = dict[str, str]
+
+
+def main() -> None:
+    """Run what is left, write results/diagnostics.*, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=FOLDER / "diagnostics", help="what was run; the same goes on")
+    parser.add_argument("--workers", type=int, default=2, help="processes, each with one seed")
+    options = parser.parse_args()
+    cells = make_cells(yaml.safe_load(SETTINGS.read_text()))
+    left = [cell for cell in cells if (read_record(options.work, cell) or {}).get("digest") != digest(cell)]
+    if left:
+        run_cells(left, options.work, options.workers, for_terminal())
+    records = [record for cell in cells if (record := read_record(options.work, cell)) is not None]
+    seeds = sorted({record["seed"] for record in records})
+    notes = [
+        f"{machine()}. Seeds {seeds[0]} to {seeds[-1]}; {len(records)} of {len(cells)} runs.",
+        "Intervals: Student's over seeds, Wilson's for shares of runs. docs/diagnosis.md reads them.",
+    ]
+    report("diagnostics", notes, table(records), COLUMNS)
+
+
+def make_cells(settings: Mapping[str, Any]) -> list[Cell]:
+    """Every point with every seed, seed by seed."""
+    cells = []
+    for seed in range(settings["first_seed"], settings["first_seed"] + settings["seeds"]):
+        for name, point in settings["points"].items():
+            run = merged(settings["base"], point.get("changes", {}))
+            run = merged(run, {"seed": seed, "threads": 1, "workers": 1, "data": {"world": {"seed": seed}}})
+            run["arms"] = {arm: settings["arms"][arm] for arm in point["arms"]}
+            cells.append(Cell(name, seed, RunConfig.model_validate(run)))
+    return cells
+
+
+def table(records: Sequence[Record]) -> list[Row]:
+    """All figures, a row each."""
+    of: dict[str, list[Record]] = {}
+    for record in records:
+        of.setdefault(record["point"], []).append(record)
+    rows = []
+    for point, own in of.items():
+        vanilla = [record["arms"]["vanilla"] for record in own]
+        rows += _estimates(point, vanilla) + _alarms(point, vanilla)
+        if "gated" in own[0]["arms"]:
+            rows += _gate(point, own)
+        for name in own[0]["arms"]:
+            if name != "vanilla":
+                rows.append(_gain(point, own, name, "vanilla"))
+    return rows
+
+
+def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
+    """How far the judge's view is from gold's, of the same texts and the same reward models."""
+    looks = [look for arm in arms for look in arm["looks"][1:]]
+    rows = []
+    figures: dict[str, Callable[[Record], float | None]] = {
+        "accuracy on own texts": lambda view: view["links"][0]["figure"],
+        "prompts with proxy up, judge down": lambda view: view["movement"]["proxy_up_judge_down"]["mean"],
+        "rank correlation over the steps": lambda view: view["links"][1]["figure"],
+    }
+    for what, figure in figures.items():
+        both = [(figure(look), figure(look["by_gold"])) for look in looks]
+        by_arm = [
+            [
+                mine - true
+                for look in arm["looks"][1:]
+                if None not in (mine := figure(look), true := figure(look["by_gold"]))
+            ]
+            for arm in arms
+        ]
+        known = [pair for pair in both if None not in pair]
+        errors = [float(np.mean(each)) for each in by_arm if each]
+        if not errors:
+            continue
+        means = " and ".join(f"{np.mean([pair[side] for pair in known]):.2f}" for side in (0, 1))
+        rows.append(
+            _row(
+                f"error of the judge's view: {what}",
+                point,
+                estimate(errors),
+                f"{len(known)} looks; mean by judge and by gold {means}",
+            )
+        )
+    inside = [
+        look["links"][0]["interval"][0] <= look["by_gold"]["links"][0]["figure"] <= look["links"][0]["interval"][1]
+        for look in looks
+    ]
+    rows.append(
+        _row(
+            "accuracy on own texts: the judge's interval holds gold's", point, share(sum(inside), len(inside)), "looks"
+        )
+    )
+    peaks = [(peak_of(arm), fitted(arm["looks"][-1]), fitted(arm["looks"][-1]["by_gold"])) for arm in arms]
+    for name, place in (("judge", 1), ("gold", 2)):
+        off = [np.log(each[place] / each[0][1]) for each in peaks if each[0] is not None and each[place] and each[0][1]]
+        if off:
+            rows.append(
+                _row(
+                    f"log of d* fitted by {name} over d at gold's smoothed peak",
+                    point,
+                    estimate(off),
+                    "runs in which gold fell",
+                )
+            )
+    return rows
+
+
+def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
+    """When the alarms of over-optimisation come, and whether there was anything to raise one about."""
+    rows = []
+    fell = [peak_of(arm) for arm in arms]
+    rows.append(
+        _row(
+            f"gold ends more than {FELL} below its peak",
+            point,
+            share(sum(each is not None for each in fell), len(fell)),
+            "runs",
+        )
+    )
+    views: dict[str, Callable[[Record], Sequence[str]]] = {
+        "judge": lambda look: look["fired"],
+        "gold": lambda look: look["by_gold"]["fired"],
+    }
+    for name, view in views.items():
+        first = [next((look["step"] for look in arm["looks"] if OVER & {*view(look)}), None) for arm in arms]
+        for what, chosen in (("fell", True), ("did not fall", False)):
+            ours = [step for step, peak in zip(first, fell, strict=True) if (peak is not None) is chosen]
+            if ours:
+                rows.append(
+                    _row(
+                        f"over-optimisation found by {name}, where gold {what}",
+                        point,
+                        share(sum(step is not None for step in ours), len(ours)),
+                        "runs",
+                    )
+                )
+        lead = [peak[0] - step for step, peak in zip(first, fell, strict=True) if step is not None and peak is not None]
+        if lead:
+            rows.append(
+                _row(f"steps from {name}'s alarm to gold's peak (below 0: too late)", point, estimate(lead), "runs")
+            )
+    others = [{*look["fired"]} - OVER for arm in arms for look in arm["looks"]]
+    names = sorted(set().union(*others))
+    rows.append(
+        _row(
+            f"any other alarm{f': {chr(44).join(names)}' if names else ''}",
+            point,
+            share(sum(map(bool, others)), len(others)),
+            "looks",
+        )
+    )
+    return rows
+
+
+def _gate(point: str, records: Sequence[Record]) -> list[Row]:
+    gates = [refresh["gate"]["accepted"] for record in records for refresh in record["arms"]["gated"]["refreshes"]]
+    return [
+        _row("refreshes that the gate let in", point, share(sum(gates), len(gates)), "refreshes"),
+        _gain(point, records, "gated", "scheduled"),
+    ]
+
+
+def _gain(point: str, records: Sequence[Record], arm: str, other: str) -> Row:
+    differences = [
+        record["arms"][arm]["evaluation"]["gold"]["mean"] - record["arms"][other]["evaluation"]["gold"]["mean"]
+        for record in records
+    ]
+    refreshes = sum(len(record["arms"][arm]["refreshed_after"]) for record in records)
+    return _row(f"gold reward: {arm} less {other}", point, estimate(differences), f"{refreshes} refreshes")
+
+
+def peak_of(arm: Record) -> tuple[int, float] | None:
+    """The step of the highest smoothed gold reward and d = sqrt(KL) there; None: gold does not fall after it."""
+    gold_T, kl_T = smoothed(arm["steps"]["gold"]), smoothed(arm["steps"]["kl"])
+    best = int(gold_T.argmax())
+    return (best + 1, float(np.sqrt(max(0.0, kl_T[best])))) if gold_T[best] - gold_T[-1] > FELL else None
+
+
+def fitted(view: Record) -> float | None:
+    """d* of the curve that a look has fitted."""
+    return None if view["gao"] is None else view["gao"]["peak"]
+
+
+def _row(what: str, where: str, found: Estimate, of: str) -> Row:
+    ends = "" if found.interval is None else f" [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}]"
+    return {"what": what, "where": where, "figure": f"{found.mean:+.2f}{ends}", "of": f"{found.n} {of}"}
+
+
+if __name__ == "__main__":
+    main()

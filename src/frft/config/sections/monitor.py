@@ -1,0 +1,25 @@
+"""Looks at a policy while it is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from frft.config.sections.base import Section
+
+
+class MonitorConfig(Section):
+    """Looks at every arm while it is trained: alarms, the links of objective mismatch, drift (docs/diagnosis.md)."""
+
+    every: int | None = Field(default=None, gt=0)
+    """PPO steps between two looks, the first before training and the last after it; none: no looks."""
+    prompts: int = Field(default=200, ge=20)
+    """Prompts of the pool that the policy writes to, twice each, at a look: drawn at random, the same at all looks."""
+    judge: Literal["held_out", "gold"] = "held_out"
+    """What the reward is held against: the judge (see `judge`), trained on pairs that nothing else saw, in a world on
+    pairs that follow the pool's; or, in a world, the gold reward, which nobody has outside of one."""
+    drift: bool = True
+    """Also measure how far the policy's texts have moved since the last refresh, by their embeddings."""
+    stop: bool = False
+    """End an arm at a look that finds over-optimisation, unless its reward model is refreshed then."""

@@ -1,0 +1,70 @@
+"""A look at an arm while it is trained: what there is to diagnose, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frft.config.sections import RefreshConfig
+from frft.diagnosis import Course, Diagnosis, Scored
+from frft.evaluation import OrderAccuracy
+from frft.experiment.evaluation import Scorer
+from frft.policy import Completions
+from frft.selection.density import Completions as Texts
+from frft.store import Artifact
+from frft.worlds import World
+
+Judge = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float64]]
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+OVER_OPTIMISED = ("over-optimisation", "past the peak")
+"""The alarms that `monitor.stop` stops at."""
+
+
+def is_due(arm: RefreshConfig, look: Artifact) -> bool:
+    """Whether a look calls for a refresh; a plan, which has not looked yet, counts with it."""
+    if arm.when == "drift":
+        measured = look.info.get("drift")
+        return not look.info or (measured is not None and measured["low"] > arm.drift)
+    return arm.when == "alarms" and (not look.info or bool(look.info["fired"]))
+
+
+def is_over_optimised(look: Artifact) -> bool:
+    """Whether a look found that more training against this reward makes the policy worse."""
+    return any(name in OVER_OPTIMISED for name in look.info.get("fired", ()))
+
+
+def scored(written: Sequence[Completions], reward: Scorer, judge: Judge, world: World | None) -> Scored:
+    """Several completions of each prompt, by the reward that the policy is trained with, and by the judge."""
+    prompts = [prompt for each in written for prompt in each.prompts]
+    texts = [text for each in written for text in each.completions]
+    requests = None if world is None else world.request_ids(prompts)
+    return Scored(prompts, texts, reward.score(prompts, texts), judge(prompts, texts), requests)
+
+
+def accuracy_of(figures: Mapping[str, Any]) -> OrderAccuracy:
+    """An accuracy as a stage says it of itself, those of reward models included, which know no pairs without order."""
+    accuracy, n, ties = (figures[name] for name in ("accuracy", "n", "ties"))
+    interval = None if figures["interval"] is None else tuple(figures["interval"])
+    return OrderAccuracy(accuracy, interval, n, ties, figures.get("without_order", 0))
+
+
+def course_of(steps: Sequence[Mapping[str, Any]], judged: Sequence[float]) -> Course | None:
+    """Of the steps' metrics, and the judge's means over their rollouts; None: no step was made."""
+    if not steps:
+        return None
+    score_T, kl_T = (np.array([row[key] for row in steps]) for key in ("score", "kl_sft_k1"))
+    return Course(score_T, kl_T, np.array(judged), steps[0]["score_std"])
+
+
+def texts_of(written: Scored, embed: Embed) -> Texts:
+    """The same with embeddings."""
+    return Texts(written.prompts, written.completions, embed(written.completions))
+
+
+def summary(found: Diagnosis) -> dict[str, Any]:
+    """Of a diagnosis what depends on the judge."""
+    whole = found.as_dict()
+    return {"fired": [alarm.name for alarm in found.fired], **{key: whole[key] for key in ("links", "movement", "gao")}}

