@@ -284,9 +284,26 @@ def test_looks_that_can_be_had():
             ["judge.train.per_device_train_batch_size=4", "evaluation.tie_margin=0.1"],
             ["judge", "evaluation.tie_margin"],
         ),
-        (["judge.train.per_device_train_batch_size=4", "monitor.every=50"], []),
-        (["judge.train.per_device_train_batch_size=4", "monitor.every=50", "monitor.judge=gold"], ["judge"]),
+        (["judge.train.max_length=64", "monitor.every=50"], []),
+        (["judge.train.max_length=64", "monitor.every=50", "monitor.judge=gold"], ["judge"]),
     ],
 )
 def test_settings_that_a_world_has_no_use_for_are_named(settings, unread):
     assert load_config("demo", settings).unread() == unread
+
+
+def test_a_judge_in_a_world_is_read_where_looks_ask_for_one():
+    settings = {"judge": {"normalise_samples": 7}, "data": {"world": {}, "judge_fraction": 0.5}}
+    assert {"judge", "data.judge_fraction"} <= set(run_config(**settings).unread())
+    assert not {"judge", "data.judge_fraction"} & set(run_config(**settings, monitor={"every": 2}).unread())
+    too_long = settings | {"judge": {"train": {"max_length": 4096}}}
+    assert run_config(**too_long).unread()
+    with pytest.raises(ValidationError, match=r"judge\.train\.max_length"):
+        run_config(**too_long, monitor={"every": 2})
+
+
+def test_a_judge_of_which_nothing_is_said_is_trained_as_the_reward_model_is():
+    reward = {"normalise_samples": 7, "train": {"max_length": 64}}
+    assert run_config(reward=reward).judge_model == run_config(reward=reward).reward
+    assert run_config(reward=reward, judge={"normalise_samples": 9}).judge_model.train.max_length == 256
+    assert load_config("demo", ["monitor.every=4"]).judge_model.train.max_length == 128

@@ -38,7 +38,10 @@ def test_what_does_not_go_together_is_refused(overrides, message):
 
 def test_what_belongs_to_a_trained_judge_is_of_no_use_in_a_world():
     assert load_config("hh-small", ["data.pairs=x", "evaluation.tie_margin=0.1"]).unread() == []
-    assert load_config("hh-small", [WORLD, "evaluation.tie_margin=0.1"]).unread() == ["judge", "evaluation.tie_margin"]
+    assert load_config("hh-small", [WORLD, "judge={}", "evaluation.tie_margin=0.1"]).unread() == [
+        "judge",
+        "evaluation.tie_margin",
+    ]
     assert load_config("demo").unread() == []
 
 

@@ -20,12 +20,19 @@ def test_a_smoke_run_is_small_everywhere(source):
     for sampling in (config.ppo.sampling, config.refresh.sampling, config.evaluation.sampling):
         assert sampling is None or sampling.max_new_tokens == 32
     assert config.evaluation.max_prompts == 16
-    assert max(config.reward.normalise_samples, config.judge.normalise_samples) <= 32
-    for train in (config.policy.sft, config.reward.train, config.judge.train):
+    assert max(config.reward.normalise_samples, config.judge_model.normalise_samples) <= 32
+    for train in (config.policy.sft, config.reward.train, config.judge_model.train):
         assert train.num_train_epochs <= 1
     for name in config.arms:
         assert config.arm(name).selection.size == 20
         assert config.arm(name).selection.test_size == 4
+
+
+def test_a_smoke_run_looks_at_its_few_steps():
+    config = load_config("hh-small", ["data.pairs=x", "monitor.every=100", "refresh.every=4"], limit=160)
+    assert (config.monitor.every, config.monitor.prompts) == (2, 20)
+    assert config.refresh.every is None
+    assert load_config("hh-small", ["data.pairs=x"], limit=160).monitor.every is None
 
 
 def test_groups_fit_into_the_small_batch():

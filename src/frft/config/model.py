@@ -67,8 +67,9 @@ class RunConfig(Section):
     """The policy and its SFT."""
     reward: RewardModelConfig = RewardModelConfig()
     """The base reward model."""
-    judge: RewardModelConfig = RewardModelConfig()
-    """The judge, a reward model trained on rows that nothing else saw; in a world, the gold reward judges instead."""
+    judge: RewardModelConfig | None = None
+    """The judge, a reward model trained on rows that nothing else saw; none: trained as `reward` says. In a world, the
+    gold reward judges instead."""
     embedder: EmbedderConfig = EmbedderConfig()
     """Sentence embeddings."""
     algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
@@ -96,6 +97,17 @@ class RunConfig(Section):
         """
         return _arm(self.refresh, self.arms[name])
 
+    @property
+    def judge_model(self) -> RewardModelConfig:
+        """How the judge is trained."""
+        return self.judge or self.reward
+
+    @property
+    def trains_judge(self) -> bool:
+        """Whether a reward model is trained to judge; in a world gold does, and only looks ask for one."""
+        looks = self.monitor.every is not None and self.monitor.judge == "held_out"
+        return self.data.world is None or looks
+
     def unread(self) -> list[str]:
         """Keys of settings that differ from the default, but that `algorithm`, or a run in a world, has no use for.
 
@@ -112,9 +124,10 @@ class RunConfig(Section):
             keys.append("ppo.kl_penalty")
         world = self.data.world
         if world is not None:
-            # What belongs to a judge that is trained, which only looks ask for.
-            looks = self.monitor.every is not None and self.monitor.judge == "held_out"
-            keys += ["judge"] * (self.judge != RewardModelConfig() and not looks)
+            if not self.trains_judge:
+                share = type(self.data).model_fields["judge_fraction"].default
+                keys += ["judge"] * (self.judge is not None)
+                keys += ["data.judge_fraction"] * (self.data.judge_fraction != share)
             keys += ["evaluation.tie_margin"] * (self.evaluation.tie_margin != 0)
             # Policies are trained and sampled on the pool's prompts, as with pairs.
             keys += ["data.world.train_prompts"] * (world.train_prompts != WorldConfig().train_prompts)
@@ -194,7 +207,7 @@ class RunConfig(Section):
         longest = self.policy.scratch.max_position_embeddings
         lengths = {"policy.sft.max_length": self.policy.sft.max_length}
         for name, model in (("reward", self.reward), ("judge", self.judge)):
-            if name == "judge" and self.data.world is not None:
+            if model is None or (name == "judge" and not self.trains_judge):
                 continue
             if model.model_name_or_path is None:
                 lengths[f"{name}.train.max_length"] = model.train.max_length

@@ -11,6 +11,7 @@ ROLLOUT_BATCH_SIZE = 8
 GENERATIONS = 2
 EVALUATION_PROMPTS = 16
 NEW_TOKENS = 32
+LOOK_PROMPTS = 20
 NORMALISE_SAMPLES = 32
 
 
@@ -49,17 +50,20 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     for section in (values["ppo"], values["evaluation"], values["refresh"], *values["arms"].values()):
         _cap(section.get("sampling") or {}, "max_new_tokens", NEW_TOKENS)
     _cap(values["evaluation"], "max_prompts", EVALUATION_PROMPTS)
-    for train in (values["policy"]["sft"], values["reward"]["train"], values["judge"]["train"]):
+    models = [model for model in (values["reward"], values["judge"]) if model is not None]
+    for train in (values["policy"]["sft"], *(model["train"] for model in models)):
         _cap(train, "num_train_epochs", 1.0)
-    for model in (values["reward"], values["judge"]):
+    for model in models:
         _cap(model, "normalise_samples", NORMALISE_SAMPLES)
     for refresh in (values["refresh"], *values["arms"].values()):
         _cap(refresh, "num_train_epochs", 1.0)
         selection = refresh.get("selection", {})
         _cap(selection, "size", max(2, limit // 8))
         _cap(selection, "test_size", max(1, limit // 40))
-        if shortened and "at_steps" in refresh:
-            refresh["at_steps"] = None
+        if shortened:
+            refresh.update({name: None for name in ("at_steps", "every") if name in refresh})
+    if config.monitor.every is not None:
+        values["monitor"] |= {"every": min(config.monitor.every, 2), "prompts": LOOK_PROMPTS}
     return RunConfig.model_validate(values)
 
 

@@ -157,7 +157,7 @@ class Foundations:
     @property
     def held_out_judge(self) -> Artifact:
         """A reward model trained on rows that nothing else saw, which a world has only for looks."""
-        return self._reward_model("judge", "judge", self.config.judge)
+        return self._reward_model("judge", "judge", self.config.judge_model)
 
     def _reward_model(self, kind: str, rows: str, config: RewardModelConfig, member: int = 0) -> Artifact:
         start = config.model_name_or_path or self.sft

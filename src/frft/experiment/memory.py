@@ -147,7 +147,7 @@ class MemoryModel:
         return self._classifier_training(self.config.reward)
 
     def _judge(self) -> float:
-        return self._classifier_training(self.config.judge)
+        return self._classifier_training(self.config.judge_model)
 
     def _refresh(self) -> float:
         return self._classifier_training(self.config.reward)
@@ -169,7 +169,7 @@ class MemoryModel:
         # The base reward model and the arm's, and, where gold does not judge, the judge.
         judges = (1 + self._members) * weights(self._classifier(self.config.reward))
         if self.config.data.world is None:
-            judges += weights(self._classifier(self.config.judge))
+            judges += weights(self._classifier(self.config.judge_model))
         sampling = self.config.evaluation.sampling or self.config.ppo.sampling
         share = sampling.max_new_tokens / (sampling.max_prompt_tokens + sampling.max_new_tokens)
         return judges + 2 * weights(self.policy) + self._logits(int(MEASURED_TOKENS * share))
@@ -188,11 +188,11 @@ class MemoryModel:
         return weights(self._classifier(self.config.reward))
 
     def _look(self) -> float:
-        judge, reward = (weights(self._classifier(each)) for each in (self.config.judge, self.config.reward))
+        judge, reward = (weights(self._classifier(each)) for each in (self.config.judge_model, self.config.reward))
         return judge + (1 + self._members) * reward + (self._selection() if self.config.monitor.drift else 0)
 
     def _judged(self) -> int:
-        return weights(self._classifier(self.config.judge))
+        return weights(self._classifier(self.config.judge_model))
 
     def _agreement(self) -> int:
         return self._judged() + self._members * weights(self._classifier(self.config.reward))

@@ -143,7 +143,7 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
     if kind == "sft":
         tokens = 3 * splits.sft.num_rows * config.policy.sft.num_train_epochs * sequence
     elif kind in ("reward", "judge"):
-        rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge)
+        rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge_model)
         tokens = 2 * (3 * rows.num_rows * model.train.num_train_epochs + held_out) * sequence
     elif kind == "refresh":
         train = inputs["training"]["train"]

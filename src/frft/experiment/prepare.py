@@ -119,8 +119,7 @@ def _of_a_world(world: World, config: RunConfig) -> Rows:
     data = config.data
     # As many to a pair of the pool as people's pairs would leave.
     share = data.judge_fraction / (1 - data.judge_fraction - data.evaluation_fraction)
-    judges = config.monitor.every is not None and config.monitor.judge == "held_out"
-    splits = world_splits(world, round(share * world.config.pool_size) if judges else 0)
+    splits = world_splits(world, round(share * world.config.pool_size) if config.trains_judge else 0)
     report = {"world": world.config.model_dump(), "read": 0, "made": splits.pool.num_rows}
     prompts = world.prompts(0, world.config.evaluation_prompts, "evaluation")
     return Rows(splits, pairs_identity(splits.pool), report, prompts, world)

@@ -29,7 +29,7 @@ class DataConfig(Section):
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Largest share of unusable rows; more is an error."""
     judge_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Share of the prompts whose pairs train the judge and nothing else."""
+    """Share of the prompts whose pairs train the judge and nothing else; in a world, as many more pairs, for looks."""
     evaluation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of the prompts kept for evaluation; no model is trained on them."""
     sft_fraction: float = Field(default=0.5, gt=0, le=1)
@@ -58,7 +58,11 @@ class DataConfig(Section):
     def _a_world_deals_out_its_own_rows(self) -> Self:
         if self.world is not None:
             fields = type(self).model_fields
-            of_pairs = [name for name in fields if name != "world" and getattr(self, name) != fields[name].default]
+            own = (
+                "world",
+                "judge_fraction",
+            )  # the latter for the judge of looks, which has pairs of its own in a world
+            of_pairs = [name for name in fields if name not in own and getattr(self, name) != fields[name].default]
             if of_pairs:
                 raise ValueError(
                     f"{', '.join(of_pairs)}: of no use with data.world, which makes rows for every purpose "
