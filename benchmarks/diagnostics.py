@@ -18,21 +18,35 @@ from benchmarks.results import FOLDER, machine, report
 from frft.config import RunConfig
 from frft.config.model import merged
 from frft.diagnosis import Estimate
+from frft.diagnosis.links import POLICY_EVALUATION, TRAINING_POLICY
 from frft.diagnosis.statistics import estimate, share, smoothed
+from frft.experiment.looks import BROKEN
 from frft.experiment.study.cell import digest, read_record
 from frft.experiment.study.config import Cell
 from frft.experiment.study.runner import run_cells
 from frft.progress import for_terminal
 
+Record = Mapping[str, Any]
+Row = dict[str, str]
+
 SETTINGS = Path(__file__).with_suffix(".yaml")
-OVER = {"over-optimisation", "past the peak"}
+SIGNS = {
+    "over-optimisation or past the peak": {"over-optimisation", "past the peak"},
+    "accuracy on own texts no better than a coin": {f"{BROKEN}{TRAINING_POLICY}"},
+}
+FIGURES: dict[str, Callable[[Record], float | None]] = {
+    "accuracy on own texts": lambda view: view["links"][0]["figure"],
+    "share of prompts with proxy up and judge down": lambda view: view["movement"]["proxy_up_judge_down"]["mean"],
+    "rank correlation of proxy and judge": lambda view: view["links"][1]["figure"],
+}
+VIEWS: dict[str, Callable[[Record], Record]] = {"the judge": lambda look: look, "gold": lambda look: look["by_gold"]}
+OVER = SIGNS["over-optimisation or past the peak"] | {
+    f"{BROKEN}{name}" for name in (TRAINING_POLICY, POLICY_EVALUATION)
+}
 COLUMNS = {"what": "{what}", "where": "{where}", "figure [95 %]": "{figure}", "of": "{of}"}
 FELL = 0.1
 """How far below its peak the smoothed gold reward must end for a peak to count: a tenth of its standard deviation in a
 pool."""
-
-Record = Mapping[str, Any]
-Row = dict[str, str]
 
 
 def main() -> None:
@@ -84,104 +98,68 @@ def table(records: Sequence[Record]) -> list[Row]:
 
 
 def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
-    """How far the judge's view is from gold's, of the same texts and the same reward models."""
-    looks = [look for arm in arms for look in arm["looks"][1:]]
+    """How far the judge's view is from gold's, of the same texts and the same reward models; a mean for each run."""
     rows = []
-    figures: dict[str, Callable[[Record], float | None]] = {
-        "accuracy on own texts": lambda view: view["links"][0]["figure"],
-        "prompts with proxy up, judge down": lambda view: view["movement"]["proxy_up_judge_down"]["mean"],
-        "rank correlation over the steps": lambda view: view["links"][1]["figure"],
-    }
-    for what, figure in figures.items():
-        both = [(figure(look), figure(look["by_gold"])) for look in looks]
-        by_arm = [
-            [
-                mine - true
-                for look in arm["looks"][1:]
-                if None not in (mine := figure(look), true := figure(look["by_gold"]))
-            ]
+    for what, figure in FIGURES.items():
+        by_run = [
+            [(figure(look), figure(look["by_gold"])) for look in arm["looks"][1:] if _both(figure, look)]
             for arm in arms
         ]
-        known = [pair for pair in both if None not in pair]
-        errors = [float(np.mean(each)) for each in by_arm if each]
-        if not errors:
-            continue
-        means = " and ".join(f"{np.mean([pair[side] for pair in known]):.2f}" for side in (0, 1))
-        rows.append(
-            _row(
-                f"error of the judge's view: {what}",
-                point,
-                estimate(errors),
-                f"{len(known)} looks; mean by judge and by gold {means}",
-            )
-        )
-    inside = [
-        look["links"][0]["interval"][0] <= look["by_gold"]["links"][0]["figure"] <= look["links"][0]["interval"][1]
-        for look in looks
-    ]
-    rows.append(
-        _row(
-            "accuracy on own texts: the judge's interval holds gold's", point, share(sum(inside), len(inside)), "looks"
-        )
-    )
-    peaks = [(peak_of(arm), fitted(arm["looks"][-1]), fitted(arm["looks"][-1]["by_gold"])) for arm in arms]
-    for name, place in (("judge", 1), ("gold", 2)):
-        off = [np.log(each[place] / each[0][1]) for each in peaks if each[0] is not None and each[place] and each[0][1]]
-        if off:
+        pairs_RK2 = [np.array(pairs, float) for pairs in by_run if pairs]
+        if pairs_RK2:
+            seen, true = np.concatenate(pairs_RK2).mean(axis=0)
+            means = f"runs; mean {seen:.2f} by the judge, {true:.2f} by gold"
+            errors = [pairs[:, 0] - pairs[:, 1] for pairs in pairs_RK2]
+            rows.append(_row(f"{what}: error", point, estimate([each.mean() for each in errors]), means))
             rows.append(
-                _row(
-                    f"log of d* fitted by {name} over d at gold's smoothed peak",
-                    point,
-                    estimate(off),
-                    "runs in which gold fell",
-                )
+                _row(f"{what}: size of the error", point, estimate([np.abs(each).mean() for each in errors]), "runs")
             )
+    links = [(look["links"][0], look["by_gold"]["links"][0]) for arm in arms for look in arm["looks"][1:]]
+    inside = [mine["interval"][0] <= true["figure"] <= mine["interval"][1] for mine, true in links]
+    rows.append(
+        _row("accuracy on own texts: gold's lies in the interval", point, share(sum(inside), len(inside)), "looks")
+    )
+    fell = [(peak, arm["looks"][-1]) for arm in arms if (peak := peak_of(arm)) is not None and peak[1]]
+    for name, view in VIEWS.items():
+        off = [float(np.log(d / peak[1])) for peak, look in fell if (d := fitted(view(look)))]
+        if off:
+            what = f"log of d* as fitted by {name} over d at gold's smoothed peak"
+            rows.append(_row(what, point, estimate(off), f"of {len(fell)} runs in which gold fell"))
     return rows
 
 
+def _both(figure: Callable[[Record], float | None], look: Record) -> bool:
+    return figure(look) is not None and figure(look["by_gold"]) is not None
+
+
 def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
-    """When the alarms of over-optimisation come, and whether there was anything to raise one about."""
-    rows = []
-    fell = [peak_of(arm) for arm in arms]
-    rows.append(
-        _row(
-            f"gold ends more than {FELL} below its peak",
-            point,
-            share(sum(each is not None for each in fell), len(fell)),
-            "runs",
-        )
-    )
-    views: dict[str, Callable[[Record], Sequence[str]]] = {
-        "judge": lambda look: look["fired"],
-        "gold": lambda look: look["by_gold"]["fired"],
-    }
-    for name, view in views.items():
-        first = [next((look["step"] for look in arm["looks"] if OVER & {*view(look)}), None) for arm in arms]
-        for what, chosen in (("fell", True), ("did not fall", False)):
-            ours = [step for step, peak in zip(first, fell, strict=True) if (peak is not None) is chosen]
-            if ours:
-                rows.append(
-                    _row(
-                        f"over-optimisation found by {name}, where gold {what}",
-                        point,
-                        share(sum(step is not None for step in ours), len(ours)),
-                        "runs",
-                    )
-                )
-        lead = [peak[0] - step for step, peak in zip(first, fell, strict=True) if step is not None and peak is not None]
-        if lead:
-            rows.append(
-                _row(f"steps from {name}'s alarm to gold's peak (below 0: too late)", point, estimate(lead), "runs")
-            )
+    """When the signs of over-optimisation come, and whether there was anything to raise one about."""
+    peaks = [peak_of(arm) for arm in arms]
+    fell = share(sum(peak is not None for peak in peaks), len(peaks))
+    rows = [_row(f"gold ends more than {FELL} below its peak", point, fell, "runs")]
+    for sign, names in SIGNS.items():
+        for judge, view in VIEWS.items():
+            first = [
+                next((look["step"] for look in arm["looks"][1:] if names & {*view(look)["fired"]}), None)
+                for arm in arms
+            ]
+            for outcome, did in (("fell", True), ("did not fall", False)):
+                steps = [step for step, peak in zip(first, peaks, strict=True) if (peak is not None) is did]
+                if steps:
+                    seen = share(sum(step is not None for step in steps), len(steps))
+                    rows.append(_row(f"{sign}, by {judge}, where gold {outcome}", point, seen, "runs"))
+            lead = [
+                float(peak[0] - step)
+                for step, peak in zip(first, peaks, strict=True)
+                if step is not None and peak is not None
+            ]
+            if lead:
+                what = f"{sign}, by {judge}: steps before gold's peak (below 0: after it)"
+                rows.append(_row(what, point, estimate(lead), "runs"))
     others = [{*look["fired"]} - OVER for arm in arms for look in arm["looks"]]
-    names = sorted(set().union(*others))
+    which = ", ".join(sorted(set[str]().union(*others)))
     rows.append(
-        _row(
-            f"any other alarm{f': {chr(44).join(names)}' if names else ''}",
-            point,
-            share(sum(map(bool, others)), len(others)),
-            "looks",
-        )
+        _row(f"other alarms{which and f': {which}'}", point, share(sum(map(bool, others)), len(others)), "looks")
     )
     return rows
 

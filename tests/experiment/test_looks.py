@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from frft.config.sections import RefreshConfig
-from frft.experiment.looks import accuracy_of, course_of, is_due, is_over_optimised, scored
+from frft.diagnosis import Scored, Subject, diagnose
+from frft.experiment.looks import accuracy_of, course_of, fired, is_due, is_over_optimised, scored
 from frft.models import TruncationCount
 from frft.policy import Completions
 from frft.store import Artifact
@@ -33,6 +34,7 @@ def moved(mean, low):
         (DRIFT, {"drift": None, "fired": []}, False),
         (ALARMS, {"drift": moved(0.99, 0.98), "fired": []}, False),
         (ALARMS, {"drift": None, "fired": ["reward model saturated"]}, True),
+        (ALARMS, {"drift": None, "fired": ["broken link: policy training <-> evaluation"]}, True),
         (RefreshConfig(), {"drift": moved(0.99, 0.98), "fired": ["past the peak"]}, False),
     ],
 )
@@ -49,7 +51,13 @@ def test_a_plan_that_has_not_looked_counts_with_every_refresh():
 
 @pytest.mark.parametrize(
     ("fired", "over"),
-    [(["over-optimisation"], True), (["past the peak", "policy stuck"], True), (["policy stuck"], False), ([], False)],
+    [
+        (["over-optimisation"], True),
+        (["broken link: policy training <-> evaluation"], False),
+        (["past the peak", "policy stuck"], True),
+        (["policy stuck"], False),
+        ([], False),
+    ],
 )
 def test_which_alarms_stop(fired, over):
     assert is_over_optimised(look(fired=fired)) is over
@@ -92,3 +100,17 @@ def test_accuracies_of_reward_models_and_of_pairs_without_order():
     assert (found.accuracy, found.interval, found.n, found.ties, found.without_order) == (0.6, (0.5, 0.7), 90, 2, 0)
     nothing = accuracy_of({"accuracy": None, "interval": None, "n": 0, "ties": 0, "without_order": 8})
     assert (nothing.accuracy, nothing.interval, nothing.without_order) == (None, None, 8)
+
+
+def test_what_is_not_healthy_is_named():
+    texts = Scored(
+        [f"prompt {n // 2}" for n in range(80)],
+        [str(n) for n in range(80)],
+        np.tile([1.0, 2.0], 40),
+        np.tile([2.0, 1.0], 40),
+    )
+    found = diagnose(Subject("worse texts score higher", after=texts))
+    assert not found.healthy
+    assert fired(found) == ["broken link: reward-model training <-> policy training"]
+    agreed = Scored(texts.prompts, texts.completions, texts.proxy_N, texts.proxy_N)
+    assert fired(diagnose(Subject("better ones do", after=agreed))) == []

@@ -267,6 +267,12 @@ def test_what_takes_more_than_texts_is_refused_in_a_trainer_of_trl(make, changes
         make(samples="rollouts", **changes).callback()
 
 
+@pytest.mark.parametrize("when", ["drift", "alarms"])
+def test_what_looks_decide_is_refused_in_a_trainer_of_trl(make, when):
+    with pytest.raises(UsageError, match="which a trainer of one's own has not"):
+        make(samples="rollouts", selection={"match": "nearest"}, when=when).callback()
+
+
 def test_an_ensemble_is_another_reward(make):
     with pytest.raises(UsageError, match="EnsembleReward"):
         make(alpha=0, ensemble=3)

@@ -21,6 +21,7 @@ Judge = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float64]]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 OVER_OPTIMISED = ("over-optimisation", "past the peak")
 """The alarms that `monitor.stop` stops at."""
+BROKEN = "broken link: "
 
 
 def is_due(arm: RefreshConfig, look: Artifact) -> bool:
@@ -64,7 +65,15 @@ def texts_of(written: Scored, embed: Embed) -> Texts:
     return Texts(written.prompts, written.completions, embed(written.completions))
 
 
+def fired(found: Diagnosis) -> list[str]:
+    """What makes a diagnosis not healthy: alarms by name, and links that are broken."""
+    return [
+        *(alarm.name for alarm in found.fired),
+        *(f"{BROKEN}{link.name}" for link in found.links if link.state == "broken"),
+    ]
+
+
 def summary(found: Diagnosis) -> dict[str, Any]:
     """Of a diagnosis what depends on the judge."""
     whole = found.as_dict()
-    return {"fired": [alarm.name for alarm in found.fired], **{key: whole[key] for key in ("links", "movement", "gao")}}
+    return {"fired": fired(found), **{key: whole[key] for key in ("links", "movement", "gao")}}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, drift
 from frft.evaluation import order_accuracy
 from frft.experiment.foundations import Foundations
-from frft.experiment.looks import Judge, accuracy_of, course_of, scored, summary, texts_of
+from frft.experiment.looks import BROKEN, Judge, accuracy_of, course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
 from frft.experiment.texts import read_completions, score_by_step
 from frft.reward import AlignedReward, EnsembleReward, requests
@@ -102,10 +102,13 @@ class Monitor(Foundations):
                 moved = drift(texts_of(start, self._embed), texts_of(after, self._embed), seed, self.progress)
             for alarm in found.fired:
                 self.progress.say(f"  after step {step}: {alarm.name} ({alarm.measured}: {alarm.figure:.3g})")
+            for link in found.links:
+                if link.state == "broken" and step:
+                    self.progress.say(f"  after step {step}: {BROKEN}{link.name} ({link.measured}: {link.figure:.3g})")
             return {
                 "step": step,
                 "drift": None if moved is None else moved.as_dict(),
-                "fired": [alarm.name for alarm in found.fired],
+                "fired": fired(found),
                 **found.as_dict(),
                 "by_gold": summary(seen(views["by_gold"])[0]) if "by_gold" in views else None,
             }

@@ -175,6 +175,11 @@ class AlignedReward:
                 "In a trainer of TRL, this reward sees what the policy writes, but cannot let it write (samples: "
                 "fresh). Set samples: rollouts, with selection.match: nearest."
             )
+        if self.config.alpha and self.config.when != "scheduled":
+            raise UsageError(
+                f"when: {self.config.when} is decided by looks of `frft run`, which a trainer of one's own has not. "
+                "Say when by every, at_steps or alpha alone."
+            )
         if self.config.alpha and (self.config.labels == "gold" or self.config.selection.strategy == "policy_ratio"):
             raise UsageError(
                 "In a trainer of TRL, this reward sees texts alone: labels: gold and selection.strategy: policy_ratio "

@@ -97,7 +97,7 @@ class RefreshConfig(Section):
     """Refreshes in the run; where `when` is not `scheduled`, the most of them."""
     when: Literal["scheduled", "drift", "alarms"] = "scheduled"
     """Refresh as scheduled; or at a look (`monitor.every`) by which the policy's texts have moved farther than `drift`
-    since the last refresh, or at which an alarm fires."""
+    since the last refresh, or that finds an alarm or a broken link."""
     drift: float = Field(default=0.75, ge=0.5, le=1)
     """How well a classifier must tell the policy's texts from those of the last refresh (AUC; 0.5: not at all), the
     lower end of the 95 % interval counting, for `when: drift`."""
