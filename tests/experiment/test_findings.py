@@ -26,7 +26,8 @@ def results(**intervals) -> dict:
     }
     prompts = {"given": 25, "distinct": 22, "used": 20, "trained_on": 0}
     models["judge"]["kind"] = "reward_model"
-    return {**models, "data": {"evaluation_prompts": prompts}, "arms": arms}
+    config = {"refresh": {"when": "scheduled", "alpha": 1}, "arms": {name: {} for name in arms}}
+    return {**models, "config": config, "data": {"evaluation_prompts": prompts}, "arms": arms}
 
 
 def in_a_world(start: float, gold: float, error: float | None, own: tuple[float, float] | None) -> dict:
@@ -130,7 +131,7 @@ def test_what_the_reward_model_knows_of_its_own_policy(own, shown, said):
 
 def test_what_looks_saw_and_decided_is_told():
     found = results(a=(0.4, 0.6), b=(0.4, 0.6))
-    found["config"] = {"ppo": {"total_steps": 12}}
+    found["config"] |= {"ppo": {"total_steps": 12}, "arms": {"vanilla": {"alpha": 0}, "a": {"when": "drift"}, "b": {}}}
     quiet, loud = {"step": 4, "fired": []}, {"step": 8, "fired": ["over-optimisation", "policy stuck"]}
     found["arms"]["vanilla"] |= {"looks": [quiet, loud], "stopped_after": 8}
     found["arms"]["a"] |= {"looks": [quiet], "refreshed_after": [4, 8]}
@@ -139,5 +140,8 @@ def test_what_looks_saw_and_decided_is_told():
     told = "\n".join(findings(found))
     assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in told
     assert "Arm vanilla stopped after step 8 of 12" in told
-    assert "Arm a was refreshed after step 4, 8." in told
+    assert "Arm a was refreshed after step 4, 8 (when: drift)." in told
     assert "Arm b" not in told
+    assert "Never refreshed" not in told
+    found["arms"]["a"]["refreshed_after"] = []
+    assert "no look called for it, and so the same as vanilla: a." in "\n".join(findings(found))

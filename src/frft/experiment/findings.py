@@ -146,9 +146,21 @@ def _looks(results: dict[str, Any]) -> list[str]:
                 f"Arm {name} stopped after step {arm['stopped_after']} of {total}, where its reward was found "
                 "over-optimised (monitor.stop); other arms had more steps."
             )
-        elif arm["looks"] and arm["refreshed_after"]:
-            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, arm['refreshed_after']))}.")
+    decided = {name: arm["refreshed_after"] for name, arm in results["arms"].items() if _when(results, name)}
+    for name, steps in decided.items():
+        if steps:
+            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, steps))} ({_when(results, name)}).")
+    never = [name for name, steps in decided.items() if not steps]
+    if never:
+        lines.append(f"Never refreshed, because no look called for it, and so the same as vanilla: {', '.join(never)}.")
     return lines
+
+
+def _when(results: dict[str, Any], name: str) -> str | None:
+    """What decides on an arm's refreshes, where looks do."""
+    shared = results["config"]["refresh"]
+    own = {**shared, **results["config"]["arms"][name]}
+    return None if own["when"] == "scheduled" or not own["alpha"] else f"when: {own['when']}"
 
 
 def _gates(results: dict[str, Any]) -> list[str]:
