@@ -117,7 +117,12 @@ def make_record(averaging):
             "reward_model": {"training": {"pairs": 600, "steps": 64}, "selected_test": {"accuracy": own_test}},
         }
         return {
-            "steps": {"gold": (gold * kl / 9).tolist(), "kl": kl.tolist(), "score": kl.tolist()},
+            # Its mean over the second half is `gold`.
+            "steps": {
+                "gold": (gold * kl / kl[len(kl) // 2 :].mean()).tolist(),
+                "kl": kl.tolist(),
+                "score": kl.tolist(),
+            },
             "refreshed_after": [8] if refreshed else [],
             "evaluation": {
                 "gold": {"mean": gold, "std": 1.0, "variance": 0.5},

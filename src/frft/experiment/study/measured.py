@@ -15,7 +15,8 @@ from frft.experiment.study.config import VANILLA
 Record = Mapping[str, Any]
 
 MEASURES: dict[str, Callable[[Record], float | None]] = {
-    "gold": lambda arm: arm["evaluation"]["gold"]["mean"],
+    "gold": lambda arm: second_half(arm["steps"]["gold"]),
+    "gold_final": lambda arm: arm["evaluation"]["gold"]["mean"],
     "win_rate": lambda arm: (arm["evaluation"]["win_rate"] or {}).get("rate"),
     "kl": lambda arm: arm["evaluation"]["kl_sft_k1"],
     "on_policy": lambda arm: _at_refresh(arm, "after", "accuracy"),
@@ -37,6 +38,14 @@ MEASURES: dict[str, Callable[[Record], float | None]] = {
     "seconds": lambda arm: arm["seconds"],
 }
 """A number of an arm in one cell; none where the arm has none."""
+
+
+def second_half(gold: Sequence[float]) -> float:
+    """The mean over the steps after the middle of T, before which refreshed arms of one refresh are vanilla.
+
+    Final policies differ by luck: this is the mean of many, and says how much was earned with the refreshed reward.
+    """
+    return float(np.mean(gold[len(gold) // 2 :]))
 
 
 def _at_refresh(arm: Record, model: str, measure: str) -> float | None:

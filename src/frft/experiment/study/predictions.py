@@ -1,5 +1,7 @@
 """Predictions of the study `averaging`, as docs/study.md states them, and whether they held.
 
+Gold reward is its mean over the second half of training, all that comes after the refresh.
+
 Each names one statistic with a value for every seed, what it is expected to be, and a margin: the smallest size that
 matters. The 95 % interval of its mean decides:
 
@@ -89,12 +91,12 @@ def predictions(config: StudyConfig) -> list[Prediction]:
     def shortcut(arm: str) -> Callable[[Measured], Sequence[float]]:
         return lambda measured: _own_test(measured, "centre", arm)
 
-    more = f"{frft} ends with more gold reward than {control}, a refresh on as many random pairs,"
-    same = f"{frft} ends with the gold reward of {control}"
+    more = f"{frft} has more gold reward than {control}, a refresh on as many random pairs,"
+    same = f"{frft} has the gold reward of {control}"
     return [
         Prediction(
             "tells apart",
-            f"At `centre`, {config.ceiling} (fresh gold labels) ends with more gold reward than vanilla. If not, the "
+            f"At `centre`, {config.ceiling} (fresh gold labels) has more gold reward than vanilla. If not, the "
             "world cannot tell arms apart, and nothing else here means anything.",
             "above",
             lambda measured: measured.gains("centre", config.ceiling, VANILLA),
@@ -102,7 +104,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         Prediction("helps", f"At `centre`, {more} because the annotator near the policy is.", "above", gain("centre")),
         Prediction(
             "labels",
-            f"At `centre`, {frft} ends with more gold reward than with coin-flip labels (`placebo-density`): its gain "
+            f"At `centre`, {frft} has more gold reward than with coin-flip labels (`placebo-density`): its gain "
             "uses the labels.",
             "above",
             lambda measured: measured.gains("centre", frft, "placebo-density"),
@@ -121,7 +123,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         ),
         Prediction(
             "no eyes",
-            f"At `centre`, with embeddings dealt out at random (`shuffled`), {frft} ends with the gold reward of "
+            f"At `centre`, with embeddings dealt out at random (`shuffled`), {frft} has the gold reward of "
             f"{control}.",
             "none",
             lambda measured: measured.gains("centre", "shuffled", control),
@@ -140,14 +142,14 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         ),
         Prediction(
             "harms",
-            f"Where the annotator near the policy is against gold (`anti-gold`), {frft} ends with less gold reward "
+            f"Where the annotator near the policy is against gold (`anti-gold`), {frft} has less gold reward "
             f"than {control}.",
             "below",
             gain("anti-gold"),
         ),
         Prediction(
             "symmetric",
-            f"Where all annotators are equally far from gold (`symmetric`), {frft} ends with less gold reward than "
+            f"Where all annotators are equally far from gold (`symmetric`), {frft} has less gold reward than "
             f"{control}: biases of many cancel in the average, that of one does not.",
             "below",
             gain("symmetric"),

@@ -12,8 +12,8 @@ NONE = "–"
 Rows = list[tuple[str, ...]]
 
 OUTCOME_COLUMNS = (
-    "arm", "gold", "− vanilla", "p", "− control", "p", "at equal KL − vanilla", "− control", "KL", "win rate",
-    "recovery", "steps to vanilla's", "d*",
+    "arm", "gold", "− vanilla", "p", "− control", "p", "at equal KL − vanilla", "− control", "at the end", "KL",
+    "win rate", "recovery", "steps to vanilla's", "d*",
 )  # fmt: skip
 DIAGNOSIS_COLUMNS = (
     "arm", "on-policy", "at the end", "off-policy, gold", "off-policy, labels", "reward variance", "at the end",
@@ -22,9 +22,11 @@ DIAGNOSIS_COLUMNS = (
 OVERVIEW_COLUMNS = ("point", "seeds", "FRFT − control", "p", "FRFT − vanilla", "control − vanilla", "ceiling − vanilla")
 
 LEGEND = """\
-All figures are means over seeds with 95 % intervals (Student's t). Gold reward, KL (from SFT, k1, nats a completion),
-win rate (against vanilla, by gold) and accuracies are those of the final policies on held-out prompts; a difference is
-paired by seed, its p that of a paired t test, corrected by Holm over the arms of the point.
+All figures are means over seeds with 95 % intervals (Student's t). **Gold** is the mean gold reward of what the policy
+writes over the second half of its training, on training prompts: all that comes after the refresh. KL (from SFT, k1, nats
+a completion), win rate (against vanilla, by gold), gold **at the end** and accuracies are those of the final policies on
+held-out prompts. A difference is paired by seed, its p that of a paired t test, corrected by Holm over the arms of the
+point.
 
 - **at equal KL**: the difference of gold reward where both were at the smaller of their two final KLs for the last
   time, by smoothed curves (5 steps) of the rollouts; in brackets, in how many seeds one of them was
@@ -98,6 +100,7 @@ def outcome_rows(found: dict[str, Any]) -> Rows:
                 _p(control),
                 _equal_kl(vanilla),
                 _equal_kl(control),
+                _signed(arm["gold_final"]),
                 _plain(arm["kl"]),
                 _percent(arm["win_rate"]),
                 _plain(arm["recovery"]),
