@@ -13,6 +13,7 @@ pytest.importorskip("openai", reason="the extra `judge` is not installed")
 
 from frft.errors import ArtifactError, ModelError, UsageError
 from frft.evaluation import ChatJudge, chat, win_rate
+from frft.progress import SilentProgress
 from frft.store import read_rows
 
 KEY = "sk-secret-0123456789"
@@ -175,6 +176,51 @@ def test_what_concerns_every_question_ends_it_at_once(endpoint, judge, status, c
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"detail": f"pinned to none but 'x', not {KEY}"},
+            "400 - {'detail': \"pinned to none but 'x', not ***\"}. What",
+        ),
+        (b"out of\nmemory", r"400 - out of\nmemory. What"),
+        ([], "Error code: 400. What"),
+        ({"error": {"message": "pinned"}}, "Error code: 400 - pinned. What"),
+    ],
+)
+def test_what_a_server_says_in_its_own_form_is_quoted(endpoint, judge, body, said):
+    endpoint.answer = lambda messages: (400, body, {})
+    with pytest.raises(ModelError, match=re.escape(said)):
+        judge().prefer([str(n) for n in range(9)], ["a"] * 9, ["b"] * 9)
+
+
+def test_without_a_key_nothing_is_blanked(endpoint, judge, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    endpoint.answer = lambda messages: (404, {"detail": "none such"}, {})
+    with pytest.raises(ModelError, match=r"none such.*most end in /v1"):
+        judge().prefer(["p"], ["a"], ["b"])
+
+
+def test_what_has_no_verdict_is_said_with_an_example(endpoint, judge):
+    heard = []
+
+    class Ears(SilentProgress):
+        def say(self, text):
+            heard.append(text)
+
+    endpoint.answer = lambda messages: "no\nidea" if parts(messages)[0] == "p2" else longer(messages)
+    for _ in range(2):
+        judge(progress=Ears()).prefer(PROMPTS, FIRST, SECOND)
+    judge(progress=Ears()).prefer(PROMPTS[:1], FIRST[:1], SECOND[:1])
+    endpoint.answer = lambda messages: endpoint.error(400, "too long")
+    judge(progress=Ears()).prefer(["p4"], ["a"], ["b"])
+    assert heard == [
+        r"m: 1 of 2 questions have no verdict. One reply ends in 'no\nidea'.",
+        "m: 1 of 2 questions have no verdict.",
+        "m: 1 of 1 questions have no verdict. One got no reply: BadRequestError: Error code: 400 - too long.",
+    ]
+
+
 def test_an_endpoint_that_answers_nothing_is_given_up_and_what_it_answered_is_kept(endpoint, judge, tmp_path):
     endpoint.answer = lambda messages: (
         "[[A]]" if int(parts(messages)[0]) < 4 else endpoint.error(400, "temperature is not supported")
@@ -193,7 +239,7 @@ def test_an_endpoint_that_answers_nothing_is_given_up_and_what_it_answered_is_ke
 
 def test_nobody_listens(judge, tmp_path):
     asked = ChatJudge("m", base_url="http://127.0.0.1:9/v1", tries=1)
-    with pytest.raises(ModelError, match=r"m at http://127\.0\.0\.1:9/v1/ has not answered \d+ questions"):
+    with pytest.raises(ModelError, match=r"m at http://127\.0\.0\.1:9/v1/ has not answered \d+ .*refused"):
         asked.prefer([str(n) for n in range(9)], ["a"] * 9, ["b"] * 9)
 
 
@@ -212,10 +258,10 @@ def test_an_endpoint_that_hangs_is_not_waited_for(endpoint, judge):
 
 
 def test_no_key_is_in_the_journal(endpoint, judge, tmp_path):
-    endpoint.answer = lambda messages: f"{'x' * 1000}\n[[A]]"
+    endpoint.answer = lambda messages: f"{'x' * 1000}{KEY[:7]}{KEY}\n[[A]]"
     judge().prefer(["p"], ["a"], ["b"])
     (row,) = read_rows(tmp_path / "verdicts.jsonl")
-    assert row["reply_end"] == ("x" * 194 + "\n[[A]]")
+    assert row["reply_end"] == "x" * 184 + KEY[:7] + "***\n[[A]]"
     assert KEY not in json.dumps(row)
 
 
@@ -235,6 +281,9 @@ def test_settings_that_make_no_sense(monkeypatch, endpoint):
     for more in ({"tries": 0}, {"concurrency": 0}, {"timeout_s": 0}):
         with pytest.raises(UsageError, match="give more than 0"):
             ChatJudge("m", base_url=endpoint.url, **more)
+    for address in ("", "localhost:8000/v1", "ftp://localhost/v1", "http://", "http://[", "http://localhost:no/v1"):
+        with pytest.raises(UsageError, match=f"The base URL is '{re.escape(address)}'"):
+            ChatJudge("m", base_url=address)
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
         ChatJudge("m")

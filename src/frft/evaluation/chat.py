@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from frft.errors import ArtifactError, ModelError, UsageError, printable
 from frft.evaluation.chat_prompt import TEMPLATE_VERSION, judge_messages, read_verdict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "none"
+"""What the client, which insists on a key, sends to a server that wants none."""
 FAILURES_IN_A_ROW = 5
 """Questions without an answer, one after the other, before the endpoint is given up."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
@@ -90,8 +93,8 @@ class ChatJudge:
         usage: counts over all that this object was asked.
 
     Raises:
-        UsageError: the extra `judge` is not installed, there is no key for a default endpoint, or a setting makes no
-            sense.
+        UsageError: the extra `judge` is not installed, there is no key for a default endpoint, or the base URL or
+            another setting makes no sense.
         ArtifactError: the journal is damaged.
     """
 
@@ -118,6 +121,7 @@ class ChatJudge:
         self._failures_in_a_row = 0
         self._answered = False
         self._stopping = threading.Event()
+        self._why_none = ""
         self._replies: dict[str, float | None] = {}
         if journal is not None and journal.exists():
             self._replies = _kept(journal)
@@ -151,6 +155,8 @@ class ChatJudge:
         self.usage.identical += len(questions) - sum(question in keys for question in questions)
         self.usage.cached += sum(question in keys for question in questions) - len(unknown)
         known = {**self._replies, **asked}
+        if missing := sum(known[key] is None for key in keys.values()):
+            self.progress.say(f"{self.model}: {missing} of {len(keys)} questions have no verdict.{self._why_none}")
         return [known[keys[question]] if question in keys else 0.5 for question in questions]
 
     def _key(self, question: Question) -> str:
@@ -175,7 +181,8 @@ class ChatJudge:
             except openai.APIStatusError as error:
                 if _is_for_all(error):
                     raise ModelError(
-                        f"{self._where} refuses: {self._said(error)}. Check key, model and quota."
+                        f"{self._where} refuses: {self._said(error)}. Check the URL (most end in /v1), key, model "
+                        "and quota."
                     ) from None
                 if error.status_code not in (408, 409, 429) and error.status_code < 500:
                     # This question alone: too long for the model, or filtered. Another try would end as this one.
@@ -199,12 +206,16 @@ class ChatJudge:
         preference = read_verdict(reply) if isinstance(reply, str) else None
         tokens = [getattr(counts, name, None) for name in ("prompt_tokens", "completion_tokens")]
         counted = [count for count in tokens if isinstance(count, int)]
+        # A lone surrogate in a reply could not be written.
+        said = reply.encode(errors="replace").decode() if isinstance(reply, str) else ""
+        end = self._without_key(said)[-KEPT_CHARACTERS:]
         key = self._key(question)
         with self._lock:
             self._failures_in_a_row = 0
             self._answered = True
             if preference is None:
                 self.usage.unparsable += 1
+                self._why_none = f" One reply ends in {end!r}."
             else:
                 self.usage.judged += 1
             if len(counted) == 2:
@@ -214,10 +225,7 @@ class ChatJudge:
                 self.usage.uncounted += 1
             self._replies[key] = preference
             if self.journal is not None:
-                end = reply[-KEPT_CHARACTERS:] if isinstance(reply, str) else ""
-                # A lone surrogate in a reply could not be written.
-                row = {"key": key, "preference": preference, "model": self.model, "tokens": tokens,
-                       "reply_end": end.encode(errors="replace").decode()}  # fmt: skip
+                row = {"key": key, "preference": preference, "model": self.model, "tokens": tokens, "reply_end": end}
                 with locked(self.journal.with_name(f"{self.journal.name}.lock")):
                     append_rows(self.journal, [row])
         return preference
@@ -226,6 +234,7 @@ class ChatJudge:
         """Count a question without a reply; give up where the endpoint seems to answer none."""
         with self._lock:
             self.usage.failed += 1
+            self._why_none = f" One got no reply: {self._said(error)}."
             if not (alone and self._answered):
                 self._failures_in_a_row += 1
             if self._failures_in_a_row >= FAILURES_IN_A_ROW:
@@ -241,8 +250,17 @@ class ChatJudge:
 
     def _said(self, error: Exception) -> str:
         """What an error says, on one line, without the key that an endpoint may quote."""
-        text = f"{type(error).__name__}: {error}".replace(self._client.api_key, "***")
-        return printable(text)[:SHOWN_CHARACTERS]
+        text = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        body = getattr(error, "body", None)
+        if body and text.endswith(str(getattr(error, "status_code", None))):
+            # The client quotes errors in OpenAI's form only; other servers have forms of their own.
+            text += f" - {body}"
+        if error.__cause__ is not None:
+            text += f" ({error.__cause__})"
+        return printable(self._without_key(text))[:SHOWN_CHARACTERS]
+
+    def _without_key(self, text: str) -> str:
+        return text if self._client.api_key == NO_KEY else text.replace(self._client.api_key, "***")
 
 
 def _client(base_url: str | None, timeout_s: float) -> OpenAI:
@@ -253,8 +271,18 @@ def _client(base_url: str | None, timeout_s: float) -> OpenAI:
     key = os.environ.get(KEY_VARIABLE)
     if not key and base_url is None:
         raise UsageError(f"No key: set the environment variable {KEY_VARIABLE}, or give the base URL of a server.")
-    # Servers of one's own want none, and the client insists on one. Retries are counted here, so it makes none.
-    return OpenAI(api_key=key or "none", base_url=base_url, timeout=timeout_s, max_retries=0)
+    if base_url is not None and not _is_web_address(base_url):
+        raise UsageError(f"The base URL is {base_url!r}; it must be one such as http://localhost:8000/v1.")
+    # Retries are counted here, so the client makes none.
+    return OpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout_s, max_retries=0)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _kept(journal: Path) -> dict[str, float | None]:
