@@ -25,6 +25,7 @@ from frft.experiment.study.cell import digest, read_record
 from frft.experiment.study.config import Cell
 from frft.experiment.study.runner import run_cells
 from frft.progress import for_terminal
+from frft.uncertainty import share_interval
 
 Record = Mapping[str, Any]
 Row = dict[str, str]
@@ -63,7 +64,7 @@ def main() -> None:
     seeds = sorted({record["seed"] for record in records})
     notes = [
         f"{machine()}. Seeds {seeds[0]} to {seeds[-1]}; {len(records)} of {len(cells)} runs.",
-        "Intervals: Student's over seeds, Wilson's for shares of runs. docs/diagnosis.md reads them.",
+        "Intervals: Student's over seeds; Wilson's for shares, looks of one run being a cluster.",
     ]
     report("diagnostics", notes, table(records), COLUMNS)
 
@@ -114,11 +115,13 @@ def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
             rows.append(
                 _row(f"{what}: size of the error", point, estimate([np.abs(each).mean() for each in errors]), "runs")
             )
-    links = [(look["links"][0], look["by_gold"]["links"][0]) for arm in arms for look in arm["looks"][1:]]
-    inside = [mine["interval"][0] <= true["figure"] <= mine["interval"][1] for mine, true in links]
-    rows.append(
-        _row("accuracy on own texts: gold's lies in the interval", point, share(sum(inside), len(inside)), "looks")
-    )
+    within = [
+        (record, mine["interval"][0] <= true["figure"] <= mine["interval"][1])
+        for record, arm in enumerate(arms)
+        for look in arm["looks"][1:]
+        if (mine := look["links"][0])["interval"] and (true := look["by_gold"]["links"][0])["figure"] is not None
+    ]
+    rows.append(_looks("accuracy on own texts: gold's figure lies in the judge's interval", point, within))
     fell = [(peak, arm["looks"][-1]) for arm in arms if (peak := peak_of(arm)) is not None and peak[1]]
     for name, view in VIEWS.items():
         off = [float(np.log(d / peak[1])) for peak, look in fell if (d := fitted(view(look)))]
@@ -156,10 +159,10 @@ def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
             if lead:
                 what = f"{sign}, by {judge}: steps before gold's peak (below 0: after it)"
                 rows.append(_row(what, point, estimate(lead), "runs"))
-    others = [{*look["fired"]} - OVER for arm in arms for look in arm["looks"]]
-    which = ", ".join(sorted(set[str]().union(*others)))
+    others = [(record, {*look["fired"]} - OVER) for record, arm in enumerate(arms) for look in arm["looks"]]
+    which = ", ".join(sorted(set[str]().union(*(names for _, names in others))))
     rows.append(
-        _row(f"other alarms{which and f': {which}'}", point, share(sum(map(bool, others)), len(others)), "looks")
+        _looks(f"other alarms{which and f': {which}'}", point, [(record, bool(names)) for record, names in others])
     )
     return rows
 
@@ -191,6 +194,13 @@ def peak_of(arm: Record) -> tuple[int, float] | None:
 def fitted(view: Record) -> float | None:
     """d* of the curve that a look has fitted."""
     return None if view["gao"] is None else view["gao"]["peak"]
+
+
+def _looks(what: str, where: str, found: Sequence[tuple[int, bool]]) -> Row:
+    """A share of looks, of which those of one run are no independent ones."""
+    values = [float(value) for _, value in found]
+    low, high = share_interval(values, [run for run, _ in found])
+    return _row(what, where, Estimate(float(np.mean(values)), low, high, len(values)), "looks")
 
 
 def _row(what: str, where: str, found: Estimate, of: str) -> Row:

@@ -64,7 +64,7 @@ def test_errors_leads_and_false_alarms():
     assert found["accuracy on own texts: error"][0].startswith("+0.01")
     assert "mean 0.60 by the judge, 0.58 by gold" in found["accuracy on own texts: error"][1]
     assert found["accuracy on own texts: size of the error"][0].startswith("+0.06")
-    assert found["accuracy on own texts: gold's lies in the interval"][0].startswith("+0.67")
+    assert found["accuracy on own texts: gold's figure lies in the judge's interval"][0].startswith("+0.67")
     assert found["gold ends more than 0.1 below its peak"][0].startswith("+0.50")
     sign = "over-optimisation or past the peak"
     assert found[f"{sign}, by the judge, where gold fell"] == ("+1.00 [+0.21, +1.00]", "1 runs")

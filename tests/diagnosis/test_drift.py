@@ -42,6 +42,19 @@ def test_the_same_texts_have_not_moved():
     assert drift(same, same, seed=0).mean == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
+def test_a_policy_that_writes_the_same_text_to_many_prompts_has_moved(share):
+    before, now = written(0, 1), written(0, 2)
+    rng = np.random.default_rng(3)
+    same = rng.random(200) < share
+    texts = ["the same" if is_same else text for is_same, text in zip(same, now.texts, strict=True)]
+    vectors = np.where(same[:, None], now.vectors_ND[0], now.vectors_ND)
+    found = drift(before, Completions(now.prompts, texts, vectors), seed=0)
+    # The best that can be known: the same text is now's, any other one is anybody's.
+    assert found.mean == pytest.approx(share + (1 - share) / 2, abs=0.08)
+    assert 0.5 < found.low <= found.high <= 1
+
+
 def test_too_few_prompts_are_refused():
     few = written(0, 1, PROMPTS[:3])
     with pytest.raises(SelectionError, match="at least 5"):

@@ -120,4 +120,5 @@ def test_training_to_evaluation_takes_several_reward_models():
     link = training_to_evaluation([0.6, 0.7, 0.8], [1, 2, 3])
     assert link.state == "not measured"
     assert "here are 3" in link.verdict
-    assert training_to_evaluation([0.6, 0.7, 0.5, 0.65], [1, 2, 3, 1.5]).state == "unclear"
+    assert training_to_evaluation([0.6, 0.7, 0.5, 0.65], [1, 2, 3, 1.5]).state == "not measured"
+    assert training_to_evaluation([0.6, 0.7, 0.5, 0.65, 0.55], [1, 2, 3, 1.5, 1]).state == "unclear"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
+from frft.reward import RewardModel
 from frft.store import read_json, read_rows
 from frft.worlds import World
 
@@ -55,32 +57,68 @@ def test_every_arm_is_looked_at(monitored):
     assert all(each == first[0] for each in first)
 
 
-def test_the_judge_of_looks_sees_pairs_that_follow_the_pools(monitored):
+def test_the_judge_of_looks_is_trained_as_many_pairs_as_peoples_would_leave(monitored):
     results = read_json(monitored / "results.json")
-    # 0.25 / 0.65 of 160, as people's pairs are dealt out.
+    # 0.25 / 0.65 of 160.
     assert results["data"]["splits"]["judge"] == 62
     assert results["judge"] == {"kind": "gold"}
-    world = World(WorldConfig(**DIALS))
-    ids = set(world.pairs(0, DIALS["pool_size"])["id"].to_pylist())
-    assert not ids & set(world.pairs(DIALS["pool_size"], DIALS["pool_size"] + 62)["id"].to_pylist())
+
+
+def manifest_of(out, look):
+    """That of the look which says this."""
+    (found,) = [
+        each for path in (out / "stages").glob("look-*") if (each := read_json(path / "manifest.json"))["info"] == look
+    ]
+    return found
+
+
+def written(out, made):
+    """The rows of completions that a manifest names."""
+    folders = [out / "stages" / f"completions-{each['digest'][:12]}" for each in made]
+    return [row for folder in folders for row in read_rows(folder / "completions.jsonl")]
+
+
+def test_looks_are_at_prompts_of_the_pool_and_not_of_the_evaluation(monitored):
+    results, world = read_json(monitored / "results.json"), World(WorldConfig(**DIALS))
+    pool = set(world.pairs(0, DIALS["pool_size"])["prompt"].to_pylist())
+    for look in results["arms"]["vanilla"]["looks"]:
+        prompts = [row["prompt"] for row in written(monitored, manifest_of(monitored, look)["inputs"]["now"])]
+        assert len(set(prompts)) == LOOKS["prompts"]
+        assert set(prompts) <= pool
+
+
+def test_a_look_depends_on_the_reward_model_and_on_the_number_of_looks(monitored):
+    results = read_json(monitored / "results.json")
+    last = manifest_of(monitored, results["arms"]["every"]["looks"][2])
+    first = manifest_of(monitored, results["arms"]["vanilla"]["looks"][2])
+    assert last["inputs"]["reward"] != first["inputs"]["reward"]
+    for view in ("by_judge", "by_gold"):
+        assert last["inputs"][view]["agreement"] != first["inputs"][view]["agreement"]
+    assert last["inputs"]["looks"] == 2
+
+
+def test_the_reward_agrees_with_a_judge_as_often_as_their_scores_say(monitored):
+    """On the held-out pairs, with gold: recomputed from the model."""
+    results, world = read_json(monitored / "results.json"), World(WorldConfig(**DIALS))
+    manifest = manifest_of(monitored, results["arms"]["vanilla"]["looks"][2])
+    made = manifest["inputs"]["by_gold"]["agreement"]
+    info = read_json(monitored / "stages" / f"agreement-{made['digest'][:12]}" / "manifest.json")["info"]
+    model = RewardModel.load(monitored / "arms" / "vanilla" / "reward_model", seed=0)
+    pairs = world.pairs(0, 1000, "evaluation")
+    prompts, chosen, rejected = (pairs[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
+    truth = world.gold(prompts, chosen) - world.gold(prompts, rejected)
+    margin = model.score(prompts, chosen) - model.score(prompts, rejected)
+    assert info["accuracy"] == pytest.approx(np.mean(np.sign(margin) == np.sign(truth), where=truth != 0), abs=0.005)
 
 
 def test_what_gold_says_stands_beside_the_judge_and_decides_nothing(monitored):
     """Of the same texts; the mean change of gold is recomputed from them."""
     arms = read_json(monitored / "results.json")["arms"]
     look, world = arms["vanilla"]["looks"][2], World(WorldConfig(**DIALS))
-    (manifest,) = [
-        each
-        for each in (read_json(path / "manifest.json") for path in (monitored / "stages").glob("look-*"))
-        if each["info"] == look
-    ]
+    manifest = manifest_of(monitored, look)
     means = []
     for side in ("now", "before"):
-        rows = [
-            row
-            for of in manifest["inputs"][side]
-            for row in read_rows(monitored / "stages" / f"completions-{of['digest'][:12]}" / "completions.jsonl")
-        ]
+        rows = written(monitored, manifest["inputs"][side])
         assert len(rows) == 2 * LOOKS["prompts"]
         means.append(world.gold([row["prompt"] for row in rows], [row["completion"] for row in rows]).mean())
     assert look["by_gold"]["movement"]["judge"]["estimate"]["mean"] == pytest.approx(means[0] - means[1])

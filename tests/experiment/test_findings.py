@@ -134,7 +134,10 @@ def test_what_looks_saw_and_decided_is_told():
     found["config"] |= {"ppo": {"total_steps": 12}, "arms": {"vanilla": {"alpha": 0}, "a": {"when": "drift"}, "b": {}}}
     quiet, loud = {"step": 4, "fired": []}, {"step": 8, "fired": ["over-optimisation", "policy stuck"]}
     found["arms"]["vanilla"] |= {"looks": [quiet, loud], "stopped_after": 8}
-    found["arms"]["a"] |= {"looks": [quiet], "refreshed_after": [4, 8]}
+    model = {"selection": {"counts": {"taken": 1, "wanted": 1}, "strategy": "part1"}}
+    shut = {"accepted": False, "alarms": [], "no_worse": False, "before": 0.6, "after": 0.5, "pairs": 9}
+    made = [model, {**model, "gate": shut}, model]
+    found["arms"]["a"] |= {"looks": [quiet], "refreshed_after": [4, 6, 8], "refreshes": made}
     # As scheduled, and nobody looked: nothing that the settings do not say.
     found["arms"]["b"] |= {"refreshed_after": [6]}
     told = "\n".join(findings(found))
@@ -143,5 +146,5 @@ def test_what_looks_saw_and_decided_is_told():
     assert "Arm a was refreshed after step 4, 8 (when: drift)." in told
     assert "Arm b" not in told
     assert "Never refreshed" not in told
-    found["arms"]["a"]["refreshed_after"] = []
-    assert "no look called for it, and so the same as vanilla: a." in "\n".join(findings(found))
+    found["arms"]["a"] |= {"refreshed_after": [], "refreshes": []}
+    assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(findings(found))

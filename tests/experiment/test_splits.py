@@ -95,3 +95,32 @@ def test_held_out_pairs_of_a_world_say_which_ask_for_the_same():
 def test_a_world_has_held_out_pairs_for_as_many_prompts_as_it_is_asked_for():
     world = World(WorldConfig(pool_size=10, demonstrations=10, evaluation_prompts=1200))
     assert world_splits(world).evaluation.num_rows == 1200
+
+
+def test_a_gate_has_conversations_of_its_own_half_of_those_for_evaluation():
+    config = DataConfig(pairs="x", judge_fraction=0.3, evaluation_fraction=0.2)
+    without, with_gate = (split(pairs(100), config, 0, gate=gate) for gate in (False, True))
+    ids = {name: set(getattr(with_gate, name)["id"].to_pylist()) for name in ("judge", "evaluation", "gate", "pool")}
+    assert sum(map(len, ids.values())) == len(set().union(*ids.values())) == 200
+    assert with_gate.counts()["gate"] == with_gate.counts()["evaluation"] == 20
+    assert ids["evaluation"] | ids["gate"] == set(without.evaluation["id"].to_pylist())
+    openings = {name: {row.split("-")[0] for row in rows} for name, rows in ids.items()}
+    assert not openings["gate"] & (openings["evaluation"] | openings["pool"] | openings["judge"])
+    assert without.gate.num_rows == 0
+    with pytest.raises(DataError, match="leave none for the purpose 'gate'"):
+        split(pairs(8), DataConfig(pairs="x", judge_fraction=0.25, evaluation_fraction=0.125), 0, gate=True)
+
+
+def test_a_judge_and_a_gate_in_a_world_share_no_request_with_anything_that_trains_or_examines():
+    world = World(WorldConfig(pool_size=300, demonstrations=50, evaluation_prompts=50, categories=6))
+    splits = world_splits(world, 120, gate=True)
+    asked = {
+        name: set(world.request_ids(getattr(splits, name)["prompt"].to_pylist()))
+        for name in ("judge", "gate", "evaluation", "pool", "sft")
+    }
+    for name in ("judge", "gate"):
+        assert not asked[name] & (asked["evaluation"] | asked["pool"] | asked["sft"])
+    assert splits.judge.num_rows == 120
+    assert not set(splits.judge["id"].to_pylist()) & set(splits.gate["id"].to_pylist())
+    assert splits.gate["request"].to_pylist() == world.request_ids(splits.gate["prompt"].to_pylist())
+    assert (world_splits(world).judge.num_rows, world_splits(world).gate.num_rows) == (0, 0)

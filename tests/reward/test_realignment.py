@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -36,6 +37,7 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
             backbone=None,
             reference_samples=None,
             held_out=pool.slice(0, 8),
+            gate_pairs=pool.slice(0, 8),
             vectors=vectors,
             store=ArtifactStore(tmp_path / "store"),
             seed=0,
@@ -73,3 +75,22 @@ def test_the_next_refresh_draws_anew(realignment, pool):
     assert first.selection.digest != second.selection.digest
     kept = [refresh.read_selection() for refresh in (first, second)]
     assert sorted(kept[0].train_ids) != sorted(kept[1].train_ids)
+
+
+def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, pool, base, tmp_path):
+    prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
+    samples = PolicySamples.of(prompts, completions)
+    loaded: list[int] = []
+    # So that refreshes of different models are one.
+    from_sft = {"backbone": base, "reference_samples": samples}
+    first = replace(realignment(loaded, gate={"pairs": 4, "alarms": False}, init="sft"), **from_sft)
+    other = RewardModel.load(base, seed=0)
+    other.bias += 1
+    other.save(tmp_path / "other")
+    requests = pool.slice(0, 8).append_column("request", [["one"] * 8])
+    changes = [{}, {"current": tmp_path / "other"}, {"gate_pairs": pool.slice(8, 8)}, {"gate_pairs": requests}]
+    made = [replace(first, **change).make(samples, None, pool) for change in changes]
+    assert len({refresh.reward_model.digest for refresh in made}) == 1
+    assert len({refresh.gate.digest for refresh in made}) == len(loaded) == 4
+    assert made[3].gate.info["bound"] == -1
+    assert replace(first, **changes[3]).make(samples, None, pool) == made[3]

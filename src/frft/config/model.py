@@ -93,7 +93,8 @@ class RunConfig(Section):
     def arm(self, name: str) -> RefreshConfig:
         """The refresh settings of arm `name`: `refresh` with the arm's own changes.
 
-        An arm with alpha 0 has no refreshes, so it does not inherit when they are.
+        An arm with alpha 0 has no refreshes, so it does not inherit when they are; nor does one that says it itself, by
+        `at_steps`, `every`, or a `when` that is decided by looks, inherit the others of these.
         """
         return _arm(self.refresh, self.arms[name])
 
@@ -103,13 +104,19 @@ class RunConfig(Section):
         return self.judge or self.reward
 
     @property
+    def has_gate(self) -> bool:
+        """Whether a gate examines any arm's refreshes."""
+        return any((arm := self.arm(name)).alpha and arm.gate is not None for name in self.arms)
+
+    @property
     def trains_judge(self) -> bool:
         """Whether a reward model is trained to judge; in a world gold does, and only looks ask for one."""
         looks = self.monitor.every is not None and self.monitor.judge == "held_out"
         return self.data.world is None or looks
 
     def unread(self) -> list[str]:
-        """Keys of settings that differ from the default, but that `algorithm`, or a run in a world, has no use for.
+        """Keys of settings that differ from the default, but that `algorithm`, or a run in a world or without looks, has
+        no use for.
 
         They are no error, so that a preset or a file for one algorithm serves the others, too. GRPO has its KL penalty
         in the loss, so `ppo.kl_penalty` is one of them, default or not, unless it says so.
@@ -122,6 +129,9 @@ class RunConfig(Section):
         ]
         if self.algorithm == "grpo" and self.ppo.kl_penalty != "loss":
             keys.append("ppo.kl_penalty")
+        if self.monitor.every is None:
+            looks = self.monitor.model_dump(exclude_defaults=True)
+            keys += [f"monitor.{name}" for name in looks]
         world = self.data.world
         if world is not None:
             if not self.trains_judge:
@@ -234,6 +244,13 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
     values = merged(refresh.model_dump(), changes)
+    by_steps = [name for name in ("at_steps", "every") if changes.get(name) is not None]
+    if by_steps or changes.get("when", "scheduled") != "scheduled":
+        # Two ways of saying it contradict, and the arm's own goes before one that it inherits.
+        defaults = {name: RefreshConfig.model_fields[name].default for name in ("when", "at_steps", "every")}
+        values |= {name: default for name, default in defaults.items() if name not in changes}
+    if values["when"] != "drift" and "drift" not in changes:
+        values["drift"] = RefreshConfig.model_fields["drift"].default
     if values["alpha"] == 0 and "at_steps" not in changes:
         values["at_steps"] = None
     return RefreshConfig.model_validate(values)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from frft.config.model import RunConfig
+from frft.config.sections import RefreshConfig
 from frft.errors import ConfigError
 
 ROLLOUT_BATCH_SIZE = 8
 GENERATIONS = 2
 EVALUATION_PROMPTS = 16
 NEW_TOKENS = 32
-LOOK_PROMPTS = 20
+LOOK_PROMPTS, LOOK_STEPS = 20, 2
+DECIDED_REFRESHES = 2
+"""As many as a smoke run has room for where looks decide on them: an arm's alpha is only the most there."""
 NORMALISE_SAMPLES = 32
 
 
@@ -19,11 +22,12 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     """`config` for a smoke run on `limit` pairs; its numbers say nothing about the method.
 
     Nothing grows. Capped are: `data.limit` (in a world, `pool_size` and `demonstrations`) at `limit`; every
-    `num_train_epochs` at 1; `ppo.total_steps` at 2 (alpha + 1) of the arm that refreshes most (where that shortens
-    the run, `at_steps` gives way to even spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8,
-    and where that is less, the latter at a divisor of 8 and `group.num_generations` at 2; `max_new_tokens` and
-    `normalise_samples` at 32; in every arm `selection.size` at an eighth of `limit` and `selection.test_size` at a
-    fortieth; `evaluation.max_prompts` at 16.
+    `num_train_epochs` at 1; `ppo.total_steps` at 2 (alpha + 1) of the arm that refreshes most, an arm whose refreshes
+    looks decide on counting as one of at most 2 (where that shortens the run, `at_steps` and `every` give way to even
+    spacing); `ppo.rollout_batch_size`, and the batches it is cut into, at 8, and where that is less, the latter at a
+    divisor of 8 and `group.num_generations` at 2; `max_new_tokens` and `normalise_samples` at 32; in every arm
+    `selection.size` at an eighth of `limit` and `selection.test_size` at a fortieth; `evaluation.max_prompts` at 16;
+    where there are looks, `monitor.every` at 2 and `monitor.prompts` at 20.
 
     Raises:
         ConfigError: `limit` is not positive.
@@ -31,7 +35,7 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
     if limit <= 0:
         raise ConfigError(f"The limit must be a positive number of pairs, got {limit}")
     values = config.model_dump()
-    steps = 2 * (1 + max(config.arm(name).alpha for name in config.arms))
+    steps = 2 * (1 + max(_refreshes(config.arm(name)) for name in config.arms))
     shortened = steps < config.ppo.total_steps
     if config.data.world is None:
         values["data"]["limit"] = min(limit, config.data.limit or limit)
@@ -61,10 +65,17 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
         _cap(selection, "size", max(2, limit // 8))
         _cap(selection, "test_size", max(1, limit // 40))
         if shortened:
-            refresh.update({name: None for name in ("at_steps", "every") if name in refresh})
+            if any(refresh.get(way) is not None for way in ("at_steps", "every")):
+                # What it said kept an arm from inheriting another `when`.
+                refresh["when"] = "scheduled"
+            refresh.update({way: None for way in ("at_steps", "every") if way in refresh})
     if config.monitor.every is not None:
-        values["monitor"] |= {"every": min(config.monitor.every, 2), "prompts": LOOK_PROMPTS}
+        values["monitor"] |= {"every": min(config.monitor.every, LOOK_STEPS), "prompts": LOOK_PROMPTS}
     return RunConfig.model_validate(values)
+
+
+def _refreshes(arm: RefreshConfig) -> int:
+    return arm.alpha if arm.when == "scheduled" else min(arm.alpha, DECIDED_REFRESHES)
 
 
 def _cap(section: dict[str, Any], key: str, most: float) -> None:

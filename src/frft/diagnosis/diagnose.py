@@ -133,7 +133,7 @@ def diagnose(
     found += looked_for("over-optimisation", lately, "nobody judged enough of what the policy wrote")
     found += looked_for(
         "past the peak",
-        signatures.past_the_peak(course, fit) if course and fit else None,
+        signatures.past_the_peak(course, fit, looks) if course and fit else None,
         "no judge followed the steps, or they show no peak yet",
     )
     changes = (

@@ -160,7 +160,7 @@ def policy_to_evaluation(course: Course | None, movement: Movement | None) -> Li
         return _not_measured(
             POLICY_EVALUATION,
             "rank correlation of proxy reward and judge",
-            "Nobody judged what the policy wrote before and after training, or at four checkpoints or more.",
+            "Nobody judged what the policy wrote before and after training, or at five checkpoints or more.",
             "Give completions from before training too, and a judge's scores of all, or run in a world.",
         )
     measured = (
@@ -204,7 +204,7 @@ def training_to_evaluation(accuracies: Sequence[float], scores: Sequence[float])
         return _not_measured(
             TRAINING_EVALUATION,
             measured,
-            f"It takes four different reward models and the policies trained with them; here are {len(accuracies)}.",
+            f"It takes five different reward models and the policies trained with them; here are {len(accuracies)}.",
             "Compare more arms, or see `frft study averaging`. Until then, choose by what the policies do.",
         )
     state: State = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"

@@ -124,12 +124,13 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
     In Fisher's z = artanh(rho), its standard error is sqrt((1 + rho^2 / 2) / (N - 3)). Points count as independent.
 
     Returns:
-        None where either side has one value only, or there are fewer than four points.
+        None where either side has one value only, or there are fewer than five points: with four, the interval of a
+        perfect order excludes 0, which chance alone brings about in one of twelve.
     """
     from scipy import stats
 
     x_N, y_N = np.asarray(x, float), np.asarray(y, float)
-    if len(x_N) < 4 or not np.ptp(x_N) or not np.ptp(y_N):
+    if len(x_N) < 5 or not np.ptp(x_N) or not np.ptp(y_N):
         return None
     rho = float(np.corrcoef(stats.rankdata(x_N), stats.rankdata(y_N))[0, 1])
     # At 1 the transformation has no value; ranks of N points that are not all in order are at least this far from it.

@@ -115,7 +115,7 @@ class _FinishedRun:
         before = first = None
         if "start" in self.results:
             before = self._scored(self._manifest(self.results["start"]), scorer)
-            if arm["refreshes"]:
+            if _accepted(arm):
                 base = self._scorer(evaluation["inputs"]["base_reward"], None)[0]
                 first = base.score(before.prompts, before.completions)
         else:
@@ -253,10 +253,11 @@ class _FinishedRun:
         return _course(arm["ppo"], judged)
 
     def _selected(self, name: str, arm: Row, unmeasured: list[str]) -> Selected | None:
-        if not arm["refreshes"]:
+        numbers = _accepted(arm)
+        if not numbers:
             return None
         try:
-            selection = Selection.read(self.out / "arms" / name / f"selection-{len(arm['refreshes'])}.parquet")
+            selection = Selection.read(self.out / "arms" / name / f"selection-{numbers[-1]}.parquet")
         except ArtifactError as error:
             unmeasured.append(f"the selection: {error}")
             return None
@@ -331,6 +332,13 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     if not arms:
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
+
+
+def _accepted(arm: Row) -> list[int]:
+    """The refreshes, counted from 1, whose reward model a gate let in, or that had no gate."""
+    return [
+        number for number, made in enumerate(arm["refreshes"], start=1) if made.get("gate", {}).get("accepted", True)
+    ]
 
 
 def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:

@@ -137,7 +137,11 @@ def _looks(results: dict[str, Any]) -> list[str]:
     """What was seen of the arms while they were trained, and what came of it."""
     lines = []
     for name, arm in results["arms"].items():
-        seen = [f"after step {look['step']}: {', '.join(look['fired'])}" for look in arm["looks"] if look["fired"]]
+        seen = [
+            f"after step {look['step']}: {', '.join(look['fired'])}"
+            for look in arm["looks"]
+            if look["step"] and look["fired"]
+        ]
         if seen:
             lines.append(f"Arm {name}, alarms while it was trained: {'; '.join(seen)}. See `frft diagnose`.")
         if arm["stopped_after"] is not None:
@@ -146,14 +150,25 @@ def _looks(results: dict[str, Any]) -> list[str]:
                 f"Arm {name} stopped after step {arm['stopped_after']} of {total}, where its reward was found "
                 "over-optimised (monitor.stop); other arms had more steps."
             )
-    decided = {name: arm["refreshed_after"] for name, arm in results["arms"].items() if _when(results, name)}
+    decided = {name: _accepted(arm) for name, arm in results["arms"].items() if _when(results, name)}
     for name, steps in decided.items():
         if steps:
             lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, steps))} ({_when(results, name)}).")
     never = [name for name, steps in decided.items() if not steps]
     if never:
-        lines.append(f"Never refreshed, because no look called for it, and so the same as vanilla: {', '.join(never)}.")
+        lines.append(
+            f"Never refreshed, because no look called for it or the gate refused, and so the same as vanilla: "
+            f"{', '.join(never)}."
+        )
     return lines
+
+
+def _accepted(arm: dict[str, Any]) -> list[int]:
+    """The steps after which an arm was refreshed, and no gate refused it; of those without data there is no record."""
+    if not arm["refreshes"]:
+        return list(arm["refreshed_after"])
+    made = zip(arm["refreshed_after"], arm["refreshes"], strict=True)
+    return [step for step, refresh in made if refresh.get("gate", {}).get("accepted", True)]
 
 
 def _when(results: dict[str, Any], name: str) -> str | None:

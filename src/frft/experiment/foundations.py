@@ -100,7 +100,7 @@ class Foundations:
         self.looks = set() if every is None else {*range(0, total, every), total}
         """PPO steps at which every arm is looked at."""
         self._identities = {
-            name: pairs_identity(getattr(splits, name)) for name in ("judge", "evaluation", "pool", "sft")
+            name: pairs_identity(getattr(splits, name)) for name in ("judge", "evaluation", "gate", "pool", "sft")
         }
         self.checkpoints = sorted(refreshes | self.looks | {total})
         """PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut."""

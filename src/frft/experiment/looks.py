@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
+from frft.diagnosis.links import TRAINING_POLICY
 from frft.evaluation import OrderAccuracy
 from frft.experiment.evaluation import Scorer
 from frft.policy import Completions
@@ -66,11 +67,12 @@ def texts_of(written: Scored, embed: Embed) -> Texts:
 
 
 def fired(found: Diagnosis) -> list[str]:
-    """What makes a diagnosis not healthy: alarms by name, and links that are broken."""
-    return [
-        *(alarm.name for alarm in found.fired),
-        *(f"{BROKEN}{link.name}" for link in found.links if link.state == "broken"),
-    ]
+    """Alarms by name, and the link from reward-model training to policy training where it is broken.
+
+    The link from there to evaluation says what the alarms of over-optimisation do, without their care for many looks.
+    """
+    broken = [link.name for link in found.links if link.name == TRAINING_POLICY and link.state == "broken"]
+    return [*(alarm.name for alarm in found.fired), *(f"{BROKEN}{name}" for name in broken)]
 
 
 def summary(found: Diagnosis) -> dict[str, Any]:

@@ -61,24 +61,29 @@ def run_arm(stages: Stages, name: str) -> Arm:
     arm = Arm(name, stages.reward(config), stages.sft)
     anchor = began = arm.policy
     since: list[Artifact] = []  # segments since the last refresh
+    restart = False
     for step in stages.checkpoints:
         if step:
-            restart = config.reset_optimizer and bool(arm.segments) and not since
             arm.policy = stages.train(arm.policy, arm.reward, anchor, until_step=step, reset_optimizer=restart)
             arm.segments.append(arm.policy)
             since.append(arm.policy)
-        due = step in config.refresh_steps(total)
+            restart = False
+        due, look = step in config.refresh_steps(total), None
         if step in stages.looks:
             look = stages.look(step, arm.policy, arm.reward, began, since)
             arm.looks.append(look)
             due = due or (0 < step < total and len(arm.refreshed_after) < config.alpha and is_due(config, look))
-            if stages.config.monitor.stop and step < total and not due and is_over_optimised(look):
-                arm.stopped_after = step
-                break
+        made = len(arm.refreshes)
         if due:
             arm.changes += stages.refresh(arm.reward, arm.policy, since, config)
             arm.refreshed_after.append(step)
+        new = arm.refreshes[made:]
+        if due and all(refresh.accepted for refresh in new):
+            restart = config.reset_optimizer and bool(arm.segments)
+            anchor = arm.policy if config.kl_anchor == "previous" else anchor
+        if any(refresh.accepted for refresh in new):
             began, since = arm.policy, []
-            if config.kl_anchor == "previous":
-                anchor = arm.policy
+        elif look is not None and stages.config.monitor.stop and step < total and is_over_optimised(look):
+            arm.stopped_after = step
+            break
     return arm

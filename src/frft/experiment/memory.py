@@ -189,7 +189,7 @@ class MemoryModel:
 
     def _look(self) -> float:
         judge, reward = (weights(self._classifier(each)) for each in (self.config.judge_model, self.config.reward))
-        return judge + (1 + self._members) * reward + (self._selection() if self.config.monitor.drift else 0)
+        return judge + (1 + self._members) * reward
 
     def _judged(self) -> int:
         return weights(self._classifier(self.config.judge_model))
@@ -203,6 +203,8 @@ class MemoryModel:
     def _selection(self) -> float:
         fullness = min(1.0, self.longest_text / EMBEDDING_TOKENS) * min(1.0, self.texts / EMBEDDED_AT_ONCE)
         return EMBEDDING * fullness + 3 * FLOAT * EMBEDDING_WIDTH * self.texts
+
+    _embedded = _selection
 
     def _ppo(self) -> int:
         config, lora = self.config.ppo, self.config.policy.lora

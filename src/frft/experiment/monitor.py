@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, drift
 from frft.evaluation import order_accuracy
 from frft.experiment.foundations import Foundations
-from frft.experiment.looks import BROKEN, Judge, accuracy_of, course_of, fired, scored, summary, texts_of
+from frft.experiment.looks import Judge, accuracy_of, course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
 from frft.experiment.texts import read_completions, score_by_step
 from frft.reward import AlignedReward, EnsembleReward, requests
-from frft.store import Artifact, read_rows
+from frft.store import Artifact, append_rows, read_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+TEXTS_FILE, VECTORS_FILE = "texts.jsonl", "vectors.npy"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class Monitor(Foundations):
         # The first look, before training, can find no over-optimisation.
         looks = len(self.looks) - 1
 
+        embedded = [self._embedded(both) for both in (now, before)] if monitor.drift else []
+
+        def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+            vector_of = {text: vector for each in reversed(embedded) for text, vector in _read_vectors(each)}
+            return np.stack([vector_of[text.strip()] for text in texts])
+
         def seen(view: _View) -> tuple[Diagnosis, Scored, Scored]:
             score = self._judge_score(view.judge)
             after, start = (
@@ -92,19 +101,18 @@ class Monitor(Foundations):
                     [mean for each in view.judged for mean in each.info["means"]],
                 ),
             )
-            return diagnose(subject, self._embed if monitor.drift else None, looks=looks), after, start
+            return diagnose(subject, embed if monitor.drift else None, looks=looks), after, start
 
         def build(path: Path) -> Mapping[str, Any]:
             del path
             found, after, start = seen(views["by_judge"])
             moved = None
             if monitor.drift and policy is not began:
-                moved = drift(texts_of(start, self._embed), texts_of(after, self._embed), seed, self.progress)
+                moved = drift(texts_of(start, embed), texts_of(after, embed), seed, self.progress)
             for alarm in found.fired:
                 self.progress.say(f"  after step {step}: {alarm.name} ({alarm.measured}: {alarm.figure:.3g})")
-            for link in found.links:
-                if link.state == "broken" and step:
-                    self.progress.say(f"  after step {step}: {BROKEN}{link.name} ({link.measured}: {link.figure:.3g})")
+            for name in fired(found)[len(found.fired) :] if step else ():
+                self.progress.say(f"  after step {step}: {name}")
             return {
                 "step": step,
                 "drift": None if moved is None else moved.as_dict(),
@@ -121,7 +129,7 @@ class Monitor(Foundations):
             "base_reward": base,
             **{name: view.inputs() for name, view in views.items()},
             "looks": looks,
-            "drift": [self.vectors.embedder.digest, seed] if monitor.drift else None,
+            "drift": [*embedded, seed] if monitor.drift else None,
         }
         return self.store.make("look", inputs, build)
 
@@ -169,5 +177,23 @@ class Monitor(Foundations):
         coef = reward.coef if isinstance(reward, EnsembleReward) else None
         return {"reward": reward.current, "ensemble_coef": coef}
 
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.vectors.get([text.strip() for text in texts], self.progress)
+    def _embedded(self, written: Sequence[Artifact]) -> Artifact:
+        """The different completions in these files, in order, and their vectors.
+
+        Not from the cache, where the last digits of a vector depend on which other texts were missing beside it.
+        """
+        embedder = self.vectors.embedder
+
+        def build(path: Path) -> Mapping[str, Any]:
+            texts = sorted({text.strip() for each in written for text in read_completions(each).completions})
+            append_rows(path / TEXTS_FILE, [{"text": text} for text in texts])
+            with self.progress.task("Embedding", total=len(texts)) as task:
+                np.save(path / VECTORS_FILE, embedder.encode(texts, task), allow_pickle=False)
+            return {"texts": len(texts)}
+
+        return self.store.make("embedded", {"written": list(written), "embedder": embedder.digest}, build)
+
+
+def _read_vectors(embedded: Artifact) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    texts = [row["text"] for row in read_rows(embedded.path / TEXTS_FILE)]
+    return zip(texts, np.load(embedded.path / VECTORS_FILE, allow_pickle=False), strict=True)

@@ -122,6 +122,9 @@ def forecast(stages: Stages) -> list[PlannedStage]:
             samples = digest_of(plain(inputs["samples"]))
             free, looks = samples in embedded, True
             embedded.add(samples)
+        elif artifact.kind == "embedded":
+            looks = True
+            embedded.add(artifact.digest)
         seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs, parameters) / rate
         # What a selection loads to look at samples stays in its process.
         loaded = looks or (bool(embedded) and artifact.kind != "selection")
@@ -163,8 +166,9 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
         tokens = 2 * len(stages.evaluation_prompts) * sequence
     elif kind == "look":
         # Two policies' two texts, by three reward models at most.
-        texts = 4 * config.monitor.prompts
-        tokens = 3 * texts * sequence + texts * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights / 2
+        tokens = 3 * 4 * config.monitor.prompts * sequence
+    elif kind == "embedded":
+        tokens = 2 * config.monitor.prompts * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
     elif kind == "judged":
         tokens = (config.monitor.every or 0) * config.ppo.rollout_batch_size * sequence
     elif kind == "agreement":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.config import RunConfig, dump_config
-from frft.errors import OutputError
+from frft.errors import DataError, OutputError
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import Stages
 from frft.models.training import check_reporter
@@ -111,7 +111,7 @@ def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) 
         progress=progress,
     )
     prompts = load_prompts(config.evaluation.prompts) if config.evaluation.prompts else None
-    splits = split(pool.table, data, config.seed)
+    splits = split(pool.table, data, config.seed, gate=config.has_gate)
     return Rows(splits, pairs_identity(pool.table), pool.report.as_dict(), prompts)
 
 
@@ -119,7 +119,13 @@ def _of_a_world(world: World, config: RunConfig) -> Rows:
     data = config.data
     # As many to a pair of the pool as people's pairs would leave.
     share = data.judge_fraction / (1 - data.judge_fraction - data.evaluation_fraction)
-    splits = world_splits(world, round(share * world.config.pool_size) if config.trains_judge else 0)
+    judge_pairs = round(share * world.config.pool_size) if config.trains_judge else 0
+    if config.trains_judge and not judge_pairs:
+        raise DataError(
+            f"data.judge_fraction ({data.judge_fraction}) leaves no pairs for the judge beside a pool of "
+            f"{world.config.pool_size}. Raise it, or set monitor.judge: gold."
+        )
+    splits = world_splits(world, judge_pairs, gate=config.has_gate)
     report = {"world": world.config.model_dump(), "read": 0, "made": splits.pool.num_rows}
     prompts = world.prompts(0, world.config.evaluation_prompts, "evaluation")
     return Rows(splits, pairs_identity(splits.pool), report, prompts, world)

@@ -57,6 +57,7 @@ class Stages(Monitor):
             store=self.store,
             reference_samples=self.reference_samples(self.config.reward),
             held_out=self.splits.evaluation,
+            gate_pairs=self.splits.gate if arm.gate else None,
             seed=self._seed("aligned"),
             progress=self.progress,
             alarms=refresh_alarms,

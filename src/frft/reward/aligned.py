@@ -64,6 +64,8 @@ class AlignedReward:
             of the refresh; or, with `training.normalise_samples` 0, scores stay as they come.
         held_out: *unfiltered* pairs to judge refreshed models on; a model's own filtered test rows flatter it, because
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut).
+        gate_pairs: others of that kind, for the gate, so that `held_out` does not examine a choice that it made; none:
+            `held_out`.
         render: what the messages of a prompt become text by, in the pool and in scoring (a chat template, say); none:
             HH-RLHF text.
         seed: what every random draw is derived from.
@@ -98,6 +100,7 @@ class AlignedReward:
         store: ArtifactStore | None = None,
         reference_samples: PolicySamples | None = None,
         held_out: pa.Table | None = None,
+        gate_pairs: pa.Table | None = None,
         render: Render | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
@@ -114,14 +117,15 @@ class AlignedReward:
             raise UsageError(
                 f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.reward.EnsembleReward."
             )
-        check_gate(config.gate, held_out, alarms)
+        gate_pairs = held_out if gate_pairs is None else gate_pairs
+        check_gate(config.gate, gate_pairs, alarms)
         if isinstance(pool, str | Path | Sequence):
             pool = load_pool(pool, render=render, seed=seed, progress=progress)
         self._alarms = alarms
         self._report_to, self._trust_remote_code, self._render = report_to, trust_remote_code, render
         self.config, self.training, self.seed = config, training or _training_like(reward_model), seed
         self.pool: pa.Table = pool.table if isinstance(pool, Pool) else pool
-        self.held_out, self.reference_samples = held_out, reference_samples
+        self.held_out, self.gate_pairs, self.reference_samples = held_out, gate_pairs, reference_samples
         self.base, self.backbone, self.progress = reward_model, backbone, progress
         self.vectors = vectors or VectorCache(Path(workdir) / "embeddings", Embedder(EmbedderConfig(), progress))
         self.store = store or ArtifactStore(Path(workdir) / "stages")
@@ -259,6 +263,7 @@ class AlignedReward:
             backbone=self.backbone,
             reference_samples=self.reference_samples,
             held_out=self.held_out,
+            gate_pairs=self.gate_pairs,
             vectors=self.vectors,
             store=self.store,
             seed=self.seed,
@@ -339,6 +344,7 @@ class AlignedReward:
                     "training": self.training.model_dump(),
                     "reference_samples": None if reference is None else reference.identity,
                     "held_out": None if held_out is None else pairs_identity(held_out),
+                    "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),
                     "seed": self.seed,
                 }
             )

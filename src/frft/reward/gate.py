@@ -4,10 +4,15 @@ A refresh is judged where it is meant to help and by what it has not been filter
 nearest to what the policy writes. Its accuracy there must not be shown to be possibly lower than the current model's
 by more than a margin: a test of non-inferiority, paired by pair (Piaggio et al. 2012). What the test cannot see is
 labels that are wrong on purpose near the policy: held-out pairs come from the same people as the pool.
+
+Few pairs often hold no loss at all, and a spread of 0 would prove anything. So the bound is that of the pairs and two
+that are made up, one won and one lost (Bonett and Price 2012); where pairs come in clusters (on one request), of two
+clusters of the mean size.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +21,7 @@ import numpy as np
 
 from frft.config.sections import GateConfig, SelectionConfig
 from frft.errors import UsageError
+from frft.progress import Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests
 from frft.selection import VectorCache, select
@@ -40,8 +46,8 @@ class Comparison:
         pairs: N.
         before, after: their accuracies; a tie counts one half.
         difference: after - before.
-        bound: lower end of the difference's one-sided interval: Student's t on the paired differences, pairs on one
-            request being a cluster; -1 where all are on one.
+        bound: lower end of the difference's one-sided interval: Student's t on the paired differences and two made up,
+            pairs on one request being a cluster; -1 where all are on one.
         no_worse: whether `bound` is above minus the margin.
     """
 
@@ -71,12 +77,18 @@ def examine(
     config: GateConfig,
     vectors: VectorCache,
     alarms: Alarms | None,
+    progress: Progress,
     trust_remote_code: bool,
 ) -> dict[str, Any]:
     """What the gate says of a refresh: the comparison's figures, `alarms` that fired, and whether it is `accepted`."""
     prompts, completions = samples.load()
     after = RewardModel.load(refresh.reward_model.path, seed=0, trust_remote_code=trust_remote_code)
     pairs = nearest_pairs(held_out, prompts, completions, config.pairs, vectors)
+    if pairs.num_rows < config.pairs:
+        progress.say(
+            f"The gate compares reward models on {pairs.num_rows} held-out pairs, which is all there are, not on "
+            f"{config.pairs} (gate.pairs): so few may fail to show that there is no harm, even where nothing changes"
+        )
     compared = no_worse(_right(current, pairs), _right(after, pairs), config, requests(pairs))
     fired = alarms(refresh, after, prompts, completions) if alarms is not None and config.alarms else []
     return {**asdict(compared), "alarms": fired, "accepted": compared.no_worse and not fired}
@@ -89,15 +101,15 @@ def no_worse(
     requests_N: Sequence[Hashable] | None = None,
 ) -> Comparison:
     """The same from N pairs of 0 (wrong), 1/2 (a tie) and 1 (right); pairs on one request are a cluster."""
-    from scipy import stats
-
     step_N = after_N - before_N
-    difference, error = float(step_N.mean()), standard_error(step_N, requests_N)
-    clusters = len(step_N) if requests_N is None else len(set(requests_N))
-    # All on one request: nothing is known about others, and nothing shown.
-    bound = -1.0 if error is None else difference - float(stats.t.ppf(1 - config.level, clusters - 1)) * error
+    bound = _lower_bound(step_N, range(len(step_N)) if requests_N is None else requests_N, config.level)
     return Comparison(
-        len(step_N), float(before_N.mean()), float(after_N.mean()), difference, bound, bool(bound > -config.margin)
+        pairs=len(step_N),
+        before=float(before_N.mean()),
+        after=float(after_N.mean()),
+        difference=float(step_N.mean()),
+        bound=bound,
+        no_worse=bound > -config.margin,
     )
 
 
@@ -111,6 +123,21 @@ def nearest_pairs(
     """The pairs whose completions are nearest to samples of the policy, by the sum of both cosines; all if fewer."""
     nearest = SelectionConfig(strategy="part1", threshold=-1, match="nearest", size=number, test_size=0)
     return select(held_out, prompts, completions, nearest, vectors, 0).pairs(held_out, "train")
+
+
+def _lower_bound(step_N: np.ndarray[Any, Any], clusters_N: Sequence[Hashable], level: float) -> float:
+    from scipy.special import stdtrit
+
+    clusters = len(set(clusters_N))
+    if clusters < 2:
+        # Nothing is known about other requests, and nothing shown.
+        return -1.0
+    # A single pair would be too light beside clusters, of which few can be without a loss, too.
+    size = math.ceil(len(step_N) / clusters)
+    steps = np.concatenate([step_N, np.ones(size), -np.ones(size)])
+    error = standard_error(steps, [*clusters_N, *[object()] * size, *[object()] * size])
+    assert error is not None
+    return float(steps.mean() - stdtrit(clusters + 1, 1 - level) * error)
 
 
 def _right(model: RewardModel, pairs: pa.Table) -> np.ndarray[Any, Any]:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def pairs_identity(table: pa.Table, *more: str) -> str:
-    """A digest of a table of pairs: ids, texts and, where there are, margins and `more` columns, in their order."""
-    names = [name for name in ("id", "prompt", "chosen", "rejected", "margin", *more) if name in table.column_names]
-    return digest_of([[name, table[name].to_pylist()] for name in names])
+    """A digest of a table of pairs: ids, texts and, where there are, margins, requests and `more` columns, in order."""
+    names = ("id", "prompt", "chosen", "rejected", "margin", "request", *more)
+    return digest_of([[name, table[name].to_pylist()] for name in names if name in table.column_names])
 
 
 def model_identity(source: Artifact | str | Path) -> Any:

@@ -34,7 +34,7 @@ class Realignment:
         current: the reward model to realign.
         load: loads it, where an artifact is to be made.
         alarms: what else the gate asks.
-        config, training, backbone, reference_samples, held_out, vectors, store, seed, progress, report_to,
+        config, training, backbone, reference_samples, held_out, gate_pairs, vectors, store, seed, progress, report_to,
             trust_remote_code: as `AlignedReward` has them.
     """
 
@@ -46,6 +46,7 @@ class Realignment:
     backbone: Artifact | str | Path | None
     reference_samples: PolicySamples | None
     held_out: pa.Table | None
+    gate_pairs: pa.Table | None
     vectors: VectorCache
     store: ArtifactStore
     seed: int
@@ -89,14 +90,22 @@ class Realignment:
         return self.store.make("selection", inputs, build)
 
     def _gated(self, refresh: Refresh, samples: PolicySamples) -> Refresh:
-        config, held_out = self.config.gate, self.held_out
+        config, held_out = self.config.gate, self.gate_pairs
         if config is None or held_out is None:
             return refresh
 
         def build(path: Path) -> Mapping[str, Any]:
             del path
             return examine(
-                refresh, self.load(), samples, held_out, config, self.vectors, self.alarms, self.trust_remote_code
+                refresh,
+                self.load(),
+                samples,
+                held_out,
+                config,
+                self.vectors,
+                self.alarms,
+                self.progress,
+                self.trust_remote_code,
             )
 
         inputs = {

@@ -122,8 +122,16 @@ class CrossFit:
         return int(np.logaddexp(0, np.where(self.is_policy_M == 1, -self.logits_CM, self.logits_CM)).mean(1).argmin())
 
 
-def cross_fit(pool: Completions, samples: Completions, seed: int, progress: Progress = SILENT) -> CrossFit:
-    """Tell the policy's completions from the pool's; arguments and errors as in `density_ratios`."""
+def cross_fit(
+    pool: Completions, samples: Completions, seed: int, progress: Progress = SILENT, *, by_text: bool = True
+) -> CrossFit:
+    """Tell the policy's completions from the pool's; arguments and errors as in `density_ratios`.
+
+    Args:
+        pool, samples, seed, progress: see there.
+        by_text: hold out a text wherever it occurs, so that a ratio is not learned by heart. Where what is asked is
+            whether one class keeps writing the same text, each text is held out with its own prompt alone.
+    """
     rng = np.random.default_rng([seed, 4])
     fold_of_prompt = _folds(pool, samples, rng)
     # A text that stands under several prompts is held out with the first of them.
@@ -132,9 +140,10 @@ def cross_fit(pool: Completions, samples: Completions, seed: int, progress: Prog
     rows = [(side, _by_text(side, rng)) for side in (samples, pool)]
     x_MF = np.concatenate([_features(side, own) for side, own in rows])
     is_policy_M = np.repeat([1, 0], [len(own) for _, own in rows])
-    fold_M = np.array([fold_of[side.texts[row]] for side, own in rows for row in own])
     prompts_M = [side.prompts[row] for side, own in rows for row in own]
     prompt_fold_M = np.array([fold_of_prompt[prompt] for prompt in prompts_M])
+    text_fold_M = np.array([fold_of[side.texts[row]] for side, own in rows for row in own])
+    fold_M = text_fold_M if by_text else prompt_fold_M
     logits_CM, classifiers = np.empty((len(STRENGTHS), len(x_MF))), []
     with progress.task("Telling the policy's completions from the others", total=FOLDS) as task:
         for fold in range(FOLDS):

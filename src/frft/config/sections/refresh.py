@@ -177,6 +177,11 @@ class RefreshConfig(Section):
             )
         if self.drift != type(self).model_fields["drift"].default and self.when != "drift":
             raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
+        if self.gate is not None and self.alpha > 0 and self.selection.strategy == "none":
+            raise ValueError(
+                "selection.strategy: none trains no reward model that a gate could examine; leave the gate out (gate: null "
+                "in an arm that inherits one)"
+            )
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")
         return self

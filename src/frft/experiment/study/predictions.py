@@ -123,8 +123,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         ),
         Prediction(
             "no eyes",
-            f"At `centre`, with embeddings dealt out at random (`shuffled`), {frft} has the gold reward of "
-            f"{control}.",
+            f"At `centre`, with embeddings dealt out at random (`shuffled`), {frft} has the gold reward of {control}.",
             "none",
             lambda measured: measured.gains("centre", "shuffled", control),
         ),
