@@ -95,6 +95,7 @@ def test_a_chat_model_judges_and_is_asked_once(annotations, tmp_path, capsys, mo
             requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             content = requests[-1]["messages"][1]["content"]
             reply = "[[A]]" if content.index("good") < content.index("bad") else "[[B]]"
+            reply = "I cannot say." if requests[-1]["model"] == "mute" else reply
             body = {
                 "choices": [{"message": {"content": reply}}],
                 "usage": {"prompt_tokens": 10, "completion_tokens": 2},
@@ -122,12 +123,19 @@ def test_a_chat_model_judges_and_is_asked_once(annotations, tmp_path, capsys, mo
             assert main(arguments) == 0
             first = capsys.readouterr().out
             assert main(arguments) == 0
+            again = capsys.readouterr().out
+            # What was asked and paid for is told, too, where nothing came of it.
+            assert main(["openai:mute" if each == "openai:m" else each for each in arguments]) == 2
+            failed = capsys.readouterr().err
         finally:
             server.shutdown()
             thread.join()
-    assert len(requests) == 26
+    assert len(requests) == 52
     assert requests[0]["max_tokens"] == 5
-    found, again = json.loads(first), json.loads(capsys.readouterr().out)
+    assert "None of 13 pairs has a verdict" in failed
+    assert "Questions: " in failed
+    assert "Cost: 0.0005" in failed
+    found, again = json.loads(first), json.loads(again)
     assert found["judge"]["questions"]["judged"] == again["judge"]["questions"]["cached"] == 26
     assert found["judge"]["cost"] == pytest.approx((260 * 1 + 52 * 5) / 1e6)
     assert found["comparisons"] == again["comparisons"]

@@ -52,7 +52,7 @@ def winrate(
     json
         Print JSON.
     """
-    from frft.cli.output import print_json
+    from frft.cli.output import print_json, print_text
     from frft.evaluation import compare, holm, length_controlled, match, rank, rate_of
     from frft.preferences import load_samples
     from frft.progress import for_terminal
@@ -78,6 +78,9 @@ def winrate(
     except BaseException as stop:
         if judge.startswith("openai:"):
             stop.add_note("Replies so far are kept, and the same command goes on with them.")
+            # What was asked and paid for is told, too, where nothing comes of it.
+            for line in _account_lines(options.account(asked)):
+                progress.say(line)
         raise
     corrected = holm({pair: rate.p_value for pair, (rate, _, _) in found.items()})
     ranking = rank(comparisons, seed=seed) if len(arms) > 2 else []
@@ -102,7 +105,8 @@ def winrate(
         )
         return
     _print(found, corrected, ranking)
-    _print_account(options.account(asked))
+    for line in _account_lines(options.account(asked)):
+        print_text(line)
 
 
 def _print(
@@ -167,16 +171,19 @@ def _print(
         )
 
 
-def _print_account(account: dict[str, Any]) -> None:
-    from frft.cli.output import print_text
-
+def _account_lines(account: dict[str, Any]) -> list[str]:
+    """What the judge was asked, what that cost, and what of it was cut."""
+    lines = []
     if questions := account.get("questions"):
-        print_text("Questions: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items()))
+        lines.append(
+            "Questions: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items())
+        )
     if account.get("cost") is not None:
-        print_text(f"Cost: {account['cost']:.4f}")
+        lines.append(f"Cost: {account['cost']:.4f}")
     truncated = account.get("truncated")
     if truncated and (truncated["prompts"] or truncated["completions"]):
-        print_text(
+        lines.append(
             f"Of {truncated['sequences']} texts that the judge read, {truncated['prompts']} lost the beginning of "
             f"their prompt and {truncated['completions']} the end of their completion."
         )
+    return lines
