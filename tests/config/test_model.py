@@ -152,6 +152,56 @@ def test_vanilla_does_not_inherit_the_schedule():
     assert config.arm("frft").at_steps == [4, 8]
 
 
+LOOKS = {"when": "drift", "drift": 0.8, "alpha": 2}
+
+
+@pytest.mark.parametrize(
+    ("shared", "changes", "found"),
+    [
+        (LOOKS, {}, ("drift", 0.8, None, None)),
+        (LOOKS, {"drift": 0.9}, ("drift", 0.9, None, None)),
+        (LOOKS, {"when": "drift"}, ("drift", 0.8, None, None)),
+        (LOOKS, {"when": "alarms"}, ("alarms", 0.75, None, None)),
+        (LOOKS, {"when": "scheduled"}, ("scheduled", 0.75, None, None)),
+        (LOOKS, {"every": 3}, ("scheduled", 0.75, None, 3)),
+        (LOOKS, {"at_steps": [1, 2]}, ("scheduled", 0.75, [1, 2], None)),
+        (LOOKS, {"every": None}, ("drift", 0.8, None, None)),
+        ({"every": 3}, {"at_steps": [2]}, ("scheduled", 0.75, [2], None)),
+        ({"every": 3}, {"when": "alarms"}, ("alarms", 0.75, None, None)),
+        ({"every": 3}, {"when": "scheduled"}, ("scheduled", 0.75, None, 3)),
+        ({"at_steps": [2]}, {"every": 3}, ("scheduled", 0.75, None, 3)),
+        ({"at_steps": [2]}, {"when": "drift", "drift": 0.9}, ("drift", 0.9, None, None)),
+    ],
+)
+def test_an_arm_that_says_when_it_refreshes_does_not_inherit_the_other_ways(shared, changes, found):
+    config = run_config(refresh=shared, monitor={"every": 2}, arms={"vanilla": {"alpha": 0}, "own": changes})
+    for again in (config, RunConfig.model_validate(config.model_dump())):
+        arm = again.arm("own")
+        assert (arm.when, arm.drift, arm.at_steps, arm.every) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"when": "alarms", "every": 3}, "leave out at_steps and every"),
+        ({"when": "alarms", "drift": 0.9}, "read with when: drift alone"),
+        ({"every": 3, "drift": 0.9}, "read with when: drift alone"),
+        ({"every": 3, "at_steps": [1, 2]}, "two schedules"),
+    ],
+)
+def test_an_arm_that_contradicts_itself_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        run_config(refresh=LOOKS, monitor={"every": 2}, arms={"vanilla": {"alpha": 0}, "own": changes})
+
+
+def test_a_gate_that_examines_nothing_is_refused():
+    arms = {"vanilla": {"alpha": 0}, "anchor": {"selection": {"strategy": "none"}}}
+    with pytest.raises(ValidationError, match="no reward model that a gate could examine"):
+        run_config(refresh={"gate": {}}, arms=arms)
+    arms["anchor"]["gate"] = None
+    assert run_config(refresh={"gate": {}}, arms=arms).arm("anchor").gate is None
+
+
 @pytest.mark.parametrize("arms", [{}, {"frft": {}}, {"vanilla": {}}, {"vanilla": {"alpha": 1}}])
 def test_vanilla_must_be_there_with_alpha_0(arms):
     with pytest.raises(ValidationError, match="vanilla"):
@@ -249,6 +299,18 @@ def test_settings_that_an_algorithm_has_no_use_for_are_named(algorithm, settings
     assert RunConfig.model_validate(config.model_dump()).unread() == unread
 
 
+@pytest.mark.parametrize(
+    ("settings", "unread"),
+    [
+        (["monitor.prompts=50", "monitor.drift=false"], ["monitor.prompts", "monitor.drift"]),
+        (["monitor.prompts=200", "monitor.drift=true", "monitor.judge=held_out"], []),
+        (["monitor.prompts=50", "monitor.drift=false", "monitor.every=4"], []),
+    ],
+)
+def test_settings_that_a_run_without_looks_has_no_use_for_are_named(settings, unread):
+    assert load_config("hh-small", ["data.pairs=x", *settings]).unread() == unread
+
+
 WORLD = {"data": {"world": {}, "pairs": None}}
 
 
@@ -285,6 +347,7 @@ def test_looks_that_can_be_had():
             ["judge", "evaluation.tie_margin"],
         ),
         (["judge.train.max_length=64", "monitor.every=50"], []),
+        (["monitor.judge=gold"], ["monitor.judge"]),
         (["judge.train.max_length=64", "monitor.every=50", "monitor.judge=gold"], ["judge"]),
     ],
 )

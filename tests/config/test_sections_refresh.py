@@ -47,8 +47,12 @@ def test_settings_that_go_together(settings):
         ({"when": "drift", "every": 2}, "leave out at_steps and every"),
         ({"when": "alarms", "at_steps": [3]}, "leave out at_steps and every"),
         ({"drift": 0.8}, "read with when: drift alone"),
+        ({"gate": {}, "selection": {"strategy": "none"}}, "no reward model that a gate could examine"),
         ({"when": "drift", "drift": 0.4}, "greater than or equal to 0.5"),
         ({"every": 0}, "greater than 0"),
+        ({"replay": 1}, "less than 1"),
+        ({"replay": 0.5, "selection": {"strategy": "all"}}, "strategy: all leaves none"),
+        ({"replay": 0.5, "selection": {"strategy": "none"}}, "strategy: none trains on none"),
     ],
 )
 def test_schedules_that_contradict_are_refused(settings, message):
@@ -64,6 +68,7 @@ def test_schedules_that_contradict_are_refused(settings, message):
         ({"alpha": 2, "at_steps": [0, 9]}, [0, 9]),
         ({"alpha": 2, "when": "drift", "drift": 0.6}, []),
         ({"alpha": 0, "every": 4}, []),
+        ({"alpha": 1, "replay": 0.5, "labels": "gold", "selection": {"strategy": "all"}}, [5]),
     ],
 )
 def test_the_schedule(settings, steps):

@@ -35,6 +35,22 @@ def test_a_smoke_run_looks_at_its_few_steps():
     assert load_config("hh-small", ["data.pairs=x"], limit=160).monitor.every is None
 
 
+@pytest.mark.parametrize(("changes", "steps"), [("alpha: 100", 6), ("alpha: 1", 4)])
+@pytest.mark.parametrize("when", ["drift", "alarms"])
+def test_where_looks_decide_alpha_is_only_the_most(when, changes, steps):
+    overrides = ["data.pairs=x", "monitor.every=100", f"arms.part1={{when: {when}, {changes}}}"]
+    config = load_config("hh-small", [*overrides, "arms.random={alpha: 0}", "arms.part4={alpha: 0}"], limit=160)
+    assert config.ppo.total_steps == steps
+    assert config.arm("part1").when == when
+
+
+def test_an_arm_with_a_schedule_keeps_to_one():
+    overrides = ["data.pairs=x", "monitor.every=100", "refresh.when=drift", "refresh.drift=0.8", "refresh.alpha=9"]
+    config = load_config("hh-small", [*overrides, "arms.part1={every: 3, alpha: 2}"], limit=160)
+    assert (config.arm("part1").when, config.arm("part1").every) == ("scheduled", None)
+    assert (config.arm("part4").when, config.arm("part4").drift) == ("drift", 0.8)
+
+
 def test_groups_fit_into_the_small_batch():
     overrides = ["data.pairs=x", "algorithm=grpo", "group.num_generations=16"]
     assert load_config("hh-small", overrides, limit=160).group.num_generations == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -39,7 +40,7 @@ def ask(tiny_lm_folder):
 
     def asked(kind, questions):
         progress = Counting()
-        model = HarnessModel(policy, tokenizer, 2, progress)
+        model = HarnessModel(policy, tokenizer, 2, progress, sys.stderr)
         requests = [
             instances.Instance(request_type=kind, doc={}, arguments=arguments, idx=number)
             for number, arguments in enumerate(questions)

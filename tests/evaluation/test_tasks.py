@@ -11,6 +11,7 @@ import torch
 
 from frft.errors import DataError, ModelError, UsageError
 from frft.evaluation import check_tasks, compare_tasks, run_tasks
+from frft.progress import LineProgress
 
 DOCUMENTS = 24
 NEW_TOKENS = 8
@@ -229,6 +230,15 @@ def test_nothing_is_printed_and_no_generator_moves(harness, models, folder, caps
     assert torch.equal(state, torch.random.get_rng_state())
     assert capsys.readouterr() == ("", "")
     assert (found.requests, found.truncated, found.harness) == (24, 0, harness.__version__)
+
+
+def test_progress_reaches_the_terminal_and_the_harness_does_not(harness, models, folder, capsys, monkeypatch):
+    monkeypatch.setattr("frft.progress.LINE_INTERVAL_S", 0.0)
+    run_tasks(models[0], ["own_few"], include_path=folder, progress=LineProgress())
+    out, told = capsys.readouterr()
+    first, *lines = told.splitlines()
+    assert (out, first) == ("", "Loading own_few")
+    assert [line.partition(",")[0] for line in lines] == [f"weighing answers: {done}/24" for done in range(1, 24)]
 
 
 def test_what_is_too_long_is_counted(harness, models, folder):

@@ -36,6 +36,7 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
             training=reward_training,
             backbone=None,
             reference_samples=None,
+            offline=pool,
             held_out=pool.slice(0, 8),
             gate_pairs=pool.slice(0, 8),
             vectors=vectors,
@@ -94,3 +95,34 @@ def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, 
     assert len({refresh.gate.digest for refresh in made}) == len(loaded) == 4
     assert made[3].gate.info["bound"] == -1
     assert replace(first, **changes[3]).make(samples, None, pool) == made[3]
+
+
+def test_replayed_pairs_are_others_of_the_pool_beside_the_selected(realignment, pool):
+    prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
+    samples = PolicySamples.of(prompts, completions)
+    few = {"selection": {"strategy": "part4", "size": 4, "test_size": 2}}
+    alone, half = (realignment([], replay=share, **few).make(samples, None, pool) for share in (0.0, 0.5))
+    assert alone.selection == half.selection
+    assert alone.reward_model.digest != half.reward_model.digest
+    found = [each.reward_model.info for each in (alone, half)]
+    assert [each["replayed"] for each in found] == [0, 4]
+    assert [each["training"]["pairs"] for each in found] == [4, 8]
+    selection, refresh = half.read_selection(), realignment([], replay=0.5)
+    replayed = refresh._replayed(selection, 4)["id"].to_pylist()
+    assert len(set(replayed)) == 4
+    assert not set(replayed) & {*selection.train_ids, *selection.test_ids}
+    assert refresh._replayed(selection, 4)["id"].to_pylist() == replayed
+    assert realignment([], number=1, replay=0.5)._replayed(selection, 4)["id"].to_pylist() != replayed
+    # A third of six; and all that there are, where the share asks for more.
+    assert realignment([], replay=1 / 3)._replayed(selection, 4).num_rows == 2
+    assert realignment([], replay=0.99)._replayed(selection, 4).num_rows == pool.num_rows - 6
+
+
+def test_pairs_with_fresh_labels_are_replayed_beside_those_of_the_pool(realignment, pool):
+    fresh = pool.slice(0, 5).select(["id", "prompt", "chosen", "rejected"])
+    fresh = fresh.set_column(0, "id", [[f"fresh-{number}" for number in range(5)]])
+    refresh = realignment([], labels="gold", selection={"strategy": "all", "test_size": 1}, replay=0.5)
+    made = refresh.make(PolicySamples.of(*(pool[name].to_pylist() for name in ("prompt", "chosen"))), None, fresh)
+    taken = len(made.read_selection().train_ids)
+    assert made.reward_model.info["replayed"] == taken
+    assert made.reward_model.info["training"]["pairs"] == 2 * taken

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr
+from sklearn.metrics import log_loss
 
 from frft.errors import SelectionError
 from frft.selection import density
-from frft.selection.density import Completions, calibrate, density_ratios
+from frft.selection.density import Completions, calibrate, cross_fit, density_ratios
 
 
 def on_own_prompts(texts, vectors):
@@ -183,3 +184,30 @@ def test_one_text_to_all_prompts_leaves_nothing_to_learn_from():
     policy = Completions(prompts, ["I cannot help."] * 20, vectors)
     with pytest.raises(SelectionError, match="too much alike to hold some out"):
         density_ratios(Completions(prompts, named("a", 20), vectors), policy, seed=0)
+
+
+def of_prompts(numbers, seed, own=0.5, dimension=30):
+    """A text to each prompt, whose vector is mostly its prompt's."""
+    rng = np.random.default_rng(seed)
+    prompts = np.random.default_rng(7).normal(size=(200, dimension))
+    vectors = np.stack([prompts[number] for number in numbers]) + own * rng.normal(size=(len(numbers), dimension))
+    texts = [f"{seed} {place}" for place in range(len(numbers))]
+    return Completions([f"prompt {number}" for number in numbers], texts, vectors.astype(np.float32))
+
+
+def test_the_policy_s_prompts_do_not_pass_for_its_style():
+    """Samples are on half of the prompts, and written as the pool is: nothing tells them on prompts never seen."""
+    pool = of_prompts([number for number in range(200) for _ in range(4)], seed=1)
+    samples = of_prompts([number for number in range(100) for _ in range(4)], seed=2)
+    assert density_ratios(pool, samples, seed=0).auc < 0.6
+
+
+def test_the_strength_is_the_one_with_the_least_log_loss_on_unseen_texts():
+    for shift in (0.0, 3.0):
+        pool, samples = of_prompts(range(150), seed=1, own=2), of_prompts(range(150), seed=2, own=2)
+        samples.vectors_ND[:, 0] += shift
+        fit = cross_fit(pool, samples, seed=0)
+        losses = [log_loss(fit.is_policy_M, 1 / (1 + np.exp(-logits_M))) for logits_M in fit.logits_CM]
+        assert fit.best == int(np.argmin(losses))
+        # Nothing to tell takes the strongest regularisation, or nearly; a shift does not.
+        assert (fit.best <= 2) is (shift == 0)

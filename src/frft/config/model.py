@@ -115,8 +115,8 @@ class RunConfig(Section):
         return self.data.world is None or looks
 
     def unread(self) -> list[str]:
-        """Keys of settings that differ from the default, but that `algorithm`, or a run in a world or without looks, has
-        no use for.
+        """Keys of settings that differ from the default, but that `algorithm`, a run in a world or one without looks
+        has no use for.
 
         They are no error, so that a preset or a file for one algorithm serves the others, too. GRPO has its KL penalty
         in the loss, so `ppo.kl_penalty` is one of them, default or not, unless it says so.
@@ -130,8 +130,7 @@ class RunConfig(Section):
         if self.algorithm == "grpo" and self.ppo.kl_penalty != "loss":
             keys.append("ppo.kl_penalty")
         if self.monitor.every is None:
-            looks = self.monitor.model_dump(exclude_defaults=True)
-            keys += [f"monitor.{name}" for name in looks]
+            keys += [f"monitor.{name}" for name in self.monitor.model_dump(exclude_defaults=True)]
         world = self.data.world
         if world is not None:
             if not self.trains_judge:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lm_eval.api.model import CacheHook
 from lm_eval.models.huggingface import HFLM
@@ -20,6 +19,12 @@ if TYPE_CHECKING:
 class HarnessModel(HFLM):  # type: ignore[misc]
     """The harness's own model for Transformers, which besides counts what it cuts and says how far it is.
 
+    Args:
+        model, tokenizer: a causal language model, and its tokenizer.
+        batch_size: sequences at a time.
+        progress: gets tasks with a request as their unit.
+        terminal: standard error for it, while the harness's own is sent elsewhere.
+
     Attributes:
         requests: what it was asked so far.
         truncated: of these, how many lost the beginning of their text.
@@ -29,12 +34,17 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int, progress: Progress
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int,
+        progress: Progress,
+        terminal: TextIO,
     ) -> None:
         super().__init__(pretrained=model, backend="causal", tokenizer=tokenizer, batch_size=batch_size)
         self.requests = self.truncated = 0
         self._progress = progress
-        self._terminal = sys.stderr
+        self._terminal = terminal
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Of continuations, in nats, and whether each is what greedy decoding would write."""

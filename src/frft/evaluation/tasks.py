@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from difflib import get_close_matches
@@ -76,9 +77,10 @@ def run_tasks(
         groups, loose = _load_tasks(list(dict.fromkeys(tasks)), include_path, unsafe_code)
     policy, tokenizer = _load_model(model, trust_remote_code)
     use_threads(choose_threads(policy.num_parameters(), None))
+    terminal = sys.stderr
     # The harness seeds the global generators.
     with quiet(), seeded(0), _hushed(), _explained(ModelError, f"Cannot run the tasks on {model}", LEAVE_OUT):
-        asked = HarnessModel(policy, tokenizer, batch_size, progress)
+        asked = HarnessModel(policy, tokenizer, batch_size, progress, terminal)
         results = lm_eval.simple_evaluate(
             model=asked,
             tasks=[*_roots(groups), *loose],

@@ -153,7 +153,9 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
         pairs = (
             train["max_steps"] * train["per_device_train_batch_size"] * train["gradient_accumulation_steps"]
             if train["max_steps"]
-            else config.refresh.selection.size * train["num_train_epochs"]
+            else config.refresh.selection.size
+            / (1 - (inputs["replay"] or {"share": 0})["share"])
+            * train["num_train_epochs"]
         )
         tokens = 2 * (3 * pairs + held_out) * sequence
     elif kind == "selection":

@@ -67,7 +67,7 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     unread = config.unread()
     if unread:
         where = " in a world" if rows.world else ""
-        progress.say(f"{config.algorithm}{where} has no use for {', '.join(unread)}")
+        progress.say(f"A run by {config.algorithm}{where} as configured has no use for {', '.join(unread)}")
     planned = forecast(stages)
     log.planned = {stage.name: stage for stage in planned}
     # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.

@@ -262,6 +262,7 @@ class AlignedReward:
             training=self.training,
             backbone=self.backbone,
             reference_samples=self.reference_samples,
+            offline=self.pool,
             held_out=self.held_out,
             gate_pairs=self.gate_pairs,
             vectors=self.vectors,

@@ -63,7 +63,7 @@ def check_gate(config: GateConfig | None, held_out: pa.Table | None, alarms: Ala
     """Raise `UsageError` unless a gate has what it asks for."""
     if config is not None and held_out is None:
         raise UsageError(
-            "gate compares reward models on unfiltered pairs that no training saw: give them by `held_out`."
+            "gate compares reward models on unfiltered pairs that no training saw: give gate_pairs, or held_out."
         )
     if config is not None and config.alarms and alarms is None:
         raise UsageError("gate asks for alarms: give alarms=frft.diagnosis.refresh_alarms, or set gate.alarms: false.")

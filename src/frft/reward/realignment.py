@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.models import seed_for
 from frft.models.training import ReportTo
@@ -34,6 +36,7 @@ class Realignment:
         current: the reward model to realign.
         load: loads it, where an artifact is to be made.
         alarms: what else the gate asks.
+        offline: D, which pairs are replayed from.
         config, training, backbone, reference_samples, held_out, gate_pairs, vectors, store, seed, progress, report_to,
             trust_remote_code: as `AlignedReward` has them.
     """
@@ -45,6 +48,7 @@ class Realignment:
     training: RewardModelConfig
     backbone: Artifact | str | Path | None
     reference_samples: PolicySamples | None
+    offline: pa.Table
     held_out: pa.Table | None
     gate_pairs: pa.Table | None
     vectors: VectorCache
@@ -130,9 +134,10 @@ class Realignment:
             chosen = Selection.read(selection.path / SELECTION_FILE)
             pairs = read_pairs(pool)
             train, test = chosen.pairs(pairs, "train"), chosen.pairs(pairs, "test")
+            replayed = self._replayed(chosen, train.num_rows)
             model, report = train_reward_model(
                 model_path(start),
-                train,
+                together(train, replayed),
                 training,
                 seed=seed,
                 workdir=path / "logs",
@@ -145,7 +150,12 @@ class Realignment:
             elif keeps_scale:
                 model.match(self.load(), *samples.load(), progress=self.progress)
             model.save(path)
-            info: dict[str, Any] = {"training": report.as_dict(), "gain": model.gain, "bias": model.bias}
+            info: dict[str, Any] = {
+                "training": report.as_dict(),
+                "replayed": replayed.num_rows,
+                "gain": model.gain,
+                "bias": model.bias,
+            }
             for name, table in (("selected_test", test), ("held_out", self.held_out)):
                 if table is not None and table.num_rows:
                     info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
@@ -155,9 +165,27 @@ class Realignment:
             "selection": selection,
             "start": model_identity(start),
             "training": training.model_dump(),
+            "replay": {"share": self.config.replay, "of": pairs_identity(self.offline)} if self.config.replay else None,
             "scale_of": {"model": model_identity(self.current), "samples": samples.identity} if keeps_scale else None,
             "reference_samples": None if self.reference_samples is None else self.reference_samples.identity,
             "held_out": None if self.held_out is None else pairs_identity(self.held_out),
             "seed": seed,
         }
         return self.store.make("refresh", inputs, build)
+
+    def _replayed(self, selection: Selection, number: int) -> pa.Table:
+        """Pairs of D that were not selected, drawn at random beside this number of selected ones; all if fewer."""
+        share = self.config.replay
+        taken = {*selection.train_ids, *selection.test_ids}
+        rows = [row for row, id_ in enumerate(self.offline["id"].to_pylist()) if id_ not in taken]
+        wanted = min(len(rows), round(number * share / (1 - share)))
+        rng = np.random.default_rng(seed_for(self.seed, "replay", self.number))
+        return self.offline.take(np.sort(rng.choice(np.array(rows, dtype=np.int64), wanted, replace=False)))
+
+
+def together(first: pa.Table, second: pa.Table) -> pa.Table:
+    """Pairs of two tables, with the columns that both have."""
+    import pyarrow as pa
+
+    columns = [name for name in first.column_names if name in second.column_names]
+    return pa.concat_tables([first.select(columns), second.select(columns)])

@@ -127,6 +127,9 @@ class RefreshConfig(Section):
     selected; none: as num_train_epochs says."""
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak learning rate of the refresh."""
+    replay: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the pairs to fine-tune on that are others of the pool, drawn at random, with the labels that they have:
+    a reward model that is fine-tuned on a selection alone forgets what it knew elsewhere, and the policy goes there."""
     labels: Literal["offline", "gold"] = "offline"
     """Pairs of the pool with the labels that they have; or, in a world, pairs of what the policy writes now (two
     samples for each of selection.size + selection.test_size prompts) that the gold reward itself has labelled, without
@@ -179,8 +182,14 @@ class RefreshConfig(Section):
             raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
         if self.gate is not None and self.alpha > 0 and self.selection.strategy == "none":
             raise ValueError(
-                "selection.strategy: none trains no reward model that a gate could examine; leave the gate out (gate: null "
-                "in an arm that inherits one)"
+                "selection.strategy: none trains no reward model that a gate could examine; leave gate out, or, where "
+                "an arm inherits one, set gate: null"
+            )
+        if self.replay and self.alpha > 0 and self.labels == "offline" and self.selection.strategy in ("all", "none"):
+            raise ValueError(
+                f"replay: {self.replay} adds pairs that were not selected to those that were, and strategy: "
+                f"{self.selection.strategy} {'leaves none' if self.selection.strategy == 'all' else 'trains on none'}; "
+                "set replay: 0"
             )
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")
