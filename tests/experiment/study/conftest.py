@@ -117,12 +117,13 @@ def make_record(averaging):
             "reward_model": {"training": {"pairs": 600, "steps": 64}, "selected_test": {"accuracy": own_test}},
         }
         return {
-            # Its mean over the second half is `gold`.
+            # Its mean from the middle on is `gold`.
             "steps": {
                 "gold": (gold * kl / kl[len(kl) // 2 :].mean()).tolist(),
                 "kl": kl.tolist(),
                 "score": kl.tolist(),
             },
+            "measured_from": 8,
             "refreshed_after": [8] if refreshed else [],
             "evaluation": {
                 "gold": {"mean": gold, "std": 1.0, "variance": 0.5},

@@ -45,8 +45,8 @@ def test_every_prediction_says_when_it_was_not_run(averaging):
 
 
 def _averaging_world(make_record, per_unit: float, variance: float):
-    """Cells in which the gain of density over random is `per_unit` for each unit of lambda * kappa."""
-    coupling = {"lambda-0": 0, "kappa-0": 0, "kappa-half": 1, "lambda-1": 1, "centre": 2}
+    """Cells in which the gain of density over random is `per_unit` for each two of lambda * kappa."""
+    coupling = {"lambda-0": 0, "kappa-0": 0, "kappa-half": 1, "lambda-2": 1, "centre": 2}
     assert set(coupling) == set(AVERAGING)
     records = []
     for point, unit in coupling.items():
@@ -64,8 +64,8 @@ def test_an_averaging_effect_is_found_where_there_is_one(averaging, make_record)
     verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
     held = {name for name, each in verdicts.items() if each["outcome"] == "held"}
     assert held == {"tells apart", "helps", "no bias", "no coupling", "rises", "variance", "source"}
-    # Slopes by hand: the wobble has a mean of -0.00025 and is multiplied by 1 + lambda * kappa.
-    assert verdicts["rises"]["estimate"]["mean"] == pytest.approx(0.2 - 0.00025)
+    # Slopes by hand: the wobble has a mean of -0.00025 and is multiplied by 1 + lambda * kappa / 2.
+    assert verdicts["rises"]["estimate"]["mean"] == pytest.approx((0.2 - 0.00025) / 2)
     assert averaging_is_claimed(list(verdicts.values()))
 
 

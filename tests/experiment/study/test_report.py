@@ -40,7 +40,7 @@ def test_every_point_and_every_arm_is_in_the_page_losing_ones_too(averaging, res
 def test_the_budget_of_every_arm_is_in_the_page_as_its_settings_have_it(results):
     paragraph = report.markdown(results, "frft").split("\n\n")[2]
     assert "starts with one base reward model of 125 optimizer steps" in paragraph
-    refreshed = paragraph.split("Refreshed once, by 40 optimizer steps: ")[1].split(".")[0]
+    refreshed = paragraph.split("Refreshed 2 times, each by 40 optimizer steps: ")[1].split(".")[0]
     assert {"`density`", "`random`", "`density-sft`", "`oracle`", "`ocrm`"} <= set(refreshed.split(", "))
     assert "Refreshed once, by 125 optimizer steps: `static-random`." in paragraph
     from_sft = paragraph.split("all that their last reward model has seen: ")[1].split(".")[0]

@@ -116,6 +116,8 @@ def _arm(stages: Stages, arm: Arm, baseline: Arm) -> dict[str, Any]:
             "kl": [row["kl_sft_k1"] for row in steps],
             "score": [row["score"] for row in steps],
         },
+        # Until then refreshed arms are vanilla, and from then on arms that are never refreshed are compared with them.
+        "measured_from": min(stages.config.refresh.refresh_steps(stages.config.ppo.total_steps), default=0),
         "refreshed_after": arm.refreshed_after,
         "stopped_after": arm.stopped_after,
         "looks": [look.info for look in arm.looks],

@@ -15,7 +15,7 @@ from frft.experiment.study.config import VANILLA
 Record = Mapping[str, Any]
 
 MEASURES: dict[str, Callable[[Record], float | None]] = {
-    "gold": lambda arm: second_half(arm["steps"]["gold"]),
+    "gold": lambda arm: float(np.mean(arm["steps"]["gold"][arm["measured_from"] :])),
     "gold_final": lambda arm: arm["evaluation"]["gold"]["mean"],
     "win_rate": lambda arm: (arm["evaluation"]["win_rate"] or {}).get("rate"),
     "kl": lambda arm: arm["evaluation"]["kl_sft_k1"],
@@ -37,15 +37,10 @@ MEASURES: dict[str, Callable[[Record], float | None]] = {
     "own_test": lambda arm: _of_last_refresh(arm, _own_test),
     "seconds": lambda arm: arm["seconds"],
 }
-"""A number of an arm in one cell; none where the arm has none."""
+"""A number of an arm in one cell; none where the arm has none.
 
-
-def second_half(gold: Sequence[float]) -> float:
-    """The mean over the steps after the middle of T, before which refreshed arms of one refresh are vanilla.
-
-    Final policies differ by luck: this is the mean of many, and says how much was earned with the refreshed reward.
-    """
-    return float(np.mean(gold[len(gold) // 2 :]))
+`gold` is the mean over all steps after the first refresh: of final policies alone, luck decides too much.
+"""
 
 
 def _at_refresh(arm: Record, model: str, measure: str) -> float | None:

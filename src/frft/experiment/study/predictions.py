@@ -1,6 +1,6 @@
 """Predictions of the study `averaging`, as docs/study.md states them, and whether they held.
 
-Gold reward is its mean over the second half of training, all that comes after the refresh.
+Gold reward is its mean over all steps after the first refresh.
 
 Each names one statistic with a value for every seed, what it is expected to be, and a margin: the smallest size that
 matters. The 95 % interval of its mean decides:
@@ -28,7 +28,7 @@ Outcome = Literal["held", "not held", "undecided", "not run"]
 GOLD_MARGIN = 0.1
 """A tenth of the standard deviation of the gold reward over a pool's completions."""
 ACCURACY_MARGIN = 0.02
-AVERAGING = ("lambda-0", "kappa-0", "kappa-half", "lambda-1", "centre")
+AVERAGING = ("lambda-0", "kappa-0", "kappa-half", "lambda-2", "centre")
 """Points that differ in lambda * kappa alone."""
 CLAIM = ("rises", "variance", "source")
 """The predictions that must all hold before an averaging effect is claimed."""
@@ -169,7 +169,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
             f"The gain of {frft} over {control} rises with lambda * kappa (slope over {', '.join(AVERAGING)}).",
             "above",
             lambda measured: _slopes(measured, frft, control, "gold"),
-            GOLD_MARGIN / 2,
+            GOLD_MARGIN / 4,
         ),
         Prediction(
             "variance",
@@ -177,7 +177,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
             f"refresh, of {frft} over {control}.",
             "above",
             lambda measured: _slopes(measured, frft, control, "reward_variance"),
-            0.02,
+            0.01,
         ),
         Prediction(
             "source",

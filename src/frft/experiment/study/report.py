@@ -23,10 +23,9 @@ OVERVIEW_COLUMNS = ("point", "seeds", "FRFT − control", "p", "FRFT − vanilla
 
 LEGEND = """\
 All figures are means over seeds with 95 % intervals (Student's t). **Gold** is the mean gold reward of what the policy
-writes over the second half of its training, on training prompts: all that comes after the refresh. KL (from SFT, k1,
-nats a completion), win rate (against vanilla, by gold), gold **at the end** and accuracies are those of the final
-policies on held-out prompts. A difference is paired by seed, its p that of a paired t test, corrected by Holm over the
-arms of the point.
+writes in all steps after the first refresh, on training prompts. KL (from SFT, k1, nats a completion), win rate
+(against vanilla, by gold), gold **at the end** and accuracies are those of the final policies on held-out prompts. A
+difference is paired by seed, its p that of a paired t test, corrected by Holm over the arms of the point.
 
 - **at equal KL**: the difference of gold reward where both were at the smaller of their two final KLs for the last
   time, by smoothed curves (5 steps) of the rollouts; in brackets, in how many seeds one of them was
@@ -189,7 +188,7 @@ def _budget(budget: dict[str, Any]) -> str:
     for (refreshes, steps), names in by_steps.items():
         given = f"{steps} optimizer steps" if steps else "as many optimizer steps as its pairs take"
         sentences.append(
-            f"Refreshed {'once' if refreshes == 1 else f'{refreshes} times'}, by {given}: {_names(names)}."
+            f"Refreshed {'once, by' if refreshes == 1 else f'{refreshes} times, each by'} {given}: {_names(names)}."
         )
     groups = {
         "Of these, from SFT, so that the refresh's steps are all that their last reward model has seen": [

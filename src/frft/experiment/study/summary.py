@@ -122,14 +122,14 @@ def _arm(measured: Measured, point: str, name: str, study: Study) -> dict[str, A
 
 
 def _gained(cells: Sequence[Record], name: str, other: str) -> list[float]:
-    """The gold reward of one arm above that of another, in the second half of training, cell by cell."""
+    """The gold reward of one arm above that of another, after the first refresh, cell by cell."""
     gold = MEASURES["gold"]
     pairs = [(gold(cell["arms"][name]), gold(cell["arms"][other])) for cell in cells]
     return [own - others for own, others in pairs if own is not None and others is not None]
 
 
 def _against(cells: Sequence[Record], name: str, other: str) -> dict[str, Any]:
-    """An arm against another: gold reward in the second half and at equal KL, and the paired t test of the former.
+    """An arm against another: gold reward after the first refresh and at equal KL, and the paired t test of the former.
 
     `before_refresh` counts the seeds in which one of them was at equal KL while the two were still one arm.
     """
