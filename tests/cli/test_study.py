@@ -24,7 +24,7 @@ def test_a_dry_run_without_any_cell_plans_stages(tmp_path, capsys):
     ]
     assert main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["cells"] == ["kl-low-2", "kl-low-3"]
+    assert found["cells"] == ["kl-low-6", "kl-low-7"]
     assert found["seconds"] > 1
     assert not (tmp_path / "out").exists()
 

@@ -85,7 +85,7 @@ def test_every_step_has_its_gold_reward(world_run):
 def test_the_same_command_again_computes_nothing(world_run, world_settings, capsys):
     assert main(["run", str(world_settings), "--out", str(world_run)]) == 0
     printed, said = capsys.readouterr()
-    assert "ppo in a world has no use for judge\n" in said
+    assert "A run by ppo in a world as configured has no use for judge\n" in said
     assert "By the true reward's 95 % intervals" in printed
     assert "RM on own texts" in printed
     assert main(["run", str(world_settings), "--out", str(world_run), "--json"]) == 0

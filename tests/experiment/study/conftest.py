@@ -33,6 +33,8 @@ SMALL = [
     "base.ppo={total_steps: 4, rollout_batch_size: 8, mini_batch_size: 8, num_ppo_epochs: 1}",
     "base.ppo.sampling.max_new_tokens=8",
     "base.refresh.max_steps=2",
+    "base.refresh.alpha=1",
+    "base.refresh.at_steps=[2]",
     "base.refresh.selection={size: 16, test_size: 4}",
     "base.evaluation={max_prompts: 24}",
 ]

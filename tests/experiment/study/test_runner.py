@@ -77,8 +77,8 @@ def test_the_old_and_the_new_reward_model_read_what_the_policy_wrote_at_the_refr
 def test_the_pairs_of_a_refresh_are_counted(finished_study):
     record = json.loads((finished_study[0] / "cells" / "centre-0.json").read_text())
     (refresh,) = record["arms"]["random"]["refreshes"]
-    # Two steps of 32 over 16 pairs: each is one pass.
-    assert (refresh["drawn"], refresh["pairs_seen"]) == ({"distinct": 16, "effective": 16.0}, 32)
+    # Two steps of 32 over 16 selected pairs and 16 replayed ones: each is one pass.
+    assert (refresh["drawn"], refresh["pairs_seen"]) == ({"distinct": 16, "effective": 16.0}, 64)
 
 
 def test_drawn_pairs_count_by_kish():
