@@ -58,10 +58,8 @@ class DataConfig(Section):
     def _a_world_deals_out_its_own_rows(self) -> Self:
         if self.world is not None:
             fields = type(self).model_fields
-            own = (
-                "world",
-                "judge_fraction",
-            )  # the latter for the judge of looks, which has pairs of its own in a world
+            # judge_fraction is read in a world too: it says how many pairs the judge of looks is trained on.
+            own = ("world", "judge_fraction")
             of_pairs = [name for name in fields if name not in own and getattr(self, name) != fields[name].default]
             if of_pairs:
                 raise ValueError(

@@ -18,7 +18,7 @@ class MonitorConfig(Section):
     """Prompts of the pool that the policy writes to, twice each, at a look: drawn at random, the same at all looks."""
     judge: Literal["held_out", "gold"] = "held_out"
     """What the reward is held against: the judge (see `judge`), trained on pairs that nothing else saw, in a world on
-    pairs that follow the pool's; or, in a world, the gold reward, which nobody has outside of one."""
+    pairs of its own about other requests; or, in a world, the gold reward, which nobody has outside of one."""
     drift: bool = True
     """Also measure how far the policy's texts have moved since the last refresh, by their embeddings."""
     stop: bool = False
