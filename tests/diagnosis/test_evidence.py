@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from frft.diagnosis.evidence import Evidence, Measured, _mean, evidence
+from frft.diagnosis.evidence import Evidence, Measured, evidence
 from frft.errors import SelectionError
 from frft.selection.weights import effective_sample_size
 
@@ -90,15 +90,6 @@ def test_the_annotator_is_not_needed_for_anything_else(make_world, style_vectors
 def test_there_and_back(found):
     for each in found.values():
         assert Evidence.from_dict(json.loads(json.dumps(each.as_dict()))) == each
-
-
-def test_errors_are_those_of_independent_draws_and_count_prompts_not_pairs():
-    values = np.random.default_rng(0).standard_normal(50)
-    alone = _mean(values, [f"p{row}" for row in range(50)])
-    assert alone.error == pytest.approx(values.std(ddof=1) / np.sqrt(50))
-    again = _mean(np.repeat(values, 3), [f"p{row // 3}" for row in range(150)])
-    assert again == Measured(pytest.approx(alone.mean), pytest.approx(alone.error))
-    assert _mean(values, ["p"] * 50).error is None
 
 
 def test_agreement_has_at_least_the_error_of_as_many_draws(make_evidence):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from frft.experiment.segment import METRICS
 from frft.store import MANIFEST, read_json, read_rows
 
-TIMES = {"seconds", "seconds_rollout", "seconds_update", "tokens_per_second", "pairs_per_second"}
+TIMES = {"seconds", "seconds_rollout", "seconds_update", "tokens_per_second"}
 
 
 def without_times(value):

@@ -39,7 +39,7 @@ def figures_of(out) -> dict:
 
 def strip_times(value):
     if isinstance(value, dict):
-        return {k: strip_times(v) for k, v in value.items() if k not in ("seconds", "pairs_per_second")}
+        return {k: strip_times(v) for k, v in value.items() if k != "seconds"}
     return [strip_times(item) for item in value] if isinstance(value, list) else value
 
 
@@ -184,8 +184,14 @@ def test_a_place_that_holds_something_else_is_refused(kind, tmp_path, pairs_file
     else:
         out.mkdir()
         (out / "thesis.txt").write_text("mine")
+        (out / "rejects.jsonl").write_text("mine too")
     assert main(["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(out)]) == 2
     assert str(out) in capsys.readouterr().err
+    if kind == "folder":
+        assert {path.name: path.read_text() for path in out.iterdir()} == {
+            "thesis.txt": "mine",
+            "rejects.jsonl": "mine too",
+        }
 
 
 def test_a_mistake_in_the_first_try_does_not_lock_the_folder(pairs_file, settings_file, tmp_path, capsys):

@@ -53,7 +53,7 @@ def test_wordings_of_one_request_are_one_prompt(world):
     assert (found["accuracy"], found["n"]) == (1.0, 2)
     # Two right pairs of one request are worth one.
     assert found["interval"] == wilson(1, 1)
-    pairs = pa.table({"prompt": prompts, "chosen": [BOTH] * 2, "rejected": [ONE] * 2})
+    pairs = pa.table({"prompt": prompts, "chosen": [BOTH] * 2, "rejected": [ONE] * 2, "request": ["fruits"] * 2})
     found = against_gold(world, Scores(), both, none, pairs)
     off_policy = found["off_policy"]
     assert off_policy["gold"]["interval"] == off_policy["labels"]["interval"] == wilson(1, 1)

@@ -14,6 +14,7 @@ def results(**intervals) -> dict:
                 "win_rate": interval and {"rate": sum(interval) / 2, "interval": interval},
                 "written_truncated": {"sequences": 20, "prompts_truncated": 0, "completions_truncated": 0},
             },
+            "when": "scheduled",
             "refreshes": [],
             "looks": [],
             "refreshed_after": [],
@@ -26,8 +27,7 @@ def results(**intervals) -> dict:
     }
     prompts = {"given": 25, "distinct": 22, "used": 20, "trained_on": 0}
     models["judge"]["kind"] = "reward_model"
-    config = {"refresh": {"when": "scheduled", "alpha": 1}, "arms": {name: {} for name in arms}}
-    return {**models, "config": config, "data": {"evaluation_prompts": prompts}, "arms": arms}
+    return {**models, "config": {"ppo": {"total_steps": 12}}, "data": {"evaluation_prompts": prompts}, "arms": arms}
 
 
 def in_a_world(start: float, gold: float, error: float | None, own: tuple[float, float] | None) -> dict:
@@ -131,13 +131,13 @@ def test_what_the_reward_model_knows_of_its_own_policy(own, shown, said):
 
 def test_what_looks_saw_and_decided_is_told():
     found = results(a=(0.4, 0.6), b=(0.4, 0.6))
-    found["config"] |= {"ppo": {"total_steps": 12}, "arms": {"vanilla": {"alpha": 0}, "a": {"when": "drift"}, "b": {}}}
     quiet, loud = {"step": 4, "fired": []}, {"step": 8, "fired": ["over-optimisation", "policy stuck"]}
     found["arms"]["vanilla"] |= {"looks": [quiet, loud], "stopped_after": 8}
-    model = {"selection": {"counts": {"taken": 1, "wanted": 1}, "strategy": "part1"}}
-    shut = {"accepted": False, "alarms": [], "no_worse": False, "before": 0.6, "after": 0.5, "pairs": 9}
-    made = [model, {**model, "gate": shut}, model]
-    found["arms"]["a"] |= {"looks": [quiet], "refreshed_after": [4, 6, 8], "refreshes": made}
+    model = {"accepted": True, "selection": {"counts": {"taken": 1, "wanted": 1}, "strategy": "part1"}}
+    shut = {"alarms": [], "no_worse": False, "before": 0.6, "after": 0.5, "pairs": 9}
+    made = [model | {"after_step": step} for step in (4, 6, 8)]
+    made[1] |= {"accepted": False, "gate": shut}
+    found["arms"]["a"] |= {"when": "drift", "looks": [quiet], "refreshed_after": [4, 6, 8], "refreshes": made}
     # As scheduled, and nobody looked: nothing that the settings do not say.
     found["arms"]["b"] |= {"refreshed_after": [6]}
     told = "\n".join(findings(found))

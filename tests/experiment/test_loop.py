@@ -40,7 +40,7 @@ class Script:
                 "arms": {"vanilla": {"alpha": 0}, "a": arm},
             }
         )
-        self.looks, self.checkpoints = {0, 2, 4, 6, 8}, sorted({0, 2, 4, 6, 8, *self.config.arm("a").refresh_steps(8)})
+        self.look_steps, self.cuts = {0, 2, 4, 6, 8}, sorted({0, 2, 4, 6, 8, *self.config.arm("a").refresh_steps(8)})
         self.sft = artifact("sft")
         self.found, self.accepts, self.told = found or {}, list(accepts), []
 
@@ -57,12 +57,12 @@ class Script:
 
     def refresh(self, reward, policy, since, config):
         self.told.append(("refresh", policy.digest, [each.digest for each in since]))
-        if config.selection.strategy != "none":
-            accepted = self.accepts.pop(0) if self.accepts else True
-            reward.refreshes.append(
-                Refresh(artifact("selection"), artifact("model"), artifact("gate", accepted=accepted))
-            )
-        return []
+        if config.selection.strategy == "none":
+            return None, None
+        accepted = self.accepts.pop(0) if self.accepts else True
+        made = Refresh(artifact("selection"), artifact("model"), artifact("gate", accepted=accepted))
+        reward.refreshes.append(made)
+        return made, None
 
     def calls(self, kind):
         return [call[1:] for call in self.told if call[0] == kind]

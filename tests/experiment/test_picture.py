@@ -18,10 +18,12 @@ def results(kind="gold", arms=("vanilla", "frft"), steps=6) -> dict:
             for step in range(1, steps + 1)
         ]
 
+    # The second was refused by a gate.
+    refreshes = [{"after_step": 3, "accepted": True}, {"after_step": 5, "accepted": False}]
     return {
         "judge": {"kind": kind},
         "arms": {
-            name: {"ppo": rows(number), "refreshed_after": [3] if number else []} for number, name in enumerate(arms)
+            name: {"ppo": rows(number), "refreshes": refreshes if number else []} for number, name in enumerate(arms)
         },
     }
 

@@ -102,7 +102,6 @@ def test_an_obvious_preference_is_learned(tiny_lm_folder, tmp_path, lora):
     assert held_out.accuracy > 0.9
     assert report.final_loss < report.mean_loss < math.log(2)
     assert (report.pairs, report.identical, report.steps, len(report.losses)) == (400, 0, 50, 50)
-    assert report.pairs_per_second == pytest.approx(800 / report.seconds)
 
 
 def test_adapters_are_merged_into_a_plain_model_that_survives_a_folder(tiny_lm_folder, tmp_path):

@@ -61,12 +61,11 @@ def diagnose(
         missing = [name for name, value in parts.items() if value is None]
         raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
     from frft.cli.output import print_json
+    from frft.cli.reward import load_scorer
     from frft.diagnosis import diagnose as diagnosed
     from frft.diagnosis import load_judge_scores, subject_of_parts
-    from frft.models import choose_threads, use_threads
     from frft.preferences import load_samples
     from frft.progress import for_terminal
-    from frft.reward import RewardModel
 
     progress = for_terminal()
     pool = reading.load(pairs, progress)
@@ -79,8 +78,7 @@ def diagnose(
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None
     judge = None if judge_scores is None else load_judge_scores(judge_scores, split=reading.split, progress=progress)
-    model = RewardModel.load(reward_model, seed=0, max_length=max_length, allow_fresh_head=False)
-    use_threads(choose_threads(model.parameters, None))
+    model = load_scorer(reward_model, max_length)
     found = diagnosed(subject_of_parts(model, pool.table, after, before, judge, progress=progress))
     if json:
         print_json(found.as_dict())

@@ -82,13 +82,10 @@ class JudgeOptions(Section):
         return {}
 
     def _reward_model(self, name: str, progress: Progress) -> Judge:
+        from frft.cli.reward import load_scorer
         from frft.evaluation import RewardJudge
-        from frft.models import choose_threads, use_threads
-        from frft.reward import RewardModel
 
-        model = RewardModel.load(name, seed=0, max_length=self.max_length, allow_fresh_head=False)
-        use_threads(choose_threads(model.parameters, None))
-        return RewardJudge(model, self.tie_margin, progress)
+        return RewardJudge(load_scorer(name, self.max_length), self.tie_margin, progress)
 
     def _chat(self, model: str, progress: Progress) -> Judge:
         from frft.cli.targets import check_file

@@ -12,6 +12,7 @@ from frft.config.sections import RewardModelConfig
 
 if TYPE_CHECKING:
     from frft.models import TruncationCount
+    from frft.reward import RewardModel
 
 reward = App(name="reward", help="Train and evaluate reward models.")
 
@@ -116,15 +117,13 @@ def evaluate(
         Print JSON.
     """
     from frft.cli.output import print_json, print_table
-    from frft.models import choose_threads, use_threads
     from frft.progress import for_terminal
-    from frft.reward import RewardModel, evaluate_reward_model
+    from frft.reward import evaluate_reward_model
 
     progress = for_terminal()
     pool = reading.load(pairs, progress)
     sources = [name for name in pool.table.column_names if name.endswith("source") or name == "annotator"]
-    reward_model = RewardModel.load(model, seed=0, max_length=max_length, allow_fresh_head=False)
-    use_threads(choose_threads(reward_model.parameters, None))
+    reward_model = load_scorer(model, max_length)
     result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
@@ -159,3 +158,13 @@ def _print_truncation(what: str, truncated: TruncationCount, max_length: int) ->
             f"Of {truncated.sequences} sequences for {what}, {truncated.prompts} lost the beginning of their prompt "
             f"and {truncated.completions} the end of their completion (longer than {max_length} tokens)."
         )
+
+
+def load_scorer(name: str, max_length: int | None) -> RewardModel:
+    """A trained reward model, with as many threads as it can use; one without a trained head is refused."""
+    from frft.models import choose_threads, use_threads
+    from frft.reward import RewardModel
+
+    model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False)
+    use_threads(choose_threads(model.parameters, None))
+    return model

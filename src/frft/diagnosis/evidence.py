@@ -19,6 +19,7 @@ from frft.selection import VectorCache
 from frft.selection.density import Completions, density_ratios
 from frft.selection.similarity import Floats
 from frft.selection.weights import effective_sample_size
+from frft.uncertainty import standard_error
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ def evidence(
     covered, expected = coverage(samples, pool)
 
     def mean_of(values_N: Floats, rows_N: npt.NDArray[np.bool_]) -> Measured:
-        return _mean(values_N[rows_N], [prompt for prompt, there in zip(prompts, rows_N, strict=True) if there])
+        own, asked = values_N[rows_N], [prompt for prompt, there in zip(prompts, rows_N, strict=True) if there]
+        return Measured(float(own.mean()), standard_error(own, asked))
 
     accuracy_N, loss_N = _right(fits.pooled_N), np.logaddexp(0, -fits.pooled_N)
     far_N = ~near_N
@@ -200,18 +202,6 @@ def _steps(pool: Completions) -> Floats:
 def _right(logits_N: Floats) -> Floats:
     """1 where the published label is the likelier one, 0 where it is not, 1/2 at a tie."""
     return (np.sign(logits_N) + 1) / 2
-
-
-def _mean(values_N: Floats, prompts: Sequence[str]) -> Measured:
-    """The mean of N >= 1 values, and its error by the spread of G prompts' sums (a ratio estimator's)."""
-    mean = float(values_N.mean())
-    number_of: dict[str, int] = {}
-    prompt_N = [number_of.setdefault(prompt, len(number_of)) for prompt in prompts]
-    g = len(number_of)
-    if g < 2:
-        return Measured(mean, None)
-    off_G = np.bincount(prompt_N, weights=values_N - mean)
-    return Measured(mean, float(np.sqrt(g / (g - 1) * (off_G**2).sum()) / len(values_N)))
 
 
 def _annotator(

@@ -23,9 +23,9 @@ from frft.diagnosis.links import Link, training_to_evaluation
 from frft.diagnosis.statistics import Floats
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
-from frft.evaluation import OrderAccuracy, order_accuracy
-from frft.experiment.evaluation import Scorer
-from frft.experiment.looks import accuracy_of
+from frft.evaluation import OrderAccuracy
+from frft.experiment.evaluation import Scorer, agreement
+from frft.experiment.looks import accuracy_of, course_of
 from frft.experiment.plan import START, plan
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, Rows, prepare
 from frft.experiment.run import RESULTS_FILE
@@ -33,7 +33,7 @@ from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, ROLLOUTS
 from frft.progress import SILENT, Progress
-from frft.reward import RewardModel, requests
+from frft.reward import RewardModel
 from frft.reward.ensemble import RewardEnsemble
 from frft.selection import Selection
 from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
@@ -92,8 +92,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     results = read_json(out / RESULTS_FILE)
     run = _FinishedRun(out, results, progress)
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
-    # A run of an older version has none.
-    looks = {name: arm.get("looks", []) for name, arm in results["arms"].items()}
+    looks = {name: arm["looks"] for name, arm in results["arms"].items()}
     return RunDiagnosis(True, arms, run.across(), looks)
 
 
@@ -109,17 +108,13 @@ class _FinishedRun:
     def subject(self, name: str) -> Subject:
         """What is known about an arm."""
         arm, unmeasured = self.results["arms"][name], []
-        evaluation = self._manifest(arm["evaluation"])
-        scorer, gain, bias = self._scorer(evaluation["inputs"]["reward"], evaluation["inputs"].get("ensemble_coef"))
+        evaluation = self._inputs(arm["evaluation_stage"])
+        scorer, gain, bias = self._scorer(evaluation["reward"], evaluation["ensemble_coef"])
         after = self._scored(evaluation, scorer)
-        before = first = None
-        if "start" in self.results:
-            before = self._scored(self._manifest(self.results["start"]), scorer)
-            if _accepted(arm):
-                base = self._scorer(evaluation["inputs"]["base_reward"], None)[0]
-                first = base.score(before.prompts, before.completions)
-        else:
-            unmeasured.append("anything from before training: results.json has no figures of the SFT model")
+        before, first = self._scored(self._inputs(self.results["start_stage"]), scorer), None
+        if _accepted(arm):
+            base = self._scorer(evaluation["base_reward"], None)[0]
+            first = base.score(before.prompts, before.completions)
         model = self._model_info(evaluation)
         if model is None:
             unmeasured.append("raw scores and calibration: the reward is an ensemble")
@@ -146,7 +141,7 @@ class _FinishedRun:
         found: dict[tuple[float, float], None] = {}
         for arm in self.results["arms"].values():
             evaluation = arm["evaluation"]
-            model = self._model_info(self._manifest(evaluation))
+            model = self._model_info(self._inputs(arm["evaluation_stage"]))
             if model is not None:
                 score = evaluation["gold"]["mean"] if self.world else evaluation["judge_score"]
                 # Arms that are one artifact are one point.
@@ -189,26 +184,19 @@ class _FinishedRun:
     def _judge(self, prompts: Sequence[str], completions: Sequence[str]) -> Floats:
         return (self.world.gold if self.world else self._judge_model.score)(prompts, completions)
 
-    def _manifest(self, info: Row) -> Row:
-        """That of the evaluation which reported this."""
-        for folder in sorted((self.out / "stages").glob("evaluation-*")):
-            manifest: Row = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-            if manifest.get("info") != info:
-                continue
-            if not manifest["inputs"].keys() >= {"own", "reward", "base_reward"}:
-                raise UsageError(
-                    f"{self.out} is a run of an older version of frft, which did not say what it evaluated. Run it "
-                    "again with this one, or diagnose its parts (--reward-model, --pairs, --completions)."
-                )
-            return manifest
-        raise ArtifactError(
-            f"{self.out / 'stages'} has no evaluation with the figures of {RESULTS_FILE}. Start the run again with the "
-            "same command, which makes what is missing anew."
-        )
+    def _inputs(self, stage: str) -> Row:
+        """What an evaluation was made of."""
+        path = self.out / "stages" / stage / MANIFEST
+        if not path.is_file():
+            raise ArtifactError(
+                f"{path} is not there. Start the run again with the same command, which makes what is missing anew."
+            )
+        inputs: Row = read_json(path)["inputs"]
+        return inputs
 
     def _model_info(self, evaluation: Row) -> Row | None:
         """Figures of the reward model that a policy was trained with last; an ensemble has none of its own."""
-        model = evaluation["inputs"]["reward"]
+        model = evaluation["reward"]
         return None if isinstance(model, list) else read_json(self._stage(model) / MANIFEST)["info"]
 
     def _stage(self, of: Row) -> Path:
@@ -225,7 +213,7 @@ class _FinishedRun:
         return loaded[0], loaded[0].gain, loaded[0].bias
 
     def _scored(self, evaluation: Row, scorer: Scorer) -> Scored:
-        parts = [evaluation["inputs"][name] for name in ("own", "second") if name in evaluation["inputs"]]
+        parts = [evaluation[name] for name in ("own", "second")]
         rows = [row for part in parts for row in read_rows(self._stage(part) / COMPLETIONS)]
         prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
         # The policy before training is the same one for all arms.
@@ -239,18 +227,13 @@ class _FinishedRun:
         """How often the reward model orders held-out pairs as the judge does."""
         if self.rows is None:
             return None
-        table = self.rows[0].splits.evaluation
-        prompts, chosen, rejected = (table[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-        n, texts = len(prompts), ([*prompts, *prompts], [*chosen, *rejected])
-        margins, judged = (scores[:n] - scores[n:] for scores in (scorer.score(*texts), self._judge(*texts)))
-        return order_accuracy(margins, judged, requests(table))
+        return agreement(scorer.score, self._judge, self.rows[0].splits.evaluation)
 
-    def _course(self, arm: Row) -> Course:
-        judged = None
-        if self.world is None:
-            rollouts = [row for name in arm["stages"] for row in read_rows(self.out / "stages" / name / ROLLOUTS)]
-            judged = _by_step(rollouts, self._judge, len(arm["ppo"]))
-        return _course(arm["ppo"], judged)
+    def _course(self, arm: Row) -> Course | None:
+        if self.world is not None:
+            return course_of(arm["ppo"], [row["gold"] for row in arm["ppo"]])
+        rollouts = [row for name in arm["stages"] for row in read_rows(self.out / "stages" / name / ROLLOUTS)]
+        return course_of(arm["ppo"], _by_step(rollouts, self._judge, len(arm["ppo"])))
 
     def _selected(self, name: str, arm: Row, unmeasured: list[str]) -> Selected | None:
         numbers = _accepted(arm)
@@ -314,9 +297,12 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
             if (folder / METRICS).is_file()
         ]
         steps = [row for folder in folders for row in read_rows(folder / METRICS)]
+        rollouts = [row for folder in folders for row in read_rows(folder / ROLLOUTS)]
+        # The run may be between the two journals of a step, or have been stopped there.
+        in_both = {row["step"] for row in steps} & {row["step"] for row in rollouts}
+        steps, rollouts = ([row for row in rows if row["step"] in in_both] for rows in (steps, rollouts))
         if not steps:
             continue
-        rollouts = [row for folder in folders for row in read_rows(folder / ROLLOUTS)]
         judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
         newest = steps[-1]["step"] - LAST_STEPS
         subject = Subject(
@@ -324,7 +310,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
             after=_rollouts([row for row in rollouts if row["step"] > newest], world),
             # Rollouts of the first step come before its update.
             before=_rollouts([row for row in rollouts if row["step"] == steps[0]["step"]], world),
-            course=_course(steps, judged),
+            course=course_of(steps, judged),
             unmeasured=["the reward model itself: the run is under way"],
         )
         arms.append(diagnose(subject))
@@ -336,9 +322,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
 
 def _accepted(arm: Row) -> list[int]:
     """The refreshes, counted from 1, whose reward model a gate let in, or that had no gate."""
-    return [
-        number for number, made in enumerate(arm["refreshes"], start=1) if made.get("gate", {}).get("accepted", True)
-    ]
+    return [number for number, made in enumerate(arm["refreshes"], start=1) if made["accepted"]]
 
 
 def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
@@ -347,7 +331,7 @@ def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
     return Scored(prompts, completions, np.array([row["score"] for row in rows], dtype=np.float64), gold)
 
 
-def _by_step(rollouts: Sequence[Row], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> Floats:
+def _by_step(rollouts: Sequence[Row], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
     """The judge's mean score of each step's rollouts, of at most so many in all."""
     of: dict[int, list[Row]] = {}
     for row in rollouts:
@@ -356,17 +340,7 @@ def _by_step(rollouts: Sequence[Row], judge: Any, steps: int, most: int | None =
     chosen = [row for step in sorted(of) for row in of[step][:each]]
     scores = judge([row["prompt"] for row in chosen], [row["completion"] for row in chosen])
     step_N = np.array([row["step"] for row in chosen])
-    return np.array([scores[step_N == step].mean() for step in sorted(of)])
-
-
-def _course(steps: Sequence[Row], judged: Floats | None) -> Course:
-    gold = np.array([row["gold"] for row in steps]) if all("gold" in row for row in steps) else judged
-    return Course(
-        np.array([row["score"] for row in steps]),
-        np.array([row["kl_sft_k1"] for row in steps]),
-        gold,
-        steps[0]["score_std"],
-    )
+    return [float(scores[step_N == step].mean()) for step in sorted(of)]
 
 
 def _fault(error: ValidationError) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frft.config.sections import EvaluationConfig
-from frft.evaluation import RewardJudge, compare, order_accuracy, rate_of, within_prompt_variance
+from frft.evaluation import OrderAccuracy, RewardJudge, compare, order_accuracy, rate_of, within_prompt_variance
 from frft.policy import Completions
-from frft.reward import RewardModel
+from frft.reward import RewardModel, requests, score_margins
 from frft.uncertainty import standard_error
 from frft.worlds import World
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
+
+
+Judge = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
 
 
 class Scorer(Protocol):
@@ -77,6 +80,11 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
     }
 
 
+def agreement(score: Judge, judge: Judge, table: pa.Table) -> OrderAccuracy:
+    """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say."""
+    return order_accuracy(score_margins(score, table), score_margins(judge, table), requests(table))
+
+
 def against_gold(
     world: World, scorer: Scorer, written: Completions, again: Completions, held_out: pa.Table
 ) -> dict[str, Any]:
@@ -97,11 +105,7 @@ def against_gold(
     import numpy as np
 
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
-    prompts, chosen, rejected = (held_out[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-    # In one call, so that equal completions get exactly equal scores.
-    scores = scorer.score([*prompts, *prompts], [*chosen, *rejected])
-    margin_N = scores[: len(prompts)] - scores[len(prompts) :]
-    gold_N, requests = world.gold(prompts, chosen) - world.gold(prompts, rejected), world.request_ids(prompts)
+    labels = order_accuracy(score_margins(scorer.score, held_out), [1.0] * held_out.num_rows, requests(held_out))
     return {
         "gold": {
             "mean": float((gold.mean() + again_gold.mean()) / 2),
@@ -111,7 +115,7 @@ def against_gold(
         },
         "on_policy": ordered_as_gold(world, scorer, written, again),
         "off_policy": {
-            "gold": order_accuracy(margin_N, gold_N, requests).as_dict(),
-            "labels": order_accuracy(margin_N, [1.0] * len(prompts), requests).as_dict(),
+            "gold": agreement(scorer.score, world.gold, held_out).as_dict(),
+            "labels": labels.as_dict(),
         },
     }

@@ -150,11 +150,15 @@ def _looks(results: dict[str, Any]) -> list[str]:
                 f"Arm {name} stopped after step {arm['stopped_after']} of {total}, where its reward was found "
                 "over-optimised (monitor.stop); other arms had more steps."
             )
-    decided = {name: _accepted(arm) for name, arm in results["arms"].items() if _when(results, name)}
-    for name, steps in decided.items():
+    decided = {
+        name: (_accepted(arm), arm["when"])
+        for name, arm in results["arms"].items()
+        if arm["when"] not in (None, "scheduled")
+    }
+    for name, (steps, when) in decided.items():
         if steps:
-            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, steps))} ({_when(results, name)}).")
-    never = [name for name, steps in decided.items() if not steps]
+            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, steps))} (when: {when}).")
+    never = [name for name, (steps, _) in decided.items() if not steps]
     if never:
         lines.append(
             f"Never refreshed, because no look called for it or the gate refused, and so the same as vanilla: "
@@ -167,15 +171,7 @@ def _accepted(arm: dict[str, Any]) -> list[int]:
     """The steps after which an arm was refreshed, and no gate refused it; of those without data there is no record."""
     if not arm["refreshes"]:
         return list(arm["refreshed_after"])
-    made = zip(arm["refreshed_after"], arm["refreshes"], strict=True)
-    return [step for step, refresh in made if refresh.get("gate", {}).get("accepted", True)]
-
-
-def _when(results: dict[str, Any], name: str) -> str | None:
-    """What decides on an arm's refreshes, where looks do."""
-    shared = results["config"]["refresh"]
-    own = {**shared, **results["config"]["arms"][name]}
-    return None if own["when"] == "scheduled" or not own["alpha"] else f"when: {own['when']}"
+    return [refresh["after_step"] for refresh in arm["refreshes"] if refresh["accepted"]]
 
 
 def _gates(results: dict[str, Any]) -> list[str]:
@@ -183,7 +179,7 @@ def _gates(results: dict[str, Any]) -> list[str]:
     for name, arm in results["arms"].items():
         for number, refresh in enumerate(arm["refreshes"], start=1):
             gate = refresh.get("gate")
-            if gate is not None and not gate["accepted"]:
+            if gate is not None and not refresh["accepted"]:
                 why = [f"alarm: {alarm['name']}" for alarm in gate["alarms"]]
                 if not gate["no_worse"]:
                     why.insert(

@@ -97,12 +97,13 @@ class Foundations:
         total = config.ppo.total_steps
         refreshes = {step for name in config.arms for step in config.arm(name).refresh_steps(total)}
         every = config.monitor.every
-        self.looks = set() if every is None else {*range(0, total, every), total}
+        self.look_steps = set() if every is None else {*range(0, total, every), total}
         """PPO steps at which every arm is looked at."""
+        self._models: dict[str, Any] = {}
         self._identities = {
             name: pairs_identity(getattr(splits, name)) for name in ("judge", "evaluation", "gate", "pool", "sft")
         }
-        self.checkpoints = sorted(refreshes | self.looks | {total})
+        self.cuts = sorted(refreshes | self.look_steps | {total})
         """PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut."""
 
     @property
@@ -133,7 +134,7 @@ class Foundations:
         inputs = {
             # Adapters come with reinforcement learning.
             "policy": config.model_dump(exclude={"lora"}),
-            "model": model_identity(config.model_name_or_path or "scratch"),
+            "model": None if config.model_name_or_path is None else self._model(config.model_name_or_path),
             "rows": self._identities["sft"],
             "tokenizer_rows": self._identities[self._tokenizer_rows] if scratch else None,
             "seed": seed,
@@ -188,7 +189,7 @@ class Foundations:
             return {**numbers, **figures, "scoring_truncated": model.truncated.as_dict()}
 
         inputs = {
-            "start": model_identity(start),
+            "start": start if isinstance(start, Artifact) else self._model(start),
             "rows": self._identities[rows],
             "training": config.model_dump(),
             "reference_samples": None if reference is None else reference.identity,
@@ -221,6 +222,12 @@ class Foundations:
             "seed": seed,
         }
         return self.store.make("completions", inputs, build)
+
+    def _model(self, name: str) -> Any:
+        """The identity of a model by name, which for a folder takes reading it whole: once a run."""
+        if name not in self._models:
+            self._models[name] = model_identity(name)
+        return self._models[name]
 
     @property
     def _tokenizer_rows(self) -> str:

@@ -12,13 +12,12 @@ from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
 from frft.diagnosis.links import TRAINING_POLICY
 from frft.evaluation import OrderAccuracy
-from frft.experiment.evaluation import Scorer
+from frft.experiment.evaluation import Judge, Scorer
 from frft.policy import Completions
 from frft.selection.density import Completions as Texts
 from frft.store import Artifact
 from frft.worlds import World
 
-Judge = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float64]]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 OVER_OPTIMISED = ("over-optimisation", "past the peak")
 """The alarms that `monitor.stop` stops at."""
@@ -53,12 +52,12 @@ def accuracy_of(figures: Mapping[str, Any]) -> OrderAccuracy:
     return OrderAccuracy(accuracy, interval, n, ties, figures.get("without_order", 0))
 
 
-def course_of(steps: Sequence[Mapping[str, Any]], judged: Sequence[float]) -> Course | None:
-    """Of the steps' metrics, and the judge's means over their rollouts; None: no step was made."""
+def course_of(steps: Sequence[Mapping[str, Any]], judged: Sequence[float] | None) -> Course | None:
+    """Of the steps' metrics, and the judge's means over their rollouts, if it looked; None: no step was made."""
     if not steps:
         return None
     score_T, kl_T = (np.array([row[key] for row in steps]) for key in ("score", "kl_sft_k1"))
-    return Course(score_T, kl_T, np.array(judged), steps[0]["score_std"])
+    return Course(score_T, kl_T, None if judged is None else np.array(judged), steps[0]["score_std"])
 
 
 def texts_of(written: Scored, embed: Embed) -> Texts:

@@ -5,8 +5,9 @@ fine-tune the reward model on them; go on. `alpha: 0` never refreshes and is van
 
 All arms are cut into the same segments and start alike, so what arms have in common (SFT, base reward model, the
 segments before the first refresh, the samples of a refresh) is one artifact, computed once. Optimizers, critic and
-learning rates carry over in every arm, refreshed or not: arms differ in their reward model (and, where asked, in
-the KL anchor) and in nothing else. The authors' code restarts the optimizers and the critic at a refresh.
+learning rates carry over in every arm, refreshed or not: arms differ in their reward model and in nothing else, unless
+an arm asks for more (`kl_anchor`, `reset_optimizer`); with `monitor.stop`, one may have fewer steps. The authors' code
+restarts the optimizers and the critic at a refresh.
 """
 
 from __future__ import annotations
@@ -62,26 +63,26 @@ def run_arm(stages: Stages, name: str) -> Arm:
     anchor = began = arm.policy
     since: list[Artifact] = []  # segments since the last refresh
     restart = False
-    for step in stages.checkpoints:
+    for step in stages.cuts:
         if step:
             arm.policy = stages.train(arm.policy, arm.reward, anchor, until_step=step, reset_optimizer=restart)
             arm.segments.append(arm.policy)
             since.append(arm.policy)
             restart = False
-        due, look = step in config.refresh_steps(total), None
-        if step in stages.looks:
+        due, look, refresh = step in config.refresh_steps(total), None, None
+        if step in stages.look_steps:
             look = stages.look(step, arm.policy, arm.reward, began, since)
             arm.looks.append(look)
             due = due or (0 < step < total and len(arm.refreshed_after) < config.alpha and is_due(config, look))
-        made = len(arm.refreshes)
         if due:
-            arm.changes += stages.refresh(arm.reward, arm.policy, since, config)
+            refresh, change = stages.refresh(arm.reward, arm.policy, since, config)
+            arm.changes += [change] if change else []
             arm.refreshed_after.append(step)
-        new = arm.refreshes[made:]
-        if due and all(refresh.accepted for refresh in new):
-            restart = config.reset_optimizer and bool(arm.segments)
-            anchor = arm.policy if config.kl_anchor == "previous" else anchor
-        if any(refresh.accepted for refresh in new):
+            # Of an arm that is refreshed without data, all but the reward model changes.
+            if refresh is None or refresh.accepted:
+                restart = config.reset_optimizer and bool(arm.segments)
+                anchor = arm.policy if config.kl_anchor == "previous" else anchor
+        if refresh is not None and refresh.accepted:
             began, since = arm.policy, []
         elif look is not None and stages.config.monitor.stop and step < total and is_over_optimised(look):
             arm.stopped_after = step

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, drift
-from frft.evaluation import order_accuracy
+from frft.experiment.evaluation import Judge, agreement
 from frft.experiment.foundations import Foundations
-from frft.experiment.looks import Judge, accuracy_of, course_of, fired, scored, summary, texts_of
+from frft.experiment.looks import accuracy_of, course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
 from frft.experiment.texts import read_completions, score_by_step
-from frft.reward import AlignedReward, EnsembleReward, requests
+from frft.reward import AlignedReward, EnsembleReward
 from frft.store import Artifact, append_rows, read_rows
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Monitor(Foundations):
         single = reward if isinstance(reward, AlignedReward) else None
         current = reward.current if isinstance(reward.current, Artifact) else None
         # The first look, before training, can find no over-optimisation.
-        looks = len(self.looks) - 1
+        looks = len(self.look_steps) - 1
 
         embedded = [self._embedded(both) for both in (now, before)] if monitor.drift else []
 
@@ -164,10 +164,7 @@ class Monitor(Foundations):
 
         def build(path: Path) -> Mapping[str, Any]:
             del path
-            prompts, chosen, rejected = (held_out[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-            n, texts = len(prompts), ([*prompts, *prompts], [*chosen, *rejected])
-            own, true = (score(*texts) for score in (reward.model.score, self._judge_score(judge)))
-            return order_accuracy(own[:n] - own[n:], true[:n] - true[n:], requests(held_out)).as_dict()
+            return agreement(reward.model.score, self._judge_score(judge), held_out).as_dict()
 
         inputs = {"judge": judge or "gold", "held_out": self._identities["evaluation"], **self._of_reward(reward)}
         return self.store.make("agreement", inputs, build)

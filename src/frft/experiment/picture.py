@@ -63,8 +63,10 @@ def picture(results: dict[str, Any]) -> str:
 
 
 def _refresh_steps(results: dict[str, Any]) -> set[int]:
-    """Steps after which some arm was refreshed."""
-    return {step for arm in results["arms"].values() for step in arm["refreshed_after"]}
+    """Steps after which some arm got another reward model."""
+    return {
+        refresh["after_step"] for arm in results["arms"].values() for refresh in arm["refreshes"] if refresh["accepted"]
+    }
 
 
 def _thinned(points: Series) -> Series:

@@ -183,14 +183,16 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
     elif kind == "completions":
         tokens = inputs["count"] * sequence
     elif kind == config.algorithm:
-        begin = max((step for step in stages.checkpoints if step < inputs["until_step"]), default=0)
+        begin = max((step for step in stages.cuts if step < inputs["until_step"]), default=0)
         # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
         separate = kind == "ppo" and config.ppo.critic == "separate"
         epochs = config.ppo.num_ppo_epochs if kind == "ppo" else config.group.num_iterations
         passes = 1 + 2 + separate + epochs * (1 + separate) * 3
         tokens = passes * (inputs["until_step"] - begin) * config.ppo.rollout_batch_size * sequence
-    else:
+    elif kind == "evaluation":
         # The judge on two sides, the base and the arm's reward model, the policy and the SFT model.
         held_out_twice = 2 * held_out if config.data.world is not None else 0
         tokens = (7 * config.evaluation.max_prompts + held_out_twice) * sequence
+    else:
+        raise AssertionError(f"no plan knows what a stage {kind!r} costs")
     return 2 * weights * tokens

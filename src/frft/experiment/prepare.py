@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,16 @@ def prepare(
     *,
     peers: Peers = ALONE,
     checks: bool = True,
+    rejects_path: Path | None = None,
 ) -> tuple[Rows, Stages]:
     """Check what can be checked in seconds, read the data (or make it), and make the stages over its rows.
 
-    Nothing is written but the rejected rows, and those only where `out` exists.
+    Nothing is written but the rejected rows.
 
     Args:
         peers: the processes that train policies together.
-        checks: look at `out`, and write the rejected rows there; of several processes, one does.
+        checks: whether to look at `out`; of several processes, one does.
+        rejects_path: where the rejected rows are written.
 
     Raises:
         OutputError: `out` holds something else.
@@ -74,7 +77,7 @@ def prepare(
     if config.data.world is not None:
         rows = _of_a_world(World(config.data.world), config)
     else:
-        rows = _of_pairs(config, out / REJECTS_FILE if checks and out.is_dir() else None, progress)
+        rows = _of_pairs(config, rejects_path, progress)
     if checks:
         check_folder(out, config, rows.identity)
     stages = Stages(
@@ -140,42 +143,80 @@ def check_folder(out: Path, config: RunConfig, identity: str) -> None:
         return
     if not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}")):
+    if _is_unused(out):
         return
     if not (out / RUN_FILE).exists():
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
     there = read_json(out / RUN_FILE)
-    differences = _differences(there["config"], _settings(config))
+    different = differences(there["config"], _settings(config))
     if there["pairs"] != identity:
-        differences.append("the preference pairs are others")
-    if differences:
-        shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
+        different.append("the preference pairs are others")
+    if different:
+        shown = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
         raise OutputError(
             f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
             f"settings (they are in {out / CONFIG_FILE}) to go on with it."
         )
 
 
+@contextmanager
+def place_for_rejects(out: Path) -> Iterator[Path | None]:
+    """Where the first start of a run writes the rows that it cannot use; nothing is left there if there are none.
+
+    None: the first start did, or `out` is somebody else's, which is found out when the rows are read.
+    """
+    existed = out.exists()
+    if existed and not (out.is_dir() and _is_unused(out)):
+        yield None
+        return
+    _make(out)
+    path = out / REJECTS_FILE
+    try:
+        yield path
+    finally:
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+        if not existed and not any(out.iterdir()):
+            out.rmdir()
+
+
 def claim(out: Path, config: RunConfig, rows: Rows) -> None:
     """Make `out` the folder of this experiment."""
+    _make(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / RUN_FILE, {"config": _settings(config), "pairs": rows.identity})
         with atomic_write(out / CONFIG_FILE) as file:
             file.write(dump_config(config).encode())
     except OSError as error:
-        raise OutputError(f"--out {out} cannot be written: {error.strerror}. Name another folder.") from error
+        raise _unwritable(out, error) from error
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> OutputError:
+    return OutputError(f"--out {out} cannot be written: {error.strerror}. Name another folder.")
+
+
+def _is_unused(out: Path) -> bool:
+    """Whether a folder is empty, or holds a start that finished nothing."""
+    return {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}"))
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     return config.model_dump(exclude=NO_OUTCOME)
 
 
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """What differs between two nested settings, a line each."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
             for name in dict.fromkeys([*old, *new])
-            for line in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+            for line in differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
         ]
     return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from frft import __version__
 from frft.config import RunConfig
+from frft.config.sections import RefreshConfig
 from frft.experiment.loop import Arm
 from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import Rows
@@ -116,7 +117,8 @@ def assemble(
         "base_reward": stages.base_reward.info,
         "judge": {"kind": "gold"} if stages.judge is None else {"kind": "reward_model", **stages.judge.info},
         "start": start.info,
-        "arms": {arm.name: _arm(arm, evaluations[arm.name], rows.world) for arm in arms},
+        "start_stage": start.path.name,
+        "arms": {arm.name: _arm(arm, config.arm(arm.name), evaluations[arm.name], rows.world) for arm in arms},
         "stages": log.entries,
         "seconds": round(sum(entry["seconds"] for entry in log.entries), 1),
         "seconds_of_this_start": round(seconds, 1),
@@ -132,11 +134,14 @@ def assemble(
     }
 
 
-def _arm(arm: Arm, evaluation: Artifact, world: World | None) -> dict[str, Any]:
+def _arm(arm: Arm, config: RefreshConfig, evaluation: Artifact, world: World | None) -> dict[str, Any]:
     return {
+        "when": config.when if config.alpha else None,
         "evaluation": evaluation.info,
+        "evaluation_stage": evaluation.path.name,
         "refreshes": [
-            _refresh(refresh, arm.changes[k] if arm.changes else None) for k, refresh in enumerate(arm.refreshes)
+            _refresh(refresh, arm.refreshed_after[k], arm.changes[k] if arm.changes else None)
+            for k, refresh in enumerate(arm.refreshes)
         ],
         "ppo": [row for segment in arm.segments for row in _steps(segment, world)],
         "refreshed_after": arm.refreshed_after,
@@ -146,8 +151,13 @@ def _arm(arm: Arm, evaluation: Artifact, world: World | None) -> dict[str, Any]:
     }
 
 
-def _refresh(refresh: Refresh, change: tuple[Artifact, Artifact] | None) -> dict[str, Any]:
-    found = {"selection": refresh.selection.info, "reward_model": refresh.reward_model.info}
+def _refresh(refresh: Refresh, step: int, change: tuple[Artifact, Artifact] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "after_step": step,
+        "accepted": refresh.accepted,
+        "selection": refresh.selection.info,
+        "reward_model": refresh.reward_model.info,
+    }
     if refresh.gate is not None:
         found["gate"] = refresh.gate.info
     if change is not None:

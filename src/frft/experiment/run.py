@@ -4,7 +4,7 @@ OUT/config.yaml           the resolved configuration
 OUT/results.json          every figure
 OUT/metrics.jsonl         every PPO step of every arm
 OUT/training.svg          the same as a picture: reward, KL and, in a world, the gold reward over the steps
-OUT/rejects.jsonl         rows of the data that could not be used, with the reason
+OUT/rejects.jsonl         rows of the data that could not be used, with the reason; if there are any
 OUT/arms/NAME/            completions.jsonl, completions-2.jsonl (a second of each prompt), selection-1.parquet, ...,
                           and links: policy, reward_model
 OUT/judge                 a link to the judge, where it is a model
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.picture import picture
 from frft.experiment.plan import forecast
-from frft.experiment.prepare import claim, prepare
+from frft.experiment.prepare import claim, place_for_rejects, prepare
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
@@ -61,7 +62,10 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     together = peers()
     log = StageLog(progress)
     store = ArtifactStore(out / "stages", log.note, log.waits)
-    rows, stages = prepare(config, out, store, progress, peers=together, checks=together.is_main)
+    with place_for_rejects(out) if together.is_main else nullcontext() as rejects:
+        rows, stages = prepare(
+            config, out, store, progress, peers=together, checks=together.is_main, rejects_path=rejects
+        )
     if together.is_main:
         claim(out, config, rows)
     unread = config.unread()

@@ -1,8 +1,4 @@
-"""The stages of an experiment: each takes artifacts and returns an artifact, computed where it is not there yet.
-
-Everything that costs time happens inside the `build` that is handed to `store.make`, so that a store that only notes
-what it is asked for (`frft run --dry-run`) can walk through a whole experiment in no time.
-"""
+"""The stages of an experiment: each takes artifacts and returns an artifact, computed where it is not there yet."""
 
 from __future__ import annotations
 
@@ -31,6 +27,7 @@ from frft.reward import (
     AlignedReward,
     EnsembleReward,
     PolicySamples,
+    Refresh,
 )
 from frft.reward.refresh import LOG_RATIOS_FILE, PAIRS_FILE
 from frft.selection import EMBEDDED, LogRatios
@@ -131,15 +128,16 @@ class Stages(Monitor):
         policy: Artifact,
         segments: Sequence[Artifact],
         arm: RefreshConfig,
-    ) -> list[tuple[Artifact, Artifact]]:
+    ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
         """Realign an arm's reward model with `policy`, whose rollouts since the last refresh are in these segments.
 
         Returns:
-            In a world, if there was something to do: how the model before and the one after order what `policy` writes.
-            Its texts are the same in all arms, and neither model has been exploited by more than they all have.
+            The refresh, if there was something to do, and then, in a world, how the model before and the one after
+            order what `policy` writes. Its texts are the same in all arms, and neither model has been exploited by
+            more than they all have.
         """
         if isinstance(reward, EnsembleReward) or arm.selection.strategy == "none":
-            return []
+            return None, None
         before = reward.current
         samples = self.samples(policy, segments, arm)
         if arm.labels == "gold":
@@ -149,9 +147,9 @@ class Stages(Monitor):
         else:
             made = reward.refresh(samples)
         if self.world is None:
-            return []
+            return made, None
         assert isinstance(before, Artifact)
-        return [(self._on_policy(policy, before), self._on_policy(policy, made.reward_model))]
+        return made, (self._on_policy(policy, before), self._on_policy(policy, made.reward_model))
 
     def samples(self, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig) -> PolicySamples:
         """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments.

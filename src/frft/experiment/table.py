@@ -23,7 +23,7 @@ def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
     cells = _cells(results).values()
     rows = [(START, *(cell(results["start"], None) for cell in cells))]
     for name, arm in results["arms"].items():
-        accepted = [each["reward_model"] for each in arm["refreshes"] if each.get("gate", {}).get("accepted", True)]
+        accepted = [each["reward_model"] for each in arm["refreshes"] if each["accepted"]]
         model = accepted[-1] if accepted else results["base_reward"]
         rows.append((name, *(cell(arm["evaluation"], model) for cell in cells)))
     return rows

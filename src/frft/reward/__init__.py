@@ -5,7 +5,7 @@ from frft.reward.ensemble import EnsembleReward
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.identity import model_identity, pairs_identity
 from frft.reward.model import RewardModel
-from frft.reward.pairs import requests
+from frft.reward.pairs import requests, score_margins
 from frft.reward.refresh import Refresh
 from frft.reward.samples import PolicySamples
 from frft.reward.train import TrainReport, train_reward_model
@@ -22,5 +22,6 @@ __all__ = [
     "model_identity",
     "pairs_identity",
     "requests",
+    "score_margins",
     "train_reward_model",
 ]

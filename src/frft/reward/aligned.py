@@ -33,7 +33,7 @@ from frft.reward.model import REWARD_FILE, RewardModel, read_reward_file
 from frft.reward.realignment import Realignment
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
-from frft.selection import Embedder, LogRatios, VectorCache
+from frft.selection import EMBEDDED, SOURCES, Embedder, LogRatios, VectorCache
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain, read_json, sha256_file
 
 if TYPE_CHECKING:
@@ -334,13 +334,15 @@ class AlignedReward:
 
     @cached_property
     def _made_from(self) -> str:
-        reference, held_out = self.reference_samples, self.held_out
+        reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
+        embeds = self.config.gate is not None or selection.strategy in EMBEDDED
         return digest_of(
             plain(
                 {
                     "reward_model": model_identity(self.base),
                     "backbone": None if self.backbone is None else model_identity(self.backbone),
-                    "pool": pairs_identity(self.pool),
+                    "pool": pairs_identity(self.pool, *(SOURCES if selection.strategy == "source" else ())),
+                    "embedder": self.vectors.embedder.digest if embeds else None,
                     "config": self.config.model_dump(),
                     "training": self.training.model_dump(),
                     "reference_samples": None if reference is None else reference.identity,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
-from frft.reward.pairs import Pairs, PairTable, column, requests
+from frft.reward.pairs import PairTable, column, requests, score_margins
 from frft.uncertainty import share_interval, standard_error
 
 if TYPE_CHECKING:
@@ -78,12 +79,9 @@ def evaluate_reward_model(
         DataError: a column is missing, or pairs cannot be used.
         RewardError: a score is not finite.
     """
-    pairs = Pairs.of(table)
     names = [groups] if isinstance(groups, str) else list(groups or ())
     labels = {name: ["null" if value is None else str(value) for value in column(table, name)] for name in names}
-    # In one call, so that sequences that occur on both sides get exactly equal scores.
-    raw = reward_model.raw_scores(pairs.prompts * 2, pairs.chosen + pairs.rejected, progress=progress)
-    raw_margins_N = raw[: len(pairs.prompts)] - raw[len(pairs.prompts) :]
+    raw_margins_N = score_margins(partial(reward_model.raw_scores, progress=progress), table)
     asked = requests(table)
 
     def of(rows: Sequence[int]) -> RewardEvaluation:

@@ -23,7 +23,7 @@ from frft.config.sections import GateConfig, SelectionConfig
 from frft.errors import UsageError
 from frft.progress import Progress
 from frft.reward.model import RewardModel
-from frft.reward.pairs import requests
+from frft.reward.pairs import requests, score_margins
 from frft.selection import VectorCache, select
 from frft.uncertainty import standard_error
 
@@ -141,7 +141,4 @@ def _lower_bound(step_N: np.ndarray[Any, Any], clusters_N: Sequence[Hashable], l
 
 
 def _right(model: RewardModel, pairs: pa.Table) -> np.ndarray[Any, Any]:
-    prompts, chosen, rejected = (pairs[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-    # In one call, so that equal completions get exactly equal scores.
-    raw = model.raw_scores([*prompts, *prompts], [*chosen, *rejected])
-    return np.asarray((np.sign(raw[: len(prompts)] - raw[len(prompts) :]) + 1) / 2)
+    return np.asarray((np.sign(score_margins(model.raw_scores, pairs)) + 1) / 2)

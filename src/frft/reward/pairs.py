@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from frft.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 PairTable: TypeAlias = "pa.Table | Mapping[str, Sequence[Any]]"
 """Columns of equal length: prompt, chosen, rejected, and whatever else there is (margin, sources)."""
@@ -82,6 +84,21 @@ def requests(table: PairTable) -> list[str]:
     """
     names = table if isinstance(table, Mapping) else table.column_names
     return texts(table, "request" if "request" in names else "prompt")
+
+
+def score_margins(
+    score: Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]], table: PairTable
+) -> NDArray[np.float64]:
+    """score(prompt, chosen) - score(prompt, rejected) of N pairs, (N,).
+
+    Raises:
+        DataError: as `Pairs.of`.
+    """
+    pairs = Pairs.of(table)
+    n = len(pairs.prompts)
+    # In one call, so that sequences that occur on both sides get exactly equal scores.
+    scores = score(pairs.prompts * 2, pairs.chosen + pairs.rejected)
+    return scores[:n] - scores[n:]
 
 
 def margins(table: PairTable) -> list[float]:

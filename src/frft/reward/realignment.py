@@ -20,7 +20,7 @@ from frft.reward.model import RewardModel
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, Refresh, read_pairs
 from frft.reward.samples import PolicySamples
 from frft.reward.train import train_reward_model
-from frft.selection import EMBEDDED, LogRatios, Selection, VectorCache, select
+from frft.selection import EMBEDDED, SOURCES, LogRatios, Selection, VectorCache, select
 from frft.store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Realignment:
             return selection.metadata
 
         looks = config.strategy in EMBEDDED
-        sources = ("chosen_source", "rejected_source") if config.strategy == "source" else ()
+        sources = SOURCES if config.strategy == "source" else ()
         inputs = {
             "pool": pool if isinstance(pool, Artifact) else pairs_identity(pool, *sources),
             "samples": samples.identity if looks else None,

@@ -53,7 +53,6 @@ class TrainReport:
         losses: training loss of every step, before the step.
         truncated: sequences (two a pair, the left-out ones included) that had to be cut.
         seconds: wall-clock seconds of the optimisation.
-        pairs_per_second: pairs that went through the model in a second.
     """
 
     pairs: int
@@ -62,7 +61,6 @@ class TrainReport:
     losses: list[float]
     truncated: TruncationCount
     seconds: float
-    pairs_per_second: float
 
     @property
     def mean_loss(self) -> float:
@@ -168,7 +166,6 @@ def train_reward_model(
         losses=losses,
         truncated=start.truncated,
         seconds=seconds,
-        pairs_per_second=count * config.train.num_train_epochs / seconds,
     )
     return RewardModel(trained, start.tokenizer, length), report
 

@@ -46,6 +46,8 @@ from frft.selection.vectors import VectorCache
 from frft.selection.weights import LogRatios, draw, effective_sample_size, temper
 
 Texts = Mapping[str, Sequence[str]]
+SOURCES = ("chosen_source", "rejected_source")
+"""The columns that say who wrote the two completions of a pair."""
 SOURCES_NAMED = 5
 """Sources that an error names, the most frequent first."""
 
@@ -234,13 +236,12 @@ def _from_source(pool_table: pa.Table, source: str | None) -> npt.NDArray[np.boo
     Raises:
         SelectionError: the pool does not say where its completions come from, or none comes from there.
     """
-    names = ("chosen_source", "rejected_source")
-    missing = [name for name in names if name not in pool_table.column_names]
+    missing = [name for name in SOURCES if name not in pool_table.column_names]
     if missing:
         raise SelectionError(
             f"The pool has no column {missing[0]!r} to select by source. It has {', '.join(pool_table.column_names)}."
         )
-    sources = list(zip(*(pool_table[name].to_pylist() for name in names), strict=True))
+    sources = list(zip(*(pool_table[name].to_pylist() for name in SOURCES), strict=True))
     both = [None if one != two or one is None else str(one) for one, two in sources]
     from_source_N = np.array([name == source for name in both], dtype=bool)
     if not from_source_N.any():

@@ -12,7 +12,7 @@ from frft.cli import main
 from frft.errors import OutputError
 from frft.experiment.study import expected_seconds, load_study, run_study, to_do, worker_count
 from frft.experiment.study.cell import drawn, pairs_seen
-from frft.experiment.study.runner import LOCK, differences
+from frft.experiment.study.runner import LOCK
 from frft.progress import SILENT
 from frft.selection.weights import effective_sample_size
 from frft.store import locked
@@ -215,10 +215,3 @@ def test_a_folder_of_something_else_is_refused(small_study, tmp_path):
 def test_no_more_workers_than_seeds(averaging):
     config = averaging.config.model_copy(update={"workers": 4})
     assert [worker_count(config, seeds) for seeds in (0, 2, 9)] == [1, 2, 4]
-
-
-def test_differences_name_the_nested_key():
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == [
-        "a.c: 2 there, 3 now",
-        "a.d: None there, 4 now",
-    ]

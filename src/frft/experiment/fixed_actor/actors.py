@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.errors import DataError, UsageError, printable
-from frft.experiment.fixed_actor.sides import SOURCES, Sides
+from frft.experiment.fixed_actor.sides import Sides
+from frft.selection import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
 from frft.errors import OutputError, UsageError
 from frft.experiment.fixed_actor.actors import Actor, Division, Share, divide
@@ -26,7 +27,7 @@ from frft.experiment.fixed_actor.trainers import Budget, Cuts, Trainer, make_tra
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
 from frft.reward import pairs_identity
-from frft.selection import VectorCache, select
+from frft.selection import SOURCES, VectorCache, select
 from frft.store import append_rows, digest_of, locked, read_json, read_rows, write_json
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ def _keep_settings(
     settings = {
         **config.model_dump(mode="json", exclude=LATER),
         **asdict(Budget.of(config)),
-        "pairs": pairs_identity(pairs),
+        "frft": __version__,
+        "pairs": pairs_identity(pairs, *SOURCES),
         "embedder": vectors.embedder.digest,
         "actors": {
             actor.name: digest_of([pairs_identity(actor.own), actor.prompts, actor.completions]) for actor in actors

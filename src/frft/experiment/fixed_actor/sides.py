@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.errors import DataError, printable
+from frft.selection import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = npt.NDArray[np.float64]
-SOURCES = ("chosen_source", "rejected_source")
 
 
 @dataclass(frozen=True)

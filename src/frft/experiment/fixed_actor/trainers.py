@@ -187,9 +187,9 @@ class Whole:
 
     def margins(self, model: RewardModel, pairs: pa.Table) -> Floats:
         """As `Trainer.margins`."""
-        prompts, chosen, rejected = (pairs[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-        chosen_N, rejected_N = model.raw_scores(prompts * 2, chosen + rejected).reshape(2, -1)
-        return chosen_N - rejected_N
+        from frft.reward import score_margins
+
+        return score_margins(model.raw_scores, pairs)
 
     def save(self, model: RewardModel, path: Path) -> None:
         """As `Trainer.save`."""

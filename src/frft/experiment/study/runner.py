@@ -19,6 +19,7 @@ from typing import Any
 from frft import __version__
 from frft.errors import OutputError
 from frft.experiment.plan import plan
+from frft.experiment.prepare import differences
 from frft.experiment.processes import process_pool, without_interrupts
 from frft.experiment.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.experiment.study.config import Cell, Study, StudyConfig
@@ -59,17 +60,6 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
                 "make its cells anew, delete them."
             )
     return left
-
-
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """What differs between two nested settings, a line each."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for name in dict.fromkeys([*old, *new])
-            for line in differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]
 
 
 def worker_count(config: StudyConfig, seeds: int) -> int:

@@ -1,0 +1,109 @@
+"""What happens before the first stage, and whose folder it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from frft.config import RunConfig
+from frft.errors import DataError, OutputError
+from frft.experiment.plan import plan
+from frft.experiment.prepare import check_folder, differences, place_for_rejects, prepare
+from frft.progress import SILENT
+from frft.store import ArtifactStore, read_rows
+
+ARMS = {"vanilla": {"alpha": 0}, "random": {"selection": {"strategy": "random"}}}
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """40 pairs, and one that is none."""
+    rows = [{"prompt": f"What is {n}?", "chosen": f"{n} it is.", "rejected": "No."} for n in range(40)]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "chosen": ""}]))
+    return path
+
+
+def settings(pairs, max_rejected=0.1, **more) -> RunConfig:
+    return RunConfig.model_validate({"data": {"pairs": str(pairs), "max_rejected": max_rejected}, "arms": ARMS, **more})
+
+
+def prepared(config, out, rejects=None):
+    return prepare(config, out, ArtifactStore(out / "stages"), SILENT, rejects_path=rejects)
+
+
+def test_the_first_start_keeps_the_rows_that_it_cannot_use(pairs, tmp_path):
+    out = tmp_path / "out"
+    with place_for_rejects(out) as rejects:
+        rows, _ = prepared(settings(pairs), out, rejects)
+    assert rows.report["rejected"] == {"empty field": 1}
+    assert [row["line"] for row in read_rows(out / "rejects.jsonl")] == [41]
+
+
+def test_where_too_many_are_rejected_they_are_kept_and_the_next_start_may_go_on(pairs, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match=r"All of them stand in .*rejects\.jsonl"), place_for_rejects(out) as rejects:
+        prepared(settings(pairs, max_rejected=0), out, rejects)
+    assert len(read_rows(out / "rejects.jsonl")) == 1
+    check_folder(out, settings(pairs), "anything")
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_without_rejected_rows_nothing_is_left(existed, tmp_path):
+    out = tmp_path / "out"
+    if existed:
+        out.mkdir()
+    with place_for_rejects(out) as rejects:
+        rejects.write_text("")
+    assert out.exists() == existed
+    assert not existed or not list(out.iterdir())
+
+
+def test_nothing_is_written_where_something_else_lies(tmp_path):
+    (tmp_path / "rejects.jsonl").write_text("mine")
+    (tmp_path / "thesis.txt").write_text("mine")
+    with place_for_rejects(tmp_path) as rejects:
+        assert rejects is None
+    with place_for_rejects(tmp_path / "thesis.txt") as rejects:
+        assert rejects is None
+
+
+def test_a_place_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"), place_for_rejects(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_plan_writes_nothing(pairs, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert plan(settings(pairs), out)
+    assert not list(out.iterdir())
+
+
+def test_a_folder_by_the_name_of_nothing_changes_nothing(pairs, tmp_path, monkeypatch):
+    """The policy is made from nothing, whatever lies where the command is given."""
+    before = [stage.name for stage in plan(settings(pairs), tmp_path / "out")]
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert [stage.name for stage in plan(settings(pairs), tmp_path / "out")] == before
+
+
+def test_the_files_of_a_model_are_read_once_in_a_run(pairs, tiny_lm_folder, tmp_path, monkeypatch):
+    from frft.reward import identity
+
+    read = []
+    whole = identity.folder_digest
+    monkeypatch.setattr(identity, "folder_digest", lambda folder: read.append(folder) or whole(folder))
+    config = settings(pairs, policy={"model_name_or_path": str(tiny_lm_folder)})
+    assert plan(config, tmp_path / "out")
+    assert len(read) == 1
+
+
+def test_differences_name_the_nested_key():
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == [
+        "a.c: 2 there, 3 now",
+        "a.d: None there, 4 now",
+    ]
