@@ -40,7 +40,7 @@ def predictor_file(tmp_path):
     inputs = ("auc", "locality", "agreement")
     zeros, ones = dict.fromkeys(inputs, 0.0), dict.fromkeys(inputs, 1.0)
     model = Model(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30)
-    test = Test(5, 40, 25, 0.7, 0.6, 0.8, 0.3)
+    test = Test(5, 4, 40, 25, 0.7, 0.6, 0.8, 0.3)
     Predictor(Embedder().digest, model, test, test).write(tmp_path / "predictor.json")
     return tmp_path / "predictor.json"
 

@@ -72,6 +72,40 @@ def test_movement_is_of_the_means_of_common_prompts():
     assert moved(before, scored([1], None, ["p"])) is None
 
 
+def test_wordings_of_one_request_are_no_new_proof():
+    """Three wordings of each of 20 requests, which share their luck: errors are those of the requests' sums."""
+    rng = np.random.default_rng(2)
+    change_P = np.repeat(rng.normal(0.1, 1, 20), 3) + rng.normal(0, 0.1, 60)
+    prompts, requests = [f"p{n}" for n in range(60)], [f"r{n // 3}" for n in range(60)]
+
+    def of(change):
+        return Scored(prompts, ["text"] * 60, change, change, requests)
+
+    found = moved(of(np.zeros(60)), of(change_P))
+    by_request = change_P.reshape(20, 3).mean(axis=1)
+    half = stats.t.ppf(0.975, 19) * by_request.std(ddof=1) / np.sqrt(20)
+    assert found.proxy.estimate.mean == pytest.approx(change_P.mean())
+    assert found.proxy.estimate.interval == pytest.approx((change_P.mean() - half, change_P.mean() + half))
+    assert found.proxy.p_rise == pytest.approx(stats.ttest_1samp(by_request, 0, alternative="greater").pvalue)
+    up, alone = (moved(of(-change_P), of(each)).proxy.estimate for each in (np.zeros(60), change_P))
+    assert up.high - up.low == pytest.approx(2 * half)
+    assert alone.high - alone.low == pytest.approx(4 * half)
+
+
+@pytest.mark.parametrize("skill", [0.6, 0.75])
+def test_what_two_draws_of_one_policy_show_is_said_beside_it(skill):
+    """A reward model that orders a pair rightly with this probability, and a policy that did not change."""
+    rng, n = np.random.default_rng(3), 20_000
+    judge_2N = rng.normal(size=(2, n))
+    right_N = rng.random(n) < skill
+    proxy_N = np.where(right_N, 1, -1) * np.sign(judge_2N[1] - judge_2N[0])
+    found = moved(scored(np.zeros(n), judge_2N[0]), scored(proxy_N, judge_2N[1]))
+    by_chance = (1 - skill) / 2
+    assert found.proxy_up_judge_down.mean == pytest.approx(by_chance, abs=0.01)
+    link = policy_to_evaluation(None, found, accuracy(int(skill * 100), 100))
+    assert f"(two draws of one policy: about {by_chance:.0%})." in link.verdict
+
+
 def test_still_policies_agree():
     same = scored([1, 2], [1, 2])
     found = moved(same, same)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from frft.diagnosis.subject import Scored
 from frft.errors import DataError
@@ -71,3 +72,16 @@ def test_before_normalisation():
 def test_what_does_not_fit_together_is_refused(prompts, proxy, judge):
     with pytest.raises(DataError):
         scored(prompts, proxy, judge)
+
+
+def test_the_spread_counts_wordings_of_one_request_once():
+    rng = np.random.default_rng(0)
+    prompts = [f"p{n // 2}" for n in range(80)]
+    score_N = rng.normal(size=80) * np.repeat(rng.uniform(0.5, 3, 10), 8)
+    requests = [f"r{n // 8}" for n in range(80)]
+    alone = Scored(prompts, ["text"] * 80, score_N).spread().within
+    found = Scored(prompts, ["text"] * 80, score_N, requests=requests).spread().within
+    by_request = score_N.reshape(40, 2).var(axis=1, ddof=1).reshape(10, 4).mean(axis=1)
+    half = stats.t.ppf(0.975, 9) * by_request.std(ddof=1) / np.sqrt(10)
+    assert found.mean == alone.mean
+    assert found.high - found.mean == pytest.approx(half)

@@ -74,7 +74,7 @@ def study(
         print_json(results)
         return int(bool(failed))
     print_table(studies.OVERVIEW_COLUMNS, studies.overview(results))
-    print_table(("prediction", "outcome", "statistic", "predicted"), studies.verdicts(results), texts=2)
+    print_table(studies.VERDICT_COLUMNS, studies.verdicts(results), texts=2)
     for line in failed:
         print_text(f"FAILED {line}")
     cells = results["cells"]

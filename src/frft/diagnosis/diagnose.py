@@ -145,11 +145,12 @@ def diagnose(
         if after
         else []
     )
+    on_policy = after.on_policy() if after else None
     return Diagnosis(
         subject.name,
         [
-            training_to_policy(subject.off_policy or subject.held_out, after.on_policy() if after else None),
-            policy_to_evaluation(course, movement),
+            training_to_policy(subject.off_policy or subject.held_out, on_policy),
+            policy_to_evaluation(course, movement, on_policy),
         ],
         found,
         changes,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from frft.diagnosis.statistics import Change, Estimate, difference, paired_change, share, spearman
+from frft.diagnosis.statistics import Change, Estimate, difference, paired_change, share_of, spearman
 from frft.diagnosis.subject import Course, Scored
 from frft.evaluation import OrderAccuracy
 
@@ -54,6 +54,8 @@ class Link:
 class Movement:
     """A policy before and after training, by proxy and by judge, over the prompts that both wrote to.
 
+    Prompts that ask for the same in other words are a cluster, but for the correlation, which counts each.
+
     Attributes:
         proxy, judge: how their mean changed, paired by prompt.
         disagreement: share of the prompts on which both moved, and in opposite directions.
@@ -84,13 +86,15 @@ def moved(before: Scored, after: Scored) -> Movement | None:
     (judge_was, judge_is), (proxy_was, proxy_is) = (
         [np.array([means[prompt] for prompt in prompts]) for means in both] for both in (judged, proxied)
     )
+    request_of = dict(zip(after.prompts, after.requests or after.prompts, strict=True))
+    requests = [request_of[prompt] for prompt in prompts]
     proxy_P, judge_P = np.sign(proxy_is - proxy_was), np.sign(judge_is - judge_was)
-    both_moved = int((proxy_P * judge_P != 0).sum())
+    both = np.flatnonzero(proxy_P * judge_P)
     return Movement(
-        paired_change(proxy_was, proxy_is),
-        paired_change(judge_was, judge_is),
-        share(int((proxy_P * judge_P < 0).sum()), both_moved) if both_moved else None,
-        share(int(((proxy_P > 0) & (judge_P < 0)).sum()), len(prompts)),
+        paired_change(proxy_was, proxy_is, requests),
+        paired_change(judge_was, judge_is, requests),
+        share_of((proxy_P * judge_P < 0)[both], [requests[row] for row in both]) if len(both) else None,
+        share_of((proxy_P > 0) & (judge_P < 0), requests),
         spearman(proxy_is - proxy_was, judge_is - judge_was),
     )
 
@@ -148,11 +152,20 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
     )
 
 
-def policy_to_evaluation(course: Course | None, movement: Movement | None) -> Link:
+def policy_to_evaluation(
+    course: Course | None, movement: Movement | None, on_policy: OrderAccuracy | None = None
+) -> Link:
     """Does the judge follow where the proxy goes?
 
     Over the steps of training, Spearman's correlation of proxy and judge; without them, that of their changes over
     prompts. Broken where it is below 0, or where before and after training the proxy rose and the judge fell.
+
+    Args:
+        course: the steps.
+        movement: from before training to its end.
+        on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: by chance alone, the
+            better score then goes to the worse of two texts in 1 - accuracy, and so the proxy rises and the judge falls
+            on half as many prompts.
     """
     over_steps = spearman(course.proxy_T, course.judge_T) if course is not None and course.judge_T is not None else None
     found = over_steps or (None if movement is None else movement.correlation)
@@ -179,8 +192,11 @@ def policy_to_evaluation(course: Course | None, movement: Movement | None) -> Li
         verdict += (
             f" From before training to its end the proxy changed by {movement.proxy.estimate.mean:+.3f}, the judge by "
             f"{movement.judge.estimate.mean:+.3f}; on {apart.mean:.0%} of {apart.n} prompts the proxy rose and the "
-            "judge fell."
+            "judge fell"
         )
+        if on_policy is not None and on_policy.accuracy is not None:
+            verdict += f" (two draws of one policy: about {(1 - on_policy.accuracy) / 2:.0%})"
+        verdict += "."
         if movement.proxy.rose() and movement.judge.fell():
             state = "broken"
     advice = {

@@ -1,8 +1,8 @@
 """Whether a refresh by FRFT will help, as a logistic regression on three numbers of the evidence says it.
 
-It is trained on worlds with a known gold reward and tested on other worlds. A world is one setting of the dials: all
-that was run in it, with whatever seed, is on one side. The regularisation is strong, since there are few worlds, and
-was not tuned.
+It is trained on worlds with a known gold reward and tested on other worlds, with other seeds. A world is one setting of
+the dials; a seed gives the texts, the policy and the luck that all worlds have in common, so that cases which share
+either are no proof of each other. The regularisation is strong, since there are few worlds, and was not tuned.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from frft.diagnosis.evidence import Evidence, Measured
 from frft.errors import ArtifactError, DataError
 from frft.selection.similarity import Floats
 from frft.store import read_json, write_json
+from frft.uncertainty import LEVEL
 
 FORMAT = "frft predictor 1"
 STRENGTH = 0.1
 """scikit-learn's C on standardised inputs: a prior of standard deviation 0.3 on each coefficient."""
 RESAMPLES = 2000
-LEVEL = 0.95
 """Of the interval."""
 
 Mask = npt.NDArray[np.bool_]
@@ -46,32 +46,37 @@ class Case:
 
     Attributes:
         world: what the dials are, without the seed.
+        seed: of the world and of what was run in it.
         evidence: what could be seen before.
-        gain: gold reward of FRFT at the end, less that of a refresh on as many random pairs.
+        gain: mean gold reward of FRFT over the steps after the first refresh, less that of a refresh on as many random
+            pairs.
     """
 
     world: str
+    seed: int
     evidence: Evidence
     gain: float
 
 
 @dataclass(frozen=True)
 class Test:
-    """How well a predictor does on worlds that it was not trained on.
+    """How well a predictor does on worlds and seeds that it was not trained on.
 
     Attributes:
         worlds: how many.
+        seeds: how many.
         cases: how many.
         helped: of those, with a gain above 0.
         auc: how often a case that gained has a higher probability than one that did not; None: all gained, or none.
-        auc_low, auc_high: percentile interval of 95 %, by drawing whole worlds with replacement; None: in over half of
-            the draws all gained, or none.
+        auc_low, auc_high: percentile interval of 95 %, by drawing whole worlds and whole seeds with replacement; None:
+            in over half of the draws all gained, or none.
         spearman: rank correlation of the probability and the gain; None: one of them is constant.
     """
 
     __test__ = False
 
     worlds: int
+    seeds: int
     cases: int
     helped: int
     auc: float | None
@@ -83,8 +88,8 @@ class Test:
         """The same for a person."""
         interval = f"95 % interval {_figure(self.auc_low)} to {_figure(self.auc_high)}; 0.5: a coin"
         return (
-            f"AUC {_figure(self.auc)} ({interval}) on {self.cases} experiments in {self.worlds} worlds, {self.helped} "
-            f"of which gained; rank correlation with the gain {_figure(self.spearman)}"
+            f"AUC {_figure(self.auc)} ({interval}) on {self.cases} experiments in {self.worlds} worlds, {self.seeds} "
+            f"seeds each; {self.helped} of them gained; rank correlation with the gain {_figure(self.spearman)}"
         )
 
 
@@ -179,19 +184,20 @@ class Model:
         ]
 
     def probability(self, evidence: Evidence) -> float:
-        """That FRFT ends above a refresh on as many random pairs."""
+        """That FRFT has more gold reward after the first refresh than a refresh on as many random pairs."""
         return float(1 / (1 + np.exp(-self.intercept - sum(self.terms(evidence).values()))))
 
     def test(self, cases: Sequence[Case]) -> Test:
-        """How well it does on cases of other worlds."""
+        """How well it does on cases of other worlds and seeds."""
         from scipy.stats import spearmanr
 
         probabilities_N = np.array([self.probability(case.evidence) for case in cases])
         gains_N, helped_N = np.array([case.gain for case in cases]), _helped(cases)
         constant = len(set(probabilities_N)) < 2 or len(set(gains_N)) < 2
-        low, high = _interval(probabilities_N, helped_N, [case.world for case in cases])
+        low, high = _interval(probabilities_N, helped_N, cases)
         return Test(
             worlds=len({case.world for case in cases}),
+            seeds=len({case.seed for case in cases}),
             cases=len(cases),
             helped=int(helped_N.sum()),
             auc=_auc(probabilities_N, helped_N),
@@ -207,9 +213,9 @@ class Predictor:
 
     Attributes:
         embedder: digest of the embedder that the evidence was measured with.
-        model: trained on one half of the worlds.
-        test: of the model, on the other half.
-        exchanged: of a model that was trained on that other half, on the first one.
+        model: trained on one half of the worlds, with one half of the seeds.
+        test: of the model, on the other half of both.
+        exchanged: of a model that was trained on those cases, on the first ones.
     """
 
     embedder: str
@@ -219,8 +225,8 @@ class Predictor:
 
     @property
     def beats_a_coin(self) -> bool:
-        """Whether the whole interval of its AUC is above 1/2."""
-        return self.test.auc_low is not None and self.test.auc_low > 0.5
+        """Whether the whole interval of the AUC is above 1/2, in both directions."""
+        return all(test.auc_low is not None and test.auc_low > 0.5 for test in (self.test, self.exchanged))
 
     def write(self, path: Path) -> None:
         """To a JSON file."""
@@ -250,20 +256,24 @@ def packaged_predictor() -> Predictor | None:
 
 
 def fit_predictor(cases: Sequence[Case], embedder: str) -> Predictor:
-    """Train on every second world, in the order of their names, and test on the others.
+    """Train on every second world with every second seed, in their order, and test on the others with the others.
 
     Raises:
-        DataError: there are fewer than four worlds, or all cases of a half gained, or none did.
+        DataError: there are fewer than four worlds or seeds, or all cases of a half gained, or none did.
     """
-    worlds = sorted({case.world for case in cases})
-    if len(worlds) < 4:
-        raise DataError(
-            f"There are finished cells in {len(worlds)} different worlds; to train on some and test on others takes at "
-            "least 4. Let the study go on."
-        )
+    worlds, seeds = sorted({case.world for case in cases}), sorted({case.seed for case in cases})
+    for found, what in ((worlds, "different worlds"), (seeds, "different seeds")):
+        if len(found) < 4:
+            raise DataError(
+                f"There are finished cells of {len(found)} {what}; to train on some and test on others takes at least "
+                "4. Let the study go on."
+            )
     # Sorted, so that the order in which cells were finished decides nothing, not even the last digit.
-    ordered = sorted(cases, key=lambda case: (case.world, case.gain))
-    ours, theirs = ([case for case in ordered if case.world in worlds[start::2]] for start in (0, 1))
+    ordered = sorted(cases, key=lambda case: (case.world, case.seed, case.gain))
+    ours, theirs = (
+        [case for case in ordered if case.world in worlds[start::2] and case.seed in seeds[start::2]]
+        for start in (0, 1)
+    )
     model, other = Model.train(ours), Model.train(theirs)
     return Predictor(embedder, model, model.test(theirs), other.test(ours))
 
@@ -282,13 +292,17 @@ def _auc(probabilities_N: Floats, helped_N: Mask) -> float | None:
     return float((rankdata(probabilities_N)[helped_N].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _interval(probabilities_N: Floats, helped_N: Mask, worlds: Sequence[str]) -> tuple[float | None, float | None]:
-    """Of the AUC, by drawing whole worlds: cases of one world have nearly the same evidence, and are no new proof."""
-    rng, names = np.random.default_rng(0), sorted(set(worlds))
-    rows_of = [np.flatnonzero(np.array(worlds) == name) for name in names]
+def _interval(probabilities_N: Floats, helped_N: Mask, cases: Sequence[Case]) -> tuple[float | None, float | None]:
+    """Of the AUC, by drawing worlds and seeds: cases that share one have much in common, and are no new proof."""
+    rng = np.random.default_rng(0)
+    world_N, seed_N = (
+        np.unique([getattr(case, name) for case in cases], return_inverse=True)[1] for name in ("world", "seed")
+    )
+    worlds, seeds = int(world_N.max()) + 1, int(seed_N.max()) + 1
     aucs = []
     for _ in range(RESAMPLES):
-        rows = np.concatenate([rows_of[drawn] for drawn in rng.integers(len(names), size=len(names))])
+        copies_W, copies_S = (np.bincount(rng.integers(n, size=n), minlength=n) for n in (worlds, seeds))
+        rows = np.repeat(np.arange(len(cases)), copies_W[world_N] * copies_S[seed_N])
         aucs.append(_auc(probabilities_N[rows], helped_N[rows]))
     found = [auc for auc in aucs if auc is not None]
     if len(found) < RESAMPLES / 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.evaluation import OrderAccuracy
-from frft.uncertainty import LEVEL, wilson
+from frft.uncertainty import LEVEL, share_interval, standard_error, wilson
 
 Floats = npt.NDArray[np.float64]
 Numbers = Sequence[float] | Floats
@@ -47,12 +47,22 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(values: Numbers) -> Estimate:
-    """The mean of N >= 1 values, with Student's interval."""
+def estimate(values: Numbers, clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """The mean of N >= 1 values, with Student's interval.
+
+    Args:
+        values: of them.
+        clusters: which cluster each belongs to; none: all are independent.
+    """
     x_N = np.asarray(values, float)
-    if len(x_N) < 2:
+    error = standard_error(x_N, clusters)
+    if error is None:
         return Estimate(float(x_N.mean()), None, None, len(x_N))
-    return student(float(x_N.mean()), float(x_N.std(ddof=1) / np.sqrt(len(x_N))), len(x_N) - 1, len(x_N))
+    return student(float(x_N.mean()), error, _independent(x_N, clusters) - 1, len(x_N))
+
+
+def _independent(values: Floats, clusters: Sequence[Hashable] | None) -> int:
+    return len(values) if clusters is None else len(set(clusters))
 
 
 def student(mean: float, error: float, freedom: int, n: int) -> Estimate:
@@ -92,14 +102,13 @@ class Change:
         return self.p_fall is not None and self.p_fall < level
 
 
-def paired_change(before: Numbers, after: Numbers) -> Change:
-    """The mean of N differences after - before, by a paired t test."""
+def paired_change(before: Numbers, after: Numbers, clusters: Sequence[Hashable] | None = None) -> Change:
+    """The mean of N differences after - before, by a paired t test, whose errors are those of clusters where given."""
     difference_N = np.asarray(after, float) - np.asarray(before, float)
-    found = estimate(difference_N)
-    if found.n < 2:
+    found, error = estimate(difference_N, clusters), standard_error(difference_N, clusters)
+    if error is None:
         return Change(found, None, None)
-    error = float(difference_N.std(ddof=1) / np.sqrt(found.n))
-    return Change(found, *_one_sided(found.mean, error, found.n - 1))
+    return Change(found, *_one_sided(found.mean, error, _independent(difference_N, clusters) - 1))
 
 
 def trend(values: Numbers) -> Change:
@@ -142,6 +151,12 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
 def share(successes: int, n: int) -> Estimate:
     """The share of n >= 1 yes-or-no outcomes, with Wilson's score interval."""
     return Estimate(successes / n, *wilson(successes, n), n)
+
+
+def share_of(outcomes: Sequence[bool] | npt.NDArray[np.bool_], clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """The share of N >= 1 yes-or-no outcomes, with the interval of `frft.uncertainty.share_interval`."""
+    x_N = np.asarray(outcomes, float)
+    return Estimate(float(x_N.mean()), *share_interval(x_N, clusters), len(x_N))
 
 
 def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy) -> Estimate | None:

@@ -63,14 +63,16 @@ class Scored:
 
     def spread(self) -> Spread | None:
         """The variance of the proxy within and between prompts; None: fewer than two prompts have two completions."""
-        several = [self.proxy_N[rows] for rows in self._rows() if len(rows) > 1]
+        several = [rows for rows in self._rows() if len(rows) > 1]
         if len(several) < 2:
             return None
-        within_P = np.array([scores.var(ddof=1) for scores in several])
+        scores = [self.proxy_N[rows] for rows in several]
+        within_P = np.array([each.var(ddof=1) for each in scores])
         # The variance of the means holds a share of that within.
-        noise = np.mean([variance / len(scores) for variance, scores in zip(within_P, several, strict=True)])
-        between = max(0.0, float(np.var([scores.mean() for scores in several], ddof=1) - noise))
-        return Spread(float(self.proxy_N.mean()), estimate(within_P), between, len(self._rows()) - len(several))
+        noise = np.mean([variance / len(each) for variance, each in zip(within_P, scores, strict=True)])
+        between = max(0.0, float(np.var([each.mean() for each in scores], ddof=1) - noise))
+        within = estimate(within_P, [(self.requests or self.prompts)[rows[0]] for rows in several])
+        return Spread(float(self.proxy_N.mean()), within, between, len(self._rows()) - len(several))
 
     def means(self, values_N: Floats) -> dict[str, float]:
         """The mean of values by prompt."""

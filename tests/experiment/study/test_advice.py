@@ -17,11 +17,11 @@ from frft.selection import Embedder, VectorCache
 from frft.worlds import World
 
 GAINS = {
-    "centre": (0.3, 0.2),
-    "kl-low": (0.1, 0.4),
-    "symmetric": (-0.2, 0.1),
-    "anti-gold": (-0.5, 0.2),
-    "lambda-0": (0.1, -0.1),
+    "centre": (0.3, 0.2, -0.1, 0.1),
+    "kl-low": (0.1, 0.4, -0.3, 0.2),
+    "symmetric": (-0.2, 0.1, 0.2, -0.2),
+    "anti-gold": (-0.5, 0.2, -0.1, 0.3),
+    "lambda-0": (0.1, -0.1, -0.2, 0.1),
 }
 """FRFT less its control, for each seed."""
 
@@ -35,7 +35,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def study(make_record, tmp_path):
-    """The folder of a study with two seeds at five points, in small worlds."""
+    """The folder of a study with four seeds at five points, in small worlds."""
     (tmp_path / "cells").mkdir()
     for point, gains in GAINS.items():
         for seed, gain in enumerate(gains):
@@ -60,10 +60,11 @@ def test_cells_become_cases(study, cache):
     predictor = fit_advice(study, cache, SILENT)
     # Four worlds: a point that changes neither texts nor labels is in the world of the centre.
     assert predictor.model.worlds + predictor.test.worlds == 4
+    # Of the twenty cells, those of two worlds with two seeds are on one side, those of the others on the other.
     assert predictor.model.cases + predictor.test.cases == 10
-    assert predictor.model.helped + predictor.test.helped == sum(gain > 0 for both in GAINS.values() for gain in both)
+    assert predictor.exchanged.cases == predictor.model.cases
     assert sorted(path.stem for path in (study / "evidence").iterdir()) == sorted(
-        f"{point}-{seed}" for point in GAINS for seed in (0, 1)
+        f"{point}-{seed}" for point in GAINS for seed in range(4)
     )
     kept = {path.stem: json.loads(path.read_text()) for path in (study / "evidence").iterdir()}
     assert kept["kl-low-0"] == kept["centre-0"] != kept["centre-1"]

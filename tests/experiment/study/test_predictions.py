@@ -76,6 +76,24 @@ def test_it_is_not_claimed_where_a_part_of_it_is_missing(averaging, make_record,
     assert verdicts["helps"]["outcome"] == ("held" if per_unit > 0 else "not held")
 
 
+@pytest.mark.parametrize("missing", ["tells apart", "helps"])
+def test_it_is_not_claimed_without_a_ceiling_or_a_gain(averaging, make_record, missing):
+    verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
+    verdicts[missing]["outcome"] = "not held"
+    assert not averaging_is_claimed(list(verdicts.values()))
+
+
+@pytest.mark.parametrize(
+    ("less", "found"), [(0.0, "held"), (0.08, "held"), (0.1, "undecided"), (0.12, "not held"), (-0.3, "held")]
+)
+def test_the_true_source_may_be_a_margin_below(averaging, make_record, less, found):
+    records = [
+        make_record("centre", seed, {"vanilla": 0, "random": 0, "density": 0.5, "source": 0.5 - less + _wobble(seed)})
+        for seed in range(4)
+    ]
+    assert _verdicts(averaging, records)["source"]["outcome"] == found
+
+
 def test_harm_and_equality_are_told_apart(averaging, make_record):
     records = []
     for seed in range(4):

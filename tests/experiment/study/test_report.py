@@ -77,6 +77,13 @@ def test_every_prediction_is_in_the_page(results):
     for each in results["predictions"]:
         assert f"| {each['name']} | {each['outcome']} |" in page
     assert "An averaging effect can not be claimed" in page
+    assert "no evidence" not in page
+
+
+def test_without_a_ceiling_the_page_says_so_first(averaging, make_record):
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": -0.5}
+    page = report.markdown(summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], []), "frft")
+    assert "**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**" in page
 
 
 def test_tables_have_as_many_cells_as_columns(results):

@@ -131,3 +131,18 @@ def test_no_recovery_of_a_loss(averaging, make_record):
     gains = [{"vanilla": 0, "random": 0.1, "density": -0.2, "oracle": -1 + each / 100} for each in range(4)]
     results = summarise(averaging, [make_record("centre", seed, each) for seed, each in enumerate(gains)], [])
     assert results["points"]["centre"]["arms"]["density"]["recovery"] is None
+
+
+def test_the_primary_is_also_corrected_over_the_points(averaging, make_record):
+    gains = {"centre": (0.3, 0.4, 0.5), "lambda-0": (0.1, -0.1, 0.2), "kappa-0": (0.0, 0.2, 0.1)}
+    records = [
+        make_record(point, seed, {"vanilla": 0.0, "random": 0.0, "density": gain, "oracle": 1.0})
+        for point, of_seeds in gains.items()
+        for seed, gain in enumerate(of_seeds)
+    ]
+    points = summarise(averaging, records, [])["points"]
+    raw = {point: stats.ttest_1samp(of_seeds, 0).pvalue for point, of_seeds in gains.items()}
+    ordered = sorted(raw, key=raw.get)
+    for point, found in points.items():
+        by_hand = max((3 - place) * raw[each] for place, each in enumerate(ordered[: ordered.index(point) + 1]))
+        assert found["arms"]["density"]["against_control"]["p_holm_over_points"] == pytest.approx(min(1, by_hand))

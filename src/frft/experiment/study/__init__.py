@@ -1,11 +1,12 @@
 """Studies: the same arms at many points of a grid of worlds, with paired seeds."""
 
 from frft.experiment.study.config import Cell, Study, StudyConfig, load_study, study_names
-from frft.experiment.study.report import OVERVIEW_COLUMNS, overview, verdicts
+from frft.experiment.study.report import OVERVIEW_COLUMNS, VERDICT_COLUMNS, overview, verdicts
 from frft.experiment.study.runner import expected_seconds, run_study, to_do, worker_count
 
 __all__ = [
     "OVERVIEW_COLUMNS",
+    "VERDICT_COLUMNS",
     "Cell",
     "Study",
     "StudyConfig",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from frft import __version__
 from frft.config.sections import EmbedderConfig, WorldConfig
 from frft.diagnosis import Case, Evidence, Predictor, evidence, fit_predictor
 from frft.errors import DataError
@@ -53,11 +54,11 @@ def fit_advice(study: Path, cache: Path, progress: Progress) -> Predictor:
                 what = f"arm {missing[0]!r}" if missing else "samples of the SFT model (reward.normalise_samples)"
                 raise DataError(f"{path} has no {what}, so it cannot say whether FRFT helped.")
             found = _evidence_of(study / "evidence" / path.name, record, vectors, known, progress)
-            del dials["seed"]
+            seed = dials.pop("seed")
             gold = [MEASURES["gold"](arms[name]) for name in (ARM, CONTROL)]
             assert gold[0] is not None
             assert gold[1] is not None
-            cases.append(Case(digest_of(dials), found, gold[0] - gold[1]))
+            cases.append(Case(digest_of(dials), seed, found, gold[0] - gold[1]))
             task.advance(1, path.stem)
     return fit_predictor(cases, vectors.embedder.digest)
 
@@ -67,7 +68,7 @@ def _evidence_of(
 ) -> Evidence:
     """The evidence of a cell: as it was measured before, or measured now and kept."""
     dials, samples = record["settings"]["data"]["world"], record["sft_samples"]
-    key = digest_of([dials, samples, vectors.embedder.digest, EVIDENCE_SEED])
+    key = digest_of([__version__, dials, samples, vectors.embedder.digest, EVIDENCE_SEED])
     if key not in known and path.exists():
         kept = read_json(path)
         if kept["of"] == key:

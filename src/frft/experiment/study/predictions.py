@@ -30,7 +30,9 @@ GOLD_MARGIN = 0.1
 ACCURACY_MARGIN = 0.02
 AVERAGING = ("lambda-0", "kappa-0", "kappa-half", "lambda-2", "centre")
 """Points that differ in lambda * kappa alone."""
-CLAIM = ("rises", "variance", "source")
+CEILING = "tells apart"
+"""The prediction without which no other says anything."""
+CLAIM = (CEILING, "helps", "rises", "variance", "source")
 """The predictions that must all hold before an averaging effect is claimed."""
 
 
@@ -95,7 +97,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
     same = f"{frft} has the gold reward of {control}"
     return [
         Prediction(
-            "tells apart",
+            CEILING,
             f"At `centre`, {config.ceiling} (fresh gold labels) has more gold reward than vanilla. If not, the "
             "world cannot tell arms apart, and nothing else here means anything.",
             "above",
@@ -104,8 +106,8 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         Prediction("helps", f"At `centre`, {more} because the annotator near the policy is.", "above", gain("centre")),
         Prediction(
             "labels",
-            f"At `centre`, {frft} has more gold reward than with coin-flip labels (`placebo-density`): its gain "
-            "uses the labels.",
+            f"At `centre`, {frft} has more gold reward than with coin-flip labels (`placebo-density`): its labels "
+            f"matter. Of a gain over {control} this says nothing unless there is one (`helps`).",
             "above",
             lambda measured: measured.gains("centre", frft, "placebo-density"),
         ),
@@ -181,16 +183,17 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         ),
         Prediction(
             "source",
-            f"At `centre`, pairs of the policy's own source (`source`) gain at least as much as {frft}, less than "
-            f"{GOLD_MARGIN} apart (the statistic is their difference plus {GOLD_MARGIN}).",
+            f"At `centre`, pairs of the policy's own source (`source`) gain at least as much as {frft}, or less than "
+            f"{GOLD_MARGIN} less (the statistic is their difference plus {GOLD_MARGIN}, which is its margin).",
             "above",
             lambda measured: [each + GOLD_MARGIN for each in measured.gains("centre", "source", frft)],
+            margin=0.0,
         ),
     ]
 
 
 def averaging_is_claimed(verdicts: Sequence[dict[str, Any]]) -> bool:
-    """Whether gain rises with lambda * kappa, reward variance with it, and the true source selects as well."""
+    """Whether FRFT gains at all, the more the larger lambda * kappa, and all else that `CLAIM` names."""
     held = {verdict["name"] for verdict in verdicts if verdict["outcome"] == "held"}
     return held.issuperset(CLAIM)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from frft.errors import printable
+from frft.experiment.study.predictions import CEILING, CLAIM
 from frft.progress import duration
 
 NONE = "–"
@@ -19,13 +20,15 @@ DIAGNOSIS_COLUMNS = (
     "arm", "on-policy", "at the end", "off-policy, gold", "off-policy, labels", "reward variance", "at the end",
     "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source", "seconds",
 )  # fmt: skip
+VERDICT_COLUMNS = ("prediction", "outcome", "statistic", "seeds", "predicted")
 OVERVIEW_COLUMNS = ("point", "seeds", "FRFT − control", "p", "FRFT − vanilla", "control − vanilla", "ceiling − vanilla")
 
 LEGEND = """\
 All figures are means over seeds with 95 % intervals (Student's t). **Gold** is the mean gold reward of what the policy
 writes in all steps after the first refresh, on training prompts. KL (from SFT, k1, nats a completion), win rate
 (against vanilla, by gold), gold **at the end** and accuracies are those of the final policies on held-out prompts. A
-difference is paired by seed, its p that of a paired t test, corrected by Holm over the arms of the point.
+difference is paired by seed, its p that of a paired t test, corrected by Holm over the arms of the point; in the table
+of every point, over the points.
 
 - **at equal KL**: the difference of gold reward where both were at the smaller of their two final KLs for the last
   time, by smoothed curves (5 steps) of the rollouts; in brackets, in how many seeds one of them was
@@ -65,7 +68,7 @@ def overview(results: dict[str, Any]) -> Rows:
                 point,
                 str(len(found["seeds"])),
                 _signed(arms[frft]["against_control"]["gold"]),
-                _p(arms[frft]["against_control"]),
+                _p(arms[frft]["against_control"], "p_holm_over_points"),
                 *(_signed(arms[name]["against_vanilla"]["gold"]) for name in (frft, control, ceiling)),
             )
         )
@@ -73,13 +76,14 @@ def overview(results: dict[str, Any]) -> Rows:
 
 
 def verdicts(results: dict[str, Any]) -> Rows:
-    """A row for each prediction: its name, outcome, statistic and what was predicted."""
+    """A row for each prediction, in the order of `VERDICT_COLUMNS`."""
     expected = {"above": "> 0", "below": "< 0", "none": "within ±"}
     rows: Rows = []
     for each in results["predictions"]:
         rule = expected[each["expected"]] + (f"{each['margin']:g}" if each["expected"] == "none" else "")
-        number = _signed(each["estimate"]) if each["estimate"] else f"no {each['missing']}"
-        rows.append((each["name"], each["outcome"], number, rule))
+        found = each["estimate"]
+        number = _signed(found) if found else f"no {each['missing']}"
+        rows.append((each["name"], each["outcome"], number, str(found["n"]) if found else NONE, rule))
     return rows
 
 
@@ -146,6 +150,8 @@ def markdown(results: dict[str, Any], command: str) -> str:
         parts.append(f"**{unfinished} cells are missing**, of which {len(cells['failed'])} failed.")
         parts += [f"- {printable(line)}" for line in cells["failed"]]
     claim = "can" if results["averaging_is_claimed"] else "can not"
+    if any(each["name"] == CEILING and each["outcome"] != "held" for each in results["predictions"]):
+        parts.append("**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**")
     parts += [
         "![gains at every point](gains.svg)",
         "## Every point",
@@ -154,10 +160,10 @@ def markdown(results: dict[str, Any], command: str) -> str:
         "Written down before the runs of these seeds; `docs/study.md` has the rule that decides each, and what was "
         "seen before.",
         _table(
-            ("prediction", "outcome", "statistic", "predicted", "in words"),
+            (*VERDICT_COLUMNS, "in words"),
             [(*row, each["statement"]) for row, each in zip(verdicts(results), results["predictions"], strict=True)],
         ),
-        f"An averaging effect {claim} be claimed: that takes `rises`, `variance` and `source` to hold.",
+        f"An averaging effect {claim} be claimed: that takes {_names(CLAIM)} to hold.",
         "## How to read the tables",
         LEGEND,
     ]
@@ -248,8 +254,8 @@ def _percent(estimate: dict[str, Any] | None, *, interval: bool = True) -> str:
     return f"{shares['mean']:.1f} %{_interval(shares, '.1f') if interval else ''}"
 
 
-def _p(against: dict[str, Any] | None) -> str:
-    return NONE if against is None or against["p_holm"] is None else f"{against['p_holm']:.3f}"
+def _p(against: dict[str, Any] | None, corrected: str = "p_holm") -> str:
+    return NONE if against is None or against.get(corrected) is None else f"{against[corrected]:.3f}"
 
 
 def _equal_kl(against: dict[str, Any] | None) -> str:

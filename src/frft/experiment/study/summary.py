@@ -32,6 +32,8 @@ def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) ->
         failed: cells that failed, a line each.
     """
     measured = Measured(records)
+    points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
+    _correct_over_points(points, study.config.primary)
     verdicts = [prediction.verdict(measured) for prediction in predictions(study.config)]
     return {
         "frft": __version__,
@@ -40,10 +42,18 @@ def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) ->
         "cells": {"wanted": len(study.cells), "done": len(records), "failed": list(failed)},
         "seconds_of_cells": round(sum(record["seconds"] for record in records), 1),
         "budget": _budget(study),
-        "points": {point: _point(measured, point, study) for point in study.config.points if point in measured.points},
+        "points": points,
         "predictions": verdicts,
         "averaging_is_claimed": averaging_is_claimed(verdicts),
     }
+
+
+def _correct_over_points(points: dict[str, Any], primary: str) -> None:
+    """The p of FRFT against its control, by Holm over all points: the family of the table with one row a point."""
+    against = {point: found["arms"][primary]["against_control"] for point, found in points.items()}
+    p_values = {point: each["p"] for point, each in against.items() if each and each["p"] is not None}
+    for point, corrected in holm(p_values).items():
+        against[point]["p_holm_over_points"] = corrected
 
 
 def _budget(study: Study) -> dict[str, Any]:
