@@ -81,3 +81,9 @@ def test_judge_scores_that_lack_a_text(parts, write_rows, capsys):
     file = write_rows("judge.jsonl", [{"prompt": PROMPT, "completion": " Mix water 0.", "score": 1}])
     assert main(["diagnose", *parts, "--judge-scores", str(file)]) == 2
     assert "lack 7 of 8 completions" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_no_verdict_on_a_reward(parts, tmp_path, capsys):
+    parts[1] = str(tmp_path / "nosuch")
+    assert main(["diagnose", *parts, "--max-length", "64"]) == 2
+    assert "nosuch" in capsys.readouterr().err

@@ -227,7 +227,8 @@ def test_two_lines_are_enough(base, pool, tmp_path, monkeypatch):
     reward = frft.AlignedReward(str(base), "pairs.jsonl")
     assert reward.pool["chosen"].to_pylist() == pool["chosen"].to_pylist()
     assert reward.training.train.max_length == RewardModel.load(base, seed=0).max_length == 48
-    assert (reward.config.samples, reward.config.selection.match) == ("rollouts", "nearest")
+    # Of a strategy that takes as many pairs as are wanted, whatever the embedder's cosines are.
+    assert (reward.config.samples, reward.config.selection.strategy) == ("rollouts", "density")
     assert reward.__name__ == "aligned_reward"
     texts = pool["prompt"].to_pylist()[:2], pool["chosen"].to_pylist()[:2]
     assert reward(*texts) == RewardModel.load(base, seed=0)(*texts)
@@ -241,7 +242,8 @@ def test_a_model_that_frft_did_not_save_is_as_long_as_the_training_says_and_must
     shutil.copytree(base, foreign)
     (foreign / "reward.json").unlink()
     assert AlignedReward(foreign, pool, training=reward_training).model.max_length == 48
-    assert AlignedReward(foreign, pool).training.train.max_length == 256
+    with pytest.raises(UsageError, match=r"Say it: training=RewardModelConfig\(train={'max_length': ...}\)"):
+        AlignedReward(foreign, pool)
     with pytest.raises(ModelError, match="weights are missing"):
         _ = AlignedReward(tiny_lm_folder, pool, training=reward_training).model
 

@@ -176,6 +176,23 @@ def test_more_refreshes_than_a_training_has_room_for_are_refused(script, alpha, 
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("setting", [{"kl_anchor": "previous"}, {"reset_optimizer": True}])
+def test_what_is_the_trainers_cannot_be_asked_of_the_reward(setting, script):
+    with pytest.raises(UsageError, match=f"{next(iter(setting))}: optimizers and KL anchor are the trainer's"):
+        script(config=CONFIG.model_copy(update=setting))
+
+
+def test_a_refresh_on_fewer_pairs_than_wanted_is_said(script, pool, capsys):
+    wanted = pool.num_rows + 5
+    selection = CONFIG.selection.model_copy(update={"size": wanted})
+    _, trainer = script(config=CONFIG.model_copy(update={"selection": selection, "alpha": 1}))
+    with pytest.warns(
+        UserWarning, match=rf"refreshed on \d+ pairs, not on the {wanted} that were asked for.*\(part4\)"
+    ):
+        trainer.train()
+    capsys.readouterr()
+
+
 def test_without_refreshes_it_is_a_reward_like_any_other(script, capsys):
     reward, trainer = script(config=RefreshConfig(alpha=0), max_steps=2)
     trainer.train()

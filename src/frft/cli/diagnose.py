@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.cli.pool import PoolOptions, Reading
-from frft.errors import UsageError
+from frft.errors import FrftError, UsageError
 
 if TYPE_CHECKING:
     from frft.diagnosis import Diagnosis, Link
@@ -27,7 +29,8 @@ def diagnose(
 ) -> int:
     """Say whether the reward can still be trusted: three links, the failure signatures, and what to do.
 
-    Exit status: 0 healthy; 1 an alarm fired or a link is broken; 2 the request or the data is wrong.
+    Exit status: 0 healthy; 1 an alarm fired or a link is broken; 2 no verdict, because the request, the data or a model
+    is wrong.
 
     Parameters
     ----------
@@ -56,10 +59,36 @@ def diagnose(
         given = [name for name, value in {**parts, **more}.items() if value is not None]
         if given:
             raise UsageError(f"The folder of a run brings its own parts; leave out {', '.join(given)}, or the folder.")
-        return _run(run, json=json)
+        with _no_verdict():
+            return _run(run, json=json)
     if reward_model is None or pairs is None or completions is None:
         missing = [name for name, value in parts.items() if value is None]
         raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
+    with _no_verdict():
+        sources = (completions, completions_before)
+        return _parts(reward_model, pairs, sources, judge_scores, reading, max_length, json=json)
+
+
+@contextmanager
+def _no_verdict() -> Iterator[None]:
+    """Whatever fails: exit status 1 is a verdict on the reward."""
+    try:
+        yield
+    except FrftError as error:
+        error.exit_code = UsageError.exit_code
+        raise
+
+
+def _parts(
+    reward_model: str,
+    pairs: list[str],
+    sources: tuple[str, str | None],
+    judge_scores: str | None,
+    reading: Reading,
+    max_length: int | None,
+    *,
+    json: bool,
+) -> int:
     from frft.cli.output import print_json
     from frft.cli.reward import load_scorer
     from frft.diagnosis import diagnose as diagnosed
@@ -73,7 +102,7 @@ def diagnose(
         None
         if source is None
         else load_samples(source, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
-        for source in (completions, completions_before)
+        for source in sources
     ]
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None

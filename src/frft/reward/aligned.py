@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import TrainerCallback
 
-FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(match="nearest"))
-"""How a reward realigns itself that has no policy at hand to let write anything."""
+FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="density"))
+"""How a reward realigns itself that has no policy at hand to let write anything.
+
+By density ratio, because it takes as many pairs as are asked for, whatever the embedder: cosines above the paper's
+threshold are as good as never seen with a small one."""
 
 
 class AlignedReward:
@@ -80,7 +83,8 @@ class AlignedReward:
         is_observing: whether what is scored is remembered as the policy's; the callback turns it on and off.
 
     Raises:
-        UsageError: the configuration needs a backbone, and there is none; or asks for an ensemble.
+        UsageError: the configuration needs a backbone, and there is none; or asks for an ensemble; or the reward model
+            does not say how long its sequences are, and `training` neither.
         DataError: the pool cannot be read.
     """
 
@@ -172,7 +176,7 @@ class AlignedReward:
 
         Raises:
             UsageError: refreshes need what this reward does not have: a policy to write fresh samples, to tell how
-                likely it finds a text, or fresh labels.
+                likely it finds a text, or fresh labels; or are to change what it does not have: optimizers, KL anchor.
         """
         if self.config.alpha and self.config.samples == "fresh":
             raise UsageError(
@@ -183,6 +187,17 @@ class AlignedReward:
             raise UsageError(
                 f"when: {self.config.when} is decided by looks of `frft run`, which a trainer of one's own has not. "
                 "Say when by every, at_steps or alpha alone."
+            )
+        fields = RefreshConfig.model_fields
+        ignored = [
+            name
+            for name in ("reset_optimizer", "kl_anchor")
+            if self.config.alpha and getattr(self.config, name) != fields[name].default
+        ]
+        if ignored:
+            raise UsageError(
+                f"{', '.join(ignored)}: optimizers and KL anchor are the trainer's, which in TRL this reward cannot "
+                "touch. Leave out."
             )
         if self.config.alpha and (self.config.labels == "gold" or self.config.selection.strategy == "policy_ratio"):
             raise UsageError(
@@ -356,9 +371,12 @@ class AlignedReward:
 
 def _training_like(reward_model: Artifact | str | Path) -> RewardModelConfig:
     """The default, with sequences as long as the model's."""
-    training = RewardModelConfig()
-    file = Path(model_path(reward_model)) / REWARD_FILE
+    training, file = RewardModelConfig(), Path(model_path(reward_model)) / REWARD_FILE
     if not file.exists():
-        return training
+        raise UsageError(
+            f"{reward_model} does not say how long the sequences are that it scores (it has no {REWARD_FILE}, which "
+            "frft writes). Say it: training=RewardModelConfig(train={'max_length': ...}), in tokens; what is longer is "
+            "cut, and counted."
+        )
     *_, max_length = read_reward_file(file)
     return training.model_copy(update={"train": training.train.model_copy(update={"max_length": max_length})})

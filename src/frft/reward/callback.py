@@ -10,6 +10,7 @@ reward from there, also with another number of processes. A refresh on the step 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from frft.reward.aligned import AlignedReward
+    from frft.reward.refresh import Refresh
 
 STATE_FILE = "aligned_reward.json"
 FORMAT_VERSION = 1
@@ -80,7 +82,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         del args, control
         self._reward.is_observing = False
         if state.global_step in self._steps:
-            self._reward.refresh()
+            self._warn_if_short(self._reward.refresh())
             self._check_version()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -89,6 +91,17 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         values = {"format_version": FORMAT_VERSION, "step": state.global_step, "reward": self._reward.state()}
         if state.is_world_process_zero:
             write_json(_folder(args, state) / STATE_FILE, values)
+
+    def _warn_if_short(self, refresh: Refresh) -> None:
+        """A reward in a script of one's own has nobody who reads its report."""
+        made = refresh.selection.info
+        taken, wanted = made["counts"]["taken"], made["counts"]["wanted"]
+        if taken < wanted and made["strategy"] != "all" and _rank() == 0:
+            warnings.warn(
+                f"The reward model was refreshed on {taken} pairs, not on the {wanted} that were asked for: no more "
+                f"qualified ({made['strategy']}).",
+                stacklevel=2,
+            )
 
     def _restore(self, folder: Path, step: int) -> None:
         file = folder / STATE_FILE
