@@ -46,9 +46,25 @@ def test_open_pairs_stand_as_a_comment_to_fill_in(tmp_path):
     assert load_config(str(path)).data.pairs == "mine.jsonl"
 
 
-def test_absent_sections_name_their_keys():
+def test_absent_sections_name_their_keys_where_they_are_explained_elsewhere():
     comments = " ".join(annotated_preset("paper").replace("#", " ").split())
     assert "(a section with keys r, lora_alpha, lora_dropout, target_modules or null)" in comments
+    assert comments.count("Dropout on the adapters' input.") == 1
+
+
+@pytest.mark.parametrize("key", ["gate", "lora", "world"])
+def test_an_absent_section_can_be_had_by_taking_the_comment_away(key, tmp_path):
+    lines = annotated_preset("hh-small").splitlines()
+    start = next(n for n, line in enumerate(lines) if line.strip() == f"# {key}:")
+    indent = lines[start].index("#")
+    end = next(n for n, line in enumerate(lines[start + 1 :], start + 1) if not line.startswith(" " * indent + "#   "))
+    with_it = [line[:indent] + line[indent + 2 :] for line in lines[start:end]]
+    before = [line for line in lines[: start - 1] if line.strip() != "# pairs: PATH" or key == "world"]
+    path = tmp_path / "run.yaml"
+    path.write_text("\n".join([*before, *with_it, *lines[end:]]))
+    config = load_config(str(path), [] if key == "world" else ["data.pairs=x"])
+    found = {"gate": config.refresh.gate, "lora": config.policy.lora, "world": config.data.world}[key]
+    assert found == type(found)()
 
 
 def test_choices_are_named():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import Literal, get_origin
 
 from frft.config.layers import source_layers
@@ -21,6 +22,8 @@ _WIDTH = 100
 def annotated_preset(name: str) -> str:
     """The preset as YAML with all settings and defaults, each under a comment that describes it.
 
+    Sections that the preset leaves out stand there once, with their defaults, as comments to take away.
+
     Loading it gives what loading the preset gives. Where the preset leaves `data.pairs` open, it stands there
     as a comment, to be filled in.
 
@@ -36,18 +39,28 @@ def annotated_preset(name: str) -> str:
     if is_open:
         values["data"]["pairs"] = _PLACEHOLDER
     config = RunConfig.model_validate(values)
-    lines = [f"# {descriptions[name]}", "", *_section_lines(config, "")]
+    lines = [f"# {descriptions[name]}", "", *_section_lines(config, "", {*_kinds(config)})]
     text = "\n".join(lines) + "\n"
     return text.replace(f"  pairs: {_PLACEHOLDER}\n", f"  # pairs: {_PLACEHOLDER}\n") if is_open else text
 
 
-def _section_lines(section: Section, indent: str) -> list[str]:
+def _kinds(section: Section) -> Iterator[type[Section]]:
+    """The kinds of all sections that are there."""
+    yield type(section)
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            yield from _kinds(value)
+
+
+def _section_lines(section: Section, indent: str, explained: set[type[Section]]) -> list[str]:
+    """The lines of a section; kinds of sections that were explained somewhere are only named, others are added."""
     lines: list[str] = []
     for key, field in type(section).model_fields.items():
         comment = " ".join((field.description or "").split())
         value = getattr(section, key)
-        absent = value is None and section_in(field.annotation) is not None
-        if absent or get_origin(field.annotation) is Literal:
+        kind = section_in(field.annotation) if value is None else None
+        if (kind is not None and kind in explained) or get_origin(field.annotation) is Literal:
             comment += f" ({expected(field.annotation)})"
         if lines and not indent:
             lines.append("")
@@ -59,7 +72,11 @@ def _section_lines(section: Section, indent: str) -> list[str]:
             break_on_hyphens=False,
         )
         if isinstance(value, Section):
-            lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ")]
-        else:
-            lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()
+            lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ", explained)]
+            continue
+        lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()
+        if kind is not None and kind not in explained:
+            explained.add(kind)
+            left_out = _section_lines(kind(), "  ", explained)
+            lines += [f"{indent}# {line}" for line in (f"{key}:", *left_out)]
     return lines

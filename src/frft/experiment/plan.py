@@ -147,17 +147,10 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
         tokens = 3 * splits.sft.num_rows * config.policy.sft.num_train_epochs * sequence
     elif kind in ("reward", "judge"):
         rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge_model)
-        tokens = 2 * (3 * rows.num_rows * model.train.num_train_epochs + held_out) * sequence
+        tokens = 2 * (3 * _pairs_seen(model.train.model_dump(), rows.num_rows) + held_out) * sequence
     elif kind == "refresh":
-        train = inputs["training"]["train"]
-        pairs = (
-            train["max_steps"] * train["per_device_train_batch_size"] * train["gradient_accumulation_steps"]
-            if train["max_steps"]
-            else config.refresh.selection.size
-            / (1 - (inputs["replay"] or {"share": 0})["share"])
-            * train["num_train_epochs"]
-        )
-        tokens = 2 * (3 * pairs + held_out) * sequence
+        pairs = config.refresh.selection.size / (1 - (inputs["replay"] or {"share": 0})["share"])
+        tokens = 2 * (3 * _pairs_seen(inputs["training"]["train"], pairs) + held_out) * sequence
     elif kind == "selection":
         if inputs["samples"] is None:
             return 0.0
@@ -196,3 +189,9 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
     else:
         raise AssertionError(f"no plan knows what a stage {kind!r} costs")
     return 2 * weights * tokens
+
+
+def _pairs_seen(train: Mapping[str, Any], pairs: float) -> float:
+    """Pairs that go through a training on so many of them."""
+    batch = train["per_device_train_batch_size"] * train["gradient_accumulation_steps"]
+    return float(train["max_steps"] * batch if train["max_steps"] else pairs * train["num_train_epochs"])
