@@ -45,10 +45,12 @@ def test_every_verb_that_reads_pairs_takes_the_options(verb, write_rows, samples
     write_rows("odd.jsonl", [*({"q": f"p {n}", "good": "yes", "bad": "no"} for n in range(9)), {"q": "p"}])
     command = [*verb, "odd.jsonl"]
     assert main(command) == 2
-    assert "name unusual columns, or raise max_rejected" in capsys.readouterr().err
+    assert "--prompt-key, --chosen-key, --rejected-key" in capsys.readouterr().err
     command += ["--prompt-key", "q", "--chosen-key", "good", "--rejected-key", "bad"]
     assert main(command) == 2
-    assert "1 of 10 rows (10.00%) cannot be used; at most 1.00% may be (max_rejected)" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "1 of 10 rows (10.00%) cannot be used; at most 1.00% may be (max_rejected)" in complaint
+    assert "raise max_rejected (--max-rejected;" in complaint
     # The pairs are read now; with no model there, the verbs that need one get no further.
     assert main([*command, "--max-rejected", "0.1"]) == (1 if verb[0] == "reward" else 0)
     assert "rows" not in capsys.readouterr().err

@@ -29,6 +29,12 @@ def test_a_dry_run_without_any_cell_plans_stages(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_overrides_may_follow_a_point(tmp_path, capsys):
+    arguments = ["study", "averaging", "--points", "kl-low", "seeds=1", "--points", "kl-high", "workers=1"]
+    assert main([*arguments, "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == ["kl-low-6", "kl-high-6"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -180,6 +180,35 @@ def test_select_works_on_its_own(pairs, pairs_file, samples_file, tmp_path, caps
 
 
 @NEEDS_EMBEDDER
+def test_select_says_why_it_kept_fewer_than_wanted(pairs, write_rows, samples_file, tmp_path, capsys):
+    elsewhere = [
+        {"chosen": f"\n\nHuman: p\n\nAssistant: {n}", "rejected": "\n\nHuman: p\n\nAssistant: no"} for n in "ab"
+    ]
+    for row in pairs:
+        row["chosen_source"] = row["rejected_source"] = row["source"]
+    path = write_rows("pairs.jsonl", [*pairs, *elsewhere])
+    command = ["select", "--pairs", str(path), "--samples", str(samples_file), "--test-size", "2"]
+    command += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+
+    def said(size, strategy, *options):
+        assert main([*command, "--size", str(size), "--strategy", strategy, *options]) == 0
+        return next((line for line in capsys.readouterr().out.splitlines() if line.startswith("Fewer")), None)
+
+    assert said(20, "random") is None
+    assert said(30, "random") == "Fewer than the 32 wanted: the pool has only 26 pairs."
+    only = "Fewer than the 32 wanted: only 24 of 26 pairs have a sample of their prompt; give samples of more prompts"
+    assert said(30, "part4").startswith(only)
+    assert said(30, "part1", "--threshold", "-1").startswith(only)
+    from_b = "Fewer than the 22 wanted: only 12 pairs have both completions from 'b'."
+    assert said(20, "source", "--source", "b") == from_b
+    lower = re.fullmatch(
+        r"Fewer than the 22 wanted: with --threshold (0\.\d{4}), at least 22 would qualify\.",
+        said(20, "part1", "--threshold", "0.25"),
+    )
+    assert said(20, "part1", "--threshold", lower[1]) is None
+
+
+@NEEDS_EMBEDDER
 def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     for n, row in enumerate(pairs):
         row["chosen_source"] = row["rejected_source"] = "ab"[n % 2]
@@ -211,7 +240,7 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     [
         (["--strategy", "policy_ratio"], "which only a run has"),
         (["--strategy", "none"], "it selects no pairs"),
-        (["--strategy", "source"], "set source"),
+        (["--strategy", "source"], "frft: strategy: source needs the name of one; set source\n"),
         (["--take", "sample"], "take: sample draws by a density ratio"),
         (["--shuffle-labels", "--export", "kept.jsonl"], "leave one out"),
     ],
@@ -222,6 +251,17 @@ def test_select_refuses_what_it_cannot_do(pairs_file, samples_file, tmp_path, ca
     assert main([*command, *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_list_takes_its_values_together_or_one_by_one(pairs_file, samples_file, write_rows, tmp_path, capsys):
+    more = str(write_rows("more.jsonl", [{"prompt": f"p{n}", "chosen": "yes", "rejected": "no"} for n in range(3)]))
+    command = ["select", "--samples", str(samples_file), "--strategy", "random", "--cache", str(tmp_path / "cache")]
+    command += ["--out", str(tmp_path / "out"), "--pairs"]
+    for pairs in ([str(pairs_file), more], [str(pairs_file), "--pairs", more]):
+        assert main([*command, *pairs]) == 0
+        assert "27 of 27 pairs kept" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "--pairs" in capsys.readouterr().err
 
 
 def test_reward_train_and_eval(pairs, pairs_file, write_rows, samples_file, tiny_lm_folder, tmp_path, capsys):

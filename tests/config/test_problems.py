@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from frft.config.layers import Layer
 from frft.config.model import RunConfig
-from frft.config.problems import explain, leaves
-from frft.config.sections import RefreshConfig
+from frft.config.problems import explain, leaves, plain
+from frft.config.sections import RefreshConfig, SelectionConfig
 
 
 def explained(values):
@@ -128,3 +128,18 @@ def test_values_are_shown_short_and_harmless():
     (line,) = explained({"data": {"pairs": "x"}, "seed": "\x1b[31m\n" + "x" * 100_000})
     assert line.isprintable()
     assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"size": 0}, "Input should be greater than 0, got 0"),
+        ({"size": True}, "must not be true or false, got true"),
+        ({"strategy": "source"}, "strategy: source needs the name of one; set source"),
+    ],
+    ids=["limit", "type", "contradiction"],
+)
+def test_a_fault_in_plain_words(values, text):
+    with pytest.raises(ValidationError) as caught:
+        SelectionConfig.model_validate(values)
+    assert [plain(fault) for fault in caught.value.errors()] == [text]

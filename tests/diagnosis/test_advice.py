@@ -25,7 +25,7 @@ def predictor():
         cases=40,
         helped=20,
     )
-    test = Test(worlds=5, cases=38, helped=21, auc=0.71, auc_low=0.58, auc_high=0.83, spearman=0.4)
+    test = Test(worlds=5, seeds=4, cases=38, helped=21, auc=0.71, auc_low=0.58, auc_high=0.83, spearman=0.4)
     return Predictor("an embedder", model, test, test)
 
 
@@ -60,11 +60,19 @@ def test_without_a_predictor_there_is_no_verdict(make_evidence):
 def test_reasons_have_the_numbers(make_evidence):
     who = Annotator("ann\x1b[2J", 0.5, 0.2, Measured(0.4, 0.03))
     text = " ".join(advise(make_evidence(0.8, 0.02, -0.1, annotator=who), None, "e").reasons)
-    for figure in ("AUC 0.800", "500 of 4,000 pairs (12.5%)", "90.0%", "97.0%", "0.0200 ± 0.0050 nats", "4.0 ± 1.0"):
+    for figure in (
+        "AUC 0.800",
+        "500 of 4,000 pairs (12.5%)",
+        "90.0%",
+        "97.0%",
+        "standard error 0.0050",
+        "4.0 more of 100",
+    ):
         assert figure in text
     assert "follow a rule of their own: a fit" in text
     assert "worse than far ones, so they are noisier or judged differently: 50.0% against 60.0% of them" in text
-    assert "judged 50.0% of the near pairs (20.0% of all); the pool's rule predicts 40.0 ± 3.0 %" in text
+    assert "judged 50.0% of the near pairs (20.0% of all); the pool's rule predicts 40.0% of those labels (" in text
+    assert "of those labels (standard error 3.0)." in text
 
 
 @pytest.mark.parametrize(
@@ -73,14 +81,32 @@ def test_reasons_have_the_numbers(make_evidence):
         ({"agreement": 0.1}, "better than far ones"),
         ({}, "as well as far ones"),
         ({"far_accuracy": None, "far_log_loss": None}, "All pairs are near the policy"),
-        ({"near_accuracy": Measured(1.0, 0.0), "near_pairs": 3}, "as well as far ones: 100.0%"),
-        ({"far_accuracy": Measured(0.1, None)}, "60.0% against 10.0% of them (difference 50.0 ± unknown)"),
+        ({"near_accuracy": Measured(0.75, 0.0), "near_pairs": 30}, "as well as far ones: 75.0%"),
+        (
+            {"far_accuracy": Measured(0.1, None)},
+            "60.0% against 10.0% of them (a difference of 50.0, standard error unknown)",
+        ),
         ({"locality": 0.005}, "No sign that labels near the policy follow a rule of their own"),
         ({"locality": -0.05}, "No sign that labels near the policy follow a rule of their own"),
     ],
 )
 def test_what_is_said_where(changes, sentence, make_evidence):
     assert sentence in " ".join(advise(make_evidence(**changes), None, "e").reasons)
+
+
+def test_of_the_labels_of_few_near_pairs_nothing_is_said(make_evidence, predictor):
+    who = Annotator("ann", 0.5, 0.2, Measured(0.4, 0.03))
+    few, enough = (
+        " ".join(advise(make_evidence(near_pairs=near, locality=0.02, annotator=who), None, "e").reasons)
+        for near in (29, 30)
+    )
+    assert "29 of 4,000 pairs" in few
+    assert "Too few pairs are near the policy to tell" in few
+    assert "standard error" not in few
+    assert "Too few" not in enough
+    assert advise(make_evidence(near_pairs=29, agreement=0.2), predictor, "e").verdict == "unclear"
+    assert advise(make_evidence(near_pairs=30, agreement=0.2), predictor, "e").verdict == "likely"
+    assert "Labels near the policy follow a rule of their own" in enough
 
 
 def test_what_lies_beyond_the_worlds_is_named(make_evidence, predictor):

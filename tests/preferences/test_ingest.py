@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frft.errors import DataError, TooManyRejectedError, UnreadableError
+from frft.preferences.formats import field_of
 from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.pool import load_pool
 from frft.preferences.rejects import Reason, RowError, Tally
@@ -51,7 +52,7 @@ def test_the_parser_is_chosen_by_the_objects_among_the_first_rows(write_lines):
 def test_the_rejects_file_is_there_even_where_there_are_too_many(write_lines, tmp_path):
     path, rejects = write_lines('{"a": 0}', '{"a": 1}', "x" * 3000), tmp_path / "out" / "rejects.jsonl"
     with pytest.raises(
-        TooManyRejectedError, match=r"line 2: wrong type: odd\n(.|\n)*All of them stand in .*rejects.jsonl"
+        TooManyRejectedError, match=r"wrong type: odd \(.*, line 2\)\n(.|\n)*All of them stand in .*rejects.jsonl"
     ):
         run(path, max_rejected=0.5, rejects_path=rejects)
     first, second = (json.loads(line) for line in rejects.read_text().splitlines())
@@ -63,6 +64,37 @@ def test_the_rejects_file_is_there_even_where_there_are_too_many(write_lines, tm
         '{"a": 1}',
     )
     assert (second["line"], second["reason"], second["characters_cut"]) == (3, "broken JSON", 2000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_rejected", "advice"),
+    [
+        (['{"a": 1}'], 1.0, "Repair the rows, or give another file."),
+        (['{"a": 0}', '{"a": 1}'], 0.0, "Repair or remove these rows."),
+        (
+            ['{"a": 0}', '{"a": 1}'],
+            0.1,
+            "Repair or remove these rows, or raise max_rejected "
+            "(--max-rejected; in a configuration data.max_rejected).",
+        ),
+        (['{"b": 1}'], 0.1, "Call it a."),
+        (['{"a": 0}', '{"b": 1}'], 0.0, "Call it a. Repair or remove these rows."),
+    ],
+    ids=["all broken", "none allowed", "too many", "all misnamed", "one misnamed"],
+)
+def test_the_advice_is_one_that_can_help(write_lines, rows, max_rejected, advice):
+    def parse(row):
+        return odd_is_bad({"a": field_of(row, "a")})
+
+    with pytest.raises(TooManyRejectedError) as caught:
+        ingest(
+            find_sources(write_lines(*rows)),
+            lambda _: RowParser("numbers", parse),
+            lambda row, value: None,
+            max_rejected=max_rejected,
+            columns="Call it a.",
+        )
+    assert str(caught.value).splitlines()[-1] == advice
 
 
 def test_without_rejects_the_rejects_file_is_empty(write_lines, tmp_path):

@@ -147,16 +147,25 @@ def test_csv_and_rendering_faults_are_rejections_too(tmp_path):
     assert pool.table["margin"].to_pylist() == [None, 0.5]
 
 
-def test_too_many_rejected_rows_are_an_error_that_shows_the_first_ten(write_lines, pair):
+def test_too_many_rejected_rows_are_an_error_that_says_where_the_first_stand(write_lines, pair):
     path = write_lines(*(pair(number, chosen="") for number in range(12)), *(pair(n) for n in range(100)))
     with pytest.raises(TooManyRejectedError) as caught:
         load_pool(path)
     message = str(caught.value)
     assert "12 of 112 rows (10.71%) cannot be used; at most 1.00% may be (max_rejected):" in message
-    assert message.endswith("Repair or remove these rows, name unusual columns, or raise max_rejected.")
-    assert message.count("empty field: 'chosen' is blank") == 10
-    assert f"{path}, line 10: empty field" in message
-    assert "line 11" not in message
+    assert f"  12 rows: empty field: 'chosen' is blank ({path}, line 1, line 2, line 3, ...)\n" in message
+    assert "key" not in message
+
+
+def test_columns_of_other_names_are_an_error_that_names_the_options(write_lines):
+    path = write_lines(*({"q": f"p {n}", "good": "yes", "bad": "no"} for n in range(12)))
+    with pytest.raises(TooManyRejectedError) as caught:
+        load_pool(path)
+    message = str(caught.value)
+    assert message.count("unknown format: found the keys 'q', 'good', 'bad'") == 1
+    assert "--chosen-key" in message
+    assert "data.chosen_key" in message
+    assert "--max-rejected" not in message
 
 
 def test_the_table_keeps_the_datas_own_columns(write_lines):

@@ -51,11 +51,29 @@ def test_the_share_that_is_allowed_includes_its_bound(allowed, fails):
     with pytest.raises(TooManyRejectedError) as caught:
         tally.check_share(allowed, "hint")
     message = str(caught.value)
-    assert message.count("empty field: 'chosen' is blank") == 10
-    assert "29 of 100 rows (29.00%)" in message
-    assert "a, line 9:" in message
-    assert "and 19 more" in message
-    assert message.endswith("hint")
+    assert message.splitlines() == [
+        "29 of 100 rows (29.00%) cannot be used; at most 28.00% may be (max_rejected):",
+        "  29 rows: empty field: 'chosen' is blank (a, line 0, line 1, line 2, ...)",
+        "hint",
+    ]
+
+
+def test_rejections_are_summed_up_by_what_is_wrong():
+    tally = Tally()
+    tally.read = 7
+    wrong = [RowError(Reason.WRONG_TYPE, f"'chosen' is {n}") for n in (1, 2, 2, 3, 4, 5)]
+    for row, error in enumerate([RowError(Reason.BROKEN_JSON, "no object"), *wrong]):
+        file = ("a", "\x1b")[row % 2]
+        tally.reject(file, row, f"{file}, line {row}", "", error)
+    with pytest.raises(TooManyRejectedError) as caught:
+        tally.check_share(1.0, "hint")
+    assert str(caught.value).splitlines()[1:-1] == [
+        "  1 row: wrong type: 'chosen' is 1 (\\x1b, line 1)",
+        "  2 rows: wrong type: 'chosen' is 2 (a, line 2; \\x1b, line 3)",
+        "  1 row: wrong type: 'chosen' is 3 (a, line 4)",
+        "  2 rows: wrong type, in other ways",
+        "  1 row: broken JSON: no object (a, line 0)",
+    ]
 
 
 def test_no_accepted_row_is_an_error_whatever_is_allowed():

@@ -58,8 +58,31 @@ def test_broken_samples_are_rejected_with_their_reason(write_lines, row, reason)
 
 
 def test_too_many_broken_samples_are_an_error(write_lines):
-    with pytest.raises(TooManyRejectedError, match="line 2: missing field"):
+    with pytest.raises(TooManyRejectedError, match=r"missing field: 'completion' is missing.*, line 2\)"):
         load_samples(write_lines({"prompt": "p", "completion": "c"}, {"prompt": "p"}))
+
+
+@pytest.mark.parametrize(
+    ("row", "missing"),
+    [
+        ({"prompt": "p", "response": "c"}, "'completion' is missing; found the keys 'prompt', 'response'"),
+        (
+            {"question": "p", "answer": "c"},
+            "'prompt' and 'completion' are missing; found the keys 'question', 'answer'",
+        ),
+        ({}, "'prompt' and 'completion' are missing; found the keys (none)"),
+    ],
+)
+def test_samples_with_other_columns_are_an_error_that_names_both(write_lines, row, missing):
+    with pytest.raises(TooManyRejectedError) as caught:
+        load_samples(write_lines(row, row))
+    assert f"2 rows: missing field: {missing} (" in str(caught.value)
+    assert str(caught.value).endswith("\nRename the columns to prompt and completion.")
+
+
+def test_prompts_with_another_column_too(write_lines):
+    with pytest.raises(TooManyRejectedError, match=r"found the keys 'text' .*\nRename the column to prompt\.$"):
+        load_prompts(write_lines({"text": "p"}))
 
 
 def test_prompts_are_rendered_like_the_pools(write_lines):

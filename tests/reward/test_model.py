@@ -173,7 +173,7 @@ def test_parameters_and_device(reward_model):
 
 
 def test_max_length_must_be_known_and_fit(tiny_lm_folder):
-    with pytest.raises(ModelError, match=r"no reward\.json.*max_length must be given"):
+    with pytest.raises(ModelError, match=r"has no reward\.json\. If .* check the path; .*--max-length"):
         RewardModel.load(tiny_lm_folder, seed=0)
     with pytest.raises(ModelError, match=r"max_length is 129 tokens, but the reward model .* has only 128 positions"):
         RewardModel.load(tiny_lm_folder, seed=0, max_length=129)

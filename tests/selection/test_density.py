@@ -171,6 +171,7 @@ def test_other_prompts_are_no_other_style():
     [
         (named("a", 20), named("b", 4) * 5, "The samples of the policy are on 4 different prompts"),
         (named("a", 2) * 10, named("b", 20), "The pairs of the pool are on 2 different prompts"),
+        (named("a", 20), named("b", 1) * 20, "The samples of the policy are on a single prompt"),
     ],
 )
 def test_too_few_different_prompts(pool, samples, message):

@@ -10,6 +10,7 @@ import pytest
 from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.selection import VectorCache, select
+from frft.selection.select import sufficient_threshold
 
 
 def cosine(a, b) -> float:
@@ -277,9 +278,21 @@ def test_nothing_qualifies(tiny_cache, strategy, pick):
     assert values[-6] - 2e-4 <= advised < values[-6]
 
 
+@pytest.mark.parametrize(("strategy", "pick"), [("part1", min), ("either", max)])
+@pytest.mark.parametrize("wanted", [6, 36, 50])
+def test_a_sufficient_threshold_lets_so_many_in(tiny_cache, strategy, pick, wanted):
+    pool = make_pool(60)
+    cosines = [(c, r) for _, c, r in brute_similarities(pool, SAMPLES, tiny_cache, "prompt") if c is not None]
+    columns = np.array([*cosines, (np.nan, np.nan)]).T
+    threshold, pairs = sufficient_threshold(strategy, *columns, wanted)
+    assert pairs == min(wanted, 36)
+    assert sum(pick(pair) > threshold for pair in cosines) >= pairs
+    assert sum(pick(pair) > threshold + 2e-4 for pair in cosines) < pairs
+
+
 def test_no_sample_has_a_prompt_of_the_pool(tiny_cache):
     config = SelectionConfig(size=5)
-    with pytest.raises(SelectionError, match=r"None of the 1 policy samples .*match: nearest"):
+    with pytest.raises(SelectionError, match=r"None of the 1 policy samples .*match: nearest \(--match nearest\)"):
         select(make_pool(6), ["elsewhere"], ["text"], config, tiny_cache, seed=0)
 
 

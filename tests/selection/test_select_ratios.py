@@ -56,6 +56,12 @@ def test_density_needs_no_common_prompt_and_no_order(hh_pool, policy_samples, hh
     assert spearmanr(elsewhere.table["score"], reference.table["score"]).statistic > 0.6
 
 
+def test_density_without_enough_samples_advises_another_strategy(hh_pool, policy_samples, hh_cache):
+    one = [column[:1] for column in policy_samples]
+    with pytest.raises(SelectionError, match=r"on a single prompt, .* select by another strategy than density\.$"):
+        select(hh_pool, *one, SelectionConfig(strategy="density"), hh_cache, seed=0)
+
+
 def test_pairs_are_drawn_by_weight(hh_pool, policy_samples, hh_cache):
     config = SelectionConfig(strategy="density", take="sample", size=60, test_size=10)
     selection = select(hh_pool, *policy_samples, config, hh_cache, seed=0)

@@ -31,15 +31,17 @@ app = App(
     name="frft",
     help="Keep the reward model where the policy writes: Filtered Reward Fine-Tuning for RLHF.",
     version=__version__,
-    # Everything is off, or none, unless it is given: --no-json and --empty-pairs would say nothing.
-    default_parameter=Parameter(negative=""),
+    # Everything is off, or none, unless it is given: --no-json and --empty-pairs would say nothing. A list takes one
+    # value or more.
+    default_parameter=Parameter(negative="", consume_multiple=1),
     suppress_keyboard_interrupt=False,
     # Markdown would cost a third of the time that help takes.
     help_format="plaintext",
 )
 for command in (run, data, select, presets, init):
     app.command(command)
-app.command(study)
+# Its overrides may follow --points, and are none.
+app.command(study, default_parameter=Parameter(consume_multiple=False))
 app.command(advise)
 app.command(diagnose)
 app.command(reward)
@@ -91,6 +93,8 @@ def _explain(error: CycloptsError) -> str:
     cause = error.__cause__
     if not isinstance(error, ValidationError) or not isinstance(cause, InvalidSection) or error.argument is None:
         return str(error)
+    from frft.config.problems import plain
+
     options = error.argument.children_recursive
     lines = []
     for fault in cause.errors(include_url=False):
@@ -98,5 +102,5 @@ def _explain(error: CycloptsError) -> str:
         # Where a field has several types, its place is followed by the name of the type that did not fit.
         fitting = [option for option in options if option.keys == key[: len(option.keys)]]
         where = f"{max(fitting, key=lambda option: len(option.keys)).name}: " if fitting else ""
-        lines.append(f"{where}{fault['msg']}, got {fault['input']!r}")
+        lines.append(f"{where}{plain(fault)}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from frft.errors import UsageError
 bench = App(
     name="bench",
     help="Benchmarks of the method on data of your own.",
-    default_parameter=Parameter(negative="", consume_multiple=True),
+    default_parameter=Parameter(negative="", consume_multiple=1),
 )
 
 

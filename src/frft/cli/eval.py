@@ -62,7 +62,7 @@ def winrate(
     if len(set(completions)) < len(completions):
         raise UsageError("A file of completions is given twice; it would be compared with itself.")
     progress = for_terminal()
-    asked = options.judge(judge, split, progress)
+    asked = options.judge(judge, split, max_rejected, progress)
     arms = {name: load_samples(name, split=split, max_rejected=max_rejected, progress=progress) for name in completions}
     found, comparisons = {}, {}
     try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from frft.errors import UsageError
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
 def tasks(
     *models: str,
-    tasks: Annotated[list[str], Parameter(consume_multiple=True)],
+    tasks: list[str],
     include_path: Path | None = None,
     limit: int | None = None,
     num_fewshot: int | None = None,

@@ -37,12 +37,13 @@ class JudgeOptions(Section):
     verdicts: Path = Path("~/.cache/frft/verdicts.jsonl")
     """Of openai: the file where replies are kept, so that nothing is asked twice."""
 
-    def judge(self, name: str, split: str, progress: Progress) -> Judge:
+    def judge(self, name: str, split: str, max_rejected: float, progress: Progress) -> Judge:
         """The judge of that name, such as rm:FOLDER.
 
         Args:
             name: one of KINDS.
             split: of annotations that are a data set on the Hub.
+            max_rejected: the largest share of annotations that may be unusable.
             progress: told how far it is.
 
         Raises:
@@ -53,7 +54,7 @@ class JudgeOptions(Section):
         kinds: dict[str, tuple[Callable[[], Judge], set[str]]] = {
             "gold": (lambda: _world(what), set()),
             "rm": (lambda: self._reward_model(what, progress), {"tie_margin", "max_length"}),
-            "annotations": (lambda: _annotations(what, split, progress), set()),
+            "annotations": (lambda: _annotations(what, split, max_rejected, progress), set()),
             "openai": (
                 lambda: self._chat(what, progress),
                 {"base_url", "judge_request", "concurrency", "price", "verdicts"},
@@ -113,10 +114,10 @@ def _world(folder: str) -> Judge:
     return World.load(Path(folder))
 
 
-def _annotations(path: str, split: str, progress: Progress) -> Judge:
+def _annotations(path: str, split: str, max_rejected: float, progress: Progress) -> Judge:
     from frft.evaluation import StoredAnnotations
 
-    return StoredAnnotations.load(path, split=split, progress=progress)
+    return StoredAnnotations.load(path, split=split, max_rejected=max_rejected, progress=progress)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
 from frft.config.sections import EmbedderConfig, SelectionConfig
+
+if TYPE_CHECKING:
+    from frft.selection import Selection
 
 _NOT_HERE = {
     "policy_ratio": "it needs the policy and the SFT model, which only a run has; density needs samples alone.",
@@ -108,5 +111,27 @@ def select(
     if export is not None and counts["taken"] > counts["kept"]:
         print("The export holds each pair once.")
     if counts["taken"] < counts["wanted"]:
-        print(f"Fewer than the {counts['wanted']} wanted: lower --threshold, or give more samples.")
+        print_text(f"Fewer than the {counts['wanted']} wanted: {_too_few(selection)}.")
     print_text(f"Wrote {out}" + (f" and {export}" if export else ""))
+
+
+def _too_few(selection: Selection) -> str:
+    """Why fewer pairs were taken than wanted, and what would give more."""
+    from frft.selection import EMBEDDED
+    from frft.selection.select import sufficient_threshold
+    from frft.selection.strategies import GATES
+
+    strategy, counts = selection.metadata["strategy"], selection.counts
+    pool, compared = counts["pool_rows"], counts["with_similarity"]
+    if strategy in GATES and counts["qualifying"] < compared:
+        chosen_N, rejected_N = (selection.table[f"similarity_{side}"].to_numpy() for side in ("chosen", "rejected"))
+        threshold, pairs = sufficient_threshold(strategy, chosen_N, rejected_N, counts["wanted"])
+        return f"with --threshold {threshold:.4f}, at least {pairs} would qualify"
+    if strategy == "source":
+        return f"only {counts['qualifying']} pairs have both completions from {selection.metadata['source']!r}"
+    if strategy in EMBEDDED and strategy != "density" and compared < pool:
+        return (
+            f"only {compared} of {pool} pairs have a sample of their prompt; give samples of more prompts, or compare "
+            "each pair with its nearest sample (--match nearest)"
+        )
+    return f"the pool has only {pool} pairs"

@@ -55,6 +55,12 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
     return "\n".join(lines)
 
 
+def plain(fault: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with one value, and what was given; a contradiction names its settings itself."""
+    given = "" if fault["type"] in ("value_error", "missing") else f", got {shown(fault['input'])}"
+    return f"{fault['msg'].removeprefix('Value error, ')}{given}"
+
+
 def expected(annotation: Any) -> str:
     """What a field of this type takes, in words."""
     if annotation in _NAMES:

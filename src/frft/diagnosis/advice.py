@@ -12,6 +12,9 @@ LIKELY, UNLIKELY = 2 / 3, 1 / 3
 """Probabilities: odds of two to one, either way."""
 ERRORS = 2.0
 """Standard errors from 0 beyond which a sentence says that there is a difference."""
+ENOUGH_NEAR = 30
+"""Near pairs without which nothing is said of their labels. Two standard errors mean what they should only where the
+mean is about normal and its error about known, for which 30 is the usual number; two pairs may agree by chance."""
 NAMES = {
     "auc": "how well the policy's samples can be told from the pool",
     "locality": "whether labels near the policy follow a rule of their own",
@@ -24,10 +27,11 @@ class Advice:
     """The answer.
 
     Attributes:
-        helps: probability that FRFT ends with more gold reward than a refresh on as many random pairs; None: there is
+        helps: probability that FRFT has more gold reward after the first refresh than a refresh on as many random
+            pairs; None: there is no predictor.
+        verdict: likely from 2/3, unlikely up to 1/3; unclear in between, where too few pairs are near the policy, and
+            wherever the predictor was not shown to be better than a coin on worlds that it had not seen. None: there is
             no predictor.
-        verdict: likely from 2/3, unlikely up to 1/3; unclear in between, and wherever the predictor was not shown to be
-            better than a coin on worlds that it had not seen. None: there is no predictor.
         reasons: sentences with the numbers.
         limits: sentences on what this cannot know.
     """
@@ -43,8 +47,8 @@ class Advice:
         if self.helps is None:
             return "no verdict. The evidence stands above; no predictor is fitted that could weigh it."
         return (
-            f"{self.verdict}. FRFT ends with more gold reward than a refresh on as many random pairs with probability "
-            f"{self.helps:.2f}, as far as made-up worlds can say."
+            f"{self.verdict}. FRFT has more gold reward after the first refresh than a refresh on as many random pairs "
+            f"with probability {self.helps:.2f}, as far as made-up worlds can say."
         )
 
 
@@ -82,6 +86,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
     if not predictor.beats_a_coin:
         limits.append("Since that interval is not above 0.5, the verdict is unclear, whatever the probability.")
         return Advice(helps, "unclear", reasons, limits)
+    if evidence.near_pairs < ENOUGH_NEAR:
+        limits.append("Since so few pairs are near the policy, the verdict is unclear, whatever the probability.")
+        return Advice(helps, "unclear", reasons, limits)
     return Advice(
         helps, "likely" if helps >= LIKELY else "unlikely" if helps <= UNLIKELY else "unclear", reasons, limits
     )
@@ -96,10 +103,16 @@ def _described(evidence: Evidence) -> list[str]:
         f"{evidence.coverage:.1%} of the samples have a completion of the pool as near as their nearest fellow "
         f"({evidence.coverage_expected:.1%} if the policy had written the pool).",
     ]
-    own = evidence.locality
+    if evidence.near_pairs < ENOUGH_NEAR:
+        sentences.append(
+            "Too few pairs are near the policy to tell whether their labels follow a rule of their own, or go by the "
+            f"pool's less than others do: that takes {ENOUGH_NEAR} at least."
+        )
+        return sentences
+    own, more_right = evidence.locality, evidence.locality_accuracy
     tested = (
-        f"predicts them by {_pm(own, 4)} nats better than a fit to the whole pool (and in "
-        f"{_pm(evidence.locality_accuracy, 1, 100)} more of 100)"
+        f"predicts them by {own.mean:.4f} nats better than a fit to the whole pool ({_error(own, 4)}), and "
+        f"{100 * more_right.mean:.1f} more of 100 ({_error(more_right, 1, 100)})"
     )
     if _clear(own) and own.mean > 0:
         sentences.append(f"Labels near the policy follow a rule of their own: a fit that leans on near pairs {tested}.")
@@ -118,13 +131,13 @@ def _described(evidence: Evidence) -> list[str]:
             )
         sentences.append(
             f"What the pool as a whole prefers predicts near labels {what}: {near.mean:.1%} against {far.mean:.1%} "
-            f"of them (difference {_pm(apart, 1, 100)})."
+            f"of them (a difference of {100 * apart.mean:.1f}, {_error(apart, 1, 100)})."
         )
     who = evidence.annotator
     if who is not None:
         sentences.append(
             f"{who.name} judged {who.near_share:.1%} of the near pairs ({who.pool_share:.1%} of all); the pool's rule "
-            f"predicts {_pm(who.accuracy, 1, 100)} % of those labels."
+            f"predicts {who.accuracy.mean:.1%} of those labels ({_error(who.accuracy, 1, 100)})."
         )
     return sentences
 
@@ -133,6 +146,5 @@ def _clear(measured: Measured) -> bool:
     return measured.error is not None and abs(measured.mean) > ERRORS * measured.error
 
 
-def _pm(measured: Measured, digits: int, scale: float = 1.0) -> str:
-    error = "unknown" if measured.error is None else f"{scale * measured.error:.{digits}f}"
-    return f"{scale * measured.mean:.{digits}f} ± {error}"
+def _error(measured: Measured, digits: int, scale: float = 1.0) -> str:
+    return f"standard error {'unknown' if measured.error is None else f'{scale * measured.error:.{digits}f}'}"

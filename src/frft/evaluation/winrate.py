@@ -125,7 +125,10 @@ def rate_of(comparison: Comparison) -> WinRate:
 
     known = [each for each in comparison.preferences if each is not None]
     if not known:
-        raise DataError(f"None of {len(comparison.preferences)} pairs has a verdict in both orders; no win rate.")
+        raise DataError(
+            f"None of {len(comparison.preferences)} pairs has a verdict in both orders; no win rate. Where verdicts "
+            "are stored annotations, they must quote the prompts and these very completions."
+        )
     if not all(0 <= each <= 1 for each in known):
         raise DataError("A preference is a number from 0 (the second is better) to 1 (the first is).")
     values = list(comparison.by_prompt().values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from frft.preferences.read import RawRow, digest_source, read_rows
-from frft.preferences.rejects import RowError, Tally
+from frft.preferences.rejects import Reason, RowError, Tally
 from frft.preferences.schema import FileReport, ReadReport
 from frft.preferences.sources import Sources
 from frft.progress import SILENT, Progress
@@ -41,6 +41,7 @@ def ingest(
     accept: Callable[[RawRow, T], None],
     *,
     max_rejected: float,
+    columns: str = "Rename the columns accordingly, or give another file.",
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
 ) -> ReadReport:
@@ -50,7 +51,8 @@ def ingest(
         sources: what to read, in order.
         parser_for: the objects among a file's first rows -> how to parse its rows.
         accept: takes each row that could be parsed, with its parsed value, in order.
-        max_rejected: the largest share of rows that may be rejected.
+        max_rejected: the largest share of rows that may be rejected; 0: the caller's own, which no user can raise.
+        columns: what to do where columns have other names, as an error says it.
         rejects_path: where the rejected rows go, one JSON object a line: file, line, reason, detail, the
             beginning of the row's text and how many characters of it were cut. It is written also where the
             share is too large.
@@ -92,8 +94,19 @@ def ingest(
                 FileReport(source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before)
             )
     tally.check_sum()
-    hint = "Repair or remove these rows, name unusual columns, or raise max_rejected."
-    if rejects_path is not None:
-        hint += f" All of them stand in {rejects_path}."
-    tally.check_share(max_rejected, hint)
+    tally.check_share(max_rejected, " ".join(_advice(tally, max_rejected, columns, rejects_path)))
     return ReadReport(tally.read, tally.accepted, dict(tally.rejected), tuple(files), dict(sources.ignored))
+
+
+def _advice(tally: Tally, max_rejected: float, columns: str, rejects_path: Path | None) -> Iterator[str]:
+    """What to do about rejected rows, sentence by sentence."""
+    misnamed = not tally.rejected.keys().isdisjoint((Reason.UNKNOWN_FORMAT, Reason.MISSING_FIELD))
+    if misnamed:
+        yield columns
+    if tally.accepted:
+        larger = ", or raise max_rejected (--max-rejected; in a configuration data.max_rejected)"
+        yield f"Repair or remove these rows{larger if max_rejected else ''}."
+    elif not misnamed:
+        yield "Repair the rows, or give another file."
+    if rejects_path is not None:
+        yield f"All of them stand in {rejects_path}."

@@ -22,6 +22,11 @@ from frft.preferences.schema import ID_CHARACTERS, Pool
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 
+NAME_COLUMNS = (
+    "Where columns have other names, give them: --prompt-key, --chosen-key, --rejected-key (in a configuration "
+    "data.prompt_key, data.chosen_key, data.rejected_key)."
+)
+
 
 def load_pool(
     pairs: str | Path | Sequence[str | Path],
@@ -63,6 +68,7 @@ def load_pool(
         lambda rows: _parser_for(rows, keys, render),
         collector.accept,
         max_rejected=max_rejected,
+        columns=NAME_COLUMNS,
         rejects_path=rejects_path,
         progress=progress,
     )

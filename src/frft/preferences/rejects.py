@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO
 
 from frft.errors import DataError, TooManyRejectedError, printable
 
-SHOWN_REJECTIONS = 10
-"""Rejected rows that an error message shows."""
+SHOWN_DETAILS = 3
+"""Different faults of one reason that an error message shows; the others are counted."""
+SHOWN_PLACES = 3
+"""Rows with the same fault whose places it shows."""
 TEXT_CHARACTERS = 1000
 """How much of a rejected row's text goes into the rejects file; what is cut is counted."""
 DETAIL_CHARACTERS = 60
@@ -61,13 +63,21 @@ class RowError(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """A rejected row: where it stands ("FILE, line 3"), and why."""
+@dataclass
+class _Fault:
+    """Rows with one fault: how many, and where the first of them stand (FILE -> "line 3", "line 4")."""
 
-    place: str
-    reason: Reason
-    detail: str
+    rows: int = 0
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, file: str, place: str) -> None:
+        self.rows += 1
+        if self.rows <= SHOWN_PLACES:
+            self.places.setdefault(file, []).append(place)
+
+    def where(self) -> str:
+        shown = "; ".join(", ".join([printable(file), *places]) for file, places in self.places.items())
+        return f"{shown}, ..." if self.rows > SHOWN_PLACES else shown
 
 
 class Tally:
@@ -77,14 +87,15 @@ class Tally:
         self.read = 0
         self.accepted = 0
         self.rejected: Counter[str] = Counter()
-        self.first: list[Rejection] = []
+        self._faults: dict[str, dict[str, _Fault]] = {}
         self._file = rejects_file
 
     def reject(self, file: str, row: int, place: str, text: str, error: RowError) -> None:
-        """Record a rejected row: `text` is the row as it stands in its file."""
+        """Record a rejected row: `place` says where ("FILE, line 3"), `text` is the row as it stands in its file."""
         self.rejected[error.reason.value] += 1
-        if len(self.first) < SHOWN_REJECTIONS:
-            self.first.append(Rejection(place, error.reason, error.detail))
+        faults = self._faults.setdefault(error.reason.value, {})
+        if error.detail in faults or len(faults) < SHOWN_DETAILS:
+            faults.setdefault(error.detail, _Fault()).add(file, place.removeprefix(f"{file}, "))
         if self._file is not None:
             record: Mapping[str, Any] = {
                 "file": file,
@@ -110,18 +121,28 @@ class Tally:
         """Raise if more than `max_rejected` of the rows were rejected, or none was accepted.
 
         Raises:
-            TooManyRejectedError: shows the first ten with file, line and reason.
+            TooManyRejectedError: shows what is wrong, most frequent reason first, with the first places of each.
         """
         rejected = self.rejected.total()
         if self.accepted and rejected / self.read <= max_rejected:
             return
-        shown = "\n".join(f"  {printable(entry.place)}: {entry.reason}: {entry.detail}" for entry in self.first)
-        more = f"\n  ... and {rejected - len(self.first)} more" if rejected > len(self.first) else ""
+        shown = "\n".join(f"  {line}" for line in self._summary())
         allowed = f"at most {max_rejected:.2%} may be (max_rejected)" if self.accepted else "none is left"
         raise TooManyRejectedError(
-            f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n"
-            f"{shown}{more}\n{hint}"
+            f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n{shown}\n{hint}"
         )
+
+    def _summary(self) -> Iterator[str]:
+        for reason, rejected in self.rejected.most_common():
+            faults = self._faults[reason]
+            for detail, fault in faults.items():
+                yield f"{_rows(fault.rows)}: {reason}: {detail} ({fault.where()})"
+            if others := rejected - sum(fault.rows for fault in faults.values()):
+                yield f"{_rows(others)}: {reason}, in other ways"
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count > 1 else ''}"
 
 
 def quoted(value: object) -> str:

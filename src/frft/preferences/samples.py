@@ -19,6 +19,9 @@ from frft.preferences.schema import ReadReport
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 
+SHOWN_KEYS = 10
+"""Keys of a row that a message names."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -77,6 +80,7 @@ def load_samples(
         lambda _: RowParser("prompt and completion", lambda row: _sample(row, render)),
         accept,
         max_rejected=max_rejected,
+        columns="Rename the columns to prompt and completion.",
         rejects_path=rejects_path,
         progress=progress,
     )
@@ -108,12 +112,24 @@ def load_prompts(
         lambda _: RowParser("prompt", lambda row: render_prompt(_prompt(row), render)),
         lambda _, prompt: prompts.append(prompt),
         max_rejected=0.0,
+        columns="Rename the column to prompt.",
         progress=progress,
     )
     return prompts
 
 
+def _check_columns(row: dict[str, Any], *names: str) -> None:
+    missing = [quoted(name) for name in names if name not in row]
+    if missing:
+        found = ", ".join(map(quoted, list(row)[:SHOWN_KEYS])) or "(none)"
+        raise RowError(
+            Reason.MISSING_FIELD,
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; found the keys {found}",
+        )
+
+
 def _prompt(row: dict[str, Any]) -> str | list[Message]:
+    _check_columns(row, "prompt")
     if not isinstance(row.get("prompt"), list):
         return text_of(row, "prompt")
     messages = as_messages(row["prompt"], "prompt")
@@ -122,6 +138,7 @@ def _prompt(row: dict[str, Any]) -> str | list[Message]:
 
 
 def _sample(row: dict[str, Any], render: Render | None) -> tuple[str, str]:
+    _check_columns(row, "prompt", "completion")
     prompt, completion = _prompt(row), field_of(row, "completion")
     if isinstance(completion, list):
         question = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt

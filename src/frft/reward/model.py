@@ -98,7 +98,10 @@ class RewardModel:
         gain, bias, saved_length = read_reward_file(file) if saved else (1.0, 0.0, None)
         length = max_length if max_length is not None else saved_length
         if length is None:
-            raise ModelError(f"{path_or_name} was not saved by frft (no {REWARD_FILE}), so max_length must be given.")
+            raise ModelError(
+                f"{path_or_name} has no {REWARD_FILE}. If frft saved this model, check the path; of any other, say how "
+                "long a sequence may be, in tokens: max_length (--max-length)."
+            )
         tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
         model = load_reward_backbone(
             path_or_name,

@@ -152,7 +152,7 @@ def cross_fit(
             if len(set(is_policy_M[seen_M])) < 2:
                 raise SelectionError(
                     "The samples, or the completions of the pool, are too few or too much alike to hold some out and "
-                    "learn from the others. Give more, or use another strategy than density."
+                    "learn from the others. Give more, or more varied ones."
                 )
             classifiers.append(_Classifiers.train(x_MF[seen_M], is_policy_M[seen_M]))
             logits_CM[:, unseen_M] = classifiers[-1].logits(x_MF[unseen_M])
@@ -242,9 +242,9 @@ def _folds(pool: Completions, samples: Completions, rng: np.random.Generator) ->
     sampled = set(samples.prompts)
     for what, prompts in (("samples of the policy", sampled), ("pairs of the pool", set(pool.prompts))):
         if len(prompts) < FOLDS:
+            number = "a single prompt" if len(prompts) == 1 else f"{len(prompts)} different prompts"
             raise SelectionError(
-                f"The {what} are on {len(prompts)} different prompts, and a density ratio takes at least {FOLDS}, "
-                "better hundreds. Give more, or use another strategy."
+                f"The {what} are on {number}, and a density ratio takes at least {FOLDS}, better hundreds. Give more."
             )
     return {
         prompt: int(place) % FOLDS

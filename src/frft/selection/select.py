@@ -188,16 +188,19 @@ def _tell_apart(
         "samples": [samples["completion"][sample] for sample in used],
     }
     chosen_ND, rejected_ND, samples_SD = _embed(texts, config.noise, vectors, seed, progress)
-    ratios = density_ratios(
-        Completions(
-            [*pool["prompt"], *pool["prompt"]],
-            [*pool["chosen"], *pool["rejected"]],
-            np.concatenate([chosen_ND, rejected_ND]),
-        ),
-        Completions([samples["prompt"][sample] for sample in used], texts["samples"], samples_SD),
-        seed,
-        progress,
-    )
+    try:
+        ratios = density_ratios(
+            Completions(
+                [*pool["prompt"], *pool["prompt"]],
+                [*pool["chosen"], *pool["rejected"]],
+                np.concatenate([chosen_ND, rejected_ND]),
+            ),
+            Completions([samples["prompt"][sample] for sample in used], texts["samples"], samples_SD),
+            seed,
+            progress,
+        )
+    except SelectionError as error:
+        raise SelectionError(f"{error} Or select by another strategy than density.") from None
     values_3N = np.full((3, len(chosen_ND)), np.nan)
     values_3N[2] = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
     truncated = {name: vectors.count_truncated(group) for name, group in texts.items()}
@@ -334,7 +337,7 @@ def _comparable(
     if not pairs:
         raise SelectionError(
             f"None of the {len(written)} policy samples has a prompt of the pool. Sample completions of "
-            "its own prompts, or set match: nearest to compare each pair with its nearest sample."
+            "its own prompts, or set match: nearest (--match nearest) to compare each pair with its nearest sample."
         )
     return pairs, [s for s in written if sample_prompts[s] in in_pool]
 
@@ -354,14 +357,28 @@ def _test_rows(
     return test
 
 
-def _nothing_qualifies(config: SelectionConfig, candidates: Candidates, wanted: int) -> str:
-    value_N: Floats = GATES[config.strategy](candidates.similarity_chosen, candidates.similarity_rejected)
+def sufficient_threshold(strategy: str, chosen_N: Floats, rejected_N: Floats, wanted: int) -> tuple[float, int]:
+    """A threshold, to four places, with which `wanted` pairs qualify for part1 or either, and how many at least do.
+
+    Args:
+        strategy: one of the two.
+        chosen_N, rejected_N: cosines of N pairs; NaN: no sample, so no threshold lets the pair in.
+        wanted: pairs; where fewer have cosines, the threshold is for all of them.
+    """
+    value_N = GATES[strategy](chosen_N, rejected_N)
     values = np.sort(value_N[~np.isnan(value_N)])
-    least, median, high, most = np.quantile(values, [0, 0.5, 0.9, 1])
+    pairs = min(wanted, len(values))
     # Rounded down to four places and strictly below, since part1 wants the threshold exceeded.
-    enough = max((np.ceil(values[-min(wanted, len(values))] * 1e4) - 1) / 1e4, -1.0)
+    return max((np.ceil(values[-pairs] * 1e4) - 1) / 1e4, -1.0), pairs
+
+
+def _nothing_qualifies(config: SelectionConfig, candidates: Candidates, wanted: int) -> str:
+    cosines = candidates.similarity_chosen, candidates.similarity_rejected
+    value_N: Floats = GATES[config.strategy](*cosines)
+    values = value_N[~np.isnan(value_N)]
+    least, median, high, most = np.quantile(values, [0, 0.5, 0.9, 1])
+    enough, enough_for = sufficient_threshold(config.strategy, *cosines, wanted)
     which, relation = ("smaller", "exceeds") if config.strategy == "part1" else ("larger", "reaches")
-    enough_for = min(wanted, len(values))
     return (
         f"No pair qualifies for {config.strategy}: the {which} of its two cosines {relation} "
         f"{config.threshold} in none of the {len(values)} pairs with a sample. It lies between {least:.4f} "
