@@ -143,7 +143,7 @@ def test_what_looks_saw_and_decided_is_told():
     told = "\n".join(findings(found))
     assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in told
     assert "Arm vanilla stopped after step 8 of 12" in told
-    assert "Arm a was refreshed after step 4, 8 (when: drift)." in told
+    assert "Arm a was refreshed after steps 4, 8 (when: drift)." in told
     assert "Arm b" not in told
     assert "Never refreshed" not in told
     found["arms"]["a"] |= {"refreshed_after": [], "refreshes": []}

@@ -157,7 +157,8 @@ def _looks(results: dict[str, Any]) -> list[str]:
     }
     for name, (steps, when) in decided.items():
         if steps:
-            lines.append(f"Arm {name} was refreshed after step {', '.join(map(str, steps))} (when: {when}).")
+            what = "step" if len(steps) == 1 else "steps"
+            lines.append(f"Arm {name} was refreshed after {what} {', '.join(map(str, steps))} (when: {when}).")
     never = [name for name, (steps, _) in decided.items() if not steps]
     if never:
         lines.append(

@@ -2,6 +2,9 @@
 
 Everything that costs time happens inside the `build` that is handed to `store.make`, so that a store that only notes
 what it is asked for (`frft run --dry-run`) can walk through a whole experiment in no time.
+
+The stages of an experiment are one object in three files: what all arms share (here), looks (monitor.py), and what an
+arm does (stages.py).
 """
 
 from __future__ import annotations
