@@ -54,6 +54,8 @@ def test_everything_is_where_the_documentation_says(finished_run):
         assert win is None if name == "vanilla" else win["wins"] + win["ties"] + win["losses"] == len(samples)
         assert (folder / "policy" / "model.safetensors").exists()
         assert (folder / "reward_model" / "reward.json").exists()
+    assert (finished_run / "sft" / "model.safetensors").samefile(next(finished_run.glob("stages/sft-*/*.safetensors")))
+    assert (finished_run / "judge" / "reward.json").exists()
     steps = read_rows(finished_run / "metrics.jsonl")
     assert [(row["arm"], row["step"]) for row in steps] == [
         (arm, step) for arm in results["arms"] for step in (1, 2, 3, 4)

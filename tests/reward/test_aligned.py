@@ -285,7 +285,7 @@ def test_a_trainer_that_would_never_refresh_is_told(make, pool):
     with pytest.raises(UsageError, match=r"callbacks=\[reward.callback\(\)\]"):
         make()(*texts, trainer_state=object(), completion_ids=[[1], [2]])
     assert len(make(alpha=0)(*texts, trainer_state=object(), completion_ids=[[1], [2]])) == 2
-    with pytest.raises(UsageError, match=r"samples: rollouts, with selection\.match: nearest"):
+    with pytest.raises(UsageError, match=r"Set samples: rollouts\."):
         make().callback()
 
 

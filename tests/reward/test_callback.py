@@ -176,9 +176,16 @@ def test_more_refreshes_than_a_training_has_room_for_are_refused(script, alpha, 
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("setting", [{"kl_anchor": "previous"}, {"reset_optimizer": True}])
-def test_what_is_the_trainers_cannot_be_asked_of_the_reward(setting, script):
-    with pytest.raises(UsageError, match=f"{next(iter(setting))}: optimizers and KL anchor are the trainer's"):
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"kl_anchor": "previous"}, "kl_anchor: optimizers and KL anchor are the trainer's"),
+        ({"reset_optimizer": True}, "reset_optimizer: optimizers and KL anchor are the trainer's"),
+        ({"selection": SelectionConfig(strategy="none")}, "Set alpha: 0"),
+    ],
+)
+def test_what_a_reward_cannot_do_is_refused(setting, message, script):
+    with pytest.raises(UsageError, match=message):
         script(config=CONFIG.model_copy(update=setting))
 
 

@@ -7,7 +7,7 @@ OUT/training.svg          the same as a picture: reward, KL and, in a world, the
 OUT/rejects.jsonl         rows of the data that could not be used, with the reason; if there are any
 OUT/arms/NAME/            completions.jsonl, completions-2.jsonl (a second of each prompt), selection-1.parquet, ...,
                           and links: policy, reward_model
-OUT/judge                 a link to the judge, where it is a model
+OUT/sft, OUT/judge        links to the SFT model and, where it is a model, to the judge
 OUT/stages/               what was computed, one folder for each stage; reused when the run is started again
 """
 
@@ -97,6 +97,7 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     results = assemble(config, rows, stages, start, arms, evaluations, log, workers, time.monotonic() - started)
     if together.is_main:
         _write_metrics(out, results)
+        _link(out / "sft", stages.sft.path)
         if stages.judge is not None:
             _link(out / "judge", stages.judge.path)
         with atomic_write(out / PICTURE_FILE) as file:

@@ -176,12 +176,13 @@ class AlignedReward:
 
         Raises:
             UsageError: refreshes need what this reward does not have: a policy to write fresh samples, to tell how
-                likely it finds a text, or fresh labels; or are to change what it does not have: optimizers, KL anchor.
+                likely it finds a text, or fresh labels; or are to change what it does not have: optimizers, KL
+                anchor; or nothing.
         """
         if self.config.alpha and self.config.samples == "fresh":
             raise UsageError(
                 "In a trainer of TRL, this reward sees what the policy writes, but cannot let it write (samples: "
-                "fresh). Set samples: rollouts, with selection.match: nearest."
+                "fresh). Set samples: rollouts."
             )
         if self.config.alpha and self.config.when != "scheduled":
             raise UsageError(
@@ -204,6 +205,8 @@ class AlignedReward:
                 "In a trainer of TRL, this reward sees texts alone: labels: gold and selection.strategy: policy_ratio "
                 "are for `frft run`. Set labels: offline and another strategy."
             )
+        if self.config.alpha and self.config.selection.strategy == "none":
+            raise UsageError("strategy: none refreshes without data, which changes no reward. Set alpha: 0.")
         from frft.reward.callback import RefreshCallback
 
         self._has_callback = True
