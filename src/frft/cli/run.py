@@ -74,7 +74,7 @@ def run(
 
 def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
     from frft import experiment
-    from frft.cli.output import print_json, print_table
+    from frft.cli.output import print_json, print_table, print_text
     from frft.config import dump_config
     from frft.progress import duration
 
@@ -106,5 +106,8 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
     print_table(("stage", "for", "cost", "memory"), rows, texts=2)
     done = sum(stage.done for stage in stages)
     print(f"{done} of {len(stages)} stages are there; the rest takes very roughly {duration(left)} on this machine.")
+    undecided = [name for name in config.arms if (arm := config.arm(name)).alpha and arm.when != "scheduled"]
+    if undecided:
+        print_text(f"Looks decide on refreshes of {', '.join(undecided)}: counted as if every look called for one.")
     most = max(stage.memory for stage in stages) / 2**30
     print(f"A process needs about {most:.1f} GiB at most.")
