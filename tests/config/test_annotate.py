@@ -31,7 +31,7 @@ def test_every_setting_is_there_under_its_description(name):
             continue  # a section that is absent from this preset
         assert f"{path[-1]}:" in text
         assert " ".join(field.description.split()) in words
-    assert all(len(line) <= 110 for line in text.splitlines())
+    assert all(len(line) <= 100 for line in text.splitlines()[1:])
 
 
 def test_settings_without_a_value_in_the_preset_are_written_with_their_default():
@@ -59,9 +59,8 @@ def test_an_absent_section_can_be_had_by_taking_the_comment_away(key, tmp_path):
     indent = lines[start].index("#")
     end = next(n for n, line in enumerate(lines[start + 1 :], start + 1) if not line.startswith(" " * indent + "#   "))
     with_it = [line[:indent] + line[indent + 2 :] for line in lines[start:end]]
-    before = [line for line in lines[: start - 1] if line.strip() != "# pairs: PATH" or key == "world"]
     path = tmp_path / "run.yaml"
-    path.write_text("\n".join([*before, *with_it, *lines[end:]]))
+    path.write_text("\n".join([*lines[:start], *with_it, *lines[end:]]))
     config = load_config(str(path), [] if key == "world" else ["data.pairs=x"])
     found = {"gate": config.refresh.gate, "lora": config.policy.lora, "world": config.data.world}[key]
     assert found == type(found)()

@@ -9,6 +9,7 @@ from scipy import stats
 from frft.diagnosis.links import moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.subject import Course, Scored
 from frft.evaluation import order_accuracy
+from frft.uncertainty import share_interval
 
 RNG = np.random.default_rng(0)
 
@@ -87,23 +88,45 @@ def test_wordings_of_one_request_are_no_new_proof():
     assert found.proxy.estimate.mean == pytest.approx(change_P.mean())
     assert found.proxy.estimate.interval == pytest.approx((change_P.mean() - half, change_P.mean() + half))
     assert found.proxy.p_rise == pytest.approx(stats.ttest_1samp(by_request, 0, alternative="greater").pvalue)
+    assert found.judge == found.proxy
     up, alone = (moved(of(-change_P), of(each)).proxy.estimate for each in (np.zeros(60), change_P))
     assert up.high - up.low == pytest.approx(2 * half)
     assert alone.high - alone.low == pytest.approx(4 * half)
 
 
+def test_shares_of_prompts_are_clustered_by_request_too():
+    """Wordings of one request agree; the first request does not move, and is in one of the two shares alone."""
+    proxy_P, judge_P = np.repeat([0, 1, 1, 1, -1, -1], 4), np.repeat([0, -1, -1, 1, 1, -1], 4)
+    prompts, requests = [f"p{n}" for n in range(24)], [f"r{n // 4}" for n in range(24)]
+
+    def of(proxy, judge):
+        return Scored(prompts, ["text"] * 24, proxy.astype(float), judge.astype(float), requests)
+
+    found = moved(of(0 * proxy_P, 0 * judge_P), of(proxy_P, judge_P))
+    assert found.disagreement.mean == 3 / 5
+    assert found.disagreement.interval == pytest.approx(
+        share_interval(np.repeat([1, 1, 0, 1, 0], 4), [f"r{n // 4}" for n in range(20)])
+    )
+    assert found.proxy_up_judge_down.mean == 2 / 6
+    assert found.proxy_up_judge_down.interval == pytest.approx(
+        share_interval(np.repeat([0, 1, 1, 0, 0, 0], 4), requests)
+    )
+
+
+@pytest.mark.parametrize("levels", [None, 2])
 @pytest.mark.parametrize("skill", [0.6, 0.75])
-def test_what_two_draws_of_one_policy_show_is_said_beside_it(skill):
-    """A reward model that orders a pair rightly with this probability, and a policy that did not change."""
+def test_what_two_draws_of_one_policy_show_is_said_beside_it(skill, levels):
+    """A policy that did not change, a reward model that orders so many pairs rightly, a judge with ties or none."""
     rng, n = np.random.default_rng(3), 20_000
-    judge_2N = rng.normal(size=(2, n))
-    right_N = rng.random(n) < skill
-    proxy_N = np.where(right_N, 1, -1) * np.sign(judge_2N[1] - judge_2N[0])
+    judge_2N = rng.normal(size=(2, n)) if levels is None else rng.integers(levels, size=(2, n)).astype(float)
+    order_N = np.sign(judge_2N[1] - judge_2N[0])
+    proxy_N = np.where(rng.random(n) < skill, 1, -1) * np.where(order_N, order_N, 1)
     found = moved(scored(np.zeros(n), judge_2N[0]), scored(proxy_N, judge_2N[1]))
-    by_chance = (1 - skill) / 2
-    assert found.proxy_up_judge_down.mean == pytest.approx(by_chance, abs=0.01)
-    link = policy_to_evaluation(None, found, accuracy(int(skill * 100), 100))
-    assert f"(two draws of one policy: about {by_chance:.0%})." in link.verdict
+    by_chance = found.proxy_up_judge_down.mean
+    assert by_chance == pytest.approx((1 - skill) / 2 * (1 if levels is None else 1 / 2), abs=0.01)
+    link = policy_to_evaluation(None, found, order_accuracy(proxy_N, order_N))
+    said = float(link.verdict.split("one policy: about ")[1].split("%")[0])
+    assert said == pytest.approx(100 * by_chance, abs=1)
 
 
 def test_still_policies_agree():

@@ -77,6 +77,15 @@ def test_a_text_that_nobody_judged_is_refused(reward_model, scores_file):
         subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, judge)
 
 
+def test_columns_by_other_names_are_named(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    path.write_text('{"prompt": "p", "completion": "c", "rating": 3}\n')
+    with pytest.raises(
+        TooManyRejectedError, match=r"'score' is missing; found the keys 'prompt', 'completion', 'rating'"
+    ):
+        load_judge_scores(path)
+
+
 @pytest.mark.parametrize("score", ["good", None, True, float("inf")])
 def test_a_score_that_is_no_number_is_refused(scores_file, score):
     with pytest.raises(TooManyRejectedError):

@@ -1,6 +1,7 @@
 """The predictor against brute force, another optimizer, and cases whose truth is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,14 @@ def test_no_signal_is_not_better_than_a_coin(make_cases):
     tests = [fit_predictor(make_cases(0.0, seed=seed), "embedder") for seed in range(10)]
     assert np.mean([each.test.auc for each in tests]) == pytest.approx(0.5, abs=0.08)
     assert np.mean([each.beats_a_coin for each in tests]) < 0.2
+
+
+def test_both_directions_must_beat_a_coin(make_cases):
+    found = fit_predictor(make_cases(1.0), "e")
+    low, high = replace(found.test, auc_low=0.4), replace(found.test, auc_low=0.6)
+    for test, exchanged, beats in ((high, high, True), (high, low, False), (low, high, False)):
+        assert replace(found, test=test, exchanged=exchanged).beats_a_coin == beats
+    assert not replace(found, test=high, exchanged=replace(low, auc_low=None)).beats_a_coin
 
 
 def test_the_luck_of_a_seed_is_no_proof(make_cases):

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from frft.diagnosis.symptoms import distinct_n, hedges, is_refusal, repetition, self_similarity, symptoms
 
@@ -82,3 +83,16 @@ def test_diversity_is_compared_over_as_many_texts():
 def test_self_similarity_is_measured_where_there_is_an_embedder():
     found = symptoms(["p", "q"], ["a", "b"], embed=lambda texts: np.ones((len(texts), 1)))[-1]
     assert (found.name, found.after.mean, found.before) == ("self-similarity", 1.0, None)
+
+
+def test_wordings_of_one_request_are_a_cluster():
+    prompts, lengths = [f"p{n}" for n in range(12)], np.repeat([2, 5, 9], 4)
+    texts = ["word " * length for length in lengths]
+    request_of = {prompt: f"r{n // 4}" for n, prompt in enumerate(prompts)}
+    before = ["word"] * 12
+    found = symptoms(prompts, texts, prompts, before, request_of=request_of)[0]
+    half = stats.t.ppf(0.975, 2) * np.std([2, 5, 9], ddof=1) / np.sqrt(3)
+    assert found.after.high - found.after.mean == pytest.approx(half)
+    assert found.change.estimate.high - found.change.estimate.mean == pytest.approx(half)
+    alone = symptoms(prompts, texts, prompts, before)[0]
+    assert alone.after.high - alone.after.mean < half / 2

@@ -183,6 +183,7 @@ def test_without_its_pairs_a_run_tells_the_rest(copied):
             lambda run, results: results["arms"]["vanilla"].update(evaluation_stage="evaluation-0"),
             "which makes what is missing anew",
         ),
+        (lambda run, results: results.pop("start_stage"), "finished by an older version of frft"),
     ],
 )
 def test_runs_that_cannot_be_read(copied, spoil, message, capsys):

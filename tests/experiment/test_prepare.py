@@ -51,12 +51,12 @@ def test_where_too_many_are_rejected_they_are_kept_and_the_next_start_may_go_on(
 
 @pytest.mark.parametrize("existed", [False, True])
 def test_without_rejected_rows_nothing_is_left(existed, tmp_path):
-    out = tmp_path / "out"
+    out = tmp_path / "runs" / "new" / "out"
     if existed:
-        out.mkdir()
+        out.mkdir(parents=True)
     with place_for_rejects(out) as rejects:
         rejects.write_text("")
-    assert out.exists() == existed
+    assert out.exists() == (tmp_path / "runs").exists() == existed
     assert not existed or not list(out.iterdir())
 
 

@@ -228,7 +228,10 @@ def test_an_unknown_format_names_what_was_found_and_what_was_expected():
     assert r"'question', 'answer\x1b'" in error.detail
     assert "chosen + rejected" in error.detail
     error = unknown_format({"question": "x"}, Keys(chosen="good"))
-    assert (error.reason, error.detail) == (Reason.MISSING_FIELD, "'good' is missing")
+    assert (error.reason, error.detail) == (
+        Reason.MISSING_FIELD,
+        "'good' is missing; found the keys 'question'",
+    )
 
 
 @pytest.mark.parametrize(

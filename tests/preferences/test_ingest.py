@@ -22,7 +22,7 @@ def odd_is_bad(row):
 
 
 def run(path, accept=lambda row, value: None, **options):
-    options = {"max_rejected": 1.0, **options}
+    options = {"max_rejected": 1.0, "columns": "Call it a.", **options}
     return ingest(find_sources(path), lambda rows: RowParser("numbers", odd_is_bad), accept, **options)
 
 
@@ -45,7 +45,7 @@ def test_the_parser_is_chosen_by_the_objects_among_the_first_rows(write_lines):
         return RowParser(None, odd_is_bad)
 
     path = write_lines("broken", *(json.dumps({"a": 2 * number}) for number in range(150)))
-    ingest(find_sources(path), parser_for, lambda row, value: None, max_rejected=1.0)
+    ingest(find_sources(path), parser_for, lambda row, value: None, max_rejected=1.0, columns="Call it a.")
     assert seen == [[{"a": 2 * number} for number in range(99)]]
 
 
@@ -67,22 +67,24 @@ def test_the_rejects_file_is_there_even_where_there_are_too_many(write_lines, tm
 
 
 @pytest.mark.parametrize(
-    ("rows", "max_rejected", "advice"),
+    ("rows", "max_rejected", "can_raise", "advice"),
     [
-        (['{"a": 1}'], 1.0, "Repair the rows, or give another file."),
-        (['{"a": 0}', '{"a": 1}'], 0.0, "Repair or remove these rows."),
+        (['{"a": 1}'], 1.0, True, "Repair the rows, or give another file."),
+        (['{"a": 0}', '{"a": 1}'], 0.0, False, "Repair or remove these rows."),
+        (['{"a": null}'], 0.1, True, "Repair the rows, or give another file."),
         (
             ['{"a": 0}', '{"a": 1}'],
-            0.1,
+            0.0,
+            True,
             "Repair or remove these rows, or raise max_rejected "
             "(--max-rejected; in a configuration data.max_rejected).",
         ),
-        (['{"b": 1}'], 0.1, "Call it a."),
-        (['{"a": 0}', '{"b": 1}'], 0.0, "Call it a. Repair or remove these rows."),
+        (['{"b": 1}'], 0.1, True, "Call it a."),
+        (['{"a": 0}', '{"b": 1}'], 0.0, False, "Call it a. Repair or remove these rows."),
     ],
-    ids=["all broken", "none allowed", "too many", "all misnamed", "one misnamed"],
+    ids=["all broken", "none allowed", "empty", "too many", "all misnamed", "one misnamed"],
 )
-def test_the_advice_is_one_that_can_help(write_lines, rows, max_rejected, advice):
+def test_the_advice_is_one_that_can_help(write_lines, rows, max_rejected, can_raise, advice):
     def parse(row):
         return odd_is_bad({"a": field_of(row, "a")})
 
@@ -92,6 +94,7 @@ def test_the_advice_is_one_that_can_help(write_lines, rows, max_rejected, advice
             lambda _: RowParser("numbers", parse),
             lambda row, value: None,
             max_rejected=max_rejected,
+            can_raise=can_raise,
             columns="Call it a.",
         )
     assert str(caught.value).splitlines()[-1] == advice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -344,9 +345,26 @@ def test_what_went_before_can_be_restored_in_another_process(make, pool):
         third.refresh()
     with pytest.raises(UsageError, match="other settings"):
         make(**settings, learning_rate=1e-3).restore(state)
+    another = make(**settings)
+    another.vectors = SimpleNamespace(embedder=SimpleNamespace(digest="of another embedder"))
+    with pytest.raises(UsageError, match="other settings"):
+        another.restore(state)
     shutil.rmtree(first.refreshes[0].reward_model.path)
     with pytest.raises(ArtifactError, match=r"names a reward model in .* which is not there"):
         make(**settings).restore(state)
+
+
+def test_who_wrote_the_pool_is_a_setting_where_pairs_are_selected_by_it(base, pool, reward_training, vectors, tmp_path):
+    def made(strategy, source):
+        written_by = pool.append_column("chosen_source", pa.array([source] * pool.num_rows))
+        selection = {"strategy": strategy, "source": "a" if strategy == "source" else None}
+        config = RefreshConfig.model_validate({"selection": selection})
+        return AlignedReward(base, written_by, config, reward_training, vectors=vectors, workdir=tmp_path)
+
+    made("random", "b").restore(made("random", "a").state())
+    made("source", "a").restore(made("source", "a").state())
+    with pytest.raises(UsageError, match="other settings"):
+        made("source", "b").restore(made("source", "a").state())
 
 
 def test_a_score_that_fails_is_no_observation(make, pool):

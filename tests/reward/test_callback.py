@@ -193,9 +193,7 @@ def test_a_refresh_on_fewer_pairs_than_wanted_is_said(script, pool, capsys):
     wanted = pool.num_rows + 5
     selection = CONFIG.selection.model_copy(update={"size": wanted})
     _, trainer = script(config=CONFIG.model_copy(update={"selection": selection, "alpha": 1}))
-    with pytest.warns(
-        UserWarning, match=rf"refreshed on \d+ pairs, not on the {wanted} that were asked for.*\(part4\)"
-    ):
+    with pytest.warns(UserWarning, match=rf"trained on \d+ pairs, not on the {wanted} that were asked for.*\(part4\)"):
         trainer.train()
     capsys.readouterr()
 

@@ -71,7 +71,7 @@ def diagnose(
 
 @contextmanager
 def _no_verdict() -> Iterator[None]:
-    """Whatever fails: exit status 1 is a verdict on the reward."""
+    """Whatever frft raises on purpose has exit status 2: 1 is a verdict on the reward."""
     try:
         yield
     except FrftError as error:

@@ -53,7 +53,7 @@ def _kinds(section: Section) -> Iterator[type[Section]]:
             yield from _kinds(value)
 
 
-def _section_lines(section: Section, indent: str, explained: set[type[Section]]) -> list[str]:
+def _section_lines(section: Section, indent: str, explained: set[type[Section]], width: int = _WIDTH) -> list[str]:
     """The lines of a section; kinds of sections that were explained somewhere are only named, others are added."""
     lines: list[str] = []
     for key, field in type(section).model_fields.items():
@@ -66,17 +66,18 @@ def _section_lines(section: Section, indent: str, explained: set[type[Section]])
             lines.append("")
         lines += textwrap.wrap(
             comment,
-            _WIDTH,
+            width,
             initial_indent=f"{indent}# ",
             subsequent_indent=f"{indent}# ",
             break_on_hyphens=False,
         )
         if isinstance(value, Section):
-            lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ", explained)]
+            lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ", explained, width)]
+            continue
+        if kind is not None and kind not in explained and field.default is None:
+            explained.add(kind)
+            left_out = _section_lines(kind(), "  ", explained, _WIDTH - len(f"{indent}# "))
+            lines += [f"{indent}# {line}" for line in (f"{key}:", *left_out)]
             continue
         lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()
-        if kind is not None and kind not in explained:
-            explained.add(kind)
-            left_out = _section_lines(kind(), "  ", explained)
-            lines += [f"{indent}# {line}" for line in (f"{key}:", *left_out)]
     return lines

@@ -136,11 +136,18 @@ def diagnose(
         signatures.past_the_peak(course, fit, looks) if course and fit else None,
         "no judge followed the steps, or they show no peak yet",
     )
+    request_of = {
+        prompt: request
+        for written in (before, after)
+        if written is not None and written.requests is not None
+        for prompt, request in zip(written.prompts, written.requests, strict=True)
+    }
     changes = (
         symptoms(
             *((after.prompts, after.completions) if after else ((), ())),
             *((before.prompts, before.completions) if before else ((), ())),
             embed=embed,
+            request_of=request_of,
         )
         if after
         else []

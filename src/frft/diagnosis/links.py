@@ -163,9 +163,9 @@ def policy_to_evaluation(
     Args:
         course: the steps.
         movement: from before training to its end.
-        on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: by chance alone, the
-            better score then goes to the worse of two texts in 1 - accuracy, and so the proxy rises and the judge falls
-            on half as many prompts.
+        on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: the better score
+            goes to the worse of two texts in so many of all pairs, and so the proxy rises and the judge falls on half
+            as many prompts (of one completion each; means of several are equal more rarely).
     """
     over_steps = spearman(course.proxy_T, course.judge_T) if course is not None and course.judge_T is not None else None
     found = over_steps or (None if movement is None else movement.correlation)
@@ -195,7 +195,10 @@ def policy_to_evaluation(
             "judge fell"
         )
         if on_policy is not None and on_policy.accuracy is not None:
-            verdict += f" (two draws of one policy: about {(1 - on_policy.accuracy) / 2:.0%})"
+            # Equal scores count one half in an accuracy, which knows no pairs that the judge finds equal.
+            reversed_ = (1 - on_policy.accuracy) * on_policy.n - on_policy.ties / 2
+            by_chance = reversed_ / (on_policy.n + on_policy.without_order) / 2
+            verdict += f" (two draws of one policy: about {by_chance:.0%})"
         verdict += "."
         if movement.proxy.rose() and movement.judge.fell():
             state = "broken"

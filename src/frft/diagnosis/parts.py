@@ -12,7 +12,7 @@ from frft.diagnosis.statistics import Floats
 from frft.diagnosis.subject import Scored, Subject
 from frft.errors import DataError, printable
 from frft.evaluation import OrderAccuracy
-from frft.preferences.formats import text_of
+from frft.preferences.formats import check_columns, text_of
 from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.read import RawRow
 from frft.preferences.rejects import Reason, RowError
@@ -38,7 +38,8 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
     scores: dict[tuple[str, str], list[float]] = {}
 
     def parse(row: dict[str, object]) -> tuple[tuple[str, str], float]:
-        value = row.get("score")
+        check_columns(row, "prompt", "completion", "score")
+        value = row["score"]
         if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
             raise RowError(Reason.WRONG_TYPE, f"'score' must be a finite number, not {value!a}")
         return (text_of(row, "prompt"), text_of(row, "completion")), float(value)  # type: ignore[arg-type]
@@ -51,6 +52,8 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
         lambda _: RowParser("prompt, completion and score", parse),
         accept,
         max_rejected=0.0,
+        can_raise=False,
+        columns="Rename the columns to prompt, completion and score.",
         progress=progress,
     )
     return {text: sum(each) / len(each) for text, each in scores.items()}

@@ -88,8 +88,9 @@ class Test:
         """The same for a person."""
         interval = f"95 % interval {_figure(self.auc_low)} to {_figure(self.auc_high)}; 0.5: a coin"
         return (
-            f"AUC {_figure(self.auc)} ({interval}) on {self.cases} experiments in {self.worlds} worlds, {self.seeds} "
-            f"seeds each; {self.helped} of them gained; rank correlation with the gain {_figure(self.spearman)}"
+            f"AUC {_figure(self.auc)} ({interval}) on {self.cases} experiments in {self.worlds} worlds, with "
+            f"{self.seeds} seeds in all; {self.helped} of them gained; rank correlation with the gain "
+            f"{_figure(self.spearman)}"
         )
 
 

@@ -24,7 +24,7 @@ WINDOW = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate from n independent values.
+    """An estimate from n values.
 
     Attributes:
         mean: of them, or what else is estimated.

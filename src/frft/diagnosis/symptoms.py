@@ -6,7 +6,7 @@ Symptoms need no reward and no judge. None of them is bad as such; what counts i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +116,22 @@ def symptoms(
     before_prompts: Sequence[str] = (),
     before_completions: Sequence[str] = (),
     embed: Callable[[Sequence[str]], NDArray[Any]] | None = None,
+    request_of: Mapping[str, str] | None = None,
 ) -> list[Symptom]:
     """Every symptom of what a policy writes. Intervals are Student's over prompts, each of which counts once.
 
     Args:
+        request_of: what each prompt asks for; those that ask for the same are a cluster. None: each is on its own.
         prompts, completions: N of them.
         before_prompts, before_completions: of the policy before training; none: nothing to compare with. Changes are of
             the prompts that are in both. Diversity is that of the first texts of either, as many as both have, taken
             together, and has no interval.
         embed: makes vectors of length 1; none: self-similarity is not measured.
     """
+
+    def requests(asked: Iterable[str]) -> list[str]:
+        return [prompt if request_of is None else request_of.get(prompt, prompt) for prompt in asked]
+
     found = []
     for name, (unit, measure) in PER_TEXT.items():
         after, before = (
@@ -137,9 +143,11 @@ def symptoms(
             Symptom(
                 name,
                 unit,
-                estimate(list(before.values())) if before else None,
-                estimate(list(after.values())),
-                paired_change([before[each] for each in both], [after[each] for each in both]) if both else None,
+                estimate(list(before.values()), requests(before)) if before else None,
+                estimate(list(after.values()), requests(after)),
+                paired_change([before[each] for each in both], [after[each] for each in both], requests(both))
+                if both
+                else None,
             )
         )
     corpus: dict[str, tuple[str, Callable[[Sequence[str]], float | None]]] = {

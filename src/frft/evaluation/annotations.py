@@ -82,6 +82,7 @@ class StoredAnnotations:
             _parser,
             lambda _, verdict: verdicts.append(verdict),
             max_rejected=max_rejected,
+            columns="Name the columns as AlpacaEval does, or prompt, first, second and preference.",
             progress=progress,
         )
         return cls(verdicts, report)

@@ -90,6 +90,11 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     if not (out / RESULTS_FILE).is_file():
         return _under_way(out, progress)
     results = read_json(out / RESULTS_FILE)
+    if "start_stage" not in results:
+        raise UsageError(
+            f"{out} was finished by an older version of frft, which did not say what it evaluated. Start it again with "
+            "the same command, or diagnose its parts (--reward-model, --pairs, --completions)."
+        )
     run = _FinishedRun(out, results, progress)
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
     looks = {name: arm["looks"] for name, arm in results["arms"].items()}

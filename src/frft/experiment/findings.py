@@ -200,7 +200,7 @@ def _short_selections(results: dict[str, Any]) -> list[str]:
     for name, arm in results["arms"].items():
         for number, refresh in enumerate(arm["refreshes"], start=1):
             counts = refresh["selection"]["counts"]
-            if counts["taken"] < counts["wanted"] and refresh["selection"]["strategy"] != "all":
+            if counts["taken"] < counts["wanted"]:
                 lines.append(
                     f"Arm {name}, refresh {number}: only {counts['taken']} of the {counts['wanted']} wanted pairs "
                     f"qualified; compare it with care."

@@ -137,7 +137,7 @@ class Foundations:
         inputs = {
             # Adapters come with reinforcement learning.
             "policy": config.model_dump(exclude={"lora"}),
-            "model": None if config.model_name_or_path is None else self._model(config.model_name_or_path),
+            "model": "scratch" if config.model_name_or_path is None else self._model(config.model_name_or_path),
             "rows": self._identities["sft"],
             "tokenizer_rows": self._identities[self._tokenizer_rows] if scratch else None,
             "seed": seed,

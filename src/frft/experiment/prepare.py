@@ -165,8 +165,8 @@ def place_for_rejects(out: Path) -> Iterator[Path | None]:
 
     None: the first start did, or `out` is somebody else's, which is found out when the rows are read.
     """
-    existed = out.exists()
-    if existed and not (out.is_dir() and _is_unused(out)):
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    if not made and not (out.is_dir() and _is_unused(out)):
         yield None
         return
     _make(out)
@@ -176,8 +176,9 @@ def place_for_rejects(out: Path) -> Iterator[Path | None]:
     finally:
         if path.exists() and not path.stat().st_size:
             path.unlink()
-        if not existed and not any(out.iterdir()):
-            out.rmdir()
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def claim(out: Path, config: RunConfig, rows: Rows) -> None:

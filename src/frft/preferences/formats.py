@@ -41,6 +41,9 @@ from frft.preferences.dialogue import (
 )
 from frft.preferences.rejects import Reason, RowError, quoted
 
+SHOWN_KEYS = 10
+"""Keys of a row that a message names."""
+
 Row = dict[str, Any]
 
 
@@ -89,6 +92,7 @@ class Keys:
         """
         wanted = {"prompt": self.prompt, "chosen": self.chosen, "rejected": self.rejected}
         moved = {theirs: ours for ours, theirs in wanted.items() if theirs is not None and theirs != ours}
+        check_columns(row, *moved)
         for theirs in moved:
             field_of(row, theirs)
         renamed = {moved[name]: value for name, value in row.items() if name in moved}
@@ -130,10 +134,9 @@ def unknown_format(row: Row, keys: Keys) -> RowError:
         keys.rename(row)
     except RowError as error:
         return error
-    found = ", ".join(quoted(key) for key in list(row)[:10]) or "(none)"
     return RowError(
         Reason.UNKNOWN_FORMAT,
-        f"found the keys {found}; expected chosen + rejected (with or without prompt), "
+        f"found the keys {_keys(row)}; expected chosen + rejected (with or without prompt), "
         "instruction + chosen + rejected, conversations + chosen + rejected, or context + completions",
     )
 
@@ -161,9 +164,28 @@ def field_of(row: Row, key: str) -> Any:
     Raises:
         RowError: it is missing or null.
     """
-    if row.get(key) is None:
-        raise RowError(Reason.MISSING_FIELD, f"{key!r} is {'null' if key in row else 'missing'}")
+    check_columns(row, key)
+    if row[key] is None:
+        raise RowError(Reason.EMPTY_FIELD, f"{key!r} is null")
     return row[key]
+
+
+def check_columns(row: Row, *names: str) -> None:
+    """See to it that a row has these fields, whatever is in them.
+
+    Raises:
+        RowError: one is missing; it names those that are there.
+    """
+    missing = [quoted(name) for name in names if name not in row]
+    if missing:
+        raise RowError(
+            Reason.MISSING_FIELD,
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; found the keys {_keys(row)}",
+        )
+
+
+def _keys(row: Row) -> str:
+    return ", ".join(quoted(key) for key in list(row)[:SHOWN_KEYS]) or "(none)"
 
 
 def text_of(row: Row, key: str) -> str:

@@ -41,7 +41,8 @@ def ingest(
     accept: Callable[[RawRow, T], None],
     *,
     max_rejected: float,
-    columns: str = "Rename the columns accordingly, or give another file.",
+    can_raise: bool = True,
+    columns: str,
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
 ) -> ReadReport:
@@ -51,7 +52,8 @@ def ingest(
         sources: what to read, in order.
         parser_for: the objects among a file's first rows -> how to parse its rows.
         accept: takes each row that could be parsed, with its parsed value, in order.
-        max_rejected: the largest share of rows that may be rejected; 0: the caller's own, which no user can raise.
+        max_rejected: the largest share of rows that may be rejected.
+        can_raise: whether the user can raise it.
         columns: what to do where columns have other names, as an error says it.
         rejects_path: where the rejected rows go, one JSON object a line: file, line, reason, detail, the
             beginning of the row's text and how many characters of it were cut. It is written also where the
@@ -94,18 +96,18 @@ def ingest(
                 FileReport(source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before)
             )
     tally.check_sum()
-    tally.check_share(max_rejected, " ".join(_advice(tally, max_rejected, columns, rejects_path)))
+    tally.check_share(max_rejected, " ".join(_advice(tally, columns, rejects_path, can_raise=can_raise)))
     return ReadReport(tally.read, tally.accepted, dict(tally.rejected), tuple(files), dict(sources.ignored))
 
 
-def _advice(tally: Tally, max_rejected: float, columns: str, rejects_path: Path | None) -> Iterator[str]:
+def _advice(tally: Tally, columns: str, rejects_path: Path | None, *, can_raise: bool) -> Iterator[str]:
     """What to do about rejected rows, sentence by sentence."""
     misnamed = not tally.rejected.keys().isdisjoint((Reason.UNKNOWN_FORMAT, Reason.MISSING_FIELD))
     if misnamed:
         yield columns
     if tally.accepted:
         larger = ", or raise max_rejected (--max-rejected; in a configuration data.max_rejected)"
-        yield f"Repair or remove these rows{larger if max_rejected else ''}."
+        yield f"Repair or remove these rows{larger if can_raise else ''}."
     elif not misnamed:
         yield "Repair the rows, or give another file."
     if rejects_path is not None:

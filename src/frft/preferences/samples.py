@@ -10,7 +10,7 @@ from typing import Any
 
 from frft.errors import DataError
 from frft.preferences.dialogue import Message, Render, as_messages, check_prompt, split_completion
-from frft.preferences.formats import field_of, text_of
+from frft.preferences.formats import check_columns, field_of, text_of
 from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.read import RawRow
 from frft.preferences.rejects import Reason, RowError, quoted
@@ -18,9 +18,6 @@ from frft.preferences.rendering import render_completion, render_prompt
 from frft.preferences.schema import ReadReport
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
-
-SHOWN_KEYS = 10
-"""Keys of a row that a message names."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +109,15 @@ def load_prompts(
         lambda _: RowParser("prompt", lambda row: render_prompt(_prompt(row), render)),
         lambda _, prompt: prompts.append(prompt),
         max_rejected=0.0,
+        can_raise=False,
         columns="Rename the column to prompt.",
         progress=progress,
     )
     return prompts
 
 
-def _check_columns(row: dict[str, Any], *names: str) -> None:
-    missing = [quoted(name) for name in names if name not in row]
-    if missing:
-        found = ", ".join(map(quoted, list(row)[:SHOWN_KEYS])) or "(none)"
-        raise RowError(
-            Reason.MISSING_FIELD,
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; found the keys {found}",
-        )
-
-
 def _prompt(row: dict[str, Any]) -> str | list[Message]:
-    _check_columns(row, "prompt")
+    check_columns(row, "prompt")
     if not isinstance(row.get("prompt"), list):
         return text_of(row, "prompt")
     messages = as_messages(row["prompt"], "prompt")
@@ -138,7 +126,7 @@ def _prompt(row: dict[str, Any]) -> str | list[Message]:
 
 
 def _sample(row: dict[str, Any], render: Render | None) -> tuple[str, str]:
-    _check_columns(row, "prompt", "completion")
+    check_columns(row, "prompt", "completion")
     prompt, completion = _prompt(row), field_of(row, "completion")
     if isinstance(completion, list):
         question = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt

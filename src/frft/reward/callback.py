@@ -96,9 +96,9 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         """A reward in a script of one's own has nobody who reads its report."""
         made = refresh.selection.info
         taken, wanted = made["counts"]["taken"], made["counts"]["wanted"]
-        if taken < wanted and made["strategy"] != "all" and _rank() == 0:
+        if taken < wanted and _rank() == 0:
             warnings.warn(
-                f"The reward model was refreshed on {taken} pairs, not on the {wanted} that were asked for: no more "
+                f"A reward model was trained on {taken} pairs, not on the {wanted} that were asked for: no more "
                 f"qualified ({made['strategy']}).",
                 stacklevel=2,
             )

@@ -100,3 +100,21 @@ def test_the_overview_compares_with_control_vanilla_and_ceiling(results):
     assert row[4].startswith("+0.30 [")
     assert row[5].startswith("+0.10")
     assert row[6].startswith("+1.00")
+
+
+def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_record):
+    gains = {"centre": (0.3, 0.4, 0.5), "lambda-0": (0.1, -0.1, 0.3), "kappa-0": (0.2, 0.3, 0.2)}
+    records = [
+        make_record(point, seed, {"vanilla": 0, "random": 0, "density": gain, "oracle": 1})
+        for point, of_seeds in gains.items()
+        for seed, gain in enumerate(of_seeds)
+    ]
+    results = summarise(averaging, records, [])
+    for row in report.overview(results):
+        against = results["points"][row[0]]["arms"]["density"]["against_control"]
+        assert row[3] == f"{against['p_holm_over_points']:.3f}"
+    assert any(
+        point["arms"]["density"]["against_control"]["p_holm"]
+        != point["arms"]["density"]["against_control"]["p_holm_over_points"]
+        for point in results["points"].values()
+    )
