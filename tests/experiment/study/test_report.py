@@ -81,7 +81,7 @@ def test_every_prediction_is_in_the_page(results):
 
 
 def test_without_a_ceiling_the_page_says_so_first(averaging, make_record):
-    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": -0.5}
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "source": 0.2, "oracle": -0.5}
     page = report.markdown(summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], []), "frft")
     assert "**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**" in page
 
@@ -97,15 +97,16 @@ def test_the_overview_compares_with_control_vanilla_and_ceiling(results):
     row = report.overview(results)[0]
     assert row[:2] == ("centre", "3")
     assert row[2].startswith("+0.20 [")
-    assert row[4].startswith("+0.30 [")
-    assert row[5].startswith("+0.10")
-    assert row[6].startswith("+1.00")
+    assert row[4].startswith("+0.20 [")
+    assert row[5].startswith("+0.30 [")
+    assert row[6].startswith("+0.10")
+    assert row[7].startswith("+1.00")
 
 
 def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_record):
     gains = {"centre": (0.3, 0.4, 0.5), "lambda-0": (0.1, -0.1, 0.3), "kappa-0": (0.2, 0.3, 0.2)}
     records = [
-        make_record(point, seed, {"vanilla": 0, "random": 0, "density": gain, "oracle": 1})
+        make_record(point, seed, {"vanilla": 0, "random": 0, "density": gain, "source": 0.5, "oracle": 1})
         for point, of_seeds in gains.items()
         for seed, gain in enumerate(of_seeds)
     ]

@@ -59,6 +59,8 @@ class StudyConfig(Section):
     """The arm that tells selection from a refresh with as much data: it must differ from `primary` in that alone."""
     ceiling: str = "oracle"
     """The arm that recovery is relative to."""
+    perfect: str | None = None
+    """The arm that selects as a perfect embedder would: whether a better selection than `primary`'s would help."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -69,7 +71,7 @@ class StudyConfig(Section):
             unknown = [name for name in names if name not in self.arms]
             if unknown:
                 raise ValueError(f"{key}: {', '.join(unknown)}: no such arm; arms are {', '.join(self.arms)}")
-        needed = [VANILLA, self.primary, self.control, self.ceiling]
+        needed = [VANILLA, self.primary, self.control, self.ceiling, *([self.perfect] if self.perfect else [])]
         missing = [name for name in needed if name not in self.everywhere]
         if missing:
             raise ValueError(f"everywhere must hold {', '.join(missing)}: every point is compared with them")

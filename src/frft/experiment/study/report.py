@@ -21,7 +21,10 @@ DIAGNOSIS_COLUMNS = (
     "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source", "seconds",
 )  # fmt: skip
 VERDICT_COLUMNS = ("prediction", "outcome", "statistic", "seeds", "predicted")
-OVERVIEW_COLUMNS = ("point", "seeds", "FRFT − control", "p", "FRFT − vanilla", "control − vanilla", "ceiling − vanilla")
+OVERVIEW_COLUMNS = (
+    "point", "seeds", "FRFT − control", "p", "perfect filter − control", "FRFT − vanilla", "control − vanilla",
+    "ceiling − vanilla",
+)  # fmt: skip
 
 LEGEND = """\
 All figures are means over seeds with 95 % intervals (Student's t). **Gold** is the mean gold reward of what the policy
@@ -59,7 +62,7 @@ of every point, over the points.
 
 def overview(results: dict[str, Any]) -> Rows:
     """A row for each point, in the order of `OVERVIEW_COLUMNS`."""
-    frft, control, ceiling = (results["config"][key] for key in ("primary", "control", "ceiling"))
+    frft, control, ceiling, perfect = (results["config"][key] for key in ("primary", "control", "ceiling", "perfect"))
     rows: Rows = []
     for point, found in results["points"].items():
         arms = found["arms"]
@@ -69,6 +72,7 @@ def overview(results: dict[str, Any]) -> Rows:
                 str(len(found["seeds"])),
                 _signed(arms[frft]["against_control"]["gold"]),
                 _p(arms[frft]["against_control"], "p_holm_over_points"),
+                NONE if perfect is None else _signed(arms[perfect]["against_control"]["gold"]),
                 *(_signed(arms[name]["against_vanilla"]["gold"]) for name in (frft, control, ceiling)),
             )
         )
@@ -143,7 +147,8 @@ def markdown(results: dict[str, Any], command: str) -> str:
         f"# Study {results['study']}",
         f"Made by `{printable(command)}` (frft {results['frft']}): {cells['done']} of {cells['wanted']} cells, "
         f"{duration(results['seconds_of_cells'])} of one core. FRFT here is the arm `{results['config']['primary']}`, "
-        f"its control `{results['config']['control']}`, the ceiling `{results['config']['ceiling']}`.",
+        f"its control `{results['config']['control']}`, the ceiling `{results['config']['ceiling']}`"
+        + (f", the perfect filter `{results['config']['perfect']}`." if results["config"]["perfect"] else "."),
         _budget(results["budget"]),
     ]
     if unfinished:
