@@ -103,6 +103,14 @@ def test_the_overview_compares_with_control_vanilla_and_ceiling(results):
     assert row[7].startswith("+1.00")
 
 
+def test_a_perfect_filter_that_was_not_run_has_no_gain(averaging, make_record):
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": 1}
+    results = summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], [])
+    assert (
+        dict(zip(report.OVERVIEW_COLUMNS, report.overview(results)[0], strict=True))["perfect filter − control"] == "–"
+    )
+
+
 def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_record):
     gains = {"centre": (0.3, 0.4, 0.5), "lambda-0": (0.1, -0.1, 0.3), "kappa-0": (0.2, 0.3, 0.2)}
     records = [

@@ -60,18 +60,18 @@ class StudyConfig(Section):
     ceiling: str = "oracle"
     """The arm that recovery is relative to."""
     perfect: str | None = None
-    """The arm that selects as a perfect embedder would: whether a better selection than `primary`'s would help."""
+    """The arm that selects as a perfect embedder would, where it is run: whether a better selection would help."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        named = {"everywhere": self.everywhere} | {
+        named = {"everywhere": self.everywhere, "perfect": [self.perfect] if self.perfect else []} | {
             f"points.{point}.more_arms": each.more_arms for point, each in self.points.items()
         }
         for key, names in named.items():
             unknown = [name for name in names if name not in self.arms]
             if unknown:
                 raise ValueError(f"{key}: {', '.join(unknown)}: no such arm; arms are {', '.join(self.arms)}")
-        needed = [VANILLA, self.primary, self.control, self.ceiling, *([self.perfect] if self.perfect else [])]
+        needed = [VANILLA, self.primary, self.control, self.ceiling]
         missing = [name for name in needed if name not in self.everywhere]
         if missing:
             raise ValueError(f"everywhere must hold {', '.join(missing)}: every point is compared with them")

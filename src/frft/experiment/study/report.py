@@ -72,7 +72,7 @@ def overview(results: dict[str, Any]) -> Rows:
                 str(len(found["seeds"])),
                 _signed(arms[frft]["against_control"]["gold"]),
                 _p(arms[frft]["against_control"], "p_holm_over_points"),
-                NONE if perfect is None else _signed(arms[perfect]["against_control"]["gold"]),
+                _signed(arms[perfect]["against_control"]["gold"]) if perfect in arms else NONE,
                 *(_signed(arms[name]["against_vanilla"]["gold"]) for name in (frft, control, ceiling)),
             )
         )
