@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_cells_of_another_version_are_not_mixed_in(finished_study, small_study, 
 
 def test_time_is_estimated_beside_finished_stages(finished_study, small_overrides, tmp_path, monkeypatch):
     # Of one speed: measured twice, that of a busy machine differs by more than a stage.
-    monkeypatch.setattr("frft.experiment.plan.flops_a_second", lambda threads: 1e10)
+    monkeypatch.setattr(import_module("frft.experiment.plan"), "flops_a_second", lambda threads: 1e10)
     out = finished_study[0]
     assert any((out / "seeds" / "0" / "stages").glob("sft-*"))
     study = load_study("averaging", [*small_overrides, "points.late={changes: {ppo: {kl_coef: 0.5}}}"])
