@@ -13,8 +13,6 @@ import yaml
 
 from frft.cli import main
 from frft.config import load_config
-from frft.preferences import load_pool
-from frft.selection import Selection
 from frft.store import read_rows
 
 NEEDS_EMBEDDER = pytest.mark.skipif(
@@ -155,102 +153,6 @@ def test_no_file_that_is_read_is_overwritten(arguments, pairs_file, samples_file
     assert main(arguments) == 2
     assert "Name another file" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@NEEDS_EMBEDDER
-def test_select_works_on_its_own(pairs, pairs_file, samples_file, tmp_path, capsys):
-    out, export = tmp_path / "selection.parquet", tmp_path / "kept.jsonl"
-    command = [
-        *("select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--strategy", "part4"),
-        *("--size", "6", "--test-size", "2", "--out", str(out), "--export", str(export)),
-        *("--cache", str(tmp_path / "cache")),
-    ]
-    assert main(command) == 0
-    assert "8 of 24 pairs kept: 6 train, 2 test" in capsys.readouterr().out
-    selection = Selection.read(out)
-    assert selection.table.num_rows == 24
-    kept = read_rows(export)
-    assert len(kept) == 6
-    assert all(row in pairs for row in kept)
-    chosen = {row["id"] for row in load_pool(str(export)).table.to_pylist()}
-    assert chosen == set(selection.train_ids)
-    strict = ["part1" if word == "part4" else word for word in command]
-    assert main([*strict, "--threshold", "0.99"]) == 1
-    assert "No pair qualifies" in capsys.readouterr().err
-
-
-@NEEDS_EMBEDDER
-def test_select_says_why_it_kept_fewer_than_wanted(pairs, write_rows, samples_file, tmp_path, capsys):
-    elsewhere = [
-        {"chosen": f"\n\nHuman: p\n\nAssistant: {n}", "rejected": "\n\nHuman: p\n\nAssistant: no"} for n in "ab"
-    ]
-    for row in pairs:
-        row["chosen_source"] = row["rejected_source"] = row["source"]
-    path = write_rows("pairs.jsonl", [*pairs, *elsewhere])
-    command = ["select", "--pairs", str(path), "--samples", str(samples_file), "--test-size", "2"]
-    command += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
-
-    def said(size, strategy, *options):
-        assert main([*command, "--size", str(size), "--strategy", strategy, *options]) == 0
-        return next((line for line in capsys.readouterr().out.splitlines() if line.startswith("Fewer")), None)
-
-    assert said(20, "random") is None
-    assert said(30, "random") == "Fewer than the 32 wanted: the pool has only 26 pairs."
-    only = "Fewer than the 32 wanted: only 24 of 26 pairs have a sample of their prompt; give samples of more prompts"
-    assert said(30, "part4").startswith(only)
-    assert said(30, "part1", "--threshold", "-1").startswith(only)
-    from_b = "Fewer than the 22 wanted: only 12 pairs have both completions from 'b'."
-    assert said(20, "source", "--source", "b") == from_b
-    lower = re.fullmatch(
-        r"Fewer than the 22 wanted: with --threshold (0\.\d{4}), at least 22 would qualify\.",
-        said(20, "part1", "--threshold", "0.25"),
-    )
-    assert said(20, "part1", "--threshold", lower[1]) is None
-
-
-@NEEDS_EMBEDDER
-def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
-    for n, row in enumerate(pairs):
-        row["chosen_source"] = row["rejected_source"] = "ab"[n % 2]
-        for name in ("chosen", "rejected"):
-            row[name] = row[name].replace("bake bread", f"bake bread {n}")
-    rows = [{"prompt": f"elsewhere {n}", "completion": f"Mix water {n}, and then rest."} for n in range(8)]
-    out, export = tmp_path / "selection.parquet", tmp_path / "kept.jsonl"
-    command = [
-        *("select", "--pairs", str(write_rows("pairs.jsonl", pairs)), "--out", str(out)),
-        *("--samples", str(write_rows("samples.jsonl", rows)), "--cache", str(tmp_path / "cache")),
-        *("--size", "8", "--test-size", "2"),
-    ]
-    density = [*command, "--strategy", "density"]
-    assert main(density) == 0
-    assert "told apart with AUC" in capsys.readouterr().out
-    assert main([*density, "--take", "sample", "--export", str(export)]) == 0
-    printed = capsys.readouterr().out
-    assert "10 drawn with tau" in printed
-    selection = Selection.read(out)
-    assert len(selection.train_ids) == 8
-    assert ("The export holds each pair once" in printed) == (len(read_rows(export)) < 8)
-    assert main([*command, "--strategy", "source", "--source", "b", "--shuffle-labels"]) == 0
-    assert "12  from another source" in capsys.readouterr().out
-    assert Selection.read(out).metadata["shuffle_labels"] is True
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--strategy", "policy_ratio"], "which only a run has"),
-        (["--strategy", "none"], "it selects no pairs"),
-        (["--strategy", "source"], "frft: strategy: source needs the name of one; set source\n"),
-        (["--take", "sample"], "take: sample draws by a density ratio"),
-        (["--shuffle-labels", "--export", "kept.jsonl"], "leave one out"),
-    ],
-)
-def test_select_refuses_what_it_cannot_do(pairs_file, samples_file, tmp_path, capsys, options, message):
-    out = tmp_path / "selection.parquet"
-    command = ["select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--out", str(out)]
-    assert main([*command, *options]) == 2
-    assert message in capsys.readouterr().err
-    assert not out.exists()
 
 
 def test_a_list_takes_its_values_together_or_one_by_one(pairs_file, samples_file, write_rows, tmp_path, capsys):
