@@ -95,22 +95,24 @@ def test_wordings_of_one_request_are_no_new_proof():
 
 
 def test_shares_of_prompts_are_clustered_by_request_too():
-    """Wordings of one request agree; the first request does not move, and is in one of the two shares alone."""
-    proxy_P, judge_P = np.repeat([0, 1, 1, 1, -1, -1], 4), np.repeat([0, -1, -1, 1, 1, -1], 4)
+    """Wordings of one request agree, but for a few that do not move: they are in one of the two shares alone."""
+    proxy_P, judge_P = np.repeat([1, 1, 1, 1, -1, -1], 4), np.repeat([-1, 1, -1, 1, 1, -1], 4)
+    still = [0, 1, 2, 9]
+    proxy_P[still] = 0
+    moves = np.delete(np.arange(24), still)
     prompts, requests = [f"p{n}" for n in range(24)], [f"r{n // 4}" for n in range(24)]
 
     def of(proxy, judge):
         return Scored(prompts, ["text"] * 24, proxy.astype(float), judge.astype(float), requests)
 
     found = moved(of(0 * proxy_P, 0 * judge_P), of(proxy_P, judge_P))
-    assert found.disagreement.mean == 3 / 5
-    assert found.disagreement.interval == pytest.approx(
-        share_interval(np.repeat([1, 1, 0, 1, 0], 4), [f"r{n // 4}" for n in range(20)])
-    )
-    assert found.proxy_up_judge_down.mean == 2 / 6
-    assert found.proxy_up_judge_down.interval == pytest.approx(
-        share_interval(np.repeat([0, 1, 1, 0, 0, 0], 4), requests)
-    )
+    apart = np.repeat([1, 0, 1, 0, 1, 0], 4)[moves]
+    assert found.disagreement.mean == apart.mean()
+    assert found.disagreement.interval == pytest.approx(share_interval(apart, [requests[row] for row in moves]))
+    worse = np.repeat([1, 0, 1, 0, 0, 0], 4)
+    worse[still] = 0
+    assert found.proxy_up_judge_down.mean == worse.mean()
+    assert found.proxy_up_judge_down.interval == pytest.approx(share_interval(worse, requests))
 
 
 @pytest.mark.parametrize("levels", [None, 2])
