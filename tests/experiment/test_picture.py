@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from frft.experiment import picture
+from frft.experiment.picture import round_values
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -84,3 +85,26 @@ def test_more_arms_than_colours_can_be_told_apart():
     root = ElementTree.fromstring(picture(results(arms=[f"a{number}" for number in range(20)])))
     drawn = {(line.get("stroke"), line.get("stroke-dasharray")) for line in root.iter(f"{SVG}polyline")}
     assert len(drawn) == 20
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (-1.36, 1.82, ["-1.0", "-0.5", "0.0", "0.5", "1.0", "1.5"]),
+        (0.1, 0.35, ["0.10", "0.15", "0.20", "0.25", "0.30", "0.35"]),
+        (1, 20, ["5", "10", "15", "20"]),
+        (-0.0004, 0.0003, ["-0.0004", "-0.0003", "-0.0002", "-0.0001", "0.0000", "0.0001", "0.0002", "0.0003"]),
+        (3e5, 1e6, ["300000", "400000", "500000", "600000", "700000", "800000", "900000", "1000000"]),
+    ],
+)
+def test_axes_have_round_values(low, high, labels):
+    found = round_values(low, high)
+    assert [label for _, label in found] == labels
+    assert [float(label) for label in labels] == pytest.approx([value for value, _ in found])
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 2), (0.5, 1.5), (1, 7), (1, 300)])
+def test_steps_are_whole(low, high):
+    labels = [label for _, label in round_values(low, high, finest=1)]
+    assert labels
+    assert all(label.isdigit() for label in labels)

@@ -5,6 +5,7 @@ Drawn by hand: it is lines and labels, and a plotting library would be a depende
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
@@ -17,7 +18,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 REFRESHED = 'stroke="#888" stroke-dasharray="2 3"'
 MOST_POINTS = 24
 """Steps are noisy: where there are more, a point is the mean of several."""
-TICKS = 5
+GRID = 'stroke="#e4e4e4"'
 
 Series = Sequence[tuple[float, float]]
 
@@ -90,13 +91,13 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
         f'<text x="{left + LEFT + wide / 2}" y="{HEIGHT - 8}" text-anchor="middle">step</text>',
         f'<rect x="{left + LEFT}" y="{TOP}" width="{wide}" height="{high}" fill="none" stroke="#888"/>',
     ]
-    for tick in range(TICKS):
-        part = tick / (TICKS - 1)
-        value_x, value_y = low_x + part * (high_x - low_x), low_y + part * (high_y - low_y)
-        (x, _), (_, y) = at(value_x, low_y), at(low_x, value_y)
-        parts.append(f'<text x="{x}" y="{TOP + high + 15}" text-anchor="middle">{value_x:.0f}</text>')
-        parts.append(f'<text x="{left + LEFT - 5}" y="{y + 4}" text-anchor="end">{value_y:.2f}</text>')
-        parts.append(f'<line x1="{left + LEFT}" x2="{left + LEFT + wide}" y1="{y}" y2="{y}" stroke="#e4e4e4"/>')
+    for value, label in round_values(low_x, high_x, finest=1):
+        x, _ = at(value, low_y)
+        parts.append(f'<text x="{x}" y="{TOP + high + 15}" text-anchor="middle">{label}</text>')
+    for value, label in round_values(low_y, high_y):
+        _, y = at(low_x, value)
+        parts.append(f'<text x="{left + LEFT - 5}" y="{y + 4}" text-anchor="end">{label}</text>')
+        parts.append(f'<line x1="{left + LEFT}" x2="{left + LEFT + wide}" y1="{y}" y2="{y}" {GRID}/>')
     for step in refreshes:
         x, _ = at(min(max(step + 0.5, low_x), high_x), low_y)
         parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{TOP + high}" {REFRESHED}/>')
@@ -104,6 +105,15 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
         path = " ".join(f"{x},{y}" for x, y in (at(*point) for point in points))
         parts.append(f'<polyline points="{path}" fill="none" {_stroke(number)}/>')
     return "\n".join(parts)
+
+
+def round_values(low: float, high: float, *, finest: float = 0.0) -> list[tuple[float, str]]:
+    """At most eight values from `low` to `high` for an axis, each with its label: multiples of 1, 2 or 5 times 10^k."""
+    decade = 10.0 ** math.floor(math.log10(high - low) - 1)
+    step = next(step for many in (1, 2, 5, 10, 20) if (high - low) / (step := many * decade) < 8 and step >= finest)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return [(number * step, f"{number * step:.{decimals}f}") for number in multiples]
 
 
 def _stroke(number: int) -> str:
