@@ -9,24 +9,30 @@ import pytest
 
 from frft.config import RunConfig
 from frft.experiment.plan import plan
+from frft.progress import SILENT, SilentProgress
 
 
 @pytest.fixture
-def seconds_of_reward(tmp_path, monkeypatch):
-    """What training the base reward model is to take, on a machine of a known speed."""
+def plan_of(tmp_path, monkeypatch):
+    """Plans runs on 80 pairs, on a machine of a known speed."""
     monkeypatch.setattr(import_module("frft.experiment.plan"), "flops_a_second", lambda threads: 1e9)
     rows = [{"prompt": f"What is {n}?", "chosen": f"{n} it is.", "rejected": "No."} for n in range(80)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
+    def of(settings, progress=SILENT):
+        config = RunConfig.model_validate({"data": {"pairs": str(tmp_path / "pairs.jsonl")}, **settings})
+        return plan(config, tmp_path / "out", progress)
+
+    return of
+
+
+@pytest.fixture
+def seconds_of_reward(plan_of):
+    """What training the base reward model is to take."""
+
     def of(**train) -> float:
-        config = RunConfig.model_validate(
-            {
-                "data": {"pairs": str(tmp_path / "pairs.jsonl")},
-                "reward": {"train": train},
-                "arms": {"vanilla": {"alpha": 0}},
-            }
-        )
-        (found,) = (stage for stage in plan(config, tmp_path / "out") if stage.name.startswith("reward-"))
+        stages = plan_of({"reward": {"train": train}, "arms": {"vanilla": {"alpha": 0}}})
+        (found,) = (stage for stage in stages if stage.name.startswith("reward-"))
         return found.seconds
 
     return of
@@ -47,3 +53,21 @@ def test_else_its_passes_over_the_pairs_are(seconds_of_reward):
     once, twice, thrice = (seconds_of_reward(num_train_epochs=epochs) for epochs in (1, 2, 3))
     assert thrice - twice == pytest.approx(twice - once)
     assert twice > once
+
+
+@pytest.mark.parametrize(("size", "warned"), [(10, False), (200, True)])
+def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, size, warned):
+    selection = {"strategy": "random", "size": size, "test_size": 10}
+    arms = {
+        "vanilla": {"alpha": 0},
+        "random": {"selection": selection},
+        "all": {"selection": {**selection, "strategy": "all"}},
+        "nothing": {"selection": {**selection, "strategy": "none"}},
+        "ensemble": {"selection": selection, "ensemble": 2, "alpha": 0},
+    }
+    said = []
+    progress = SilentProgress()
+    progress.say = said.append
+    plan_of({"arms": arms}, progress)
+    assert any("a refresh of random is to select 210 (" in line for line in said) == warned
+    assert bool(said) == warned

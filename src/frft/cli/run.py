@@ -76,9 +76,9 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
     from frft import experiment
     from frft.cli.output import print_json, print_table, print_text
     from frft.config import dump_config
-    from frft.progress import duration
+    from frft.progress import duration, for_terminal
 
-    stages = experiment.plan(config, out)
+    stages = experiment.plan(config, out, for_terminal())
     left = sum(stage.seconds for stage in stages)
     if json:
         steps = [

@@ -14,7 +14,7 @@ from typing import Any
 from frft.config import RunConfig
 from frft.experiment.loop import arm_names, run_arm
 from frft.experiment.memory import MemoryModel, policy_on_meta
-from frft.experiment.prepare import prepare
+from frft.experiment.prepare import prepare, remarks
 from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads
@@ -87,7 +87,10 @@ def plan(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: b
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used.
     """
-    return forecast(prepare(config, out, ArtifactStore(out / "stages"), progress, checks=checks)[1])
+    rows, stages = prepare(config, out, ArtifactStore(out / "stages"), progress, checks=checks)
+    for remark in remarks(config, rows):
+        progress.say(remark)
+    return forecast(stages)
 
 
 def forecast(stages: Stages) -> list[PlannedStage]:

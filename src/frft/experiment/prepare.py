@@ -98,6 +98,34 @@ def prepare(
     return rows, stages
 
 
+def remarks(config: RunConfig, rows: Rows) -> list[str]:
+    """What somebody should know before such a run: settings that nothing reads, and refreshes that cannot select."""
+    lines = []
+    unread = config.unread()
+    if unread:
+        where = " in a world" if rows.world else ""
+        lines.append(f"A run by {config.algorithm}{where} as configured has no use for {', '.join(unread)}")
+    pairs = rows.splits.pool.num_rows
+    for wanted, names in _selecting(config).items():
+        if wanted >= pairs:
+            lines.append(
+                f"The pool has {pairs} pairs, and a refresh of {', '.join(names)} is to select {wanted} "
+                "(refresh.selection.size and test_size): it takes all that qualify, so arms can hardly differ. Give "
+                "more pairs, or select fewer"
+            )
+    return lines
+
+
+def _selecting(config: RunConfig) -> dict[int, list[str]]:
+    """By how many pairs they want from the pool: the arms that select some of it."""
+    arms: dict[int, list[str]] = {}
+    for name in config.arms:
+        arm = config.arm(name)
+        if arm.alpha and arm.selection.strategy not in ("all", "none"):
+            arms.setdefault(arm.selection.size + arm.selection.test_size, []).append(name)
+    return arms
+
+
 def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) -> Rows:
     data = config.data
     assert data.pairs is not None

@@ -24,7 +24,7 @@ from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.picture import picture
 from frft.experiment.plan import forecast
-from frft.experiment.prepare import claim, place_for_rejects, prepare
+from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
@@ -68,10 +68,8 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
         )
     if together.is_main:
         claim(out, config, rows)
-    unread = config.unread()
-    if unread:
-        where = " in a world" if rows.world else ""
-        progress.say(f"A run by {config.algorithm}{where} as configured has no use for {', '.join(unread)}")
+    for remark in remarks(config, rows):
+        progress.say(remark)
     planned = forecast(stages)
     log.planned = {stage.name: stage for stage in planned}
     # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.
