@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from importlib import resources
 
 import numpy as np
@@ -109,7 +110,7 @@ def make_record(averaging):
     def arm(gold: float, refreshed: bool, own_test: float = 0.5, variance: float = 0.3, after: float = 0.65) -> dict:
         kl = np.linspace(0, 9, 16)
         refresh = {
-            "near_share": 0.25,
+            "near_share": 0.5,
             "drawn": {"distinct": 480, "effective": 450.0},
             "pairs_seen": 1240,
             "on_policy": {
@@ -118,6 +119,7 @@ def make_record(averaging):
             },
             "reward_model": {"training": {"pairs": 600, "steps": 64}, "selected_test": {"accuracy": own_test}},
         }
+        last = {**deepcopy(refresh), "near_share": 0.25}
         return {
             # Its mean from the middle on is `gold`.
             "steps": {
@@ -126,7 +128,7 @@ def make_record(averaging):
                 "score": kl.tolist(),
             },
             "measured_from": 8,
-            "refreshed_after": [8] if refreshed else [],
+            "refreshed_after": [8, 12] if refreshed else [],
             "evaluation": {
                 "gold": {"mean": gold, "std": 1.0, "variance": 0.5},
                 "win_rate": {"rate": 0.5 + gold / 100} if refreshed else None,
@@ -135,7 +137,7 @@ def make_record(averaging):
                 "off_policy": {"gold": {"accuracy": 0.7}, "labels": {"accuracy": 0.65}},
                 "reward_variance": 0.4,
             },
-            "refreshes": [refresh] if refreshed else [],
+            "refreshes": [refresh, last] if refreshed else [],
             "seconds": 20.0,
         }
 

@@ -54,7 +54,7 @@ def _averaging_world(make_record, per_unit: float, variance: float):
             gain = per_unit * unit + _wobble(seed) * (1 + unit)
             gains = {"vanilla": 0, "random": 0.05, "density": 0.05 + gain, "source": 0.1 + gain, "oracle": 0.9 + gain}
             record = make_record(point, seed, gains, own_test=0.8)
-            (refresh,) = record["arms"]["density"]["refreshes"]
+            refresh = record["arms"]["density"]["refreshes"][0]
             refresh["on_policy"]["after"]["reward_variance"] = 0.3 + variance * unit + _wobble(seed)
             records.append(record)
     return records

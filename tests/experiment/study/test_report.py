@@ -57,6 +57,7 @@ def test_pairs_are_counted_as_selected_distinct_effective_and_seen(results):
     assert [found[name] for name in ("pairs", "distinct", "effective", "seen", "steps")] == [
         "600", "480", "450", "1240", "64",
     ]  # fmt: skip
+    assert (found["near source, first"], found["last"]) == ("50.0 %", "25.0 %")
 
 
 def test_vanilla_without_anything_to_reach_has_no_step(averaging, make_record):

@@ -28,13 +28,14 @@ MEASURES: dict[str, Callable[[Record], float | None]] = {
     "reward_variance_before": lambda arm: _at_refresh(arm, "before", "reward_variance"),
     "reward_variance_final": lambda arm: arm["evaluation"]["reward_variance"],
     "peak": lambda arm: gao_peak(arm["steps"]["gold"], arm["steps"]["kl"]),
-    "refresh_pairs": lambda arm: _of_last_refresh(arm, lambda made: made["reward_model"]["training"]["pairs"]),
-    "distinct_pairs": lambda arm: _of_last_refresh(arm, lambda made: made["drawn"]["distinct"]),
-    "effective_pairs": lambda arm: _of_last_refresh(arm, lambda made: made["drawn"]["effective"]),
-    "pairs_seen": lambda arm: _of_last_refresh(arm, lambda made: made["pairs_seen"]),
-    "refresh_steps": lambda arm: _of_last_refresh(arm, lambda made: made["reward_model"]["training"]["steps"]),
-    "near_share": lambda arm: _of_last_refresh(arm, lambda made: made["near_share"]),
-    "own_test": lambda arm: _of_last_refresh(arm, _own_test),
+    "refresh_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["reward_model"]["training"]["pairs"]),
+    "distinct_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["drawn"]["distinct"]),
+    "effective_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["drawn"]["effective"]),
+    "pairs_seen": lambda arm: _of_refresh(arm, -1, lambda made: made["pairs_seen"]),
+    "refresh_steps": lambda arm: _of_refresh(arm, -1, lambda made: made["reward_model"]["training"]["steps"]),
+    "near_share": lambda arm: _of_refresh(arm, -1, lambda made: made["near_share"]),
+    "near_share_first": lambda arm: _of_refresh(arm, 0, lambda made: made["near_share"]),
+    "own_test": lambda arm: _of_refresh(arm, -1, _own_test),
     "seconds": lambda arm: arm["seconds"],
 }
 """A number of an arm in one cell; none where the arm has none.
@@ -46,11 +47,11 @@ MEASURES: dict[str, Callable[[Record], float | None]] = {
 def _at_refresh(arm: Record, model: str, measure: str) -> float | None:
     """Of the reward model before or after the first refresh, on what the policy wrote then: the same texts in all arms
     with that refresh step."""
-    return arm["refreshes"][0]["on_policy"][model][measure] if arm["refreshes"] else None
+    return _of_refresh(arm, 0, lambda made: made["on_policy"][model][measure])
 
 
-def _of_last_refresh(arm: Record, measure: Callable[[Record], float | None]) -> float | None:
-    return measure(arm["refreshes"][-1]) if arm["refreshes"] else None
+def _of_refresh(arm: Record, which: int, measure: Callable[[Record], float | None]) -> float | None:
+    return measure(arm["refreshes"][which]) if arm["refreshes"] else None
 
 
 def _own_test(refresh: Record) -> float | None:

@@ -18,7 +18,7 @@ OUTCOME_COLUMNS = (
 )  # fmt: skip
 DIAGNOSIS_COLUMNS = (
     "arm", "on-policy", "at the end", "off-policy, gold", "off-policy, labels", "reward variance", "at the end",
-    "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source", "seconds",
+    "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source, first", "last", "seconds",
 )  # fmt: skip
 VERDICT_COLUMNS = ("prediction", "outcome", "statistic", "seeds", "predicted")
 OVERVIEW_COLUMNS = (
@@ -55,8 +55,8 @@ of every point, over the points.
   selection itself.
 - **pairs**: that the last refresh trained on; **distinct**: how many different ones, and **effective**: Kish's size of
   what was drawn, (Σc)² / Σc² of c copies each; **seen**: pairs that went through its optimizer **steps**, repetitions
-  included; **near source**: share of its pairs from the source near which the policy starts; **seconds**: of the arm's
-  PPO and refreshes, those included that it shares.
+  included; **near source**: share of the pairs of the *first* and the *last* refresh whose source is the one near which
+  the policy starts; **seconds**: of the arm's PPO and refreshes, those included that it shares.
 """
 
 
@@ -132,7 +132,7 @@ def diagnosis_rows(found: dict[str, Any]) -> Rows:
                 NONE if arm[key] is None else f"{arm[key]['mean']:.0f}"
                 for key in ("refresh_pairs", "distinct_pairs", "effective_pairs", "pairs_seen", "refresh_steps")
             ),
-            _percent(arm["near_share"], interval=False),
+            *(_percent(arm[key], interval=False) for key in ("near_share_first", "near_share")),
             f"{arm['seconds']['mean']:.0f}",
         )
         for name, arm in found["arms"].items()
