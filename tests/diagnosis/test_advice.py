@@ -41,12 +41,15 @@ def test_verdicts(agreement, verdict, helps, make_evidence, predictor):
     assert any("AUC 0.71 (95 % interval 0.58 to 0.83; 0.5: a coin) on 38 experiments" in line for line in advice.limits)
 
 
-def test_a_predictor_that_may_be_a_coin_gives_no_other_verdict_than_unclear(make_evidence, predictor):
-    for low in (0.49, None):
-        coin = replace(predictor, test=replace(predictor.test, auc_low=low))
-        advice = advise(make_evidence(agreement=0.1), coin, "an embedder")
-        assert advice.verdict == "unclear"
-        assert any("not above 0.5" in line for line in advice.limits)
+@pytest.mark.parametrize("direction", ["test", "exchanged"])
+@pytest.mark.parametrize("low", [0.49, None])
+def test_a_predictor_that_may_be_a_coin_weighs_nothing(direction, low, make_evidence, predictor):
+    coin = replace(predictor, **{direction: replace(predictor.test, auc=0.46, auc_low=low)})
+    advice = advise(make_evidence(agreement=0.1), coin, "an embedder")
+    assert (advice.helps, advice.verdict) == (None, "unclear")
+    assert advice.answer.startswith("unclear. Nothing that can be measured before any training was shown to tell")
+    assert any("AUC 0.46" in line and "AUC 0.71" in line for line in advice.limits)
+    assert advice.reasons == advise(make_evidence(agreement=0.1), None, "an embedder").reasons
 
 
 def test_without_a_predictor_there_is_no_verdict(make_evidence):

@@ -195,4 +195,5 @@ def test_what_is_no_predictor(damage, make_cases, tmp_path):
 
 def test_the_one_that_comes_with_the_package_can_be_read():
     found = packaged_predictor()
-    assert found is None or set(found.model.coefficients) == set(INPUTS)
+    assert found is not None
+    assert set(found.model.coefficients) == set(INPUTS)

@@ -28,7 +28,7 @@ class Advice:
 
     Attributes:
         helps: probability that FRFT has more gold reward after the first refresh than a refresh on as many random
-            pairs; None: there is no predictor.
+            pairs; None: there is no predictor, or it was not shown to be better than a coin.
         verdict: likely from 2/3, unlikely up to 1/3; unclear in between, where too few pairs are near the policy, and
             wherever the predictor was not shown to be better than a coin on worlds that it had not seen. None: there is
             no predictor.
@@ -44,8 +44,13 @@ class Advice:
     @property
     def answer(self) -> str:
         """One sentence."""
-        if self.helps is None:
+        if self.verdict is None:
             return "no verdict. The evidence stands above; no predictor is fitted that could weigh it."
+        if self.helps is None:
+            return (
+                f"{self.verdict}. Nothing that can be measured before any training was shown to tell whether a refresh "
+                "helps. Compare one with a refresh on as many random pairs."
+            )
         return (
             f"{self.verdict}. FRFT has more gold reward after the first refresh than a refresh on as many random pairs "
             f"with probability {self.helps:.2f}, as far as made-up worlds can say."
@@ -68,6 +73,14 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
         limits.append("How these numbers go with an outcome: no predictor is fitted, so there is no verdict.")
         return Advice(None, None, reasons, limits)
     model = predictor.model
+    limits.append(
+        f"Whether worlds are like your data: the predictor was fitted to {model.cases} experiments in {model.worlds} "
+        f"made-up worlds. Tested on others: {predictor.test.sentence()}. The halves exchanged: "
+        f"{predictor.exchanged.sentence()}."
+    )
+    if not predictor.beats_a_coin:
+        limits.append("How these numbers go with an outcome: not both of these intervals are above 0.5.")
+        return Advice(None, "unclear", reasons, limits)
     for name, term in model.terms(evidence).items():
         word = "for" if term > 0 else "against" if term < 0 else "neither for nor against"
         reasons.append(f"Predictor: {NAMES[name]} speaks {word} a refresh ({term:+.2f} in the log odds).")
@@ -76,16 +89,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
         "and counts as the nearest of that."
         for name in model.beyond(evidence)
     ]
-    limits.append(
-        f"Whether worlds are like your data: the predictor was fitted to {model.cases} experiments in {model.worlds} "
-        f"made-up worlds. Tested on others: {predictor.test.sentence()}."
-    )
     if embedder != predictor.embedder:
         limits.append("What these numbers mean with this embedder: the predictor was fitted with another one.")
     helps = model.probability(evidence)
-    if not predictor.beats_a_coin:
-        limits.append("Since that interval is not above 0.5, the verdict is unclear, whatever the probability.")
-        return Advice(helps, "unclear", reasons, limits)
     if evidence.near_pairs < ENOUGH_NEAR:
         limits.append("Since so few pairs are near the policy, the verdict is unclear, whatever the probability.")
         return Advice(helps, "unclear", reasons, limits)
