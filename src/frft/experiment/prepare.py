@@ -25,9 +25,8 @@ CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, "stages", "embeddings"}
 """What may lie in a folder in which nothing was finished."""
-NO_OUTCOME: dict[str, Any] = {"data": {"pairs"}, "ppo": {"save_steps"}, "workers": True, "report_to": True}
-"""Settings that decide nothing of the outcome: the same pairs from another folder are the same run. A tracker that is
-switched on later shows what is left to do."""
+NO_OUTCOME: dict[str, Any] = {"data": {"pairs"}, "ppo": {"save_steps"}, "workers": True}
+"""Settings that decide nothing of the outcome: the same pairs from another folder are the same run."""
 
 
 @dataclass(frozen=True)
