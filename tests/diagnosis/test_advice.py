@@ -47,8 +47,11 @@ def test_a_predictor_that_may_be_a_coin_weighs_nothing(direction, low, make_evid
     coin = replace(predictor, **{direction: replace(predictor.test, auc=0.46, auc_low=low)})
     advice = advise(make_evidence(agreement=0.1), coin, "an embedder")
     assert (advice.helps, advice.verdict) == (None, "unclear")
-    assert advice.answer.startswith("unclear. Nothing that can be measured before any training was shown to tell")
-    assert any("AUC 0.46" in line and "AUC 0.71" in line for line in advice.limits)
+    assert advice.answer.startswith("unclear. This predictor was not shown to tell")
+    (line,) = (line for line in advice.limits if "Tested on others" in line)
+    tested, exchanged = line.split(" The halves exchanged: ")
+    assert ("AUC 0.46" in tested, "AUC 0.46" in exchanged) == (direction == "test", direction == "exchanged")
+    assert any("weighs nothing, and the verdict is unclear" in line for line in advice.limits)
     assert advice.reasons == advise(make_evidence(agreement=0.1), None, "an embedder").reasons
 
 

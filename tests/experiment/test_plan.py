@@ -55,12 +55,16 @@ def test_else_its_passes_over_the_pairs_are(seconds_of_reward):
     assert twice > once
 
 
-@pytest.mark.parametrize(("size", "warned"), [(10, False), (200, True)])
-def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, size, warned):
-    selection = {"strategy": "random", "size": size, "test_size": 10}
+@pytest.mark.parametrize(("more", "warned"), [(-1, False), (0, True)])
+def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, more, warned):
+    # Of 80 pairs, the judge and the evaluation leave 52 to the pool.
+    selection = {"strategy": "random", "size": 42 + more, "test_size": 10}
     arms = {
         "vanilla": {"alpha": 0},
         "random": {"selection": selection},
+        "part1": {"selection": {**selection, "strategy": "part1"}},
+        "larger": {"selection": {**selection, "size": 60 * warned + 10}},
+        "drawn": {"selection": {**selection, "strategy": "density", "take": "sample"}},
         "all": {"selection": {**selection, "strategy": "all"}},
         "nothing": {"selection": {**selection, "strategy": "none"}},
         "ensemble": {"selection": selection, "ensemble": 2, "alpha": 0},
@@ -69,5 +73,7 @@ def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, si
     progress = SilentProgress()
     progress.say = said.append
     plan_of({"arms": arms}, progress)
-    assert any("a refresh of random is to select 210 (" in line for line in said) == warned
-    assert bool(said) == warned
+    assert [line.split(" (")[0] for line in said] == [
+        "The pool has 52 pairs, and a refresh of random, part1 is to select 52",
+        "The pool has 52 pairs, and a refresh of larger is to select 80",
+    ] * warned

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 advise = App(
     name="advise",
-    help="Will realigning the reward model help here? An answer before any training.",
+    help="What speaks for realigning the reward model here, before any training.",
     default_parameter=Parameter(negative=""),
 )
 
@@ -33,7 +33,7 @@ def ask(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Say from your preference pairs and your policy's samples whether a refresh by FRFT is likely to help, and why.
+    """Say what in your preference pairs and your policy's samples speaks for a refresh by FRFT, or against it.
 
     Nothing is trained but small regressions: minutes for 20,000 pairs, once they are embedded.
 
@@ -133,7 +133,7 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
     print(f"Tested on the other half: {predictor.test.sentence()}")
     print(f"The other way round:      {predictor.exchanged.sentence()}")
     if not predictor.beats_a_coin:
-        print("It is not shown to be better than a coin, so its verdict will be `unclear`.")
+        print("It is not shown to be better than a coin, so its verdict will be `unclear`, without a probability.")
     print_text(f"Wrote {out}")
 
 

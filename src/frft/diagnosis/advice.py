@@ -1,4 +1,4 @@
-"""Evidence in plain language: will a refresh help, why, and what cannot be known."""
+"""Evidence in plain language: what speaks for a refresh, and what cannot be known."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Advice:
             return "no verdict. The evidence stands above; no predictor is fitted that could weigh it."
         if self.helps is None:
             return (
-                f"{self.verdict}. Nothing that can be measured before any training was shown to tell whether a refresh "
-                "helps. Compare one with a refresh on as many random pairs."
+                f"{self.verdict}. This predictor was not shown to tell whether a refresh helps. Compare one with a "
+                "refresh on as many random pairs."
             )
         return (
             f"{self.verdict}. FRFT has more gold reward after the first refresh than a refresh on as many random pairs "
@@ -79,7 +79,10 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
         f"{predictor.exchanged.sentence()}."
     )
     if not predictor.beats_a_coin:
-        limits.append("How these numbers go with an outcome: not both of these intervals are above 0.5.")
+        limits.append(
+            "How these numbers go with an outcome: these intervals are not both above 0.5, so the predictor weighs "
+            "nothing, and the verdict is unclear."
+        )
         return Advice(None, "unclear", reasons, limits)
     for name, term in model.terms(evidence).items():
         word = "for" if term > 0 else "against" if term < 0 else "neither for nor against"

@@ -26,7 +26,7 @@ from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import OrderAccuracy
 from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import accuracy_of, course_of
-from frft.experiment.plan import START, plan
+from frft.experiment.plan import START, forecast
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, Rows, prepare
 from frft.experiment.run import RESULTS_FILE
 from frft.experiment.segment import METRICS
@@ -285,7 +285,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     """From the journals of the segments, those that are not finished too."""
     config = load_config(str(out / CONFIG_FILE))
     world = None if config.data.world is None else World(config.data.world)
-    planned = plan(config, out, progress)
+    planned = forecast(prepare(config, out, ArtifactStore(out / "stages"), progress)[1])
     stages = [stage for stage in planned if stage.name.startswith(f"{config.algorithm}-")]
     looked = [
         (stage.arms, read_json(out / "stages" / stage.name / MANIFEST)["info"])

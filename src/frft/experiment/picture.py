@@ -110,7 +110,9 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
 def round_values(low: float, high: float, *, finest: float = 0.0) -> list[tuple[float, str]]:
     """At most eight values from `low` to `high` for an axis, each with its label: multiples of 1, 2 or 5 times 10^k."""
     decade = 10.0 ** math.floor(math.log10(high - low) - 1)
-    step = next(step for many in (1, 2, 5, 10, 20) if (high - low) / (step := many * decade) < 8 and step >= finest)
+    step = next(
+        step for many in (1, 2, 5, 10, 20) if (high - low) / (step := many * decade) < 8 - 1e-9 and step >= finest
+    )
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     return [(number * step, f"{number * step:.{decimals}f}") for number in multiples]

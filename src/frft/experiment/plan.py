@@ -81,6 +81,7 @@ def plan(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: b
     """The stages of `frft run` with this configuration and folder, in order. Nothing is written.
 
     Args:
+        progress: told of the reading of data, and of what somebody should know before such a run.
         checks: see to it that `out` is a folder of `frft run`; others keep stages, too.
 
     Raises:

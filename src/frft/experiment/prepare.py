@@ -110,8 +110,8 @@ def remarks(config: RunConfig, rows: Rows) -> list[str]:
         if wanted >= pairs:
             lines.append(
                 f"The pool has {pairs} pairs, and a refresh of {', '.join(names)} is to select {wanted} "
-                "(refresh.selection.size and test_size): it takes all that qualify, so arms can hardly differ. Give "
-                "more pairs, or select fewer"
+                "(refresh.selection.size and test_size): rankings and random then take the whole pool, filters what "
+                "qualifies, and no control has their size. Give more pairs, or select fewer"
             )
     return lines
 
@@ -121,7 +121,9 @@ def _selecting(config: RunConfig) -> dict[int, list[str]]:
     arms: dict[int, list[str]] = {}
     for name in config.arms:
         arm = config.arm(name)
-        if arm.alpha and arm.selection.strategy not in ("all", "none"):
+        # What is drawn by weight may be drawn again.
+        ranked = arm.selection.take == "top" and arm.selection.strategy not in ("all", "none")
+        if arm.alpha and ranked:
             arms.setdefault(arm.selection.size + arm.selection.test_size, []).append(name)
     return arms
 

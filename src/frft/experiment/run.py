@@ -98,9 +98,9 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
         _link(out / "sft", stages.sft.path)
         if stages.judge is not None:
             _link(out / "judge", stages.judge.path)
+        write_json(out / RESULTS_FILE, results)
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(picture(results).encode())
-        write_json(out / RESULTS_FILE, results)
     return results
 
 

@@ -183,7 +183,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
         ),
         Prediction(
             "source",
-            f"At `centre`, pairs of the policy's own source (`source`) gain at least as much as {frft}, or at most "
+            f"At `centre`, pairs of the policy's own source (`source`) gain at least as much as {frft}, or less than "
             f"{GOLD_MARGIN} less (the statistic is their difference plus {GOLD_MARGIN}, which is its margin).",
             "above",
             lambda measured: [each + GOLD_MARGIN for each in measured.gains("centre", "source", frft)],
