@@ -171,7 +171,7 @@ def test_what_concerns_every_question_ends_it_at_once(endpoint, judge, status, c
     endpoint.answer = lambda messages: endpoint.error(status, f"no, {KEY}\x1b[31m", code)
     with pytest.raises(ModelError, match="refuses") as caught:
         judge(concurrency=1).prefer([str(n) for n in range(50)], ["a"] * 50, ["b"] * 50)
-    assert len(endpoint.requests) <= 2
+    assert len(endpoint.requests) == 1
     assert KEY not in str(caught.value)
     assert "\x1b" not in str(caught.value)
 
@@ -288,3 +288,31 @@ def test_settings_that_make_no_sense(monkeypatch, endpoint):
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
         ChatJudge("m")
     assert ChatJudge("m", base_url=endpoint.url).prefer(["p"], ["a"], ["b"]) == [1.0]
+
+
+@pytest.mark.parametrize("key", ["sk-secret\nsecond", "sk secret", "sk-\x07secret", "sk-gehéim"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch, key):
+    """The client would quote it in its error."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds a blank") as caught:
+        ChatJudge("m", base_url="http://127.0.0.1:1/v1")
+    assert "sk" not in str(caught.value)
+
+
+def test_a_stray_line_end_is_no_part_of_a_key(endpoint, judge, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+    assert judge().prefer(["p"], ["a"], ["b"]) == [1.0]
+    assert endpoint.keys == [f"Bearer {KEY}"]
+
+
+def test_a_server_that_is_not_there_is_asked_after(judge):
+    asked = ChatJudge("m", base_url="http://127.0.0.1:9/v1", tries=1, concurrency=1)
+    with pytest.raises(ModelError, match=r"Is the server running there\?"):
+        asked.prefer([str(n) for n in range(9)], ["a"] * 9, ["b"] * 9)
+
+
+def test_a_server_that_wants_a_key_is_told_apart_from_a_wrong_one(endpoint, judge, monkeypatch):
+    endpoint.answer = lambda messages: endpoint.error(401, "who are you")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ModelError, match=r"key \(OPENAI_API_KEY is not set\)"):
+        judge().prefer(["p"], ["a"], ["b"])

@@ -76,7 +76,7 @@ def test_a_missing_verdict_is_counted_and_never_guessed():
 
 
 def test_no_verdict_at_all_is_an_error():
-    with pytest.raises(DataError, match=r"None of 2 pairs has a verdict.* annotations, they must quote"):
+    with pytest.raises(DataError, match=r"None of 2 pairs has a verdict.* annotations must quote"):
         win_rate(SpeechlessAbout("x"), ["p", "q"], ["x", "x"], ["y", "y"])
 
 

@@ -37,7 +37,8 @@ class StoredAnnotations:
     """Verdicts that somebody has given already, looked up by their texts (surrounding blanks do not count).
 
     Where one pair was judged several times, its preference is the mean. The order in which it was shown then is not
-    known, so both orders get the same answer, and there are no flips.
+    known, so both orders get the same answer, and flips cannot be seen. Two equal completions are a tie that nobody
+    need have judged.
 
     Attributes:
         report: how the file was read.
@@ -92,7 +93,7 @@ class StoredAnnotations:
         found: list[float | None] = []
         for texts in zip(prompts, first, second, strict=True):
             key, turned = _key(*texts)
-            preference = self._preferences.get(key)
+            preference = self._preferences.get(key, 0.5 if key[1] == key[2] else None)
             found.append(1 - preference if preference is not None and turned else preference)
         return found
 

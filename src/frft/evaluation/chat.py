@@ -180,8 +180,10 @@ class ChatJudge:
                 reply, counts = completion.choices[0].message.content, completion.usage
             except openai.APIStatusError as error:
                 if _is_for_all(error):
+                    key = f"key ({KEY_VARIABLE} is not set)" if self._client.api_key == NO_KEY else "key"
+                    self._stopping.set()
                     raise ModelError(
-                        f"{self._where} refuses: {self._said(error)}. Check the URL (most end in /v1), key, model "
+                        f"{self._where} refuses: {self._said(error)}. Check the URL (most end in /v1), {key}, model "
                         "and quota."
                     ) from None
                 if error.status_code not in (408, 409, 429) and error.status_code < 500:
@@ -232,6 +234,8 @@ class ChatJudge:
 
     def _fail(self, error: Exception, *, alone: bool) -> None:
         """Count a question without a reply; give up where the endpoint seems to answer none."""
+        import openai
+
         with self._lock:
             self.usage.failed += 1
             self._why_none = f" One got no reply: {self._said(error)}."
@@ -239,9 +243,10 @@ class ChatJudge:
                 self._failures_in_a_row += 1
             if self._failures_in_a_row >= FAILURES_IN_A_ROW:
                 self._stopping.set()
+                down = " Is the server running there?" if isinstance(error, openai.APIConnectionError) else ""
                 raise ModelError(
                     f"{self._where} has not answered {self._failures_in_a_row} questions in a row; the last time: "
-                    f"{self._said(error)}. What it answered before is kept."
+                    f"{self._said(error)}.{down} What it answered before is kept."
                 ) from None
 
     @property
@@ -260,7 +265,8 @@ class ChatJudge:
         return printable(self._without_key(text))[:SHOWN_CHARACTERS]
 
     def _without_key(self, text: str) -> str:
-        return text if self._client.api_key == NO_KEY else text.replace(self._client.api_key, "***")
+        key = self._client.api_key
+        return text if key == NO_KEY else text.replace(key, "***").replace(ascii(key)[1:-1], "***")
 
 
 def _client(base_url: str | None, timeout_s: float) -> OpenAI:
@@ -268,7 +274,12 @@ def _client(base_url: str | None, timeout_s: float) -> OpenAI:
         from openai import OpenAI
     except ImportError:
         raise UsageError("A chat model as judge needs the extra `judge`: pip install 'frft[judge]'.") from None
-    key = os.environ.get(KEY_VARIABLE)
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        # It would stand in the error of the client, which cannot send it.
+        raise UsageError(
+            f"{KEY_VARIABLE} holds a blank, a control character or a letter that no key has. Set it again."
+        )
     if not key and base_url is None:
         raise UsageError(f"No key: set the environment variable {KEY_VARIABLE}, or give the base URL of a server.")
     if base_url is not None and not _is_web_address(base_url):

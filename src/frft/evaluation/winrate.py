@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from frft.errors import DataError
+from frft.evaluation.annotations import StoredAnnotations
 from frft.evaluation.interval import rate_interval, rate_p_value
 from frft.evaluation.judge import Judge
 from frft.evaluation.power import prompts_needed
@@ -112,7 +113,7 @@ def compare(judge: Judge, prompts: Sequence[str], completions: Sequence[str], ba
         else:
             preferences.append((first + 1 - second) / 2)
             flips += (first - 0.5) * (second - 0.5) > 0
-    return Comparison(list(prompts), preferences, flips)
+    return Comparison(list(prompts), preferences, None if isinstance(judge, StoredAnnotations) else flips)
 
 
 def rate_of(comparison: Comparison) -> WinRate:
@@ -126,8 +127,9 @@ def rate_of(comparison: Comparison) -> WinRate:
     known = [each for each in comparison.preferences if each is not None]
     if not known:
         raise DataError(
-            f"None of {len(comparison.preferences)} pairs has a verdict in both orders; no win rate. Where verdicts "
-            "are stored annotations, they must quote the prompts and these very completions."
+            f"None of {len(comparison.preferences)} pairs has a verdict in both orders: no win rate. Stored "
+            "annotations must quote the prompts and these very completions; a model that judges must be there, and "
+            "answer in the form that it is asked for."
         )
     if not all(0 <= each <= 1 for each in known):
         raise DataError("A preference is a number from 0 (the second is better) to 1 (the first is).")
