@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,8 @@ def course(proxy, judge=None, kl=None):
 def selected(kept, nearer, sources=None, copies=None, similarity=None):
     """`nearer`: whether the chosen side is the more policy-like one."""
     kept, nearer = np.asarray(kept, bool), np.asarray(nearer, float)
-    return Selected(kept, int(kept.sum()) if copies is None else copies, nearer, 1 - nearer, sources, similarity)
+    columns = None if sources is None else {"source": sources}
+    return Selected(kept, int(kept.sum()) if copies is None else copies, nearer, 1 - nearer, columns, similarity)
 
 
 def accuracy(wins, n):
@@ -88,6 +91,16 @@ def test_stuck_is_flat_in_reward_and_in_kl():
     assert not alarms.stuck(course(flat + np.linspace(0, 2, 40), kl=little)).fired
     # Too noisy to be called flat.
     assert not alarms.stuck(course(20 * flat, kl=little)).fired
+    # It moves, if for the worse.
+    assert not alarms.stuck(course(flat - np.linspace(0, 1, 40), kl=little)).fired
+
+
+def test_stuck_is_not_only_where_the_sft_model_is():
+    """Since a refresh, say, from which a policy starts far away and goes nowhere."""
+    flat, far = RNG.normal(0, 0.05, 40), 4 + RNG.normal(0, 0.02, 40)
+    assert alarms.stuck(course(flat, kl=far)).fired
+    assert not alarms.stuck(course(flat, kl=far + np.linspace(0, 1, 40))).fired
+    assert not alarms.stuck(course(flat, kl=far - np.linspace(0, 1, 40))).fired
 
 
 def test_too_narrow_in_diversity():
@@ -114,6 +127,17 @@ def test_too_narrow_by_source():
     assert not alarms.narrow_source(selected(kept, kept, sources=["ab"[n % 2] for n in range(400)])).fired
 
 
+def test_the_narrower_side_counts():
+    """As under part 3: one source wrote the rejected texts of the selection, and any the chosen ones."""
+    kept = np.arange(400) < 200
+    any_, one = ["ab"[n % 2] for n in range(400)], ["c" if keep else "cd"[n % 2] for n, keep in enumerate(kept)]
+    both = replace(selected(kept, kept), sources={"chosen_source": any_, "rejected_source": one})
+    alarm = alarms.narrow_source(both)
+    assert alarm.fired
+    assert "'c' (rejected_source)" in alarm.measured
+    assert not alarms.narrow_source(replace(both, sources={"chosen_source": any_, "rejected_source": any_})).fired
+
+
 def test_a_pool_of_one_source_is_not_the_selections_doing():
     kept = np.arange(400) < 200
     assert not alarms.narrow_source(selected(kept, kept, sources=["a"] * 400)).fired
@@ -126,6 +150,18 @@ def test_overfits_its_selection():
     assert not alarms.overfits_selection(accuracy(130, 200), accuracy(600, 1000)).fired
     assert not alarms.overfits_selection(accuracy(9, 10), accuracy(600, 1000)).fired
     assert alarms.overfits_selection(order_accuracy([], []), accuracy(600, 1000)) is None
+
+
+def test_what_was_known_before_the_refresh_is_no_overfitting():
+    """A model that has seen the whole pool is better on any part of it than on pairs that were held out."""
+    own, held_out = accuracy(360, 400), accuracy(1200, 2000)
+    assert alarms.overfits_selection(own, held_out).fired
+    assert not alarms.overfits_selection(own, held_out, accuracy(356, 400), accuracy(1210, 2000)).fired
+    learned = alarms.overfits_selection(own, held_out, accuracy(240, 400), accuracy(1200, 2000))
+    assert learned.fired
+    assert learned.figure == pytest.approx(0.3)
+    assert "gain of accuracy in the refresh" in learned.measured
+    assert alarms.overfits_selection(own, held_out, order_accuracy([], []), accuracy(1, 2)) is None
 
 
 @pytest.mark.parametrize("share", [0.85, 0.15])
@@ -218,5 +254,5 @@ def test_no_peak_no_alarm():
 
 def test_an_alarm_is_json_able():
     assert set(alarms.saturated(scored(RNG.normal(size=9))).as_dict()) == {
-        "name", "fired", "measured", "figure", "interval", "threshold", "meaning", "advice",
+        "name", "fired", "measured", "figure", "interval", "threshold", "meaning", "advice", "side",
     }  # fmt: skip

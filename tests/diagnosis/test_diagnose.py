@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,16 +39,16 @@ def healthy():
     before = texts(0.0, 1)
     return Subject(
         "healthy",
-        2.0,
-        0.5,
-        texts(0.8, 2),
-        before,
-        before.proxy_N * 1.01,
-        accuracy(0.65),
-        accuracy(0.66, 200),
+        gain=2.0,
+        bias=0.5,
+        after=texts(0.8, 2),
+        before=before,
+        before_by_first=before.proxy_N * 1.01,
+        held_out=accuracy(0.65),
+        own_test=accuracy(0.66, 200),
         calibration_error=0.02,
         course=course(lambda steps: 0.5 * steps),
-        selected=Selected(kept, 100, *likeness, ["ab"[n % 2] for n in range(400)], (0.4, 0.3)),
+        selected=Selected(kept, 100, *likeness, {"source": ["ab"[n % 2] for n in range(400)]}, (0.4, 0.3)),
     )
 
 
@@ -62,16 +63,19 @@ def test_everything_is_measured_of_a_healthy_subject(healthy):
     assert found.spread.within.mean == pytest.approx(4 * found.spread_raw.within.mean)
     assert found.symptoms[-1].name == "self-similarity"
     assert found.calibration_error == 0.02
+    assert (found.held_out.accuracy, found.off_policy, found.on_policy.n) == (0.65, None, N)
+    assert found.lost.mean == pytest.approx(found.on_policy.accuracy - 0.65)
+    assert found.kl.mean == pytest.approx((np.linspace(0, 3, 40) ** 2)[-5:].mean())
+    assert found.blind == []
 
 
 def test_a_policy_that_hacks_its_reward_is_not_healthy():
     found = diagnose(
         Subject(
             "sick",
-            1.0,
-            0.0,
-            texts(-1.0, 2, hacked=True),
-            texts(0.0, 1),
+            gain=1.0,
+            after=texts(-1.0, 2, hacked=True),
+            before=texts(0.0, 1),
             held_out=accuracy(0.7),
             course=course(lambda steps: steps * (0.5 - 0.5 * steps)),
         )
@@ -93,8 +97,34 @@ def test_what_is_not_there_is_said_and_not_guessed():
     assert (found.alarms, found.symptoms, found.spread, found.movement, found.gao) == ([], [], None, None, None)
     assert {link.state for link in found.links} == {"not measured"}
     assert found.healthy
+    assert len(found.blind) == 2
     assert found.unmeasured[0] == "the rest: it is gone"
     assert len(found.unmeasured) == 1 + 12
+    assert any("self-similarity" in line for line in diagnose(Subject("x", after=texts(0.0, 1))).unmeasured)
+
+
+def test_why_nothing_was_measured_is_said():
+    """A judge there is; what it says is of no use."""
+    now, was = texts(0.0, 2), texts(0.0, 1)
+    others = replace(was, prompts=[f"q{prompt}" for prompt in was.prompts])
+    assert "has no prompt in common" in diagnose(Subject("x", after=now, before=others)).links[1].verdict
+    assert "nothing that the policy wrote before" in diagnose(Subject("x", after=now)).links[1].verdict
+    alike = replace(now, judge_N=np.ones(2 * N))
+    assert f"equal in all {N} pairs" in diagnose(Subject("x", after=alike)).links[0].verdict
+    link = diagnose(Subject("x", after=alike, before=replace(was, judge_N=np.ones(2 * N)))).links[1]
+    assert link.state == "not measured"
+    assert f"Over {N} prompts, the change of the proxy or that of the judge is the same everywhere" in link.verdict
+    once = Scored(["p"], ["text"], np.ones(1), np.ones(1))
+    assert "No prompt has two completions" in diagnose(Subject("x", after=once)).links[0].verdict
+    assert "has 1 judged prompts in common" in diagnose(Subject("x", after=once, before=once)).links[1].verdict
+
+
+def test_prompts_with_one_completion_are_counted():
+    few = texts(0.0, 2)
+    more = Scored([*few.prompts, "alone"], [*few.completions, "text"], np.append(few.proxy_N, 0.0))
+    assert any(
+        line.startswith("1 prompts with one completion") for line in diagnose(Subject("x", after=more)).unmeasured
+    )
 
 
 def test_held_out_accuracy_by_the_same_judge_goes_before_that_by_labels(healthy):

@@ -47,6 +47,13 @@ def test_an_accuracy_that_is_lost_is_said_even_where_the_link_holds():
     assert "as it does" in training_to_policy(accuracy(650, 1000), accuracy(190, 300)).verdict
 
 
+def test_a_broken_link_says_which_of_the_two_was_shown():
+    worse = training_to_policy(accuracy(720, 1000), accuracy(58, 100))
+    assert worse.state == "broken"
+    assert "not shown to be better than a coin" in worse.verdict
+    assert "no better than a coin" in training_to_policy(None, accuracy(100, 300)).verdict
+
+
 def test_nothing_is_made_of_pairs_that_nobody_judged():
     link = training_to_policy(accuracy(650, 1000), None)
     assert (link.state, link.figure, link.interval) == ("not measured", None, None)
@@ -161,6 +168,25 @@ def test_a_proxy_that_rose_while_the_judge_fell_breaks_the_link():
     change = RNG.normal(size=60)
     link = policy_to_evaluation(None, moved(before, scored(change + 1, change - 1)))
     assert (link.state, link.figure) == ("broken", pytest.approx(1))
+    assert link.verdict.startswith("The proxy rose, and the judge fell.")
+    assert "so did the judge" not in link.verdict
+
+
+def test_means_that_part_break_the_link_without_a_correlation_too():
+    """The judge fell by the same on all prompts."""
+    before = scored(np.zeros(60), np.zeros(60))
+    link = policy_to_evaluation(None, moved(before, scored(1 + RNG.normal(0, 0.1, 60), -np.ones(60))))
+    assert (link.state, link.figure, link.interval) == ("broken", None, None)
+
+
+def test_a_judge_that_compares_says_how_much_it_prefers_what_is_new():
+    before, after = scored(np.zeros(6), None), scored([1, 1, 1, -1, 0, 1], None)
+    assert moved(before, after) is None
+    preferred = {"p0": 0.5, "p1": -0.5, "p2": -0.5, "p3": 0.5, "p4": 0.0, "unknown": 0.5}
+    found = moved(before, after, preferred)
+    assert (found.judge.estimate.mean, found.judge.estimate.n) == (0.0, 5)
+    assert (found.disagreement.mean, found.disagreement.n) == (0.75, 4)
+    assert found.proxy.estimate.mean == pytest.approx(0.4)
 
 
 def test_policy_to_evaluation_without_a_judge():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,6 +26,19 @@ def test_pairs_of_one_prompt_are_independent():
     found = scored("pqprpq", [1, 5, 2, 0, 9, 4], [3, 1, 4, 0, 0, 2]).on_policy()
     # p: both say the second; q: the proxy says the first, the judge the second.
     assert (found.n, found.accuracy, found.without_order) == (2, 0.5, 0)
+
+
+def test_a_judge_that_compares_orders_pairs_as_one_that_scores():
+    prompts, proxy, gold = "pqpqrrss", [1, 5, 2, 0, 9, 4, 3, 7], [3, 1, 4, 0, 0, 2, 1, 1]
+    by_scores = scored(prompts, proxy, gold)
+    pairs = by_scores.own_pairs()
+    assert pairs == [(0, 2), (1, 3), (4, 5), (6, 7)]
+    preferred = {(first, second): float(np.sign(gold[first] - gold[second]) / 2) for first, second in pairs}
+    compared = replace(scored(prompts, proxy), preferred=preferred)
+    assert compared.on_policy() == by_scores.on_policy()
+    assert compared.on_policy().without_order == 1
+    del preferred[0, 2]
+    assert compared.on_policy().n == 2
 
 
 def test_no_judge_and_no_pairs():

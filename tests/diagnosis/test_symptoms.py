@@ -80,6 +80,20 @@ def test_diversity_is_compared_over_as_many_texts():
     assert (found.name, found.before.mean, found.after.mean, found.after.n) == ("distinct-2", 1.0, 0.5, 2)
 
 
+def test_longer_texts_are_no_less_diverse_for_that():
+    """All words drawn alike: of all 2-grams, the share of different ones falls with their number."""
+    rng = np.random.default_rng(5)
+
+    def written(length):
+        return [" ".join(f"w{n}" for n in rng.integers(12, size=length)) for _ in range(60)]
+
+    short, long = written(8), written(40)
+    assert distinct_n(long) < distinct_n(short) / 2
+    found = symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
+    assert found.after.mean == pytest.approx(found.before.mean, abs=0.1)
+    assert found.unit == "distinct share of 420 2-grams"
+
+
 def test_self_similarity_is_measured_where_there_is_an_embedder():
     found = symptoms(["p", "q"], ["a", "b"], embed=lambda texts: np.ones((len(texts), 1)))[-1]
     assert (found.name, found.after.mean, found.before) == ("self-similarity", 1.0, None)

@@ -7,16 +7,19 @@ threshold and why it is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from frft.diagnosis.overoptimisation import GaoFit
-from frft.diagnosis.statistics import ALPHA, Change, Estimate, Floats, difference, estimate, share, trend
+from frft.diagnosis.statistics import ALPHA, Change, Estimate, Floats, difference, share, trend
 from frft.diagnosis.subject import Course, Scored, Selected, Spread
+from frft.errors import printable
 from frft.evaluation import OrderAccuracy
 
+Side = Literal["<", ">"]
 COLLAPSED, SATURATED, NEAR_AN_END = 0.01, 0.5, 0.01
 GREW, SIGNAL = 1.5, 0.05
 FLAT_REWARD, FLAT_KL = 0.2, 0.1
@@ -41,6 +44,7 @@ class Alarm:
         threshold: where it begins to be a failure.
         meaning: what the failure does.
         advice: what to do about it.
+        side: of the threshold on which the figure is a failure.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Alarm:
     threshold: float
     meaning: str
     advice: str
+    side: Side
 
     def as_dict(self) -> dict[str, Any]:
         """For a results file."""
@@ -73,6 +78,7 @@ def collapsed(scored: Scored, gain: float) -> Alarm:
         COLLAPSED,
         "The reward model gives everything about the same score; normalised, that is noise, and the policy follows it.",
         "Train it again: lower learning rate, more or cleaner pairs; look at its accuracy on held-out pairs first.",
+        "<",
     )
 
 
@@ -143,23 +149,25 @@ def little_signal(spread: Spread, reference: float) -> Alarm:
 
 
 def stuck(course: Course) -> Alarm:
-    """Neither the reward nor the KL has moved since the first step.
+    """Neither the reward nor the KL moves, from the first of these steps to the last.
 
-    Flat is shown, not merely not refuted: over all steps the reward's trend is below 0.2 standard deviations of the
-    first step's scores (a small effect, Cohen 1988), and the last quarter's mean KL below 0.1 nats, where the two
-    policies' total variation is at most sqrt(0.1 / 2) = 0.22 (Pinsker), each with its interval's upper end.
+    Flat is shown, not merely not refuted: over all steps the reward's trend is within 0.2 standard deviations of the
+    first step's scores (a small effect, Cohen 1988), and the KL's within 0.1 nats, each with its whole interval. (Of a
+    policy that starts as the SFT model, 0.1 nats are a total variation of at most sqrt(0.1 / 2) = 0.22, by Pinsker.)
     """
-    reward = trend(course.proxy_T / (course.spread or 1.0)).estimate
-    kl = estimate(course.kl_T[-max(2, len(course.kl_T) // 4) :])
-    flat = kl.high is not None and kl.high < FLAT_KL
+    reward, kl = trend(course.proxy_T / (course.spread or 1.0)).estimate, trend(course.kl_T).estimate
     alarm = _below(
         "policy stuck",
-        f"rise of the reward over {len(course.proxy_T)} steps in standard deviations; KL at the end "
-        f"{kl.mean:.3f} nats (stuck: below {FLAT_KL})",
+        f"change of the reward over {len(course.proxy_T)} steps in standard deviations (stuck: within the threshold "
+        f"on both sides of 0); KL changed by {kl.mean:+.3f} nats (stuck: within {FLAT_KL})",
         reward,
         FLAT_REWARD,
-        "Training changes nothing: the policy still writes as the SFT model does, and earns no more.",
+        "Training changes nothing: the policy earns no more and writes as it did before.",
         "Raise the learning rate or lower kl_coef; look at the within-prompt variance of the reward and at grad norms.",
+    )
+    flat = all(
+        found.low is not None and found.high is not None and -most < found.low and found.high < most
+        for found, most in ((reward, FLAT_REWARD), (kl, FLAT_KL))
     )
     return alarm if flat else _silent(alarm)
 
@@ -183,6 +191,7 @@ def narrow_diversity(selected: Selected) -> Alarm | None:
         ALIKE,
         "The reward model is fine-tuned on texts that are all alike, and forgets the rest.",
         "Keep more pairs, sample by weight (take: sample) instead of taking the top, or mix in random pairs.",
+        "<",
     )
 
 
@@ -198,24 +207,31 @@ def narrow_duplicates(selected: Selected) -> Alarm:
         DUPLICATES,
         "Few pairs count many times; the reward model learns them by heart.",
         "Keep fewer pairs, set duplicates: once, or lower the density weights' tau.",
+        ">",
     )
 
 
 def narrow_source(selected: Selected) -> Alarm | None:
     """One source wrote nine tenths of the selection, and significantly more of it than of the rest of the pool.
 
-    At nine tenths, other sources are too few to correct what is peculiar to this one. None: sources are not known.
+    At nine tenths, other sources are too few to correct what is peculiar to this one. Where the pool tells who wrote
+    either side, the narrower side counts. None: sources are not known.
     """
-    if selected.sources_N is None or not selected.kept_N.any():
+    if not selected.sources or not selected.kept_N.any():
         return None
-    sources_N = np.array([str(source) for source in selected.sources_N])
+    looked = [_narrow_in(column, sources, selected) for column, sources in selected.sources.items()]
+    return max(looked, key=lambda alarm: (alarm.fired, alarm.figure))
+
+
+def _narrow_in(column: str, sources: Sequence[str], selected: Selected) -> Alarm:
+    sources_N = np.array([str(source) for source in sources])
     names, counts = np.unique(sources_N[selected.kept_N], return_counts=True)
     name = names[counts.argmax()]
     own_N = sources_N == name
     found = share(int(counts.max()), int(counts.sum()))
     alarm = _above(
         "selection too narrow: one source",
-        f"share of the selection that is from {str(name)!a}",
+        f"share of the selection that is from {str(name)!a} ({printable(column)})",
         found,
         ONE_SOURCE,
         "The reward model is fine-tuned to one source's style of text and labels.",
@@ -228,18 +244,34 @@ def narrow_source(selected: Selected) -> Alarm | None:
     return alarm if more is not None and more.low is not None and more.low > 0 else _silent(alarm)
 
 
-def overfits_selection(own_test: OrderAccuracy, held_out: OrderAccuracy) -> Alarm | None:
-    """The reward model is more than 5 points better on its own selection's test pairs than on unfiltered ones.
+def overfits_selection(
+    own_test: OrderAccuracy,
+    held_out: OrderAccuracy,
+    own_before: OrderAccuracy | None = None,
+    held_out_before: OrderAccuracy | None = None,
+) -> Alarm | None:
+    """The refresh has brought more than 5 points more on test pairs of its own selection than on unfiltered ones.
 
-    Both by the same kind of labels. Five points are more than the gains that selections are made for; whichever causes
-    it, learning by heart or the shortcut, accuracy on the selection says nothing then. None: nothing to compare.
+    All by the same labels, and unfiltered pairs for those of the policy, which have none. Five points are more than the
+    gains that selections are made for; whichever causes it, learning by heart or the shortcut, accuracy on the
+    selection says nothing then. None: nothing to compare.
+
+    Args:
+        own_test, held_out: accuracies of the refreshed model.
+        own_before, held_out_before: of the model that it was refreshed from, on the same pairs: that one may have seen
+            the whole pool, and is then better on any part of it. The interval of the difference of differences takes
+            all four for independent, so it is too wide rather than too narrow. None: it was refreshed from a model
+            that had seen neither.
     """
-    found = difference(own_test, held_out)
+    found, which = difference(own_test, held_out), "accuracy"
+    if found is not None and own_before is not None and held_out_before is not None:
+        before = difference(own_before, held_out_before)
+        found, which = (None if before is None else difference(found, before)), "gain of accuracy in the refresh"
     if found is None:
         return None
     return _above(
         "reward model overfits its selection",
-        f"accuracy on {own_test.n} test pairs of its selection, less that on {held_out.n} unfiltered pairs",
+        f"{which} on {own_test.n} test pairs of its selection, less that on {held_out.n} unfiltered pairs",
         found,
         OVERFIT,
         "What it learned holds on the selected pairs only; where they were filtered, that may be the filter itself.",
@@ -297,7 +329,9 @@ def overoptimised(proxy: Change, judge: Change, what: str, looks: int = 1) -> Al
         found.interval,
         0.0,
         "The policy earns more and is worth less: it exploits errors of the reward model.",
-        "Go back to the checkpoint with the highest judge score; refresh the reward model there, or raise kl_coef.",
+        "Go back to the checkpoint with the highest judge score; raise kl_coef, or refresh the reward model there, and "
+        "compare with a refresh on random pairs.",
+        "<",
     )
 
 
@@ -333,18 +367,19 @@ def past_the_peak(course: Course, fit: GaoFit, looks: int = 1) -> Alarm | None:
         fit.peak_interval,
         fit.d,
         "More optimisation against this reward model is expected to make the policy worse, not better.",
-        "Stop, go back to the checkpoint with this KL, or refresh the reward model.",
+        "Stop, or go back to the checkpoint with this KL; a refresh begins another curve.",
+        "<",
     )
 
 
 def _above(name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str) -> Alarm:
     fired = found.low is not None and found.low > threshold
-    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice)
+    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, ">")
 
 
 def _below(name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str) -> Alarm:
     fired = found.high is not None and found.high < threshold
-    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice)
+    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, "<")
 
 
 def _silent(alarm: Alarm) -> Alarm:

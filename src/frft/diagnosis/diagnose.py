@@ -10,8 +10,10 @@ from frft.diagnosis import alarms as signatures
 from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
-from frft.diagnosis.subject import Spread, Subject
+from frft.diagnosis.statistics import WINDOW, Estimate, difference, estimate
+from frft.diagnosis.subject import Scored, Spread, Subject
 from frft.diagnosis.symptoms import Symptom, symptoms
+from frft.evaluation import OrderAccuracy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +31,9 @@ class Diagnosis:
         spread: of the scores under the policy; `spread_raw` the same before normalisation; `spread_before` under the
             policy before training.
         movement: before and after training, by proxy and judge.
+        held_out: the reward model's accuracy on labelled pairs that no training saw; `off_policy` by the judge of
+            on-policy pairs, `on_policy` on pairs of the policy's own texts; `lost` the latter less the one off policy.
+        kl: of the policy from the SFT model in nats a completion, over the last steps.
         gao: Gao's curve over the steps.
         calibration_error: of the reward model on held-out pairs.
         unmeasured: what could not be measured, and why.
@@ -42,6 +47,11 @@ class Diagnosis:
     spread_raw: Spread | None
     spread_before: Spread | None
     movement: Movement | None
+    held_out: OrderAccuracy | None
+    off_policy: OrderAccuracy | None
+    on_policy: OrderAccuracy | None
+    lost: Estimate | None
+    kl: Estimate | None
     gao: GaoFit | None
     calibration_error: float | None
     unmeasured: list[str]
@@ -53,8 +63,13 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether no alarm fired and no link is broken."""
+        """Whether no alarm fired and no link is broken; of what could not be measured that says nothing."""
         return not self.fired and all(link.state != "broken" for link in self.links)
+
+    @property
+    def blind(self) -> list[Link]:
+        """The links that could not be measured."""
+        return [link for link in self.links if link.state == "not measured"]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -74,7 +89,7 @@ def diagnose(
     after, before, course, selected = subject.after, subject.before, subject.course, subject.selected
     spread = after.spread() if after else None
     earlier = before.spread() if before else None
-    movement = moved(before, after) if before and after else None
+    movement = moved(before, after, subject.after_preferred) if before and after else None
     fit = fit_gao(course.judge_T, course.kl_T) if course and course.judge_T is not None else None
     missing: list[str] = []
 
@@ -119,10 +134,12 @@ def diagnose(
         found += looked_for(name, look(selected) if selected else None, why)
     found += looked_for(
         "reward model overfits its selection",
-        signatures.overfits_selection(subject.own_test, subject.held_out)
+        signatures.overfits_selection(
+            subject.own_test, subject.held_out, subject.own_test_before, subject.held_out_before
+        )
         if subject.own_test and subject.held_out
         else None,
-        "there is no accuracy on a selection's own test pairs, or none on unfiltered pairs",
+        "there is no accuracy on a selection's own test pairs, before the refresh and after it, or none on others",
     )
     looks *= 2 if course and movement else 1
     lately = signatures.overoptimised_lately(course, looks) if course else None
@@ -152,12 +169,19 @@ def diagnose(
         if after
         else []
     )
-    on_policy = after.on_policy() if after else None
+    if after and embed is None:
+        missing.append("self-similarity: it takes an embedder")
+    if spread and spread.single:
+        missing.append(
+            f"{spread.single} prompts with one completion: they are left out of accuracy on own texts and of signal "
+            "within a prompt"
+        )
+    on_policy, off_policy = after.on_policy() if after else None, subject.off_policy or subject.held_out
     return Diagnosis(
         subject.name,
         [
-            training_to_policy(subject.off_policy or subject.held_out, on_policy),
-            policy_to_evaluation(course, movement, on_policy),
+            training_to_policy(off_policy, on_policy),
+            policy_to_evaluation(course, movement, on_policy, _why_no_movement(before, after)),
         ],
         found,
         changes,
@@ -165,7 +189,20 @@ def diagnose(
         spread.raw(subject.gain, subject.bias) if spread and subject.gain else None,
         earlier,
         movement,
+        subject.held_out,
+        subject.off_policy,
+        on_policy,
+        None if on_policy is None or off_policy is None else difference(on_policy, off_policy),
+        None if course is None else estimate(course.kl_T[-WINDOW:]),
         fit,
         subject.calibration_error,
         [*subject.unmeasured, *missing],
     )
+
+
+def _why_no_movement(before: Scored | None, after: Scored | None) -> str:
+    if before is None or after is None:
+        return "There is nothing that the policy wrote before training, and no judge followed its steps."
+    if not set(before.prompts) & set(after.prompts):
+        return "What the policy wrote before training and after it has no prompt in common."
+    return "Nobody judged what the policy wrote before and after training, or at five checkpoints or more."

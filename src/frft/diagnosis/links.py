@@ -6,7 +6,7 @@ number says something about the next one's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ TRAINING_POLICY = "reward-model training <-> policy training"
 POLICY_EVALUATION = "policy training <-> evaluation"
 TRAINING_EVALUATION = "reward-model training <-> evaluation"
 COIN = 0.5
+FEWEST_PROMPTS = 5
+"""That a rank correlation takes."""
+BESIDE_RANDOM = "Refreshes can do harm: run one on random pairs beside it, and compare."
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,21 @@ class Movement:
         return asdict(self)
 
 
-def moved(before: Scored, after: Scored) -> Movement | None:
-    """None: they have no prompt in common, or nobody judged them both."""
-    if before.judge_N is None or after.judge_N is None:
+def moved(before: Scored, after: Scored, preferred: Mapping[str, float] | None = None) -> Movement | None:
+    """How a policy moved; None: the two have no judged prompt in common.
+
+    Args:
+        before, after: what it wrote.
+        preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`.
+    """
+    if preferred is not None:
+        judged = [dict.fromkeys(preferred, 0.0), dict(preferred)]
+    elif before.judge_N is not None and after.judge_N is not None:
+        judged = [each.means(scores_N) for each, scores_N in ((before, before.judge_N), (after, after.judge_N))]
+    else:
         return None
-    judged = [each.means(scores_N) for each, scores_N in ((before, before.judge_N), (after, after.judge_N))]
     proxied = [each.means(each.proxy_N) for each in (before, after)]
-    prompts = [prompt for prompt in judged[1] if prompt in judged[0]]
+    prompts = [prompt for prompt in judged[1] if all(prompt in means for means in (judged[0], *proxied))]
     if not prompts:
         return None
     (judge_was, judge_is), (proxy_was, proxy_is) = (
@@ -114,8 +125,8 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
         return _not_measured(
             TRAINING_POLICY,
             "accuracy of the reward model on pairs of the policy's own texts",
-            f"Nobody judged two completions of the policy to one prompt.{known}",
-            "Give at least two completions of each prompt, and a judge's scores of them.",
+            f"{_why_no_accuracy(on_policy)}{known}",
+            "Give at least two completions of each prompt, and a judge that tells them apart.",
         )
     low, high = on_policy.interval
     gap = None if held_out is None else difference(on_policy, held_out)
@@ -126,7 +137,9 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
         if gap is None or held_out is None or held_out.accuracy is None
         else f" ({held_out.accuracy:.1%} on held-out pairs)"
     )
+    equal = f", {on_policy.without_order} more being equal to the judge" if on_policy.without_order else ""
     here = f"Of two texts of the policy it names the better in {on_policy.accuracy:.1%} of {on_policy.n} pairs{against}"
+    coin = "no better than a coin" if high < COIN else "less often than there, and not shown to be better than a coin"
     still = "if less often than elsewhere" if lost else "as it does elsewhere"
     verdicts: dict[State, tuple[str, str]] = {
         "holds": (
@@ -138,14 +151,14 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
             f"Judge more completions: {on_policy.n} pairs leave the interval [{low:.1%}, {high:.1%}].",
         ),
         "broken": (
-            f"{here}, no better than a coin: what training goes on to raise is no longer quality.",
-            "Stop, or refresh the reward model on pairs like the policy's own texts.",
+            f"{here}, {coin}: what training goes on to raise cannot be taken for quality.",
+            f"Stop, or refresh the reward model on pairs like the policy's own texts. {BESIDE_RANDOM}",
         ),
     }
     return Link(
         TRAINING_POLICY,
         state,
-        f"accuracy of the reward model on {on_policy.n} pairs of the policy's own texts, by the judge",
+        f"accuracy of the reward model on {on_policy.n} pairs of the policy's own texts, by the judge{equal}",
         on_policy.accuracy,
         on_policy.interval,
         *verdicts[state],
@@ -153,7 +166,10 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
 
 
 def policy_to_evaluation(
-    course: Course | None, movement: Movement | None, on_policy: OrderAccuracy | None = None
+    course: Course | None,
+    movement: Movement | None,
+    on_policy: OrderAccuracy | None = None,
+    why: str = "Nobody judged what the policy wrote before and after training, or at five checkpoints or more.",
 ) -> Link:
     """Does the judge follow where the proxy goes?
 
@@ -166,25 +182,42 @@ def policy_to_evaluation(
         on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: the better score
             goes to the worse of two texts in so many of all pairs, and so the proxy rises and the judge falls on half
             as many prompts (of one completion each; means of several are equal more rarely).
+        why: there is neither a course with a judge nor a movement.
     """
     over_steps = spearman(course.proxy_T, course.judge_T) if course is not None and course.judge_T is not None else None
     found = over_steps or (None if movement is None else movement.correlation)
-    if found is None or found.low is None or found.high is None:
+    state: State = "unclear"
+    apart_in_all = movement is not None and movement.proxy.rose() and movement.judge.fell()
+    if (found is None or found.low is None or found.high is None) and not apart_in_all:
+        if movement is not None:
+            n = movement.proxy.estimate.n
+            why = (
+                f"What the policy wrote before and after training has {n} judged prompts in common, and a correlation "
+                "takes five."
+                if n < FEWEST_PROMPTS
+                else f"Over {n} prompts, the change of the proxy or that of the judge is the same everywhere."
+            )
         return _not_measured(
             POLICY_EVALUATION,
             "rank correlation of proxy reward and judge",
-            "Nobody judged what the policy wrote before and after training, or at five checkpoints or more.",
-            "Give completions from before training too, and a judge's scores of all, or run in a world.",
+            why,
+            "Give completions from before and after training to the same prompts, five or more, and a judge of all, or "
+            "run in a world.",
         )
-    measured = (
-        f"rank correlation of proxy and judge over {found.n} steps"
-        if over_steps
-        else f"rank correlation over {found.n} prompts of the changes of proxy and judge in training"
-    )
-    state: State = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"
+    if found is None or found.low is None or found.high is None:
+        measured = "change of the proxy and of the judge in training"
+    else:
+        measured = (
+            f"rank correlation of proxy and judge over {found.n} steps"
+            if over_steps
+            else f"rank correlation over {found.n} prompts of the changes of proxy and judge in training"
+        )
+        state = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"
+    if apart_in_all:
+        state = "broken"
     verdict = {
         "holds": "Where the proxy rose, so did the judge.",
-        "broken": "Where the proxy rose, the judge fell.",
+        "broken": "The proxy rose, and the judge fell." if apart_in_all else "Where the proxy rose, the judge fell.",
         "unclear": "Proxy and judge moved independently, as far as can be told.",
     }[state]
     if movement is not None:
@@ -200,14 +233,14 @@ def policy_to_evaluation(
             by_chance = reversed_ / (on_policy.n + on_policy.without_order) / 2
             verdict += f" (two draws of one policy: about {by_chance:.0%})"
         verdict += "."
-        if movement.proxy.rose() and movement.judge.fell():
-            state = "broken"
     advice = {
         "holds": "Nothing to do.",
         "unclear": "Judge more completions, or more checkpoints, before you believe a rise of the proxy.",
-        "broken": "Choose the checkpoint by the judge, not by the proxy; refresh the reward model or raise kl_coef.",
+        "broken": "Choose the checkpoint by the judge, not by the proxy; raise kl_coef, or refresh the reward model. "
+        f"{BESIDE_RANDOM}",
     }[state]
-    return Link(POLICY_EVALUATION, state, measured, found.mean, found.interval, verdict, advice)
+    figure, interval = (None, None) if found is None else (found.mean, found.interval)
+    return Link(POLICY_EVALUATION, state, measured, figure, interval, verdict, advice)
 
 
 def training_to_evaluation(accuracies: Sequence[float], scores: Sequence[float]) -> Link:
@@ -247,6 +280,14 @@ def training_to_evaluation(accuracies: Sequence[float], scores: Sequence[float])
         verdict,
         advice,
     )
+
+
+def _why_no_accuracy(on_policy: OrderAccuracy | None) -> str:
+    if on_policy is None:
+        return "Nobody judged two completions of the policy to one prompt."
+    if on_policy.without_order:
+        return f"The judge finds both texts equal in all {on_policy.without_order} pairs of the policy's own."
+    return "No prompt has two completions of the policy that were judged."
 
 
 def _not_measured(name: str, measured: str, verdict: str, advice: str) -> Link:

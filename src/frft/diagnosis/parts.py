@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from frft.diagnosis.statistics import Floats
 from frft.diagnosis.subject import Scored, Subject
 from frft.errors import DataError, printable
-from frft.evaluation import OrderAccuracy
-from frft.preferences.formats import check_columns, text_of
+from frft.evaluation import Judge, OrderAccuracy, compare, match
+from frft.preferences.formats import check_columns, finite_number
 from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.read import RawRow
-from frft.preferences.rejects import Reason, RowError
+from frft.preferences.rejects import Reason
+from frft.preferences.samples import sample_of
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 from frft.reward import RewardModel, evaluate_reward_model
@@ -27,9 +27,14 @@ Texts = tuple[Sequence[str], Sequence[str]]
 JudgeScores = Mapping[tuple[str, str], float]
 """By prompt and completion."""
 
+SHOWN = 60
+"""Characters of a text that an error quotes."""
+
 
 def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progress = SILENT) -> JudgeScores:
-    """Read rows of prompt, completion (both text) and score (a finite number); several of one text are averaged.
+    """Read rows of prompt, completion (as `frft.preferences.load_samples` reads them) and score (a finite number).
+
+    Several scores of one text are averaged.
 
     Raises:
         UnreadableError: it is missing or damaged.
@@ -39,15 +44,12 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
 
     def parse(row: dict[str, object]) -> tuple[tuple[str, str], float]:
         check_columns(row, "prompt", "completion", "score")
-        value = row["score"]
-        if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-            raise RowError(Reason.WRONG_TYPE, f"'score' must be a finite number, not {value!a}")
-        return (text_of(row, "prompt"), text_of(row, "completion")), float(value)  # type: ignore[arg-type]
+        return sample_of(row, blank=True), finite_number(row["score"], "score", Reason.BAD_SCORE)
 
     def accept(_: RawRow, judged: tuple[tuple[str, str], float]) -> None:
         scores.setdefault(judged[0], []).append(judged[1])
 
-    ingest(
+    report = ingest(
         find_sources(path, split=split),
         lambda _: RowParser("prompt, completion and score", parse),
         accept,
@@ -56,6 +58,8 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
         columns="Rename the columns to prompt, completion and score.",
         progress=progress,
     )
+    if report.accepted > len(scores):
+        progress.say(f"{path}: {report.accepted} scores of {len(scores)} different texts; those of one are averaged")
     return {text: sum(each) / len(each) for text, each in scores.items()}
 
 
@@ -64,7 +68,7 @@ def subject_of_parts(
     pairs: PairTable,
     completions: Texts,
     before: Texts | None = None,
-    judge: JudgeScores | None = None,
+    judge: JudgeScores | Judge | None = None,
     *,
     progress: Progress = SILENT,
 ) -> Subject:
@@ -75,20 +79,31 @@ def subject_of_parts(
         pairs: labelled pairs that it was *not* trained on.
         completions: what the policy writes; several to a prompt where there are.
         before: what it wrote before training.
-        judge: scores of all of them.
+        judge: scores of all of them; or who compares any two texts, in both orders: two completions of the policy to
+            one prompt, and what it writes now with what it wrote before.
 
     Raises:
         DataError: there is nothing to score, or the judge did not score a text.
         RewardError: a score is not finite.
     """
+    # What can be refused is refused before the expensive part.
+    after_N, before_N = None, None
+    if isinstance(judge, Mapping):
+        after_N = _judged(judge, completions)
+        before_N = None if before is None else _judged(judge, before)
+        texts = {*zip(*completions, strict=True), *(() if before is None else zip(*before, strict=True))}
+        if unused := len(judge.keys() - texts):
+            progress.say(f"{unused} of the judge's {len(judge)} texts are not among the completions, and are not used")
     found = evaluate_reward_model(reward_model, pairs, progress=progress)
+    after = Scored(*completions, reward_model.score(*completions, progress=progress), after_N)
+    start = None if before is None else Scored(*before, reward_model.score(*before, progress=progress), before_N)
     cut = reward_model.truncated
     subject = Subject(
         name="the policy",
         gain=reward_model.gain,
         bias=reward_model.bias,
-        after=_scored(reward_model, completions, judge, progress),
-        before=None if before is None else _scored(reward_model, before, judge, progress),
+        after=after,
+        before=start,
         held_out=OrderAccuracy(found.accuracy, found.interval, found.n, found.ties, 0),
         calibration_error=found.calibration_error,
     )
@@ -97,20 +112,52 @@ def subject_of_parts(
             f"whole texts: of {cut.sequences} sequences scored, {cut.prompts} lost the beginning of their prompt and "
             f"{cut.completions} the end of their completion (longer than {reward_model.max_length} tokens)"
         )
-    return subject
+    return subject if judge is None or isinstance(judge, Mapping) else _compared(subject, after, start, judge)
 
 
-def _scored(reward_model: RewardModel, texts: Texts, judge: JudgeScores | None, progress: Progress) -> Scored:
-    prompts, completions = texts
-    judged: Floats | None = None
-    if judge is not None:
-        missing = [text for text in zip(prompts, completions, strict=True) if text not in judge]
-        if missing:
-            prompt, completion = missing[0]
-            raise DataError(
-                f"The judge's scores lack {len(missing)} of {len(prompts)} completions, first "
-                f"{printable(completion[:60])!r} to {printable(prompt[-60:])!r}. Score every completion, with the "
-                "texts exactly as they are there."
+def _compared(subject: Subject, after: Scored, before: Scored | None, judge: Judge) -> Subject:
+    """The same subject with what a judge says that compares two texts."""
+    unmeasured = subject.unmeasured
+    pairs = after.own_pairs()
+    if pairs:
+        first, second = ([after.completions[pair[side]] for pair in pairs] for side in (0, 1))
+        own = compare(judge, [after.prompts[row] for row, _ in pairs], first, second)
+        preferred = {
+            pair: preference - 0.5
+            for pair, preference in zip(pairs, own.preferences, strict=True)
+            if preference is not None
+        }
+        if len(preferred) < len(pairs):
+            unmeasured.append(
+                f"{len(pairs) - len(preferred)} of {len(pairs)} pairs of the policy's own texts: the judge has no "
+                "verdict in both orders"
             )
-        judged = np.array([judge[text] for text in zip(prompts, completions, strict=True)])
-    return Scored(prompts, completions, reward_model.score(prompts, completions, progress=progress), judged)
+        after = replace(after, preferred=preferred)
+    subject = replace(subject, after=after)
+    if before is None:
+        return subject
+    matched = match(after.prompts, after.completions, before.prompts, before.completions)
+    if not matched.prompts:
+        return subject
+    now = compare(judge, matched.prompts, matched.first, matched.second)
+    missing = sum(preference is None for preference in now.preferences)
+    for what, count in (("no verdict in both orders", missing), ("no partner", sum(matched.unmatched))):
+        if count:
+            unmeasured.append(f"{count} completions from before and after training: they have {what}")
+    return replace(
+        subject, after_preferred={str(prompt): preference - 0.5 for prompt, preference in now.by_prompt().items()}
+    )
+
+
+def _judged(judge: JudgeScores, texts: Texts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    prompts, _ = texts
+    wanted = list(zip(*texts, strict=True))
+    missing = [text for text in wanted if text not in judge]
+    if missing:
+        prompt, completion = missing[0]
+        raise DataError(
+            f"The judge's scores lack {len(missing)} of {len(prompts)} completions, first "
+            f"{printable(completion[:SHOWN])!r} to {printable(prompt[-SHOWN:])!r}. Score every completion, with prompt "
+            "and completion exactly as they stand in that file."
+        )
+    return np.array([judge[text] for text in wanted])

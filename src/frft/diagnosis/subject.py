@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,9 @@ from frft.diagnosis.symptoms import by_prompt
 from frft.errors import DataError
 from frft.evaluation import OrderAccuracy, order_accuracy
 
+RowPair = tuple[int, int]
+"""Two rows among completions."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -22,7 +25,9 @@ class Scored:
         prompts: a prompt with several completions stands here several times.
         completions: one each.
         proxy_N: scores of the reward model that the policy was trained with, normalised as in training.
-        judge_N: of the judge, or the gold reward: what the proxy stands for. None: nobody judged.
+        judge_N: of the judge, or the gold reward: what the proxy stands for. None: nobody scored them.
+        preferred: of a judge that compares and gives no scores: by pair of rows (`own_pairs`), how much it prefers the
+            first to the second, from -1/2 to 1/2, 0 being a tie; pairs without a verdict are not in it.
         requests: what the prompts ask for, equal where several ask for one thing; none: each prompt for its own.
 
     Raises:
@@ -34,6 +39,7 @@ class Scored:
     proxy_N: Floats
     judge_N: Floats | None = None
     requests: Sequence[str] | None = None
+    preferred: Mapping[RowPair, float] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.prompts)
@@ -49,17 +55,24 @@ class Scored:
     def on_policy(self) -> OrderAccuracy | None:
         """How often the proxy orders two completions of one prompt as the judge does; None: nobody judged.
 
-        A prompt's 1st and 2nd completion are a pair, its 3rd and 4th, and so on; pairs of one request are a cluster.
+        Pairs of one request are a cluster.
         """
-        if self.judge_N is None:
+        pairs = self.own_pairs()
+        if self.judge_N is not None:
+            judged = {(first, second): self.judge_N[first] - self.judge_N[second] for first, second in pairs}
+        elif self.preferred is not None:
+            judged = {pair: self.preferred[pair] for pair in pairs if pair in self.preferred}
+        else:
             return None
-        pairs_2K = [(rows[at], rows[at + 1]) for rows in self._rows() for at in range(0, len(rows) - 1, 2)]
-        first_K, second_K = np.array(pairs_2K, dtype=np.int64).reshape(-1, 2).T
         return order_accuracy(
-            self.proxy_N[first_K] - self.proxy_N[second_K],
-            self.judge_N[first_K] - self.judge_N[second_K],
-            [(self.requests or self.prompts)[row] for row in first_K],
+            [self.proxy_N[first] - self.proxy_N[second] for first, second in judged],
+            list(judged.values()),
+            [(self.requests or self.prompts)[first] for first, _ in judged],
         )
+
+    def own_pairs(self) -> list[RowPair]:
+        """Rows of two completions of one prompt: its 1st and 2nd are a pair, its 3rd and 4th, and so on."""
+        return [(rows[at], rows[at + 1]) for rows in self._rows() for at in range(0, len(rows) - 1, 2)]
 
     def spread(self) -> Spread | None:
         """The variance of the proxy within and between prompts; None: fewer than two prompts have two completions."""
@@ -141,7 +154,7 @@ class Selected:
         kept_N: whether the pair was kept.
         copies: how often pairs were to be trained on, all in all; a pair drawn twice counts twice.
         chosen_N, rejected_N: cosine of either side with the policy's samples; not a number: not looked at.
-        sources_N: who wrote the pair; None: the pool does not say.
+        sources: by column of the pool, who wrote each pair, or a side of it; None: the pool does not say.
         similarity: mean cosine of two kept completions, and of two of the pool; None: not measured.
     """
 
@@ -149,7 +162,7 @@ class Selected:
     copies: int
     chosen_N: Floats
     rejected_N: Floats
-    sources_N: Sequence[str] | None = None
+    sources: Mapping[str, Sequence[str]] | None = None
     similarity: tuple[float, float] | None = None
 
 
@@ -162,12 +175,16 @@ class Subject:
         gain, bias: of the reward model's normalisation; gain None: raw scores are not known.
         after: what the policy writes.
         before: what it wrote before training, scored by the same reward model.
+        after_preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`, from -1/2
+            to 1/2; None: nobody compared them.
         before_by_first: scores of `before` by the reward model that training began with; None: it is the same one.
         held_out: the reward model's accuracy on labelled pairs that no training saw, without any filter.
         own_test: its accuracy on test pairs of its own selection.
+        own_test_before, held_out_before: of the reward model that it was refreshed from, on the same pairs; None: that
+            one was no reward model yet.
         off_policy: its accuracy on held-out pairs by the same judge as on the policy's own; None: by the labels only.
         calibration_error: on the held-out pairs.
-        course: of the training.
+        course: of the training with this reward model.
         selected: of its last refresh.
         unmeasured: why something is None, for the report.
     """
@@ -177,9 +194,12 @@ class Subject:
     bias: float = 0.0
     after: Scored | None = None
     before: Scored | None = None
+    after_preferred: Mapping[str, float] | None = None
     before_by_first: Floats | None = None
     held_out: OrderAccuracy | None = None
     own_test: OrderAccuracy | None = None
+    own_test_before: OrderAccuracy | None = None
+    held_out_before: OrderAccuracy | None = None
     off_policy: OrderAccuracy | None = None
     calibration_error: float | None = None
     course: Course | None = None

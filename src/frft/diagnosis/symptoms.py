@@ -57,12 +57,16 @@ def repetition(completion: str, n: int = N_GRAM) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def distinct_n(completions: Sequence[str], n: int = 2) -> float | None:
+def distinct_n(completions: Sequence[str], n: int = 2, most: int | None = None) -> float | None:
     """Distinct n-grams / n-grams of all completions together (Li et al. 1510.03055); None where there is none.
 
-    It falls with the amount of text: compare only as many completions of about one length.
+    Args:
+        completions: all together.
+        n: words of a gram.
+        most: count the first so many n-grams. The share falls with the amount of text, so that longer completions look
+            less diverse: compare it of equally many. None: all.
     """
-    grams = [gram for completion in completions for gram in _grams(words(completion), n)]
+    grams = [gram for completion in completions for gram in _grams(words(completion), n)][:most]
     return len(set(grams)) / len(grams) if grams else None
 
 
@@ -125,7 +129,7 @@ def symptoms(
         prompts, completions: N of them.
         before_prompts, before_completions: of the policy before training; none: nothing to compare with. Changes are of
             the prompts that are in both. Diversity is that of the first texts of either, as many as both have, taken
-            together, and has no interval.
+            together (distinct-2: of the first 2-grams, as many as both have), and has no interval.
         embed: makes vectors of length 1; none: self-similarity is not measured.
     """
 
@@ -150,14 +154,19 @@ def symptoms(
                 else None,
             )
         )
+    # Diversity falls with the amount of text.
+    most = min(len(completions), len(before_completions) or len(completions))
+    fewest = min(
+        sum(len(_grams(words(text), 2)) for text in texts[:most])
+        for texts in (completions, before_completions)
+        if texts
+    )
     corpus: dict[str, tuple[str, Callable[[Sequence[str]], float | None]]] = {
-        "distinct-2": ("distinct share of all 2-grams", distinct_n),
+        "distinct-2": (f"distinct share of {fewest} 2-grams", lambda texts: distinct_n(texts, most=fewest)),
     }
     if embed is not None:
         corpus["self-similarity"] = ("mean cosine of two completions", lambda texts: self_similarity(embed(texts)))
     for name, (unit, measure_all) in corpus.items():
-        # Diversity falls with the amount of text.
-        most = min(len(completions), len(before_completions) or len(completions))
         now, was = (measure_all(texts[:most]) if texts else None for texts in (completions, before_completions))
         if now is not None:
             start = None if was is None else Estimate(was, None, None, most)

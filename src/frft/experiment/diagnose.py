@@ -26,7 +26,8 @@ from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import OrderAccuracy
 from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import accuracy_of, course_of
-from frft.experiment.plan import START, forecast
+from frft.experiment.loop import Arm
+from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, Rows, prepare
 from frft.experiment.run import RESULTS_FILE
 from frft.experiment.segment import METRICS
@@ -125,21 +126,36 @@ class _FinishedRun:
             unmeasured.append("raw scores and calibration: the reward is an ensemble")
         if self.rows is None:
             unmeasured.append(f"whatever takes the preference pairs: {self._why_no_rows}")
+        own_test, own_before, held_out_before = self._around_the_refresh(arm, evaluation)
         return Subject(
             name,
-            gain,
-            bias,
-            after,
-            before,
-            first,
-            accuracy_of(model["held_out"]) if model else None,
-            accuracy_of(model["selected_test"]) if model and "selected_test" in model else None,
-            self._off_policy(scorer),
-            model["held_out"]["calibration_error"] if model else None,
-            self._course(arm),
-            self._selected(name, arm, unmeasured),
-            unmeasured,
+            gain=gain,
+            bias=bias,
+            after=after,
+            before=before,
+            before_by_first=first,
+            held_out=accuracy_of(model["held_out"]) if model else None,
+            own_test=own_test,
+            own_test_before=own_before,
+            held_out_before=held_out_before,
+            off_policy=self._off_policy(scorer),
+            calibration_error=model["held_out"]["calibration_error"] if model else None,
+            course=self._course(arm),
+            selected=self._selected(name, arm, unmeasured),
+            unmeasured=unmeasured,
         )
+
+    def _around_the_refresh(self, arm: Row, evaluation: Row) -> tuple[OrderAccuracy | None, ...]:
+        """Accuracies on the last refresh's own test pairs, after it and before, and before it on unfiltered pairs."""
+        models = [made["reward_model"] for made in _accepted(arm)]
+        # Older versions did not look at the model before: nothing can be said of theirs.
+        if not models or "selected_test" not in models[-1] or "selected_test_before" not in models[-1]:
+            return None, None, None
+        own_test = accuracy_of(models[-1]["selected_test"])
+        if models[-1]["selected_test_before"] is None:
+            return own_test, None, None
+        first = read_json(self._stage(evaluation["base_reward"]) / MANIFEST)["info"]
+        return own_test, accuracy_of(models[-1]["selected_test_before"]), accuracy_of([first, *models][-2]["held_out"])
 
     def across(self) -> Link:
         """Over arms whose reward models differ: accuracy on unfiltered pairs, and the judge's score of the policy."""
@@ -235,17 +251,22 @@ class _FinishedRun:
         return agreement(scorer.score, self._judge, self.rows[0].splits.evaluation)
 
     def _course(self, arm: Row) -> Course | None:
-        if self.world is not None:
-            return course_of(arm["ppo"], [row["gold"] for row in arm["ppo"]])
+        """Of the steps since the last refresh: before it, the proxy was another."""
+        begin = max((made["after_step"] for made in _accepted(arm)), default=0)
+        steps = [row for row in arm["ppo"] if row["step"] > begin]
+        if not steps or self.world is not None:
+            return course_of(steps, [row["gold"] for row in steps])
         rollouts = [row for name in arm["stages"] for row in read_rows(self.out / "stages" / name / ROLLOUTS)]
-        return course_of(arm["ppo"], _by_step(rollouts, self._judge, len(arm["ppo"])))
+        own = [row for row in rollouts if row["step"] > begin]
+        return course_of(steps, _by_step(own, self._judge, len(steps)))
 
     def _selected(self, name: str, arm: Row, unmeasured: list[str]) -> Selected | None:
-        numbers = _accepted(arm)
-        if not numbers:
+        made = _accepted(arm)
+        if not made:
             return None
+        number = arm["refreshes"].index(made[-1]) + 1
         try:
-            selection = Selection.read(self.out / "arms" / name / f"selection-{numbers[-1]}.parquet")
+            selection = Selection.read(self.out / "arms" / name / f"selection-{number}.parquet")
         except ArtifactError as error:
             unmeasured.append(f"the selection: {error}")
             return None
@@ -253,15 +274,13 @@ class _FinishedRun:
         kept_N = np.array(table["kept"].to_pylist(), dtype=bool)
         if self.rows is not None and selection.metadata["strategy"] != "all":
             pool = self.rows[0].splits.pool
-            column = next((each for each in pool.column_names if each.endswith("source")), None)
             of = dict(zip(pool["id"].to_pylist(), range(pool.num_rows), strict=True))
             ids = table["id"].to_pylist()
             # Pairs with fresh labels are not of the pool.
             if all(id_ in of for id_ in ids):
                 rows_N = np.array([of[id_] for id_ in ids])
-                if column is not None:
-                    names = pool[column].to_pylist()
-                    sources = [str(names[row]) for row in rows_N]
+                columns = [each for each in pool.column_names if each.endswith("source")]
+                sources = {column: [str(each) for each in pool[column].take(rows_N).to_pylist()] for column in columns}
                 if selection.metadata["embedder"] is not None:
                     similarity = self._similarity(pool, rows_N, kept_N)
         cosines = [
@@ -285,52 +304,65 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     """From the journals of the segments, those that are not finished too."""
     config = load_config(str(out / CONFIG_FILE))
     world = None if config.data.world is None else World(config.data.world)
-    planned = forecast(prepare(config, out, ArtifactStore(out / "stages"), progress)[1])
-    stages = [stage for stage in planned if stage.name.startswith(f"{config.algorithm}-")]
-    looked = [
-        (stage.arms, read_json(out / "stages" / stage.name / MANIFEST)["info"])
-        for stage in planned
-        if stage.done and stage.name.startswith("look-")
-    ]
     arms, looks = [], {}
-    for name in dict.fromkeys(arm for stage in stages for arm in stage.arms if arm != START):
-        folders = [
-            folder
-            for stage in stages
-            if name in stage.arms
-            for folder in (out / "stages" / stage.name, out / "stages" / f"{stage.name}.unfinished")
-            if (folder / METRICS).is_file()
-        ]
-        steps = [row for folder in folders for row in read_rows(folder / METRICS)]
-        rollouts = [row for folder in folders for row in read_rows(folder / ROLLOUTS)]
-        # The run may be between the two journals of a step, or have been stopped there.
-        in_both = {row["step"] for row in steps} & {row["step"] for row in rollouts}
-        steps, rollouts = ([row for row in rows if row["step"] in in_both] for rows in (steps, rollouts))
+    for arm in planned_arms(prepare(config, out, ArtifactStore(out / "stages"), progress)[1]):
+        steps, rollouts = _journals(arm)
         if not steps:
             continue
         judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
+        unmeasured = ["the reward model itself: the run is under way"]
+        # What was cut may have no score of its own.
+        penalty = config.ppo.missing_eos_penalty
+        whole = [row for row in rollouts if penalty is None or row["score"] != np.float32(penalty)]
+        if len(whole) < len(rollouts):
+            unmeasured.append(
+                f"scores of {len(rollouts) - len(whole)} of {len(rollouts)} rollouts: they were cut, and have "
+                "missing_eos_penalty instead"
+            )
         newest = steps[-1]["step"] - LAST_STEPS
         subject = Subject(
-            name,
-            after=_rollouts([row for row in rollouts if row["step"] > newest], world),
+            arm.name,
+            after=_rollouts([row for row in whole if row["step"] > newest], world),
             # Rollouts of the first step come before its update.
-            before=_rollouts([row for row in rollouts if row["step"] == steps[0]["step"]], world),
+            before=_rollouts([row for row in whole if row["step"] == steps[0]["step"]], world),
             course=course_of(steps, judged),
-            unmeasured=["the reward model itself: the run is under way"],
+            unmeasured=unmeasured,
         )
         arms.append(diagnose(subject))
-        looks[name] = [info for owners, info in looked if name in owners]
+        looks[arm.name] = [look.info for look in arm.looks if look.info]
     if not arms:
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
 
 
-def _accepted(arm: Row) -> list[int]:
-    """The refreshes, counted from 1, whose reward model a gate let in, or that had no gate."""
-    return [number for number, made in enumerate(arm["refreshes"], start=1) if made["accepted"]]
+def _journals(arm: Arm) -> tuple[list[Row], list[Row]]:
+    """Steps and rollouts of an arm since its last refresh, before which its reward model was another."""
+    folders = [
+        folder
+        for segment in arm.segments
+        for folder in (segment.path, segment.path.with_name(f"{segment.path.name}.unfinished"))
+        if (folder / METRICS).is_file()
+    ]
+    steps, rollouts = ([row for folder in folders for row in read_rows(folder / name)] for name in (METRICS, ROLLOUTS))
+    # The run may be between the two journals of a step, or have been stopped there.
+    done = {row["step"] for row in steps} & {row["step"] for row in rollouts}
+    # An arm that is refreshed without data has no reward model but its first.
+    accepted = [step for step, made in zip(arm.refreshed_after, arm.refreshes, strict=False) if made.accepted]
+    begin = max((step for step in accepted if step < max(done, default=0)), default=0)
+    steps, rollouts = (
+        [row for row in rows if row["step"] in done and row["step"] > begin] for rows in (steps, rollouts)
+    )
+    return steps, rollouts
 
 
-def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
+def _accepted(arm: Row) -> list[Row]:
+    """The refreshes whose reward model a gate let in, or that had no gate."""
+    return [made for made in arm["refreshes"] if made["accepted"]]
+
+
+def _rollouts(rows: Sequence[Row], world: World | None) -> Scored | None:
+    if not rows:
+        return None
     prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
     gold = None if world is None else world.gold(prompts, completions)
     return Scored(prompts, completions, np.array([row["score"] for row in rows], dtype=np.float64), gold)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.config import RunConfig
-from frft.experiment.loop import arm_names, run_arm
+from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.memory import MemoryModel, policy_on_meta
 from frft.experiment.prepare import prepare, remarks
 from frft.experiment.speed import flops_a_second
@@ -94,11 +94,14 @@ def plan(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: b
     return forecast(stages)
 
 
+def planned_arms(stages: Stages) -> list[Arm]:
+    """Every arm as it is and will be; looks that are still to come are taken to call for every refresh."""
+    return [run_arm(_on_paper(stages)[0], name) for name in arm_names(stages.config)]
+
+
 def forecast(stages: Stages) -> list[PlannedStage]:
     """What a run of these stages would do, in order."""
-    store = _PlanningStore(stages.store.root)
-    stages = copy.copy(stages)
-    stages.store = store
+    stages, store = _on_paper(stages)
     vanilla = None
     for name in arm_names(stages.config):
         store.arm = name
@@ -118,6 +121,11 @@ def forecast(stages: Stages) -> list[PlannedStage]:
     rate = flops_a_second(threads) * SHARE_OF_PEAK
     peaks: dict[tuple[str, bool], int] = {}
     planned = []
+    selections = {
+        artifact.digest: inputs["selection"]
+        for artifact, inputs, _, _ in store.asked.values()
+        if artifact.kind == "selection"
+    }
     embedded: set[str] = set()
     for artifact, inputs, done, arms in store.asked.values():
         free = looks = False
@@ -129,7 +137,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         elif artifact.kind == "embedded":
             looks = True
             embedded.add(artifact.digest)
-        seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs, parameters) / rate
+        seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs, parameters, selections) / rate
         # What a selection loads to look at samples stays in its process.
         loaded = looks or (bool(embedded) and artifact.kind != "selection")
         key = artifact.kind, loaded
@@ -139,8 +147,23 @@ def forecast(stages: Stages) -> list[PlannedStage]:
     return planned
 
 
-def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -> float:
-    """Floating-point operations of a stage: 2 a weight and token forward, 4 more backward."""
+def _on_paper(stages: Stages) -> tuple[Stages, _PlanningStore]:
+    """The same stages, of which none is run."""
+    store = _PlanningStore(stages.store.root)
+    stages = copy.copy(stages)
+    stages.store = store
+    return stages, store
+
+
+def _flops(
+    stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int, selections: Mapping[str, Mapping[str, Any]]
+) -> float:
+    """Floating-point operations of a stage: 2 a weight and token forward, 4 more backward.
+
+    Args:
+        weights: of the policy, and about as many of a reward model.
+        selections: settings of the selections by the digest of the stage that makes them.
+    """
     config, splits = stages.config, stages.splits
     sampling = config.ppo.sampling
     lengths = [min(len(prompt) / CHARACTERS_A_TOKEN, sampling.max_prompt_tokens) for prompt in splits.prompts]
@@ -153,7 +176,10 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
         rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge_model)
         tokens = 2 * (3 * _pairs_seen(model.train.model_dump(), rows.num_rows) + held_out) * sequence
     elif kind == "refresh":
-        pairs = config.refresh.selection.size / (1 - (inputs["replay"] or {"share": 0})["share"])
+        pairs = _selected(selections[inputs["selection"].digest], splits.pool.num_rows)
+        if inputs["replay"]:
+            # What is replayed is others of the pool, as many as there are.
+            pairs = min(pairs / (1 - inputs["replay"]["share"]), max(pairs, splits.pool.num_rows))
         tokens = 2 * (3 * _pairs_seen(inputs["training"]["train"], pairs) + held_out) * sequence
     elif kind == "selection":
         if inputs["samples"] is None:
@@ -193,6 +219,13 @@ def _flops(stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int) -
     else:
         raise AssertionError(f"no plan knows what a stage {kind!r} costs")
     return 2 * weights * tokens
+
+
+def _selected(selection: Mapping[str, Any], pool: int) -> float:
+    """Pairs that a selection keeps at most."""
+    if selection["strategy"] == "all":
+        return pool
+    return float(selection["size"] if selection["take"] == "sample" else min(selection["size"], pool))
 
 
 def _pairs_seen(train: Mapping[str, Any], pairs: float) -> float:

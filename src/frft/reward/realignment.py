@@ -159,6 +159,11 @@ class Realignment:
             for name, table in (("selected_test", test), ("held_out", self.held_out)):
                 if table is not None and table.num_rows:
                     info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
+            # The current model may know these pairs already; a backbone has no opinion yet.
+            known = self.load() if start is self.current and test.num_rows else None
+            info["selected_test_before"] = (
+                None if known is None else evaluate_reward_model(known, test, progress=self.progress).as_dict()
+            )
             return {**info, "scoring_truncated": model.truncated.as_dict()}
 
         inputs = {
