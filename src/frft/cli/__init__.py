@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter, ValidationError
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
 from pydantic import ValidationError as InvalidSection
 
 from frft import __version__
@@ -70,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, FrftError):
             _complain(str(error))
             return error.exit_code
+        if hasattr(error, "exit_code"):
+            # A verb whose exit status 1 is a verdict has said what a crash is.
+            traceback.print_exception(error)
+            return int(error.exit_code)
         raise
     return status if isinstance(status, int) else 0
 
@@ -90,6 +95,13 @@ def _complain(message: str) -> None:
 
 def _explain(error: CycloptsError) -> str:
     """What is wrong with the arguments; a value that a section of the configuration refuses, by its option."""
+    if isinstance(error, UnknownOptionError) and error.target is run:
+        from frft.config.problems import settings_named
+
+        option = error.token.keyword or error.token.value
+        settings = settings_named(option.split("=")[0].lstrip("-").replace("-", "_"))
+        if settings:
+            return f"{option} is no option of run, but a setting: give {' or '.join(f'{key}=...' for key in settings)}"
     cause = error.__cause__
     if not isinstance(error, ValidationError) or not isinstance(cause, InvalidSection) or error.argument is None:
         return str(error)

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frft.cli.judges import JudgeOptions, Judging, account_lines
 from frft.cli.pool import PoolOptions, Reading
-from frft.errors import FrftError, UsageError
+from frft.errors import UsageError
+from frft.progress import Progress, for_terminal
 
 if TYPE_CHECKING:
     from frft.diagnosis import Diagnosis, Link
+    from frft.evaluation import Judge
 
 
 def diagnose(
@@ -22,15 +25,17 @@ def diagnose(
     pairs: list[str] | None = None,
     completions: str | None = None,
     completions_before: str | None = None,
+    judge: str | None = None,
     judge_scores: str | None = None,
+    options: Judging = JudgeOptions(),
     reading: Reading = PoolOptions(),
     max_length: int | None = None,
     json: bool = False,
 ) -> int:
     """Say whether the reward can still be trusted: three links, the failure signatures, and what to do.
 
-    Exit status: 0 healthy; 1 an alarm fired or a link is broken; 2 no verdict, because the request, the data or a model
-    is wrong.
+    Exit status: 0 nothing was found, in what could be measured; 1 an alarm fired or a link is broken; 2 no verdict,
+    because the request, the data or a model is wrong.
 
     Parameters
     ----------
@@ -44,8 +49,13 @@ def diagnose(
         What the policy writes: rows of prompt and completion, best two or more to a prompt.
     completions_before
         What it wrote before training, to the same prompts.
+    judge
+        Who says which of two completions is better: gold:WORLD_FOLDER, rm:REWARD_MODEL (another one),
+        annotations:FILE, or openai:MODEL, a chat model.
     judge_scores
-        A judge's score of every one of these completions: rows of prompt, completion and score.
+        Or a judge's score of every one of these completions: rows of prompt, completion and score.
+    options
+        More about the judge.
     reading
         How to read the pairs; --split and --max-rejected count for the completions, too.
     max_length
@@ -54,7 +64,12 @@ def diagnose(
         Print everything as JSON.
     """
     parts = {"--reward-model": reward_model, "--pairs": pairs, "--completions": completions}
-    more = {"--completions-before": completions_before, "--judge-scores": judge_scores, "--max-length": max_length}
+    more = {
+        "--completions-before": completions_before,
+        "--judge": judge,
+        "--judge-scores": judge_scores,
+        "--max-length": max_length,
+    }
     if run is not None:
         given = [name for name, value in {**parts, **more}.items() if value is not None]
         if given:
@@ -64,18 +79,27 @@ def diagnose(
     if reward_model is None or pairs is None or completions is None:
         missing = [name for name, value in parts.items() if value is None]
         raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
+    if judge is not None and judge_scores is not None:
+        raise UsageError("--judge and --judge-scores are two judges; leave one of them out.")
+    if judge is not None and judge.removeprefix("rm:") in (reward_model, str(Path(reward_model).resolve())):
+        raise UsageError(f"--judge is {judge!r}, the reward model that is to be judged. Name another one.")
+    if judge is None:
+        options.check_unused()
     with _no_verdict():
+        progress = for_terminal()
+        asked = None if judge is None else options.judge(judge, reading.split, reading.max_rejected, progress)
         sources = (completions, completions_before)
-        return _parts(reward_model, pairs, sources, judge_scores, reading, max_length, json=json)
+        found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
+        return _report(found, None if asked is None else {"name": judge, **options.account(asked)}, json=json)
 
 
 @contextmanager
 def _no_verdict() -> Iterator[None]:
-    """Whatever frft raises on purpose has exit status 2: 1 is a verdict on the reward."""
+    """Whatever is raised has exit status 2: 1 is a verdict on the reward."""
     try:
         yield
-    except FrftError as error:
-        error.exit_code = UsageError.exit_code
+    except Exception as error:
+        error.exit_code = UsageError.exit_code  # type: ignore[attr-defined]
         raise
 
 
@@ -83,43 +107,50 @@ def _parts(
     reward_model: str,
     pairs: list[str],
     sources: tuple[str, str | None],
+    judge: Judge | None,
     judge_scores: str | None,
     reading: Reading,
     max_length: int | None,
-    *,
-    json: bool,
-) -> int:
-    from frft.cli.output import print_json
+    progress: Progress,
+) -> Diagnosis:
     from frft.cli.reward import load_scorer
     from frft.diagnosis import diagnose as diagnosed
     from frft.diagnosis import load_judge_scores, subject_of_parts
     from frft.preferences import load_samples
-    from frft.progress import for_terminal
 
-    progress = for_terminal()
     pool = reading.load(pairs, progress)
+    split, most = reading.split, reading.max_rejected
     written = [
-        None
-        if source is None
-        else load_samples(source, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
+        None if source is None else load_samples(source, split=split, max_rejected=most, blank=True, progress=progress)
         for source in sources
     ]
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None
-    judge = None if judge_scores is None else load_judge_scores(judge_scores, split=reading.split, progress=progress)
+    scores = None if judge_scores is None else load_judge_scores(judge_scores, split=split, progress=progress)
     model = load_scorer(reward_model, max_length)
-    found = diagnosed(subject_of_parts(model, pool.table, after, before, judge, progress=progress))
+    return diagnosed(subject_of_parts(model, pool.table, after, before, judge or scores, progress=progress))
+
+
+def _report(found: Diagnosis, account: dict[str, Any] | None, *, json: bool) -> int:
+    from frft.cli.output import print_json, print_text
+    from frft.diagnosis import training_to_evaluation
+
+    # One reward model is one point of a link that takes five.
+    assert found.held_out is not None
+    assert found.held_out.accuracy is not None
+    across = training_to_evaluation([found.held_out.accuracy], [0.0])
     if json:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), "across": across.as_dict(), "judge": account})
     else:
-        _print(found, found.links)
+        _print(found, [*found.links, across])
+        for line in account_lines(account or {}):
+            print_text(line)
     return 0 if found.healthy else 1
 
 
 def _run(folder: Path, *, json: bool) -> int:
     from frft.cli.output import print_json
     from frft.experiment.diagnose import diagnose_run
-    from frft.progress import for_terminal
 
     found = diagnose_run(folder, for_terminal())
     if json:
@@ -138,16 +169,16 @@ def _run(folder: Path, *, json: bool) -> int:
 def _print(found: Diagnosis, links: list[Link]) -> None:
     from frft.cli.output import print_table, print_text
 
-    print_text(f"{found.name}: {'healthy' if found.healthy else 'not healthy'}")
+    print_text(f"{found.name}: {_state(found)}")
     _print_links(links)
     print_table(
-        ("alarm", "", "figure [95 %]", "threshold"),
+        ("alarm", "", "figure [95 %]", "fires"),
         [
             (
                 alarm.name,
                 "FIRED" if alarm.fired else "silent",
                 _figure(alarm.figure, alarm.interval),
-                f"{alarm.threshold:.3g}",
+                f"{alarm.side} {alarm.threshold:.3g}",
             )
             for alarm in found.alarms
         ],
@@ -176,6 +207,14 @@ def _print(found: Diagnosis, links: list[Link]) -> None:
     for line in found.unmeasured:
         print_text(f"  - {line}")
     print()
+
+
+def _state(found: Diagnosis) -> str:
+    if not found.healthy:
+        return "not healthy"
+    if found.blind:
+        return f"nothing found, but {len(found.blind)} of {len(found.links)} links could not be measured"
+    return "healthy"
 
 
 def _print_looks(looks: list[dict[str, Any]]) -> None:
@@ -222,7 +261,7 @@ def _print_links(links: list[Link]) -> None:
         texts=2,
     )
     for link in links:
-        print_text(f"• {link.name}: {link.verdict} {link.advice}")
+        print_text(f"• {link.name} ({link.measured}): {link.verdict} {link.advice}")
 
 
 def _figures(found: Diagnosis) -> list[str]:
@@ -239,8 +278,17 @@ def _figures(found: Diagnosis) -> list[str]:
         lines.append(
             f"Before normalisation: mean {raw.mean:+.3g}, variance {raw.within.mean:.3g} and {raw.between:.3g}."
         )
+    for accuracy, where in ((found.held_out, "their labels say"), (found.off_policy, "the judge does")):
+        if accuracy is not None and accuracy.accuracy is not None:
+            ordered = _figure(accuracy.accuracy, accuracy.interval)
+            lines.append(f"It orders {accuracy.n} held-out pairs as {where} with accuracy {ordered}.")
+    if found.lost is not None:
+        lost = _figure(found.lost.mean, found.lost.interval)
+        lines.append(f"Accuracy on the policy's own texts less that on held-out pairs is {lost}.")
     if found.calibration_error is not None:
         lines.append(f"Its calibration error on held-out pairs is {found.calibration_error:.3f}.")
+    if found.kl is not None:
+        lines.append(f"KL from the SFT model is {_figure(found.kl.mean, found.kl.interval)} nats a completion.")
     if found.gao is not None:
         gao = found.gao
         peak = (

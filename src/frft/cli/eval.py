@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from frft.cli.eval_tasks import tasks
-from frft.cli.judges import JudgeOptions, Judging
+from frft.cli.judges import JudgeOptions, Judging, account_lines
 from frft.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 evaluation = App(name="eval", help="Compare what policies write, and what they know.")
 evaluation.command(tasks)
+SHOWN = 60
+"""Characters of a prompt that an error quotes."""
+SIGNIFICANT = 0.05
 LITTLE_OVERLAP = 0.1
 """Where one side is the longer one in fewer pairs than this share, a length-controlled rate is an extrapolation."""
 
@@ -63,14 +66,23 @@ def winrate(
         raise UsageError("A file of completions is given twice; it would be compared with itself.")
     progress = for_terminal()
     asked = options.judge(judge, split, max_rejected, progress)
-    arms = {name: load_samples(name, split=split, max_rejected=max_rejected, progress=progress) for name in completions}
+    arms = {
+        name: load_samples(name, split=split, max_rejected=max_rejected, blank=True, progress=progress)
+        for name in completions
+    }
+    # Before anything is asked and paid for.
+    pairs = {}
+    for first, second in combinations(arms, 2):
+        one, two = arms[first], arms[second]
+        pairs[first, second] = match(one.prompts, one.completions, two.prompts, two.completions)
+        if not pairs[first, second].prompts:
+            raise DataError(
+                f"{first} and {second} share no prompt, so nothing can be compared. The first prompt of one begins "
+                f"{one.prompts[0][:SHOWN]!a}, that of the other {two.prompts[0][:SHOWN]!a}."
+            )
     found, comparisons = {}, {}
     try:
-        for first, second in combinations(arms, 2):
-            one, two = arms[first], arms[second]
-            matched = match(one.prompts, one.completions, two.prompts, two.completions)
-            if not matched.prompts:
-                raise DataError(f"{first} and {second} share no prompt, so nothing can be compared.")
+        for (first, second), matched in pairs.items():
             comparison = compare(asked, matched.prompts, matched.first, matched.second)
             lengths = [[len(text.strip()) for text in side] for side in (matched.first, matched.second)]
             comparisons[first, second] = comparison
@@ -79,7 +91,7 @@ def winrate(
         if judge.startswith("openai:"):
             stop.add_note("Replies so far are kept, and the same command goes on with them.")
             # What was asked and paid for is told, too, where nothing comes of it.
-            for line in _account_lines(options.account(asked)):
+            for line in account_lines(options.account(asked)):
                 progress.say(line)
         raise
     corrected = holm({pair: rate.p_value for pair, (rate, _, _) in found.items()})
@@ -105,7 +117,7 @@ def winrate(
         )
         return
     _print(found, corrected, ranking)
-    for line in _account_lines(options.account(asked)):
+    for line in account_lines(options.account(asked)):
         print_text(line)
 
 
@@ -129,7 +141,7 @@ def _print(
                 "–" if controlled is None else percent(controlled.rate, controlled.interval),
                 f"{rate.wins} / {rate.ties} / {rate.losses}",
                 str(rate.n),
-                str(rate.flips),
+                "–" if rate.flips is None else f"{rate.flips} of {rate.pairs}",
                 f"{corrected[first, second]:.3g}",
             )
             for (first, second), (rate, controlled, _) in found.items()
@@ -153,7 +165,17 @@ def _print(
                 "it (power 80 %)."
             )
         elif rate.interval[0] <= 0.5 <= rate.interval[1]:
-            print_text(f"{where}: undecided, and no difference is seen that more prompts could settle.")
+            why = (
+                "no difference is seen that more prompts could settle"
+                if rate.rate == 0.5
+                else f"{rate.n} prompts, which all agree, are too few to tell"
+            )
+            print_text(f"{where}: undecided; {why}.")
+        elif corrected[first, second] >= SIGNIFICANT:
+            print_text(
+                f"{where}: apart if it stood alone, but undecided among {len(found)} comparisons (p "
+                f"{corrected[first, second]:.2g} by Holm)."
+            )
     if ranking:
         print_table(
             ("rank", "arm", "strength, 95 %", "ranks, 95 %", "beats another"),
@@ -169,21 +191,3 @@ def _print(
             ],
             texts=2,
         )
-
-
-def _account_lines(account: dict[str, Any]) -> list[str]:
-    """What the judge was asked, what that cost, and what of it was cut."""
-    lines = []
-    if questions := account.get("questions"):
-        lines.append(
-            "Questions: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items())
-        )
-    if account.get("cost") is not None:
-        lines.append(f"Cost: {account['cost']:.4f}")
-    truncated = account.get("truncated")
-    if truncated and (truncated["prompts"] or truncated["completions"]):
-        lines.append(
-            f"Of {truncated['sequences']} texts that the judge read, {truncated['prompts']} lost the beginning of "
-            f"their prompt and {truncated['completions']} the end of their completion."
-        )
-    return lines

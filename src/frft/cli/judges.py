@@ -24,7 +24,7 @@ class JudgeOptions(Section):
 
     tie_margin: float = Field(default=0.0, ge=0)
     """Of rm: scores that differ by at most this are a tie."""
-    max_length: int | None = Field(default=None, gt=0)
+    judge_max_length: int | None = Field(default=None, gt=0)
     """Of rm: longest sequence in tokens, for a model that was not trained by frft."""
     base_url: str | None = None
     """Of openai: the endpoint, to which the key in OPENAI_API_KEY is sent."""
@@ -53,7 +53,7 @@ class JudgeOptions(Section):
         kind, _, what = name.partition(":")
         kinds: dict[str, tuple[Callable[[], Judge], set[str]]] = {
             "gold": (lambda: _world(what), set()),
-            "rm": (lambda: self._reward_model(what, progress), {"tie_margin", "max_length"}),
+            "rm": (lambda: self._reward_model(what, progress), {"tie_margin", "judge_max_length"}),
             "annotations": (lambda: _annotations(what, split, max_rejected, progress), set()),
             "openai": (
                 lambda: self._chat(what, progress),
@@ -67,6 +67,12 @@ class JudgeOptions(Section):
             options = ", ".join(f"--{option.replace('_', '-')}" for option in foreign)
             raise UsageError(f"{options}: the judge is {name}, and has no such option. Leave it out.")
         return make()
+
+    def check_unused(self) -> None:
+        """Raise `UsageError` if any of this is given, but no judge."""
+        if self.model_fields_set:
+            options = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(self.model_fields_set))
+            raise UsageError(f"{options} says more about --judge, which is not given. Name one, or leave it out.")
 
     def account(self, judge: Judge) -> dict[str, Any]:
         """What there is to say of a judge when it is done, JSON-able."""
@@ -86,7 +92,7 @@ class JudgeOptions(Section):
         from frft.cli.reward import load_scorer
         from frft.evaluation import RewardJudge
 
-        return RewardJudge(load_scorer(name, self.max_length), self.tie_margin, progress)
+        return RewardJudge(load_scorer(name, self.judge_max_length), self.tie_margin, progress)
 
     def _chat(self, model: str, progress: Progress) -> Judge:
         from frft.cli.targets import check_file
@@ -102,6 +108,26 @@ class JudgeOptions(Section):
             concurrency=self.concurrency,
             progress=progress,
         )
+
+
+def account_lines(account: dict[str, Any]) -> list[str]:
+    """What a judge was asked, what that cost, what of it was cut, and what annotations could not be used."""
+    lines = []
+    if questions := account.get("questions"):
+        lines.append(
+            "Questions: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items())
+        )
+    if account.get("cost") is not None:
+        lines.append(f"Cost: {account['cost']:.4f}")
+    if account.get("without_verdict"):
+        lines.append(f"{account['without_verdict']} annotations have no verdict (null), and count as none.")
+    truncated = account.get("truncated")
+    if truncated and (truncated["prompts"] or truncated["completions"]):
+        lines.append(
+            f"Of {truncated['sequences']} texts that the judge read, {truncated['prompts']} lost the beginning of "
+            f"their prompt and {truncated['completions']} the end of their completion."
+        )
+    return lines
 
 
 Judging = Annotated[JudgeOptions, Parameter(name="*")]

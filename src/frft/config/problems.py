@@ -96,14 +96,19 @@ def _say(key: tuple[str | int, ...], found: list[dict[str, Any]]) -> str:
 def _suggestion(key: tuple[str | int, ...]) -> str:
     section = section_in(_annotation_at(key[:-1]))
     assert section is not None
-    below = [(*key[:-1], *path) for path, _ in leaves(section) if path[-1] == key[-1]]
-    elsewhere = below or [path for path, _ in leaves(RunConfig) if path[-1] == key[-1]]
+    below = [dotted((*key[:-1], *path)) for path, _ in leaves(section) if path[-1] == key[-1]]
+    elsewhere = below or settings_named(str(key[-1]))
     if elsewhere:
-        return f"did you mean {' or '.join(map(dotted, elsewhere))}?"
+        return f"did you mean {' or '.join(elsewhere)}?"
     nearest = difflib.get_close_matches(str(key[-1]), section.model_fields, n=1)
     if nearest:
         return f"did you mean {nearest[0]}?"
     return f"the keys here are {', '.join(section.model_fields)}"
+
+
+def settings_named(name: str) -> list[str]:
+    """The settings of a run, by their dotted keys, whose last key is `name`."""
+    return [dotted(path) for path, _ in leaves(RunConfig) if path[-1] == name]
 
 
 def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

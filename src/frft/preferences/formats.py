@@ -149,9 +149,9 @@ def read_margin(row: Row, *, scored: bool) -> float | None:
     """
     margin: float | None = None
     if row.get("margin") not in (None, ""):
-        margin = _number(row["margin"], "margin", Reason.BAD_MARGIN)
+        margin = finite_number(row["margin"], "margin", Reason.BAD_MARGIN)
     elif scored and row.get("score_chosen") is not None and row.get("score_rejected") is not None:
-        scores = [_number(row[name], name, Reason.BAD_MARGIN) for name in ("score_chosen", "score_rejected")]
+        scores = [finite_number(row[name], name, Reason.BAD_MARGIN) for name in ("score_chosen", "score_rejected")]
         margin = scores[0] - scores[1]
     if margin is not None and margin < 0:
         raise RowError(Reason.NEGATIVE_MARGIN, f"{margin:g} says that rejected is the better one")
@@ -188,8 +188,8 @@ def _keys(row: Row) -> str:
     return ", ".join(quoted(key) for key in list(row)[:SHOWN_KEYS]) or "(none)"
 
 
-def text_of(row: Row, key: str) -> str:
-    """The text of a field that must be there and not be blank.
+def text_of(row: Row, key: str, *, blank: bool = False) -> str:
+    """The text of a field that must be there and, unless `blank`, not be blank.
 
     Raises:
         RowError: it is missing, null, no text, or blank.
@@ -197,12 +197,17 @@ def text_of(row: Row, key: str) -> str:
     value = field_of(row, key)
     if not isinstance(value, str):
         raise RowError(Reason.WRONG_TYPE, f"{key!r} is {type(value).__name__}, not text")
-    if not value.strip():
+    if not blank and not value.strip():
         raise RowError(Reason.EMPTY_FIELD, f"{key!r} is blank")
     return value
 
 
-def _number(value: Any, name: str, reason: Reason) -> float:
+def finite_number(value: Any, name: str, reason: Reason) -> float:
+    """A number, or a text of one, as a finite float.
+
+    Raises:
+        RowError: it is neither, for this reason.
+    """
     try:
         # CSV has only text; and a bool is no number, although Python says so.
         number = math.nan if isinstance(value, bool) else float(value)
@@ -347,7 +352,7 @@ def _read_nemo(row: Row) -> Preference:
         raise RowError(Reason.WRONG_TYPE, "'completions' is not a list of {rank, completion}")
     if len(completions) < 2:
         raise RowError(Reason.TOO_FEW_COMPLETIONS, f"'completions' has {len(completions)}, a pair needs 2")
-    ranks = [_number(entry.get("rank"), "rank", Reason.BAD_RANK) for entry in completions]
+    ranks = [finite_number(entry.get("rank"), "rank", Reason.BAD_RANK) for entry in completions]
     best, worst = min(ranks), max(ranks)
     if best == worst:
         raise RowError(Reason.EQUAL_RANKS, f"all {len(ranks)} completions have rank {best:g}")

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 DETECTION_ROWS = 100
 """Rows at the beginning of a file that decide on its format."""
+SHOWN_FILES = 3
+"""Names of files that a line of progress gives."""
 PROGRESS_ROWS = 500
 """Rows between two reports of progress."""
 
@@ -97,6 +99,12 @@ def ingest(
             )
     tally.check_sum()
     tally.check_share(max_rejected, " ".join(_advice(tally, columns, rejects_path, can_raise=can_raise)))
+    if tally.rejected:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(tally.rejected.items()))
+        names = ", ".join(source.name for source in sources.found[:SHOWN_FILES])
+        more = " and others" if len(sources.found) > SHOWN_FILES else ""
+        where = "" if rejects_path is None else f"; they stand in {rejects_path}"
+        progress.say(f"{names}{more}: {sum(tally.rejected.values())} of {tally.read} rows left out ({reasons}){where}")
     return ReadReport(tally.read, tally.accepted, dict(tally.rejected), tuple(files), dict(sources.ignored))
 
 

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     LONE_SURROGATE = "lone surrogate"
     NUL_CHARACTER = "NUL character"
     TOO_FEW_COMPLETIONS = "too few completions"
+    BAD_SCORE = "score not a finite number"
     BAD_RANK = "rank not a finite number"
     EQUAL_RANKS = "equal ranks"
     CANNOT_RENDER = "cannot be rendered"

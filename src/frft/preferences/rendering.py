@@ -31,7 +31,9 @@ def render_prompt(prompt: str | list[Message], render: Render | None) -> str:
     return check_text(text, "prompt")
 
 
-def render_completion(completion: str, prompt: str | list[Message], render: Render | None, name: str) -> str:
+def render_completion(
+    completion: str, prompt: str | list[Message], render: Render | None, name: str, *, blank: bool = False
+) -> str:
     """A completion's text as it follows the rendered prompt, checked.
 
     HH-RLHF's completions begin with a space. Message contents get one; with a `render`, text loses it.
@@ -43,16 +45,16 @@ def render_completion(completion: str, prompt: str | list[Message], render: Rend
         text = completion if isinstance(prompt, str) else f" {completion}"
     else:
         text = completion.removeprefix(" ") if isinstance(prompt, str) else completion
-    return check_text(text, name)
+    return check_text(text, name, blank=blank)
 
 
-def check_text(text: str, name: str) -> str:
+def check_text(text: str, name: str, *, blank: bool = False) -> str:
     """`text`, if it can be tokenized and stored.
 
     Raises:
-        RowError: it is blank, has a NUL character, or half of a surrogate pair, which has no UTF-8.
+        RowError: it is blank (unless `blank`), has a NUL character, or half of a surrogate pair, which has no UTF-8.
     """
-    if not text.strip():
+    if not blank and not text.strip():
         raise RowError(Reason.EMPTY_FIELD, f"{name!r} is blank")
     if "\0" in text:
         raise RowError(Reason.NUL_CHARACTER, f"{name!r} has one at character {text.index(chr(0)) + 1}")

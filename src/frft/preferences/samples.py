@@ -47,6 +47,7 @@ def load_samples(
     split: str = "train",
     max_rejected: float = 0.01,
     render: Render | None = None,
+    blank: bool = False,
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
 ) -> Samples:
@@ -56,6 +57,8 @@ def load_samples(
         path: like `pairs` of `load_pool`; so `split`, `max_rejected`, `rejects_path` and `progress`.
         model: keep only the samples whose `model` column says this.
         render: must be the same as for the pool, where prompts are matched with the pool's.
+        blank: take completions without text as well: a policy writes them, too, and whoever judges it must see them.
+            Whoever looks for texts like them has nothing to look for.
 
     Raises:
         DataError: `model` is asked for and no row has it.
@@ -74,7 +77,7 @@ def load_samples(
 
     report = ingest(
         find_sources(path, split=split),
-        lambda _: RowParser("prompt and completion", lambda row: _sample(row, render)),
+        lambda _: RowParser("prompt and completion", lambda row: sample_of(row, render, blank=blank)),
         accept,
         max_rejected=max_rejected,
         columns="Rename the columns to prompt and completion.",
@@ -125,7 +128,12 @@ def _prompt(row: dict[str, Any]) -> str | list[Message]:
     return messages
 
 
-def _sample(row: dict[str, Any], render: Render | None) -> tuple[str, str]:
+def sample_of(row: dict[str, Any], render: Render | None = None, *, blank: bool = False) -> tuple[str, str]:
+    """The text of a row's prompt and completion, which may be blank if `blank`.
+
+    Raises:
+        RowError: one is missing, or no usable text or messages.
+    """
     check_columns(row, "prompt", "completion")
     prompt, completion = _prompt(row), field_of(row, "completion")
     if isinstance(completion, list):
@@ -134,5 +142,5 @@ def _sample(row: dict[str, Any], render: Render | None) -> tuple[str, str]:
         if prompt != question:
             raise RowError(Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one")
     else:
-        text = text_of(row, "completion")
-    return render_prompt(prompt, render), render_completion(text, prompt, render, "completion")
+        text = text_of(row, "completion", blank=blank)
+    return render_prompt(prompt, render), render_completion(text, prompt, render, "completion", blank=blank)
