@@ -55,6 +55,64 @@ def test_the_gold_reward_judges(world, capsys):
     assert found["ranking"] == []
 
 
+def test_blank_answers_are_judged(world, tmp_path, capsys):
+    _, folder, prompts, files = world
+    silent = tmp_path / "silent.jsonl"
+    silent.write_text("".join(json.dumps({"prompt": prompt, "completion": ""}) + "\n" for prompt in prompts))
+    assert main(["eval", "winrate", files[0], str(silent), "--judge", f"gold:{folder}", "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (pair["n"], pair["unmatched"]) == (60, {"first": 0, "second": 0})
+
+
+def test_what_shares_no_prompt_is_refused_before_anything_is_judged(world, tmp_path, capsys, monkeypatch):
+    made, folder, _, files = world
+    monkeypatch.setattr(type(made), "prefer", lambda *args: pytest.fail("it was judged"))
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"prompt": "another thing", "completion": "yes"}\n')
+    assert main(["eval", "winrate", *files[:2], str(other), "--judge", f"gold:{folder}"]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "share no prompt" in message
+    assert "that of the other 'another thing'" in message
+
+
+@pytest.fixture
+def verdicts(tmp_path):
+    """Three files on n prompts, and so many wins of each over the next, the third being the first's next."""
+
+    def write(n, wins):
+        texts = ["a", "b", "c"]
+        for text in texts:
+            rows = [{"prompt": f"p{k}", "completion": text} for k in range(n)]
+            (tmp_path / f"{text}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        judged = [
+            {"prompt": f"p{k}", "first": texts[at], "second": texts[(at + 1) % 3], "preference": int(k < won)}
+            for at, won in enumerate(wins)
+            for k in range(n)
+        ]
+        (tmp_path / "verdicts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in judged))
+        return [str(tmp_path / f"{text}.jsonl") for text in texts], f"annotations:{tmp_path / 'verdicts.jsonl'}"
+
+    return write
+
+
+def test_one_of_several_comparisons_is_decided_by_holm(verdicts, capsys):
+    """38 of 60 against a half would be apart at 5 % if nothing else were compared."""
+    files, judge = verdicts(60, [38, 30, 30])
+    assert main(["eval", "winrate", *files, "--judge", judge]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "undecided among 3 comparisons (p 0.11 by Holm)" in printed
+    assert main(["eval", "winrate", *files[:2], "--judge", judge]) == 0
+    assert "undecided" not in capsys.readouterr().out
+
+
+def test_a_few_prompts_that_all_agree_are_too_few(verdicts, capsys):
+    files, judge = verdicts(2, [2, 2, 2])
+    assert main(["eval", "winrate", *files[:2], "--judge", judge]) == 0
+    printed = capsys.readouterr().out
+    assert "undecided; 2 prompts, which all agree, are too few to tell" in printed
+    assert "could settle" not in printed
+
+
 def test_three_files_are_ranked(world, capsys):
     _, folder, _, files = world
     assert main(["eval", "winrate", *files, "--judge", f"gold:{folder}"]) == 0

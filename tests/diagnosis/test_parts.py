@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from frft.diagnosis import diagnose, load_judge_scores, subject_of_parts
+from frft.diagnosis import diagnose, load_judge_scores, parts, subject_of_parts
 from frft.errors import DataError, TooManyRejectedError
+from frft.progress import SilentProgress
 from frft.reward import RewardModel, evaluate_reward_model
 
 PROMPTS = [f"\n\nHuman: Question {n}?\n\nAssistant:" for n in range(6)]
@@ -19,6 +20,14 @@ PAIRS = {
 }
 AFTER = (PROMPTS * 2, [f" Answer {n}, {n % 4}." for n in range(12)])
 BEFORE = (PROMPTS, [f" Hm {n}." for n in range(6)])
+
+
+class Told(SilentProgress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,66 @@ def test_a_text_that_nobody_judged_is_refused(reward_model, scores_file):
         subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, judge)
 
 
+def test_what_can_be_refused_is_refused_before_anything_is_scored(reward_model, scores_file, monkeypatch):
+    monkeypatch.setattr(parts, "evaluate_reward_model", lambda *args, **more: pytest.fail("it was scored"))
+    with pytest.raises(DataError, match="lack 6 of 6"):
+        subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, load_judge_scores(scores_file(AFTER)))
+
+
+def test_a_judge_that_compares_is_asked_in_both_orders(reward_model):
+    """One that prefers the higher last digit, whatever comes first, and has no verdict on question 0."""
+    asked = []
+
+    class Digits:
+        def prefer(self, prompts, first, second):
+            asked.append(len(prompts))
+            digits = [
+                [int(text.strip(" .")[-1]) if text[-2].isdigit() else 9 for text in side] for side in (first, second)
+            ]
+            return [
+                None if "Question 0" in prompt else (1 + np.sign(one - two)) / 2
+                for prompt, one, two in zip(prompts, *digits, strict=True)
+            ]
+
+    subject = subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, Digits())
+    # Six pairs of the policy's own and six of before and after, each in two orders.
+    assert asked == [6, 6, 6, 6]
+    # Completion n ends in n % 4, and n and n + 6 are one prompt's.
+    assert subject.after.preferred == {(n, n + 6): float(np.sign(n % 4 - (n + 6) % 4)) / 2 for n in range(1, 6)}
+    assert set(subject.after_preferred) == set(PROMPTS[1:])
+    assert "1 of 6 pairs of the policy's own texts: the judge has no verdict in both orders" in subject.unmeasured
+    assert any("no partner" in line for line in subject.unmeasured)
+    found = diagnose(subject)
+    assert found.links[0].figure is not None
+    # All digits are below those of " Hm n.", where the judge finds 9.
+    assert found.movement.judge.estimate.mean < 0
+
+
+def test_scores_are_read_as_completions_are(tmp_path):
+    """Message lists, text without letters, and numbers that are text, as in CSV."""
+    lines = [
+        {
+            "prompt": [{"role": "user", "content": "Q?"}],
+            "completion": [{"role": "assistant", "content": "A."}],
+            "score": 1,
+        },
+        {"prompt": "p", "completion": "", "score": "-0.5"},
+    ]
+    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    scores = load_judge_scores(tmp_path / "scores.jsonl")
+    assert scores == {("\n\nHuman: Q?\n\nAssistant:", " A."): 1.0, ("p", ""): -0.5}
+    (tmp_path / "scores.csv").write_text("prompt,completion,score\np,c,0.25\n")
+    assert load_judge_scores(tmp_path / "scores.csv") == {("p", "c"): 0.25}
+
+
+def test_what_is_done_with_scores_is_told(reward_model, scores_file):
+    told = Told()
+    scores = load_judge_scores(scores_file(AFTER, AFTER, BEFORE), progress=told)
+    assert "30 scores of 18 different texts" in told.lines[-1]
+    subject_of_parts(reward_model, PAIRS, AFTER, None, scores, progress=told)
+    assert "6 of the judge's 18 texts are not among the completions" in told.lines[-1]
+
+
 def test_columns_by_other_names_are_named(tmp_path):
     path = tmp_path / "scores.jsonl"
     path.write_text('{"prompt": "p", "completion": "c", "rating": 3}\n')
@@ -86,7 +155,7 @@ def test_columns_by_other_names_are_named(tmp_path):
         load_judge_scores(path)
 
 
-@pytest.mark.parametrize("score", ["good", None, True, float("inf")])
+@pytest.mark.parametrize("score", ["good", None, True, float("inf"), 10**400])
 def test_a_score_that_is_no_number_is_refused(scores_file, score):
     with pytest.raises(TooManyRejectedError):
         load_judge_scores(scores_file(AFTER, score=lambda n: score))

@@ -57,6 +57,13 @@ def test_broken_samples_are_rejected_with_their_reason(write_lines, row, reason)
     assert len(samples) == samples.report.accepted == 1
 
 
+def test_blank_completions_are_taken_where_they_count(write_lines):
+    rows = [{"prompt": "p", "completion": " "}, {"prompt": ASKED, "completion": [{**RED, "content": ""}]}]
+    samples = load_samples(write_lines(*rows, {"prompt": "p", "completion": None}), blank=True, max_rejected=0.5)
+    assert samples.completions == [" ", " "]
+    assert samples.report.rejected == {"empty field": 1}
+
+
 def test_too_many_broken_samples_are_an_error(write_lines):
     with pytest.raises(TooManyRejectedError, match=r"missing field: 'completion' is missing.*, line 2\)"):
         load_samples(write_lines({"prompt": "p", "completion": "c"}, {"prompt": "p"}))
