@@ -31,6 +31,13 @@ def test_data_says_what_is_there(pairs_file, capsys):
     assert json.loads(capsys.readouterr().out)["read"] == 24
 
 
+def test_an_option_that_is_a_setting_of_a_run_is_named(capsys):
+    assert main(["run", "hh-small", "--prompt-key", "question", "--out", "x"]) == 2
+    assert "--prompt-key is no option of run, but a setting: give data.prompt_key=..." in capsys.readouterr().err
+    assert main(["run", "hh-small", "--bogus", "--out", "x"]) == 2
+    assert 'Unknown option: "--bogus"' in capsys.readouterr().err.replace("--bogus", '"--bogus"').replace('""', '"')
+
+
 def test_data_shows_bad_rows_and_writes_them_down(pairs_file, tmp_path, capsys):
     with pairs_file.open("a") as file:
         file.write("{broken\n")

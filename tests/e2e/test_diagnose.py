@@ -11,7 +11,7 @@ import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.experiment.diagnose import diagnose_run
+from frft.experiment.diagnose import diagnose_run, with_own_score
 from frft.reward import RewardModel
 from frft.store import read_json, read_rows, write_json
 from frft.worlds import World
@@ -61,13 +61,30 @@ def test_figures_are_those_of_the_run(in_a_world, run_in_a_world):
         )
 
 
-def test_the_course_is_that_of_the_run(in_a_world, run_in_a_world):
+@pytest.mark.parametrize(("name", "begin"), [("vanilla", 0), ("part1", 8)])
+def test_the_course_is_that_of_the_run_since_its_last_refresh(in_a_world, run_in_a_world, name, begin):
+    """The proxy before the refresh, after 8 of 16 steps, was another."""
     from scipy import stats
 
-    steps = [row for row in read_rows(run_in_a_world / "metrics.jsonl") if row["arm"] == "part1"]
-    arm = next(arm for arm in in_a_world.arms if arm.name == "part1")
+    steps = [row for row in read_rows(run_in_a_world / "metrics.jsonl") if row["arm"] == name and row["step"] > begin]
+    arm = next(arm for arm in in_a_world.arms if arm.name == name)
     known = stats.spearmanr([row["score"] for row in steps], [row["gold"] for row in steps]).statistic
     assert arm.links[1].figure == pytest.approx(known)
+    assert f"over {16 - begin} steps" in arm.links[1].measured
+
+
+def test_overfitting_is_what_the_refresh_brought(in_a_world, run_in_a_world):
+    """The model before it has seen the pool, and so the selection's test pairs."""
+    results = read_json(run_in_a_world / "results.json")
+    (refresh,) = results["arms"]["part1"]["refreshes"]
+    after, base = refresh["reward_model"], results["base_reward"]
+    alarms = next(arm for arm in in_a_world.arms if arm.name == "part1").alarms
+    found = next(alarm for alarm in alarms if alarm.name == "reward model overfits its selection")
+    gains = [
+        after["selected_test"]["accuracy"] - after["selected_test_before"]["accuracy"],
+        after["held_out"]["accuracy"] - base["held_out"]["accuracy"],
+    ]
+    assert found.figure == pytest.approx(gains[0] - gains[1])
 
 
 def test_a_refresh_is_looked_at_from_all_sides(in_a_world):
@@ -153,6 +170,15 @@ def test_under_way(copied, in_a_world):
     # What the policy wrote in the last five of 16 steps, by the gold reward.
     rows = [row for row in read_rows(stage / "rollouts.jsonl") if row["step"] > 11]
     assert arms["part1"].symptoms[0].after.n == len({row["prompt"] for row in rows})
+
+
+def test_what_was_cut_has_no_score_of_its_own():
+    rows = [{"score": score} for score in (0.5, -5.1, float(np.float32(-5.1)), 1.0)]
+    assert with_own_score(rows, None) == (rows, [])
+    assert with_own_score(rows, -7.0) == (rows, [])
+    kept, said = with_own_score(rows, -5.1)
+    assert kept == [rows[0], rows[3]]
+    assert "missing_eos_penalty" in said[0]
 
 
 def test_before_the_first_step_there_is_nothing_to_say(copied, capsys):

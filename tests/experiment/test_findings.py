@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from frft.experiment import findings
+
+
+def win_rate(low, high) -> dict:
+    """What a normal estimate with this interval says."""
+    rate, error = (low + high) / 2, (high - low) / 2 / stats.norm.ppf(0.975)
+    p_value = float(2 * stats.norm.sf(abs(rate - 0.5) / error))
+    return {
+        "rate": rate,
+        "interval": (low, high),
+        "p_value": p_value,
+        "n_to_settle": 1234 if low < 0.5 < high else None,
+    }
 
 
 def results(**intervals) -> dict:
     arms = {
         name: {
             "evaluation": {
-                "win_rate": interval and {"rate": sum(interval) / 2, "interval": interval},
+                "win_rate": interval and win_rate(*interval),
                 "written_truncated": {"sequences": 20, "prompts_truncated": 0, "completions_truncated": 0},
             },
             "when": "scheduled",
@@ -47,18 +60,33 @@ def in_a_world(start: float, gold: float, error: float | None, own: tuple[float,
 @pytest.mark.parametrize(
     ("intervals", "verdict"),
     [
-        ({"a": (0.4, 0.6), "b": (0.45, 0.7)}, "no arm can be told from vanilla. With 2 comparisons"),
-        ({"a": (0.51, 0.6), "b": (0.45, 0.7)}, "a is better than vanilla. With 2"),
         (
-            {"a": (0.51, 0.6), "b": (0.3, 0.49), "c": (0.2, 0.4)},
-            "a is better than vanilla and b, c are worse than vanilla.",
+            {"a": (0.4, 0.6), "b": (0.45, 0.7)},
+            ["By the judge, no arm can be told from vanilla (", "Prompts that would settle", "The judge agrees"],
+        ),
+        (
+            {"a": (0.55, 0.65), "b": (0.45, 0.7)},
+            ["By the judge, a is better than vanilla (", "Prompts that would settle", "The judge agrees"],
+        ),
+        (
+            {"a": (0.55, 0.65), "b": (0.3, 0.45), "c": (0.2, 0.4)},
+            ["By the judge, a is better than vanilla and b, c are worse than vanilla (", "The judge agrees"],
+        ),
+        # Both stand apart alone; of the two the nearer one does not.
+        (
+            {"a": (0.505, 0.6), "b": (0.45, 0.7)},
+            [
+                "By the judge, no arm can be told from vanilla (",
+                "Told from vanilla only if it were the one comparison made: a.",
+                "Prompts that would settle a difference of the size seen (power 80 %): b 1,234.",
+                "The judge agrees with the labels of 60.0 % [51.0, 69.0] of 90 held-out pairs",
+            ],
         ),
     ],
 )
-def test_the_verdict_follows_the_intervals(intervals, verdict):
+def test_the_verdict_is_corrected_for_the_number_of_comparisons(intervals, verdict):
     lines = findings(results(**intervals))
-    assert verdict in lines[0]
-    assert lines[1].startswith("The judge agrees with the labels of 60.0 % [51.0, 69.0] of 90 held-out pairs")
+    assert [line[: len(begin)] for line, begin in zip(lines, verdict, strict=False)] == verdict
 
 
 @pytest.mark.parametrize(

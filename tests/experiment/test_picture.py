@@ -81,6 +81,17 @@ def test_one_step_is_a_point_and_names_do_no_harm():
     assert "<script>&" in [text.text for text in root.iter(f"{SVG}text")]
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_has_no_height_is_not_drawn(bad):
+    found = results(kind="reward_model")
+    found["arms"]["vanilla"]["ppo"][2]["kl_sft_k1"] = bad
+    for row in found["arms"]["frft"]["ppo"]:
+        row["score"] = bad
+    scores, kl = [lines_of(ElementTree.fromstring(picture(found)))[at : at + 2] for at in (0, 2)]
+    assert [len(line) for line in scores] == [6, 0]
+    assert [len(line) for line in kl] == [5, 6]
+
+
 def test_more_arms_than_colours_can_be_told_apart():
     root = ElementTree.fromstring(picture(results(arms=[f"a{number}" for number in range(20)])))
     drawn = {(line.get("stroke"), line.get("stroke-dasharray")) for line in root.iter(f"{SVG}polyline")}

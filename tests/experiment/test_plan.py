@@ -55,6 +55,30 @@ def test_else_its_passes_over_the_pairs_are(seconds_of_reward):
     assert twice > once
 
 
+@pytest.mark.parametrize(
+    ("selection", "replay", "pairs"),
+    [
+        ({"size": 20}, 0.0, 20),
+        ({"size": 20}, 0.5, 40),
+        # All there are: 52 of 80, which the judge and the evaluation leave to the pool.
+        ({"size": 4000}, 0.0, 52),
+        ({"size": 40}, 0.5, 52),
+        ({"strategy": "all", "size": 20}, 0.0, 52),
+        # Drawn by weight, and so more than once.
+        ({"strategy": "density", "take": "sample", "size": 4000}, 0.0, 4000),
+    ],
+)
+def test_a_refresh_costs_what_its_pairs_do(plan_of, selection, replay, pairs):
+    def seconds(**changes):
+        stages = plan_of({"arms": {"vanilla": {"alpha": 0}, "other": {"num_train_epochs": 1, **changes}}})
+        (found,) = (stage for stage in stages if stage.name.startswith("refresh-"))
+        return found.seconds
+
+    one, two = (seconds(selection={"strategy": "random", "size": size}) for size in (1, 2))
+    found = seconds(selection={"strategy": "random", **selection}, replay=replay)
+    assert found - one == pytest.approx((pairs - 1) * (two - one))
+
+
 @pytest.mark.parametrize(("more", "warned"), [(-1, False), (0, True)])
 def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, more, warned):
     # Of 80 pairs, the judge and the evaluation leave 52 to the pool.

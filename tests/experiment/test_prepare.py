@@ -9,9 +9,9 @@ import pytest
 from frft.config import RunConfig
 from frft.errors import DataError, OutputError
 from frft.experiment.plan import plan
-from frft.experiment.prepare import check_folder, differences, place_for_rejects, prepare
+from frft.experiment.prepare import check_folder, claim, differences, place_for_rejects, prepare
 from frft.progress import SILENT
-from frft.store import ArtifactStore, read_rows
+from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
 
 ARMS = {"vanilla": {"alpha": 0}, "random": {"selection": {"strategy": "random"}}}
 
@@ -80,6 +80,19 @@ def test_a_plan_writes_nothing(pairs, tmp_path):
     out.mkdir()
     assert plan(settings(pairs), out)
     assert not list(out.iterdir())
+
+
+def test_a_tracker_may_be_switched_on_when_a_run_goes_on(pairs, tmp_path):
+    """Of a run that was begun before this was possible: its file says which tracker it had."""
+    out = tmp_path / "out"
+    rows, _ = prepared(settings(pairs), out)
+    claim(out, settings(pairs), rows)
+    assert "report_to" in read_json(out / "run.json")["config"]
+    (out / "stages" / "sft-1").mkdir(parents=True)
+    (out / "stages" / "sft-1" / MANIFEST).write_text("{}")
+    check_folder(out, settings(pairs, report_to="tensorboard", workers=2, ppo={"save_steps": 3}), rows.identity)
+    with pytest.raises(OutputError, match=r"another configuration \(seed: 0 there, 1 now"):
+        check_folder(out, settings(pairs, seed=1), rows.identity)
 
 
 def test_a_folder_by_the_name_of_nothing_changes_nothing(pairs, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.pool import load_pool
 from frft.preferences.rejects import Reason, RowError, Tally
 from frft.preferences.sources import find_sources
+from frft.progress import SilentProgress
 
 
 def odd_is_bad(row):
@@ -123,6 +124,19 @@ def test_a_row_that_gets_lost_is_an_error(write_lines, monkeypatch):
     monkeypatch.setattr(Tally, "reject", lambda self, *arguments: None)
     with pytest.raises(DataError, match="2 rows were read, but 1 accepted and 0 rejected"):
         run(write_lines('{"a": 0}', '{"a": 1}'))
+
+
+def test_what_is_left_out_is_told(write_lines, tmp_path):
+    write_lines('{"a": 0}', '{"a": 1}', "broken", '{"a": 3}', name="data/a.jsonl")
+    progress, told = SilentProgress(), []
+    progress.say = told.append
+    run(tmp_path / "data", rejects_path=tmp_path / "rejects.jsonl", progress=progress)
+    (line,) = told
+    assert line.endswith(
+        f"a.jsonl: 3 of 4 rows left out (broken JSON: 1, wrong type: 2); they stand in {tmp_path / 'rejects.jsonl'}"
+    )
+    run(write_lines('{"a": 0}', name="b.jsonl"), progress=progress)
+    assert told == [line]
 
 
 def test_progress_is_told_every_byte(write_lines):

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 import frft
-from frft.config.sections import RefreshConfig, SelectionConfig
+from frft.config.sections import GateConfig, RefreshConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
 from frft.reward import RewardModel
 from frft.reward.callback import STATE_FILE
@@ -35,10 +35,11 @@ def script(base, pool, reward_training, tiny_lm_folder, vectors, tmp_path):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    def make(folder="run", algorithm="rloo", config=CONFIG, checkpoint=None, messages=False, **changes):
-        reward = frft.AlignedReward(
-            base, pool, config, reward_training, workdir=tmp_path / "aligned", vectors=vectors, seed=1
-        )
+    def make(
+        folder="run", algorithm="rloo", config=CONFIG, checkpoint=None, messages=False, gate_pairs=None, **changes
+    ):
+        places = {"workdir": tmp_path / "aligned", "vectors": vectors}
+        reward = frft.AlignedReward(base, pool, config, reward_training, **places, seed=1, gate_pairs=gate_pairs)
         trainer_class, arguments = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
         settings = {
             "output_dir": str(tmp_path / folder),
@@ -195,6 +196,16 @@ def test_a_refresh_on_fewer_pairs_than_wanted_is_said(script, pool, capsys):
     _, trainer = script(config=CONFIG.model_copy(update={"selection": selection, "alpha": 1}))
     with pytest.warns(UserWarning, match=rf"trained on \d+ pairs, not on the {wanted} that were asked for.*\(part4\)"):
         trainer.train()
+    capsys.readouterr()
+
+
+def test_a_refresh_that_the_gate_refuses_is_said(script, pool, capsys):
+    """Few pairs can prove nothing by agreeing."""
+    gated = CONFIG.model_copy(update={"gate": GateConfig(pairs=8, alarms=False), "alpha": 1})
+    reward, trainer = script(config=gated, gate_pairs=pool.slice(0, 8))
+    with pytest.warns(UserWarning, match=r"kept aside by the gate \(not shown to be no worse: accuracy .* on the 8 "):
+        trainer.train()
+    assert [refresh.accepted for refresh in reward.refreshes] == [False]
     capsys.readouterr()
 
 

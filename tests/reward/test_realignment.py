@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -9,7 +10,7 @@ import pytest
 
 from frft.config.sections import RefreshConfig
 from frft.progress import SILENT
-from frft.reward import PolicySamples, RewardModel
+from frft.reward import PolicySamples, RewardModel, evaluate_reward_model
 from frft.reward.realignment import Realignment
 from frft.store import ArtifactStore
 
@@ -66,6 +67,23 @@ def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, pool):
     again = PolicySamples(PolicySamples.of(prompts, completions).identity, unread)
     assert realignment(loaded, gate=gate).make(again, None, pool) == made
     assert loaded == [0, 0]
+
+
+def test_what_the_model_before_knew_of_the_test_pairs_is_kept(realignment, pool, base):
+    prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
+    samples = PolicySamples.of(prompts, completions)
+    loaded: list[int] = []
+    # Normalised on samples of its own, so that it is loaded for this alone.
+    start = replace(realignment(loaded), reference_samples=samples)
+    made = start.make(samples, None, pool)
+    test = made.read_selection().pairs(pool, "test")
+    known = evaluate_reward_model(RewardModel.load(base, seed=0), test)
+    assert made.reward_model.info["selected_test_before"] == json.loads(json.dumps(known.as_dict()))
+    assert loaded == [0]
+    # One that starts from a backbone, without a head, has nothing before it.
+    fresh = replace(realignment(loaded, init="sft"), backbone=base, reference_samples=samples)
+    assert fresh.make(samples, None, pool).reward_model.info["selected_test_before"] is None
+    assert loaded == [0]
 
 
 def test_the_next_refresh_draws_anew(realignment, pool):

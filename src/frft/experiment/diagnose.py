@@ -310,15 +310,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         if not steps:
             continue
         judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
-        unmeasured = ["the reward model itself: the run is under way"]
-        # What was cut may have no score of its own.
-        penalty = config.ppo.missing_eos_penalty
-        whole = [row for row in rollouts if penalty is None or row["score"] != np.float32(penalty)]
-        if len(whole) < len(rollouts):
-            unmeasured.append(
-                f"scores of {len(rollouts) - len(whole)} of {len(rollouts)} rollouts: they were cut, and have "
-                "missing_eos_penalty instead"
-            )
+        whole, missing = with_own_score(rollouts, config.ppo.missing_eos_penalty)
         newest = steps[-1]["step"] - LAST_STEPS
         subject = Subject(
             arm.name,
@@ -326,13 +318,23 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
             # Rollouts of the first step come before its update.
             before=_rollouts([row for row in whole if row["step"] == steps[0]["step"]], world),
             course=course_of(steps, judged),
-            unmeasured=unmeasured,
+            unmeasured=["the reward model itself: the run is under way", *missing],
         )
         arms.append(diagnose(subject))
         looks[arm.name] = [look.info for look in arm.looks if look.info]
     if not arms:
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
+
+
+def with_own_score(rollouts: Sequence[Row], penalty: float | None) -> tuple[list[Row], list[str]]:
+    """Rollouts that the reward model scored, and what there is to say of the others: they were cut, and the penalty for
+    that stands where their score would."""
+    own = [row for row in rollouts if penalty is None or np.float32(row["score"]) != np.float32(penalty)]
+    if len(own) == len(rollouts):
+        return own, []
+    count = len(rollouts) - len(own)
+    return own, [f"scores of {count} of {len(rollouts)} rollouts: they were cut, and have missing_eos_penalty instead"]
 
 
 def _journals(arm: Arm) -> tuple[list[Row], list[Row]]:

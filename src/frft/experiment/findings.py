@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from frft.evaluation import holm
 from frft.experiment.table import share
+from frft.reward import why_refused
 
+SIGNIFICANT = 0.05
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
 """How an accuracy compares with chance, by its interval."""
 
@@ -48,20 +51,27 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     }
     if not compared:
         return []
+    p_values = holm({name: win["p_value"] for name, win in compared.items()})
+    decided = [name for name, p in p_values.items() if p < SIGNIFICANT]
     apart = [
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {how} than vanilla"
         for names, how in (
-            ([name for name, win in compared.items() if win["interval"][0] > 0.5], "better"),
-            ([name for name, win in compared.items() if win["interval"][1] < 0.5], "worse"),
+            ([name for name in decided if compared[name]["rate"] > 0.5], "better"),
+            ([name for name in decided if compared[name]["rate"] < 0.5], "worse"),
         )
         if names
     ]
     verdict = " and ".join(apart) or "no arm can be told from vanilla"
     whose = "the true reward" if results["judge"]["kind"] == "gold" else "the judge"
-    return [
-        f"By {whose}'s 95 % intervals, {verdict}. With {len(compared)} comparisons and no true difference, about "
-        f"{0.05 * len(compared):.1f} would stand apart by luck."
-    ]
+    lines = [f"By {whose}, {verdict} (level 5 %, corrected for the number of comparisons, {len(compared)}, by Holm)."]
+    alone = [name for name in compared if name not in decided and compared[name]["p_value"] < SIGNIFICANT]
+    if alone:
+        lines.append(f"Told from vanilla only if it were the one comparison made: {', '.join(alone)}.")
+    needed = {name: win["n_to_settle"] for name, win in compared.items() if win["n_to_settle"] is not None}
+    if needed:
+        most = ", ".join(f"{name} {prompts:,}" for name, prompts in needed.items())
+        lines.append(f"Prompts that would settle a difference of the size seen (power 80 %): {most}.")
+    return lines
 
 
 def _by_gold(results: dict[str, Any]) -> list[str]:
@@ -181,15 +191,8 @@ def _gates(results: dict[str, Any]) -> list[str]:
         for number, refresh in enumerate(arm["refreshes"], start=1):
             gate = refresh.get("gate")
             if gate is not None and not refresh["accepted"]:
-                why = [f"alarm: {alarm['name']}" for alarm in gate["alarms"]]
-                if not gate["no_worse"]:
-                    why.insert(
-                        0,
-                        f"not shown to be no worse: accuracy {100 * gate['before']:.1f} % before, "
-                        f"{100 * gate['after']:.1f} % after on the {gate['pairs']} held-out pairs nearest the policy",
-                    )
                 lines.append(
-                    f"Arm {name}, refresh {number}: its reward model was kept aside by the gate ({'; '.join(why)}); "
+                    f"Arm {name}, refresh {number}: its reward model was kept aside by the gate ({why_refused(gate)}); "
                     "training went on with the one before."
                 )
     return lines

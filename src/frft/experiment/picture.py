@@ -77,7 +77,9 @@ def _thinned(points: Series) -> Series:
 
 
 def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left: int) -> str:
-    every = [point for points in lines.values() for point in points]
+    # What has no height cannot be drawn; the figures stand in results.json.
+    lines = {name: [point for point in points if math.isfinite(point[1])] for name, points in lines.items()}
+    every = [point for points in lines.values() for point in points] or [(0.0, 0.0)]
     low_x, high_x = _range([x for x, _ in every])
     low_y, high_y = _range([y for _, y in every])
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM

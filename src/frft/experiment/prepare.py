@@ -178,7 +178,8 @@ def check_folder(out: Path, config: RunConfig, identity: str) -> None:
     if not (out / RUN_FILE).exists():
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
     there = read_json(out / RUN_FILE)
-    different = differences(there["config"], _settings(config))
+    # A tracker that is switched on later shows what is left to do.
+    different = [line for line in differences(there["config"], _settings(config)) if not line.startswith("report_to:")]
     if there["pairs"] != identity:
         different.append("the preference pairs are others")
     if different:

@@ -3,6 +3,7 @@
 from frft.reward.aligned import AlignedReward
 from frft.reward.ensemble import EnsembleReward
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
+from frft.reward.gate import why_refused
 from frft.reward.identity import model_identity, pairs_identity
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
@@ -24,4 +25,5 @@ __all__ = [
     "requests",
     "score_margins",
     "train_reward_model",
+    "why_refused",
 ]

@@ -18,6 +18,7 @@ from torch import distributed
 from transformers import TrainerCallback
 
 from frft.errors import ArtifactError, RewardError, UsageError
+from frft.reward.gate import why_refused
 from frft.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         del args, control
         self._reward.is_observing = False
         if state.global_step in self._steps:
-            self._warn_if_short(self._reward.refresh())
+            self._warn(self._reward.refresh())
             self._check_version()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -92,8 +93,14 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             write_json(_folder(args, state) / STATE_FILE, values)
 
-    def _warn_if_short(self, refresh: Refresh) -> None:
+    def _warn(self, refresh: Refresh) -> None:
         """A reward in a script of one's own has nobody who reads its report."""
+        if refresh.gate is not None and not refresh.accepted and _rank() == 0:
+            warnings.warn(
+                f"A refreshed reward model was kept aside by the gate ({why_refused(refresh.gate.info)}); training "
+                "goes on with the one before.",
+                stacklevel=2,
+            )
         made = refresh.selection.info
         taken, wanted = made["counts"]["taken"], made["counts"]["wanted"]
         if taken < wanted and _rank() == 0:

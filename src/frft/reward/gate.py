@@ -13,7 +13,7 @@ clusters of the mean size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,18 @@ def no_worse(
         bound=bound,
         no_worse=bound > -config.margin,
     )
+
+
+def why_refused(gate: Mapping[str, Any]) -> str:
+    """Why a gate kept a reward model aside, from what `examine` found."""
+    why = [f"alarm: {alarm['name']}" for alarm in gate["alarms"]]
+    if not gate["no_worse"]:
+        why.insert(
+            0,
+            f"not shown to be no worse: accuracy {gate['before']:.1%} before, {gate['after']:.1%} after on the "
+            f"{gate['pairs']} held-out pairs nearest the policy",
+        )
+    return "; ".join(why)
 
 
 def nearest_pairs(

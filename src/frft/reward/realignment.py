@@ -125,7 +125,8 @@ class Realignment:
 
     def _fine_tune(self, selection: Artifact, samples: PolicySamples, pool: pa.Table | Artifact) -> Artifact:
         seed = seed_for(self.seed, "refresh", self.number)
-        start = self.current if self.config.init == "current" or self.backbone is None else self.backbone
+        from_current = self.config.init == "current" or self.backbone is None
+        start = self.current if self.backbone is None or from_current else self.backbone
         budget = {name: getattr(self.config, name) for name in ("num_train_epochs", "max_steps", "learning_rate")}
         training = self.training.model_copy(update={"train": self.training.train.model_copy(update=budget)})
         keeps_scale = self.reference_samples is None and training.normalise_samples > 0
@@ -145,10 +146,11 @@ class Realignment:
                 report_to=self.report_to,
                 trust_remote_code=self.trust_remote_code,
             )
+            current = self.load() if keeps_scale or (from_current and test.num_rows) else None
             if self.reference_samples is not None:
                 model.normalise(*self.reference_samples.load(), progress=self.progress)
-            elif keeps_scale:
-                model.match(self.load(), *samples.load(), progress=self.progress)
+            elif current is not None and keeps_scale:
+                model.match(current, *samples.load(), progress=self.progress)
             model.save(path)
             info: dict[str, Any] = {
                 "training": report.as_dict(),
@@ -159,8 +161,8 @@ class Realignment:
             for name, table in (("selected_test", test), ("held_out", self.held_out)):
                 if table is not None and table.num_rows:
                     info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
-            # The current model may know these pairs already; a backbone has no opinion yet.
-            known = self.load() if start is self.current and test.num_rows else None
+            # The model that it starts from may know these pairs already; a backbone has no opinion yet.
+            known = current if from_current and test.num_rows else None
             info["selected_test_before"] = (
                 None if known is None else evaluate_reward_model(known, test, progress=self.progress).as_dict()
             )
