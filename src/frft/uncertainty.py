@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """Of every interval."""
+SIGNIFICANT = 0.05
+"""Below which a p-value decides, where several are compared: after its correction."""
 
 Numbers: TypeAlias = "Sequence[float] | NDArray[np.float64]"
 

@@ -65,7 +65,7 @@ def many(write_rows, parts):
     return judged
 
 
-@pytest.mark.parametrize(("sign", "status", "said"), [(1, 0, "nothing found, but 1 of 2"), (-1, 1, "not healthy")])
+@pytest.mark.parametrize(("sign", "status", "said"), [(1, 0, "nothing found, but 2 of 3"), (-1, 1, "not healthy")])
 def test_a_broken_link_alone_is_exit_status_1(many, sign, status, said, capsys):
     """A judge that likes what the reward model dislikes."""
     assert main(["diagnose", *many(sign)]) == status
@@ -131,6 +131,8 @@ def test_an_alarm_is_exit_status_1(parts, write_rows, capsys):
         (["."], "holds no run"),
         ([".", "--judge", "rm:x"], "leave out --judge,"),
         ([*MINE, "--judge", "rm:m"], "the reward model that is to be judged"),
+        ([*MINE, "--judge", "rm:./m"], "the reward model that is to be judged"),
+        ([".", "--tie-margin", "1"], "--tie-margin says more about --judge, which is not given"),
         ([*MINE, "--judge", "rm:x", "--judge-scores", "y"], "are two judges"),
         ([*MINE, "--tie-margin", "1"], "--tie-margin says more about --judge, which is not given"),
         ([*MINE, "--judge", "people"], "it must be one of gold:WORLD_FOLDER"),

@@ -9,7 +9,7 @@ import pytest
 
 from frft.diagnosis import alarms
 from frft.diagnosis.overoptimisation import fit_gao
-from frft.diagnosis.statistics import paired_change
+from frft.diagnosis.statistics import Estimate, difference, paired_change
 from frft.diagnosis.subject import Course, Scored, Selected
 from frft.evaluation import order_accuracy
 
@@ -100,7 +100,7 @@ def test_stuck_is_not_only_where_the_sft_model_is():
     flat, far = RNG.normal(0, 0.05, 40), 4 + RNG.normal(0, 0.02, 40)
     assert alarms.stuck(course(flat, kl=far)).fired
     assert not alarms.stuck(course(flat, kl=far + np.linspace(0, 1, 40))).fired
-    assert not alarms.stuck(course(flat, kl=far - np.linspace(0, 1, 40))).fired
+    assert not alarms.stuck(course(flat, kl=far - np.linspace(0, 0.15, 40))).fired
 
 
 def test_too_narrow_in_diversity():
@@ -136,6 +136,11 @@ def test_the_narrower_side_counts():
     assert alarm.fired
     assert "'c' (rejected_source)" in alarm.measured
     assert not alarms.narrow_source(replace(both, sources={"chosen_source": any_, "rejected_source": any_})).fired
+    # One that all of the pool has in common is no narrowness, although its share is larger.
+    most = ["c" if keep and n % 20 != 1 else "cd"[n % 2] for n, keep in enumerate(kept)]
+    common = replace(both, sources={"chosen_source": ["a"] * 400, "rejected_source": most})
+    assert alarms.narrow_source(common).fired
+    assert alarms.narrow_source(common).figure < 1
 
 
 def test_a_pool_of_one_source_is_not_the_selections_doing():
@@ -156,12 +161,16 @@ def test_what_was_known_before_the_refresh_is_no_overfitting():
     """A model that has seen the whole pool is better on any part of it than on pairs that were held out."""
     own, held_out = accuracy(360, 400), accuracy(1200, 2000)
     assert alarms.overfits_selection(own, held_out).fired
-    assert not alarms.overfits_selection(own, held_out, accuracy(356, 400), accuracy(1210, 2000)).fired
-    learned = alarms.overfits_selection(own, held_out, accuracy(240, 400), accuracy(1200, 2000))
+    assert not alarms.overfits_selection(own, held_out, Estimate(0.01, -0.02, 0.04, 400), accuracy(1210, 2000)).fired
+    learned = alarms.overfits_selection(own, held_out, Estimate(0.15, 0.1, 0.2, 400), accuracy(1180, 2000))
     assert learned.fired
-    assert learned.figure == pytest.approx(0.3)
+    assert learned.figure == pytest.approx(0.14)
+    # Newcombe's two, put together: the gain's half-width, and that of the difference of the unfiltered accuracies.
+    half = np.hypot(0.05, difference(accuracy(1200, 2000), accuracy(1180, 2000)).high - 0.01)
+    assert learned.interval[0] == pytest.approx(0.14 - half)
     assert "gain of accuracy in the refresh" in learned.measured
-    assert alarms.overfits_selection(own, held_out, order_accuracy([], []), accuracy(1, 2)) is None
+    assert not alarms.overfits_selection(own, held_out, Estimate(0.1, 0.05, 0.15, 400), accuracy(1180, 2000)).fired
+    assert alarms.overfits_selection(own, held_out, Estimate(0.1, None, None, 400), accuracy(1, 2)) is None
 
 
 @pytest.mark.parametrize("share", [0.85, 0.15])

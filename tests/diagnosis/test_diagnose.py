@@ -66,7 +66,6 @@ def test_everything_is_measured_of_a_healthy_subject(healthy):
     assert (found.held_out.accuracy, found.off_policy, found.on_policy.n) == (0.65, None, N)
     assert found.lost.mean == pytest.approx(found.on_policy.accuracy - 0.65)
     assert found.kl.mean == pytest.approx((np.linspace(0, 3, 40) ** 2)[-5:].mean())
-    assert found.blind == []
 
 
 def test_a_policy_that_hacks_its_reward_is_not_healthy():
@@ -97,7 +96,6 @@ def test_what_is_not_there_is_said_and_not_guessed():
     assert (found.alarms, found.symptoms, found.spread, found.movement, found.gao) == ([], [], None, None, None)
     assert {link.state for link in found.links} == {"not measured"}
     assert found.healthy
-    assert len(found.blind) == 2
     assert found.unmeasured[0] == "the rest: it is gone"
     assert len(found.unmeasured) == 1 + 12
     assert any("self-similarity" in line for line in diagnose(Subject("x", after=texts(0.0, 1))).unmeasured)
@@ -107,8 +105,8 @@ def test_why_nothing_was_measured_is_said():
     """A judge there is; what it says is of no use."""
     now, was = texts(0.0, 2), texts(0.0, 1)
     others = replace(was, prompts=[f"q{prompt}" for prompt in was.prompts])
-    assert "has no prompt in common" in diagnose(Subject("x", after=now, before=others)).links[1].verdict
-    assert "nothing that the policy wrote before" in diagnose(Subject("x", after=now)).links[1].verdict
+    assert "have no prompt in common" in diagnose(Subject("x", after=now, before=others)).links[1].verdict
+    assert "nothing that the policy wrote at the start" in diagnose(Subject("x", after=now)).links[1].verdict
     alike = replace(now, judge_N=np.ones(2 * N))
     assert f"equal in all {N} pairs" in diagnose(Subject("x", after=alike)).links[0].verdict
     link = diagnose(Subject("x", after=alike, before=replace(was, judge_N=np.ones(2 * N)))).links[1]
@@ -116,7 +114,17 @@ def test_why_nothing_was_measured_is_said():
     assert f"Over {N} prompts, the change of the proxy or that of the judge is the same everywhere" in link.verdict
     once = Scored(["p"], ["text"], np.ones(1), np.ones(1))
     assert "No prompt has two completions" in diagnose(Subject("x", after=once)).links[0].verdict
-    assert "has 1 judged prompts in common" in diagnose(Subject("x", after=once, before=once)).links[1].verdict
+    assert "have 1 judged prompts in common" in diagnose(Subject("x", after=once, before=once)).links[1].verdict
+
+
+def test_penalties_are_no_ends_of_a_range():
+    """Two thirds of what was written was cut, and has one score."""
+    now = texts(0.0, 2)
+    now = replace(now, proxy_N=np.where(np.arange(2 * N) % 3 == 0, now.proxy_N, -9.0))
+    assert "reward model saturated" in [alarm.name for alarm in diagnose(Subject("x", after=now)).fired]
+    found = diagnose(Subject("x", after=now, replaced=True))
+    assert "reward model saturated" not in [alarm.name for alarm in found.alarms]
+    assert any("replaced by missing_eos_penalty" in line for line in found.unmeasured)
 
 
 def test_prompts_with_one_completion_are_counted():

@@ -92,33 +92,47 @@ def test_what_can_be_refused_is_refused_before_anything_is_scored(reward_model, 
         subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, load_judge_scores(scores_file(AFTER)))
 
 
+class LongerOrFirst:
+    """Prefers the longer text, or where both are as long, what it is shown first; of question 0 it says nothing."""
+
+    def __init__(self):
+        self.asked = []
+
+    def prefer(self, prompts, first, second):
+        self.asked.append(len(prompts))
+        return [
+            None if "Question 0" in prompt else float(len(one) >= len(two))
+            for prompt, one, two in zip(prompts, first, second, strict=True)
+        ]
+
+
 def test_a_judge_that_compares_is_asked_in_both_orders(reward_model):
-    """One that prefers the higher last digit, whatever comes first, and has no verdict on question 0."""
-    asked = []
-
-    class Digits:
-        def prefer(self, prompts, first, second):
-            asked.append(len(prompts))
-            digits = [
-                [int(text.strip(" .")[-1]) if text[-2].isdigit() else 9 for text in side] for side in (first, second)
-            ]
-            return [
-                None if "Question 0" in prompt else (1 + np.sign(one - two)) / 2
-                for prompt, one, two in zip(prompts, *digits, strict=True)
-            ]
-
-    subject = subject_of_parts(reward_model, PAIRS, AFTER, BEFORE, Digits())
-    # Six pairs of the policy's own and six of before and after, each in two orders.
-    assert asked == [6, 6, 6, 6]
-    # Completion n ends in n % 4, and n and n + 6 are one prompt's.
-    assert subject.after.preferred == {(n, n + 6): float(np.sign(n % 4 - (n + 6) % 4)) / 2 for n in range(1, 6)}
-    assert set(subject.after_preferred) == set(PROMPTS[1:])
-    assert "1 of 6 pairs of the policy's own texts: the judge has no verdict in both orders" in subject.unmeasured
-    assert any("no partner" in line for line in subject.unmeasured)
+    judge = LongerOrFirst()
+    # Its second completion is longer to questions 1 and 2, shorter to 3, and as long to the others.
+    lengths = [3, 3, 3, 4, 3, 3, 3, 4, 4, 3, 3, 3]
+    after = (PROMPTS * 2, [f" {'x' * length}{n % 6}" for n, length in enumerate(lengths)])
+    # Of the four that have a verdict and a partner here, one is longer and one as long as what is written now.
+    before = ([f"{prompt} " for prompt in PROMPTS[:5]], [" y", " y", " yyyyyyyy", " xxxx3", " y"])
+    subject = subject_of_parts(reward_model, PAIRS, after, before, judge)
+    assert judge.asked == [6, 6, 5, 5]
+    assert subject.after.preferred == {(1, 7): -0.5, (2, 8): -0.5, (3, 9): 0.5, (4, 10): 0.0, (5, 11): 0.0}
+    assert subject.after_preferred == dict(zip(PROMPTS[1:5], (0.5, -0.5, 0.0, 0.5), strict=True))
+    assert [line for line in subject.unmeasured if "whole texts" not in line] == [
+        "1 of 6 pairs of the policy's own texts: the judge has no verdict in both orders",
+        "1 completions from before and after training: they have no verdict in both orders",
+        "7 completions from before and after training: they have no partner",
+    ]
     found = diagnose(subject)
-    assert found.links[0].figure is not None
-    # All digits are below those of " Hm n.", where the judge finds 9.
-    assert found.movement.judge.estimate.mean < 0
+    assert (found.on_policy.n, found.on_policy.without_order) == (3, 2)
+    # The prompts of the two sides differ in a blank at the end.
+    assert found.movement.judge.estimate.mean == 0.125
+
+
+def test_a_judge_of_single_completions_has_nothing_to_compare(reward_model):
+    judge = LongerOrFirst()
+    found = diagnose(subject_of_parts(reward_model, PAIRS, BEFORE, None, judge))
+    assert judge.asked == []
+    assert "No prompt has two completions" in found.links[0].verdict
 
 
 def test_scores_are_read_as_completions_are(tmp_path):

@@ -94,6 +94,29 @@ def test_longer_texts_are_no_less_diverse_for_that():
     assert found.unit == "distinct share of 420 2-grams"
 
 
+def test_nor_where_every_text_has_words_of_its_own():
+    """A few long texts are then less diverse than many short ones with as many 2-grams in all."""
+    rng = np.random.default_rng(6)
+    short, long = (
+        [" ".join(f"t{text}w{n}" for n in rng.integers(12, size=length)) for text in range(60)] for length in (8, 40)
+    )
+    assert distinct_n(long, most=420) < distinct_n(short) - 0.05
+    found = symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
+    assert found.after.mean == pytest.approx(found.before.mean, abs=0.03)
+
+
+def test_diversity_is_told_also_where_there_was_nothing_before():
+    found = symptoms(["p", "q"], ["a b c", "a b d"], ["p", "q"], ["", ""])[-1]
+    assert (found.name, found.after.mean, found.before) == ("distinct-2", 0.75, None)
+    assert "distinct-2" not in [each.name for each in symptoms(["p"], [""])]
+
+
+def test_diversity_is_of_as_many_texts_on_either_side():
+    """The third text, of a kind that the first side has none of, is not looked at."""
+    found = symptoms(["p"] * 3, ["a b", "a b", "x y z w"], ["p"] * 2, ["a b", "c d"])[-1]
+    assert (found.after.mean, found.before.mean, found.after.n) == (0.5, 1.0, 2)
+
+
 def test_self_similarity_is_measured_where_there_is_an_embedder():
     found = symptoms(["p", "q"], ["a", "b"], embed=lambda texts: np.ones((len(texts), 1)))[-1]
     assert (found.name, found.after.mean, found.before) == ("self-similarity", 1.0, None)

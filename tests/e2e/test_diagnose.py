@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.experiment.diagnose import diagnose_run, with_own_score
+from frft.experiment.diagnose import _journals, diagnose_run
 from frft.reward import RewardModel
 from frft.store import read_json, read_rows, write_json
 from frft.worlds import World
@@ -77,14 +78,11 @@ def test_overfitting_is_what_the_refresh_brought(in_a_world, run_in_a_world):
     """The model before it has seen the pool, and so the selection's test pairs."""
     results = read_json(run_in_a_world / "results.json")
     (refresh,) = results["arms"]["part1"]["refreshes"]
-    after, base = refresh["reward_model"], results["base_reward"]
+    model, base = refresh["reward_model"], results["base_reward"]
     alarms = next(arm for arm in in_a_world.arms if arm.name == "part1").alarms
     found = next(alarm for alarm in alarms if alarm.name == "reward model overfits its selection")
-    gains = [
-        after["selected_test"]["accuracy"] - after["selected_test_before"]["accuracy"],
-        after["held_out"]["accuracy"] - base["held_out"]["accuracy"],
-    ]
-    assert found.figure == pytest.approx(gains[0] - gains[1])
+    elsewhere = model["held_out"]["accuracy"] - base["held_out"]["accuracy"]
+    assert found.figure == pytest.approx(model["selected_test_gain"]["mean"] - elsewhere)
 
 
 def test_a_refresh_is_looked_at_from_all_sides(in_a_world):
@@ -172,13 +170,24 @@ def test_under_way(copied, in_a_world):
     assert arms["part1"].symptoms[0].after.n == len({row["prompt"] for row in rows})
 
 
-def test_what_was_cut_has_no_score_of_its_own():
-    rows = [{"score": score} for score in (0.5, -5.1, float(np.float32(-5.1)), 1.0)]
-    assert with_own_score(rows, None) == (rows, [])
-    assert with_own_score(rows, -7.0) == (rows, [])
-    kept, said = with_own_score(rows, -5.1)
-    assert kept == [rows[0], rows[3]]
-    assert "missing_eos_penalty" in said[0]
+@pytest.mark.parametrize(
+    ("done", "accepted", "left"),
+    [
+        (8, [True, True], [7, 8]),
+        # Stopped where the second refresh is due.
+        (6, [True, True], [4, 5, 6]),
+        (7, [True, True], [7]),
+        (8, [True, False], [4, 5, 6, 7, 8]),
+        (8, [False, False], [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+def test_journals_are_read_since_the_last_refresh(tmp_path, done, accepted, left):
+    """Of refreshes after steps 3 and 6; of a plan there is a second one, too."""
+    for name in ("metrics.jsonl", "rollouts.jsonl"):
+        (tmp_path / name).write_text("".join(json.dumps({"step": step + 1}) + "\n" for step in range(done)))
+    refreshes = [SimpleNamespace(accepted=each) for each in accepted]
+    arm = SimpleNamespace(segments=[SimpleNamespace(path=tmp_path)], refreshed_after=[3, 6], refreshes=refreshes)
+    assert [[row["step"] for row in rows] for rows in _journals(arm)] == [left, left]
 
 
 def test_before_the_first_step_there_is_nothing_to_say(copied, capsys):

@@ -55,6 +55,22 @@ def test_else_its_passes_over_the_pairs_are(seconds_of_reward):
     assert twice > once
 
 
+def test_fresh_labels_are_as_many_as_are_asked_for(tmp_path, monkeypatch):
+    """Not as many as the pool has, of which they are none."""
+    monkeypatch.setattr(import_module("frft.experiment.plan"), "flops_a_second", lambda threads: 1e9)
+
+    def seconds(size):
+        refresh = {"labels": "gold", "selection": {"strategy": "all", "size": size, "test_size": 1}}
+        world = {"pool_size": 60, "demonstrations": 60, "evaluation_prompts": 20, "train_prompts": 400}
+        arms = {"vanilla": {"alpha": 0}, "oracle": refresh}
+        config = RunConfig.model_validate({"data": {"world": world}, "arms": arms})
+        stages = plan(config, tmp_path / "out", SILENT)
+        return next(stage for stage in stages if stage.name.startswith("refresh-")).seconds
+
+    few, more, most = map(seconds, (20, 40, 300))
+    assert most - few == pytest.approx(14 * (more - few))
+
+
 @pytest.mark.parametrize(
     ("selection", "replay", "pairs"),
     [

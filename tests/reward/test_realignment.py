@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -69,7 +68,7 @@ def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, pool):
     assert loaded == [0, 0]
 
 
-def test_what_the_model_before_knew_of_the_test_pairs_is_kept(realignment, pool, base):
+def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, pool, base, tiny_lm_folder):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     loaded: list[int] = []
@@ -77,12 +76,14 @@ def test_what_the_model_before_knew_of_the_test_pairs_is_kept(realignment, pool,
     start = replace(realignment(loaded), reference_samples=samples)
     made = start.make(samples, None, pool)
     test = made.read_selection().pairs(pool, "test")
-    known = evaluate_reward_model(RewardModel.load(base, seed=0), test)
-    assert made.reward_model.info["selected_test_before"] == json.loads(json.dumps(known.as_dict()))
+    before, after = (RewardModel.load(each, seed=0) for each in (base, made.reward_model.path))
+    gain = evaluate_reward_model(after, test).accuracy - evaluate_reward_model(before, test).accuracy
+    assert made.reward_model.info["selected_test_gain"]["mean"] == pytest.approx(gain)
+    assert made.reward_model.info["selected_test_gain"]["n"] == test.num_rows == 2
     assert loaded == [0]
     # One that starts from a backbone, without a head, has nothing before it.
-    fresh = replace(realignment(loaded, init="sft"), backbone=base, reference_samples=samples)
-    assert fresh.make(samples, None, pool).reward_model.info["selected_test_before"] is None
+    fresh = replace(realignment(loaded, init="sft"), backbone=tiny_lm_folder, reference_samples=samples)
+    assert fresh.make(samples, None, pool).reward_model.info["selected_test_gain"] is None
     assert loaded == [0]
 
 

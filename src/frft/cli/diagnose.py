@@ -74,6 +74,7 @@ def diagnose(
         given = [name for name, value in {**parts, **more}.items() if value is not None]
         if given:
             raise UsageError(f"The folder of a run brings its own parts; leave out {', '.join(given)}, or the folder.")
+        options.check_unused()
         with _no_verdict():
             return _run(run, json=json)
     if reward_model is None or pairs is None or completions is None:
@@ -81,16 +82,22 @@ def diagnose(
         raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
     if judge is not None and judge_scores is not None:
         raise UsageError("--judge and --judge-scores are two judges; leave one of them out.")
-    if judge is not None and judge.removeprefix("rm:") in (reward_model, str(Path(reward_model).resolve())):
-        raise UsageError(f"--judge is {judge!r}, the reward model that is to be judged. Name another one.")
     if judge is None:
         options.check_unused()
+    elif judge.startswith("rm:") and _is_one(judge.removeprefix("rm:"), reward_model):
+        raise UsageError(f"--judge is {judge!r}, the reward model that is to be judged. Name another one.")
     with _no_verdict():
         progress = for_terminal()
         asked = None if judge is None else options.judge(judge, reading.split, reading.max_rejected, progress)
         sources = (completions, completions_before)
-        found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
+        with options.accounted(asked, progress):
+            found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
         return _report(found, None if asked is None else {"name": judge, **options.account(asked)}, json=json)
+
+
+def _is_one(first: str, second: str) -> bool:
+    """Whether two names are those of one model."""
+    return first == second or Path(first).resolve() == Path(second).resolve()
 
 
 @contextmanager
@@ -169,7 +176,7 @@ def _run(folder: Path, *, json: bool) -> int:
 def _print(found: Diagnosis, links: list[Link]) -> None:
     from frft.cli.output import print_table, print_text
 
-    print_text(f"{found.name}: {_state(found)}")
+    print_text(f"{found.name}: {_state(found, links)}")
     _print_links(links)
     print_table(
         ("alarm", "", "figure [95 %]", "fires"),
@@ -209,12 +216,11 @@ def _print(found: Diagnosis, links: list[Link]) -> None:
     print()
 
 
-def _state(found: Diagnosis) -> str:
+def _state(found: Diagnosis, links: list[Link]) -> str:
     if not found.healthy:
         return "not healthy"
-    if found.blind:
-        return f"nothing found, but {len(found.blind)} of {len(found.links)} links could not be measured"
-    return "healthy"
+    blind = sum(link.state == "not measured" for link in links)
+    return f"nothing found, but {blind} of {len(links)} links could not be measured" if blind else "healthy"
 
 
 def _print_looks(looks: list[dict[str, Any]]) -> None:
@@ -266,7 +272,7 @@ def _print_links(links: list[Link]) -> None:
 
 def _figures(found: Diagnosis) -> list[str]:
     lines = []
-    for spread, where in ((found.spread, "the policy"), (found.spread_before, "the policy before training")):
+    for spread, where in ((found.spread, "the policy"), (found.spread_before, "the policy at the start")):
         if spread is not None:
             within = _figure(spread.within.mean, spread.within.interval)
             lines.append(

@@ -11,6 +11,7 @@ from cyclopts import App
 from frft.cli.eval_tasks import tasks
 from frft.cli.judges import JudgeOptions, Judging, account_lines
 from frft.errors import DataError, UsageError
+from frft.uncertainty import SIGNIFICANT
 
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
@@ -19,7 +20,6 @@ evaluation = App(name="eval", help="Compare what policies write, and what they k
 evaluation.command(tasks)
 SHOWN = 60
 """Characters of a prompt that an error quotes."""
-SIGNIFICANT = 0.05
 LITTLE_OVERLAP = 0.1
 """Where one side is the longer one in fewer pairs than this share, a length-controlled rate is an extrapolation."""
 
@@ -81,19 +81,12 @@ def winrate(
                 f"{one.prompts[0][:SHOWN]!a}, that of the other {two.prompts[0][:SHOWN]!a}."
             )
     found, comparisons = {}, {}
-    try:
+    with options.accounted(asked, progress):
         for (first, second), matched in pairs.items():
             comparison = compare(asked, matched.prompts, matched.first, matched.second)
             lengths = [[len(text.strip()) for text in side] for side in (matched.first, matched.second)]
             comparisons[first, second] = comparison
             found[first, second] = (rate_of(comparison), length_controlled(comparison, *lengths), matched.unmatched)
-    except BaseException as stop:
-        if judge.startswith("openai:"):
-            stop.add_note("Replies so far are kept, and the same command goes on with them.")
-            # What was asked and paid for is told, too, where nothing comes of it.
-            for line in account_lines(options.account(asked)):
-                progress.say(line)
-        raise
     corrected = holm({pair: rate.p_value for pair, (rate, _, _) in found.items()})
     ranking = rank(comparisons, seed=seed) if len(arms) > 2 else []
     if json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,20 @@ class JudgeOptions(Section):
         if self.model_fields_set:
             options = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(self.model_fields_set))
             raise UsageError(f"{options} says more about --judge, which is not given. Name one, or leave it out.")
+
+    @contextmanager
+    def accounted(self, judge: Judge | None, progress: Progress) -> Iterator[None]:
+        """Where nothing comes of the block, what a chat model was asked and paid for is told, and what stays."""
+        from frft.evaluation import ChatJudge
+
+        try:
+            yield
+        except BaseException as stop:
+            if isinstance(judge, ChatJudge):
+                stop.add_note("Replies so far are kept, and the same command goes on with them.")
+                for line in account_lines(self.account(judge)):
+                    progress.say(line)
+            raise
 
     def account(self, judge: Judge) -> dict[str, Any]:
         """What there is to say of a judge when it is done, JSON-able."""

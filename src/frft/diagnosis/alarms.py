@@ -19,7 +19,7 @@ from frft.diagnosis.subject import Course, Scored, Selected, Spread
 from frft.errors import printable
 from frft.evaluation import OrderAccuracy
 
-Side = Literal["<", ">"]
+Side = Literal["<", ">", ">=", "|.| <"]
 COLLAPSED, SATURATED, NEAR_AN_END = 0.01, 0.5, 0.01
 GREW, SIGNAL = 1.5, 0.05
 FLAT_REWARD, FLAT_KL = 0.2, 0.1
@@ -44,7 +44,7 @@ class Alarm:
         threshold: where it begins to be a failure.
         meaning: what the failure does.
         advice: what to do about it.
-        side: of the threshold on which the figure is a failure.
+        side: of the threshold on which the figure is a failure; "|.| <": nearer to 0 than it, on either side.
     """
 
     name: str
@@ -158,12 +158,14 @@ def stuck(course: Course) -> Alarm:
     reward, kl = trend(course.proxy_T / (course.spread or 1.0)).estimate, trend(course.kl_T).estimate
     alarm = _below(
         "policy stuck",
-        f"change of the reward over {len(course.proxy_T)} steps in standard deviations (stuck: within the threshold "
-        f"on both sides of 0); KL changed by {kl.mean:+.3f} nats (stuck: within {FLAT_KL})",
+        f"change of the reward over {len(course.proxy_T)} steps in standard deviations; KL from SFT changed by "
+        f"{kl.mean:+.3f} nats (stuck: within {FLAT_KL})",
         reward,
         FLAT_REWARD,
-        "Training changes nothing: the policy earns no more and writes as it did before.",
-        "Raise the learning rate or lower kl_coef; look at the within-prompt variance of the reward and at grad norms.",
+        "Training no longer moves the policy by either measure: it earns no more, and goes no farther.",
+        "If it has converged, stop. If it never moved, raise the learning rate or lower kl_coef, and look at the "
+        "within-prompt variance of the reward and at grad norms.",
+        "|.| <",
     )
     flat = all(
         found.low is not None and found.high is not None and -most < found.low and found.high < most
@@ -207,7 +209,7 @@ def narrow_duplicates(selected: Selected) -> Alarm:
         DUPLICATES,
         "Few pairs count many times; the reward model learns them by heart.",
         "Keep fewer pairs, set duplicates: once, or lower the density weights' tau.",
-        ">",
+        ">=",
     )
 
 
@@ -247,7 +249,7 @@ def _narrow_in(column: str, sources: Sequence[str], selected: Selected) -> Alarm
 def overfits_selection(
     own_test: OrderAccuracy,
     held_out: OrderAccuracy,
-    own_before: OrderAccuracy | None = None,
+    own_gain: Estimate | None = None,
     held_out_before: OrderAccuracy | None = None,
 ) -> Alarm | None:
     """The refresh has brought more than 5 points more on test pairs of its own selection than on unfiltered ones.
@@ -258,15 +260,16 @@ def overfits_selection(
 
     Args:
         own_test, held_out: accuracies of the refreshed model.
-        own_before, held_out_before: of the model that it was refreshed from, on the same pairs: that one may have seen
-            the whole pool, and is then better on any part of it. The interval of the difference of differences takes
-            all four for independent, so it is too wide rather than too narrow. None: it was refreshed from a model
-            that had seen neither.
+        own_gain: what the refresh has brought on the selection's test pairs, paired. The model before it may have seen
+            the whole pool, and is then better on any part of it: what it knew already is no overfitting, and where it
+            knew nearly all, there is nothing left to gain. None: it was refreshed from a model that had seen none.
+        held_out_before: accuracy of the model before on the unfiltered pairs. The interval takes the two for
+            independent, so it is too wide rather than too narrow.
     """
     found, which = difference(own_test, held_out), "accuracy"
-    if found is not None and own_before is not None and held_out_before is not None:
-        before = difference(own_before, held_out_before)
-        found, which = (None if before is None else difference(found, before)), "gain of accuracy in the refresh"
+    if own_gain is not None and held_out_before is not None:
+        elsewhere, which = difference(held_out, held_out_before), "gain of accuracy in the refresh"
+        found = None if elsewhere is None else difference(own_gain, elsewhere)
     if found is None:
         return None
     return _above(
@@ -377,9 +380,11 @@ def _above(name: str, measured: str, found: Estimate, threshold: float, meaning:
     return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, ">")
 
 
-def _below(name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str) -> Alarm:
+def _below(
+    name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str, side: Side = "<"
+) -> Alarm:
     fired = found.high is not None and found.high < threshold
-    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, "<")
+    return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, side)
 
 
 def _silent(alarm: Alarm) -> Alarm:

@@ -29,8 +29,8 @@ class Diagnosis:
         alarms: those that could be looked for, fired or silent.
         symptoms: before and after training.
         spread: of the scores under the policy; `spread_raw` the same before normalisation; `spread_before` under the
-            policy before training.
-        movement: before and after training, by proxy and judge.
+            policy at the start.
+        movement: from the start to now, by proxy and judge.
         held_out: the reward model's accuracy on labelled pairs that no training saw; `off_policy` by the judge of
             on-policy pairs, `on_policy` on pairs of the policy's own texts; `lost` the latter less the one off policy.
         kl: of the policy from the SFT model in nats a completion, over the last steps.
@@ -66,11 +66,6 @@ class Diagnosis:
         """Whether no alarm fired and no link is broken; of what could not be measured that says nothing."""
         return not self.fired and all(link.state != "broken" for link in self.links)
 
-    @property
-    def blind(self) -> list[Link]:
-        """The links that could not be measured."""
-        return [link for link in self.links if link.state == "not measured"]
-
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {**asdict(self), "gao": None if self.gao is None else self.gao.as_dict(), "healthy": self.healthy}
@@ -105,7 +100,11 @@ def diagnose(
         signatures.collapsed(after, subject.gain) if after and subject.gain else None,
         "there are no completions, or their raw scores are not known",
     )
-    found += looked_for("reward model saturated", signatures.saturated(after) if after else None, no_texts)
+    found += looked_for(
+        "reward model saturated",
+        signatures.saturated(after) if after and not subject.replaced else None,
+        "scores of texts that were cut are replaced by missing_eos_penalty" if after else no_texts,
+    )
     found += looked_for(
         "scale of the reward grew",
         signatures.grew(subject.before_by_first, before.proxy_N)
@@ -135,7 +134,7 @@ def diagnose(
     found += looked_for(
         "reward model overfits its selection",
         signatures.overfits_selection(
-            subject.own_test, subject.held_out, subject.own_test_before, subject.held_out_before
+            subject.own_test, subject.held_out, subject.own_test_gain, subject.held_out_before
         )
         if subject.own_test and subject.held_out
         else None,
@@ -202,7 +201,7 @@ def diagnose(
 
 def _why_no_movement(before: Scored | None, after: Scored | None) -> str:
     if before is None or after is None:
-        return "There is nothing that the policy wrote before training, and no judge followed its steps."
+        return "There is nothing that the policy wrote at the start, and no judge followed five of its steps."
     if not set(before.prompts) & set(after.prompts):
-        return "What the policy wrote before training and after it has no prompt in common."
-    return "Nobody judged what the policy wrote before and after training, or at five checkpoints or more."
+        return "What the policy wrote at the start and what it writes now have no prompt in common."
+    return "Nobody judged what the policy wrote at the start and what it writes now, or five of its steps."

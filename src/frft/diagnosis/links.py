@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from frft.diagnosis.statistics import Change, Estimate, difference, paired_change, share_of, spearman
+from frft.diagnosis.statistics import (
+    FEWEST_POINTS,
+    Change,
+    Estimate,
+    difference,
+    paired_change,
+    share_of,
+    spearman,
+)
 from frft.diagnosis.subject import Course, Scored
 from frft.evaluation import OrderAccuracy
 
@@ -22,8 +30,6 @@ TRAINING_POLICY = "reward-model training <-> policy training"
 POLICY_EVALUATION = "policy training <-> evaluation"
 TRAINING_EVALUATION = "reward-model training <-> evaluation"
 COIN = 0.5
-FEWEST_PROMPTS = 5
-"""That a rank correlation takes."""
 BESIDE_RANDOM = "Refreshes can do harm: run one on random pairs beside it, and compare."
 
 
@@ -82,7 +88,8 @@ def moved(before: Scored, after: Scored, preferred: Mapping[str, float] | None =
 
     Args:
         before, after: what it wrote.
-        preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`.
+        preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`, over the texts
+            that have a partner on the other side. (The proxy's change is of the means of all.)
     """
     if preferred is not None:
         judged = [dict.fromkeys(preferred, 0.0), dict(preferred)]
@@ -169,7 +176,7 @@ def policy_to_evaluation(
     course: Course | None,
     movement: Movement | None,
     on_policy: OrderAccuracy | None = None,
-    why: str = "Nobody judged what the policy wrote before and after training, or at five checkpoints or more.",
+    why: str = "Nobody judged what the policy wrote at the start and what it writes now, or five of its steps.",
 ) -> Link:
     """Does the judge follow where the proxy goes?
 
@@ -178,7 +185,7 @@ def policy_to_evaluation(
 
     Args:
         course: the steps.
-        movement: from before training to its end.
+        movement: from the start to now.
         on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: the better score
             goes to the worse of two texts in so many of all pairs, and so the proxy rises and the judge falls on half
             as many prompts (of one completion each; means of several are equal more rarely).
@@ -192,17 +199,17 @@ def policy_to_evaluation(
         if movement is not None:
             n = movement.proxy.estimate.n
             why = (
-                f"What the policy wrote before and after training has {n} judged prompts in common, and a correlation "
-                "takes five."
-                if n < FEWEST_PROMPTS
+                f"What the policy wrote at the start and what it writes now have {n} judged prompts in common; a "
+                f"correlation takes {FEWEST_POINTS}."
+                if n < FEWEST_POINTS
                 else f"Over {n} prompts, the change of the proxy or that of the judge is the same everywhere."
             )
         return _not_measured(
             POLICY_EVALUATION,
             "rank correlation of proxy reward and judge",
             why,
-            "Give completions from before and after training to the same prompts, five or more, and a judge of all, or "
-            "run in a world.",
+            f"Give completions from the start and from now to the same prompts, {FEWEST_POINTS} or more, and a judge "
+            "of all, or run in a world.",
         )
     if found is None or found.low is None or found.high is None:
         measured = "change of the proxy and of the judge in training"
@@ -223,7 +230,7 @@ def policy_to_evaluation(
     if movement is not None:
         apart = movement.proxy_up_judge_down
         verdict += (
-            f" From before training to its end the proxy changed by {movement.proxy.estimate.mean:+.3f}, the judge by "
+            f" From the start to now the proxy changed by {movement.proxy.estimate.mean:+.3f}, the judge by "
             f"{movement.judge.estimate.mean:+.3f}; on {apart.mean:.0%} of {apart.n} prompts the proxy rose and the "
             "judge fell"
         )
@@ -284,10 +291,10 @@ def training_to_evaluation(accuracies: Sequence[float], scores: Sequence[float])
 
 def _why_no_accuracy(on_policy: OrderAccuracy | None) -> str:
     if on_policy is None:
-        return "Nobody judged two completions of the policy to one prompt."
+        return "Nobody judged what the policy writes."
     if on_policy.without_order:
         return f"The judge finds both texts equal in all {on_policy.without_order} pairs of the policy's own."
-    return "No prompt has two completions of the policy that were judged."
+    return "No prompt has two completions of the policy between which the judge has a verdict."
 
 
 def _not_measured(name: str, measured: str, verdict: str, advice: str) -> Link:

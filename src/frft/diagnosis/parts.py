@@ -85,6 +85,7 @@ def subject_of_parts(
     Raises:
         DataError: there is nothing to score, or the judge did not score a text.
         RewardError: a score is not finite.
+        ModelError: the judge cannot be asked.
     """
     # What can be refused is refused before the expensive part.
     after_N, before_N = None, None
@@ -96,7 +97,12 @@ def subject_of_parts(
             progress.say(f"{unused} of the judge's {len(judge)} texts are not among the completions, and are not used")
     found = evaluate_reward_model(reward_model, pairs, progress=progress)
     after = Scored(*completions, reward_model.score(*completions, progress=progress), after_N)
-    start = None if before is None else Scored(*before, reward_model.score(*before, progress=progress), before_N)
+    start = None
+    if before is not None:
+        # Prompts are the same where they are but for blanks at both ends.
+        known = {prompt.strip(): prompt for prompt in completions[0]}
+        prompts = [known.get(prompt.strip(), prompt) for prompt in before[0]]
+        start = Scored(prompts, before[1], reward_model.score(*before, progress=progress), before_N)
     cut = reward_model.truncated
     subject = Subject(
         name="the policy",
@@ -118,7 +124,7 @@ def subject_of_parts(
 def _compared(subject: Subject, after: Scored, before: Scored | None, judge: Judge) -> Subject:
     """The same subject with what a judge says that compares two texts."""
     unmeasured = subject.unmeasured
-    pairs = after.own_pairs()
+    pairs, preferred = after.own_pairs(), {}
     if pairs:
         first, second = ([after.completions[pair[side]] for pair in pairs] for side in (0, 1))
         own = compare(judge, [after.prompts[row] for row, _ in pairs], first, second)
@@ -132,8 +138,7 @@ def _compared(subject: Subject, after: Scored, before: Scored | None, judge: Jud
                 f"{len(pairs) - len(preferred)} of {len(pairs)} pairs of the policy's own texts: the judge has no "
                 "verdict in both orders"
             )
-        after = replace(after, preferred=preferred)
-    subject = replace(subject, after=after)
+    subject = replace(subject, after=replace(after, preferred=preferred))
     if before is None:
         return subject
     matched = match(after.prompts, after.completions, before.prompts, before.completions)

@@ -17,8 +17,7 @@ def refresh_alarms(
 ) -> list[dict[str, Any]]:
     """The alarms that fired, JSON-able: what `AlignedReward` takes as `alarms`.
 
-    Not among them is "overfits its selection": a model that was refreshed from one which has seen the whole pool always
-    looks as if it did.
+    Not among them is "overfits its selection", which is about filtered pairs: the gate has unfiltered ones.
 
     Args:
         refresh: the selection, and the reward model that was trained on it.

@@ -18,6 +18,8 @@ Numbers = Sequence[float] | Floats
 ALPHA = 0.05
 """Of every one-sided test."""
 
+FEWEST_POINTS = 5
+"""That a rank correlation takes."""
 WINDOW = 5
 """Steps that a point of a smoothed curve is the mean of."""
 
@@ -133,13 +135,13 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
     In Fisher's z = artanh(rho), its standard error is sqrt((1 + rho^2 / 2) / (N - 3)). Points count as independent.
 
     Returns:
-        None where either side has one value only, or there are fewer than five points: with four, the interval of a
+        None where either side has one value only, or there are fewer than FEWEST_POINTS: with four, the interval of a
         perfect order excludes 0, which chance alone brings about in one of twelve.
     """
     from scipy import stats
 
     x_N, y_N = np.asarray(x, float), np.asarray(y, float)
-    if len(x_N) < 5 or not np.ptp(x_N) or not np.ptp(y_N):
+    if len(x_N) < FEWEST_POINTS or not np.ptp(x_N) or not np.ptp(y_N):
         return None
     rho = float(np.corrcoef(stats.rankdata(x_N), stats.rankdata(y_N))[0, 1])
     # At 1 the transformation has no value; ranks of N points that are not all in order are at least this far from it.
@@ -160,7 +162,7 @@ def share_of(outcomes: Sequence[bool] | npt.NDArray[np.bool_], clusters: Sequenc
 
 
 def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy) -> Estimate | None:
-    """The difference first - second of shares of independent outcomes (Newcombe 1998, method 10).
+    """The difference first - second of independent estimates with intervals, as shares are (Newcombe 1998, method 10).
 
     Of the shares p and their Wilson intervals [l, u]: p1 - p2 - sqrt((p1 - l1)^2 + (u2 - p2)^2), and likewise above.
 

@@ -180,10 +180,11 @@ class Subject:
         before_by_first: scores of `before` by the reward model that training began with; None: it is the same one.
         held_out: the reward model's accuracy on labelled pairs that no training saw, without any filter.
         own_test: its accuracy on test pairs of its own selection.
-        own_test_before, held_out_before: of the reward model that it was refreshed from, on the same pairs; None: that
-            one was no reward model yet.
+        own_test_gain: what the last refresh has brought on them, paired; None: it started from no reward model.
+        held_out_before: accuracy on the pairs of `held_out` before that refresh.
         off_policy: its accuracy on held-out pairs by the same judge as on the policy's own; None: by the labels only.
         calibration_error: on the held-out pairs.
+        replaced: whether some of the scores of `after` are no reward model's, but a penalty for texts that were cut.
         course: of the training with this reward model.
         selected: of its last refresh.
         unmeasured: why something is None, for the report.
@@ -198,10 +199,11 @@ class Subject:
     before_by_first: Floats | None = None
     held_out: OrderAccuracy | None = None
     own_test: OrderAccuracy | None = None
-    own_test_before: OrderAccuracy | None = None
+    own_test_gain: Estimate | None = None
     held_out_before: OrderAccuracy | None = None
     off_policy: OrderAccuracy | None = None
     calibration_error: float | None = None
+    replaced: bool = False
     course: Course | None = None
     selected: Selected | None = None
     unmeasured: list[str] = field(default_factory=list)

@@ -129,7 +129,7 @@ def symptoms(
         prompts, completions: N of them.
         before_prompts, before_completions: of the policy before training; none: nothing to compare with. Changes are of
             the prompts that are in both. Diversity is that of the first texts of either, as many as both have, taken
-            together (distinct-2: of the first 2-grams, as many as both have), and has no interval.
+            together, and has no interval; distinct-2 is of as many words of each text, and of as many 2-grams in all.
         embed: makes vectors of length 1; none: self-similarity is not measured.
     """
 
@@ -154,23 +154,27 @@ def symptoms(
                 else None,
             )
         )
-    # Diversity falls with the amount of text.
+    # Diversity falls with the amount of text, in a text and over all of them.
     most = min(len(completions), len(before_completions) or len(completions))
-    fewest = min(
-        sum(len(_grams(words(text), 2)) for text in texts[:most])
-        for texts in (completions, before_completions)
-        if texts
-    )
-    corpus: dict[str, tuple[str, Callable[[Sequence[str]], float | None]]] = {
-        "distinct-2": (f"distinct share of {fewest} 2-grams", lambda texts: distinct_n(texts, most=fewest)),
-    }
+    sides = [[words(text) for text in texts[:most]] for texts in (completions, before_completions)]
+    medians = [float(np.median([len(text) for text in side])) for side in sides if any(len(text) > 1 for text in side)]
+    length = max(2, int(min(medians, default=2)))
+    shortened = [[" ".join(text[:length]) for text in side] for side in sides]
+    counts = [sum(len(_grams(words(text), 2)) for text in side) for side in shortened]
+    fewest = min((count for count in counts if count), default=0)
+    diverse = [distinct_n(side, most=fewest) for side in shortened]
+    if diverse[0] is not None:
+        start = None if diverse[1] is None else Estimate(diverse[1], None, None, most)
+        unit = f"distinct share of {fewest} 2-grams"
+        found.append(Symptom("distinct-2", unit, start, Estimate(diverse[0], None, None, most), None))
     if embed is not None:
-        corpus["self-similarity"] = ("mean cosine of two completions", lambda texts: self_similarity(embed(texts)))
-    for name, (unit, measure_all) in corpus.items():
-        now, was = (measure_all(texts[:most]) if texts else None for texts in (completions, before_completions))
+        now, was = (
+            self_similarity(embed(texts[:most])) if texts else None for texts in (completions, before_completions)
+        )
         if now is not None:
             start = None if was is None else Estimate(was, None, None, most)
-            found.append(Symptom(name, unit, start, Estimate(now, None, None, most), None))
+            unit = "mean cosine of two completions"
+            found.append(Symptom("self-similarity", unit, start, Estimate(now, None, None, most), None))
     return found
 
 

@@ -20,7 +20,7 @@ from frft.config import RunConfig, load_config
 from frft.config.sections import WorldConfig
 from frft.diagnosis.diagnose import Diagnosis, diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
-from frft.diagnosis.statistics import Floats
+from frft.diagnosis.statistics import Estimate, Floats
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import OrderAccuracy
@@ -126,7 +126,7 @@ class _FinishedRun:
             unmeasured.append("raw scores and calibration: the reward is an ensemble")
         if self.rows is None:
             unmeasured.append(f"whatever takes the preference pairs: {self._why_no_rows}")
-        own_test, own_before, held_out_before = self._around_the_refresh(arm, evaluation)
+        own_test, own_gain, held_out_before = self._around_the_refresh(arm, evaluation)
         return Subject(
             name,
             gain=gain,
@@ -136,7 +136,7 @@ class _FinishedRun:
             before_by_first=first,
             held_out=accuracy_of(model["held_out"]) if model else None,
             own_test=own_test,
-            own_test_before=own_before,
+            own_test_gain=own_gain,
             held_out_before=held_out_before,
             off_policy=self._off_policy(scorer),
             calibration_error=model["held_out"]["calibration_error"] if model else None,
@@ -145,17 +145,19 @@ class _FinishedRun:
             unmeasured=unmeasured,
         )
 
-    def _around_the_refresh(self, arm: Row, evaluation: Row) -> tuple[OrderAccuracy | None, ...]:
-        """Accuracies on the last refresh's own test pairs, after it and before, and before it on unfiltered pairs."""
+    def _around_the_refresh(
+        self, arm: Row, evaluation: Row
+    ) -> tuple[OrderAccuracy | None, Estimate | None, OrderAccuracy | None]:
+        """Accuracy on the last refresh's own test pairs, its gain there, and accuracy before it on unfiltered pairs."""
         models = [made["reward_model"] for made in _accepted(arm)]
         # Older versions did not look at the model before: nothing can be said of theirs.
-        if not models or "selected_test" not in models[-1] or "selected_test_before" not in models[-1]:
+        if not models or "selected_test" not in models[-1] or "selected_test_gain" not in models[-1]:
             return None, None, None
         own_test = accuracy_of(models[-1]["selected_test"])
-        if models[-1]["selected_test_before"] is None:
+        if models[-1]["selected_test_gain"] is None:
             return own_test, None, None
         first = read_json(self._stage(evaluation["base_reward"]) / MANIFEST)["info"]
-        return own_test, accuracy_of(models[-1]["selected_test_before"]), accuracy_of([first, *models][-2]["held_out"])
+        return own_test, Estimate(**models[-1]["selected_test_gain"]), accuracy_of([first, *models][-2]["held_out"])
 
     def across(self) -> Link:
         """Over arms whose reward models differ: accuracy on unfiltered pairs, and the judge's score of the policy."""
@@ -280,7 +282,14 @@ class _FinishedRun:
             if all(id_ in of for id_ in ids):
                 rows_N = np.array([of[id_] for id_ in ids])
                 columns = [each for each in pool.column_names if each.endswith("source")]
-                sources = {column: [str(each) for each in pool[column].take(rows_N).to_pylist()] for column in columns}
+                # Of which nobody knows who wrote them, no two are of one source.
+                sources = {
+                    column: [
+                        f"unknown {row}" if each is None else str(each)
+                        for row, each in enumerate(pool[column].take(rows_N).to_pylist())
+                    ]
+                    for column in columns
+                }
                 if selection.metadata["embedder"] is not None:
                     similarity = self._similarity(pool, rows_N, kept_N)
         cosines = [
@@ -310,31 +319,22 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         if not steps:
             continue
         judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
-        whole, missing = with_own_score(rollouts, config.ppo.missing_eos_penalty)
-        newest = steps[-1]["step"] - LAST_STEPS
+        last = [row for row in rollouts if row["step"] > steps[-1]["step"] - LAST_STEPS]
+        penalty = config.ppo.missing_eos_penalty
         subject = Subject(
             arm.name,
-            after=_rollouts([row for row in whole if row["step"] > newest], world),
+            after=_rollouts(last, world),
             # Rollouts of the first step come before its update.
-            before=_rollouts([row for row in whole if row["step"] == steps[0]["step"]], world),
+            before=_rollouts([row for row in rollouts if row["step"] == steps[0]["step"]], world),
+            replaced=penalty is not None and any(np.float32(row["score"]) == np.float32(penalty) for row in last),
             course=course_of(steps, judged),
-            unmeasured=["the reward model itself: the run is under way", *missing],
+            unmeasured=["the reward model itself: the run is under way"],
         )
         arms.append(diagnose(subject))
         looks[arm.name] = [look.info for look in arm.looks if look.info]
     if not arms:
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
-
-
-def with_own_score(rollouts: Sequence[Row], penalty: float | None) -> tuple[list[Row], list[str]]:
-    """Rollouts that the reward model scored, and what there is to say of the others: they were cut, and the penalty for
-    that stands where their score would."""
-    own = [row for row in rollouts if penalty is None or np.float32(row["score"]) != np.float32(penalty)]
-    if len(own) == len(rollouts):
-        return own, []
-    count = len(rollouts) - len(own)
-    return own, [f"scores of {count} of {len(rollouts)} rollouts: they were cut, and have missing_eos_penalty instead"]
 
 
 def _journals(arm: Arm) -> tuple[list[Row], list[Row]]:
@@ -362,9 +362,7 @@ def _accepted(arm: Row) -> list[Row]:
     return [made for made in arm["refreshes"] if made["accepted"]]
 
 
-def _rollouts(rows: Sequence[Row], world: World | None) -> Scored | None:
-    if not rows:
-        return None
+def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
     prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
     gold = None if world is None else world.gold(prompts, completions)
     return Scored(prompts, completions, np.array([row["score"] for row in rows], dtype=np.float64), gold)

@@ -8,8 +8,8 @@ from typing import Any
 from frft.evaluation import holm
 from frft.experiment.table import share
 from frft.reward import why_refused
+from frft.uncertainty import SIGNIFICANT
 
-SIGNIFICANT = 0.05
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
 """How an accuracy compares with chance, by its interval."""
 

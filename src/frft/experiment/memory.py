@@ -150,7 +150,8 @@ class MemoryModel:
         return self._classifier_training(self.config.judge_model)
 
     def _refresh(self) -> float:
-        return self._classifier_training(self.config.reward)
+        # The model before it is loaded, too, where it has a scale to keep or test pairs to be compared on.
+        return self._classifier_training(self.config.reward) + weights(self._classifier(self.config.reward))
 
     def _classifier_training(self, config: RewardModelConfig) -> float:
         model = self._classifier(config)

@@ -122,9 +122,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
     peaks: dict[tuple[str, bool], int] = {}
     planned = []
     selections = {
-        artifact.digest: inputs["selection"]
-        for artifact, inputs, _, _ in store.asked.values()
-        if artifact.kind == "selection"
+        artifact.digest: inputs for artifact, inputs, _, _ in store.asked.values() if artifact.kind == "selection"
     }
     embedded: set[str] = set()
     for artifact, inputs, done, arms in store.asked.values():
@@ -162,7 +160,7 @@ def _flops(
 
     Args:
         weights: of the policy, and about as many of a reward model.
-        selections: settings of the selections by the digest of the stage that makes them.
+        selections: what selections are made of, by the digest of the stage.
     """
     config, splits = stages.config, stages.splits
     sampling = config.ppo.sampling
@@ -221,8 +219,11 @@ def _flops(
     return 2 * weights * tokens
 
 
-def _selected(selection: Mapping[str, Any], pool: int) -> float:
-    """Pairs that a selection keeps at most."""
+def _selected(inputs: Mapping[str, Any], pool: int) -> float:
+    """Pairs that a selection keeps at most, out of so many, or out of pairs that are labelled for it."""
+    selection = inputs["selection"]
+    if isinstance(inputs["pool"], Artifact):
+        return float(selection["size"])
     if selection["strategy"] == "all":
         return pool
     return float(selection["size"] if selection["take"] == "sample" else min(selection["size"], pool))

@@ -13,7 +13,7 @@ from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.models import seed_for
 from frft.models.training import ReportTo
 from frft.progress import Progress
-from frft.reward.evaluate import evaluate_reward_model
+from frft.reward.evaluate import accuracy_gain, evaluate_reward_model
 from frft.reward.gate import Alarms, examine
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.model import RewardModel
@@ -163,8 +163,8 @@ class Realignment:
                     info[name] = evaluate_reward_model(model, table, progress=self.progress).as_dict()
             # The model that it starts from may know these pairs already; a backbone has no opinion yet.
             known = current if from_current and test.num_rows else None
-            info["selected_test_before"] = (
-                None if known is None else evaluate_reward_model(known, test, progress=self.progress).as_dict()
+            info["selected_test_gain"] = (
+                None if known is None else accuracy_gain(known, model, test, progress=self.progress)
             )
             return {**info, "scoring_truncated": model.truncated.as_dict()}
 
