@@ -111,6 +111,14 @@ def test_the_reward_agrees_with_a_judge_as_often_as_their_scores_say(monitored):
     assert info["accuracy"] == pytest.approx(np.mean(np.sign(margin) == np.sign(truth), where=truth != 0), abs=0.005)
 
 
+def test_a_look_tells_the_calibration_of_its_reward_model(monitored):
+    results = read_json(monitored / "results.json")
+    (refresh,) = results["arms"]["every"]["refreshes"]
+    models = [results["base_reward"], refresh["reward_model"]]
+    looks = [results["arms"]["vanilla"]["looks"][2], results["arms"]["every"]["looks"][2]]
+    assert [look["calibration_error"] for look in looks] == [each["held_out"]["calibration_error"] for each in models]
+
+
 def test_what_gold_says_stands_beside_the_judge_and_decides_nothing(monitored):
     """Of the same texts; the mean change of gold is recomputed from them."""
     arms = read_json(monitored / "results.json")["arms"]

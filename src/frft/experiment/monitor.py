@@ -96,6 +96,7 @@ class Monitor(Foundations):
                 else self._load_reward(base).score(start.prompts, start.completions),
                 held_out=None if current is None else accuracy_of(current.info["held_out"]),
                 off_policy=accuracy_of(view.agreement.info),
+                calibration_error=None if current is None else current.info["held_out"]["calibration_error"],
                 course=course_of(
                     [row for segment in segments for row in read_rows(segment.path / METRICS)],
                     [mean for each in view.judged for mean in each.info["means"]],
