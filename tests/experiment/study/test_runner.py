@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from frft.cli import main
 from frft.errors import OutputError
 from frft.experiment.study import expected_seconds, load_study, run_study, to_do, worker_count
-from frft.experiment.study.cell import drawn, pairs_seen
+from frft.experiment.study.cell import _refresh, drawn, pairs_seen
 from frft.experiment.study.runner import LOCK
 from frft.progress import SILENT
 from frft.selection.weights import effective_sample_size
@@ -80,6 +82,25 @@ def test_the_pairs_of_a_refresh_are_counted(finished_study):
     (refresh,) = record["arms"]["random"]["refreshes"]
     # Two steps of 32 over 16 selected pairs and 16 replayed ones: each is one pass.
     assert (refresh["drawn"], refresh["pairs_seen"]) == ({"distinct": 16, "effective": 16.0}, 64)
+
+
+@pytest.mark.parametrize("gate", [None, {"accepted": False, "no_worse": False}])
+def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate):
+    """Gates look at embeddings, of which the small study has none: one that another has judged."""
+    record = json.loads((finished_study[0] / "cells" / "centre-0.json").read_text())
+    assert record["arms"]["random"]["refreshes"][0]["gate"] is None
+    config = small_study.cell("centre", 0).config
+    pool = pa.table({"id": ["a", "b"], "chosen_source": ["near", "far"]})
+    world = SimpleNamespace(sources=SimpleNamespace(names=["near", "far"]), config=SimpleNamespace(near_policy=0))
+    made = SimpleNamespace(
+        selection=SimpleNamespace(info={}),
+        reward_model=SimpleNamespace(info={"training": {"pairs": 2, "steps": 1, "losses": []}}),
+        gate=gate and SimpleNamespace(info=gate),
+        read_selection=lambda: SimpleNamespace(train_ids=["a", "b"]),
+    )
+    stages = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool), config=config)
+    found = _refresh(stages, made, SimpleNamespace(info=1), SimpleNamespace(info=2))
+    assert (found["gate"], found["near_share"]) == (gate, 0.5)
 
 
 def test_drawn_pairs_count_by_kish():

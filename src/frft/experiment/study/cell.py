@@ -147,6 +147,7 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
         "pairs_seen": pairs_seen(
             training["pairs"], training["steps"], train.per_device_train_batch_size * train.gradient_accumulation_steps
         ),
+        "gate": None if refresh.gate is None else refresh.gate.info,
         "on_policy": {"before": before.info, "after": after.info},
         # Pairs that are not of the pool were written by the policy itself.
         "near_share": None if None in sources else sources.count(near) / len(sources),
