@@ -208,7 +208,9 @@ def _gain(point: str, records: Sequence[Record], arm: str, other: str) -> list[R
         pairs = [(MEASURES[name](record["arms"][arm]), MEASURES[name](record["arms"][other])) for record in records]
         differences = [own - others for own, others in pairs if own is not None and others is not None]
         rows.append(
-            _row(f"gold reward {when}: {arm} less {other}", point, estimate(differences), f"{refreshes} refreshes")
+            _row(
+                f"gold reward {when}: {arm} less {other}", point, estimate(differences), f"runs, {refreshes} refreshes"
+            )
         )
     return rows
 
