@@ -53,6 +53,6 @@ def test_every_verb_that_reads_pairs_takes_the_options(verb, write_rows, samples
     assert "raise max_rejected (--max-rejected;" in complaint
     # The pairs are read now; with no model there, the verbs that need one get no further.
     assert main([*command, "--max-rejected", "0.1"]) == (1 if verb[0] == "reward" else 0)
-    assert "rows" not in capsys.readouterr().err
+    assert "cannot be used" not in capsys.readouterr().err
     assert main([*command, "--max-rejected", "1.1"]) == 2
     assert "--max-rejected: Input should be less than or equal to 1, got '1.1'" in capsys.readouterr().err
