@@ -182,7 +182,8 @@ def test_means_that_part_break_the_link_without_a_correlation_too():
 def test_a_judge_that_compares_says_how_much_it_prefers_what_is_new():
     before, after = scored(np.zeros(6), None), scored([1, 1, 1, -1, 0, 1], None)
     assert moved(before, after) is None
-    preferred = {"p0": 0.5, "p1": -0.5, "p2": -0.5, "p3": 0.5, "p4": 0.0, "unknown": 0.5}
+    after = Scored([*after.prompts, "new"], [*after.completions, "text"], np.append(after.proxy_N, 9.0))
+    preferred = {"p0": 0.5, "p1": -0.5, "p2": -0.5, "p3": 0.5, "p4": 0.0, "unknown": 0.5, "new": 0.5}
     found = moved(before, after, preferred)
     assert (found.judge.estimate.mean, found.judge.estimate.n) == (0.0, 5)
     assert (found.disagreement.mean, found.disagreement.n) == (0.75, 4)

@@ -115,6 +115,9 @@ def test_diversity_is_of_as_many_texts_on_either_side():
     """The third text, of a kind that the first side has none of, is not looked at."""
     found = symptoms(["p"] * 3, ["a b", "a b", "x y z w"], ["p"] * 2, ["a b", "c d"])[-1]
     assert (found.after.mean, found.before.mean, found.after.n) == (0.5, 1.0, 2)
+    # Nor where those before it have fewer words than there were.
+    found = symptoms(["p"] * 3, ["a b", "", "a b"], ["p"] * 2, ["a b", "c d"])[-1]
+    assert (found.after.mean, found.unit) == (1.0, "distinct share of 1 2-grams")
 
 
 def test_self_similarity_is_measured_where_there_is_an_embedder():

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import random
+from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 from frft.errors import DataError
+from frft.progress import SILENT
 from frft.reward import RewardModel, evaluate_reward_model
-from frft.uncertainty import share_interval
+from frft.reward.evaluate import accuracy_gain
+from frft.uncertainty import share_interval, standard_error
 
 WORDS = ["red", "green", "blue", "bread", "water", "guitar", "chords", "sky"]
 
@@ -158,3 +163,30 @@ def test_a_large_margin_does_not_overflow(reward_model, table):
 def test_an_unknown_group_is_refused(reward_model, table):
     with pytest.raises(DataError, match="no column 'generator', only 'prompt', 'chosen'"):
         evaluate_reward_model(reward_model, table, groups="generator")
+
+
+def test_a_gain_is_that_of_pairs_clustered_by_request():
+    """Of three requests of two pairs each, one gains both, one gains one, and one loses one."""
+
+    def model(right):
+        """One that is right on these of the six pairs."""
+
+        def raw_scores(prompts, completions, progress=SILENT):
+            return np.array([float((int(text[1:]) in right) == (text[0] == "c")) for text in completions])
+
+        return SimpleNamespace(raw_scores=raw_scores)
+
+    table = pa.table(
+        {
+            "prompt": [f"p{n}" for n in range(6)],
+            "chosen": [f"c{n}" for n in range(6)],
+            "rejected": [f"r{n}" for n in range(6)],
+            "request": [f"q{n // 2}" for n in range(6)],
+        }
+    )
+    found = accuracy_gain(model({2, 5}), model({0, 1, 2, 3}), table)
+    step_N = np.array([1, 1, 0, 1, 0, -1])
+    half = stats.t.ppf(0.975, 2) * standard_error(step_N, [0, 0, 1, 1, 2, 2])
+    assert (found["mean"], found["n"]) == (pytest.approx(1 / 3), 6)
+    assert (found["low"], found["high"]) == pytest.approx((1 / 3 - half, 1 / 3 + half))
+    assert accuracy_gain(model({0}), model({1}), table.slice(0, 2))["low"] is None
