@@ -292,7 +292,7 @@ def test_two_processes_make_one_refresh_and_go_on_from_a_checkpoint(base, pool, 
 @pytest.mark.slow
 def test_processes_with_different_reward_models_are_stopped(base, pool, tiny_lm_folder, tmp_path):
     (tmp_path / "script.py").write_text(
-        "import sys, torch\nfrom torch import distributed\nfrom types import SimpleNamespace\nimport pyarrow as pa\n"
+        "import os, sys\nfrom torch import distributed\nfrom types import SimpleNamespace\nimport pyarrow as pa\n"
         "import frft\nfrom frft.config.sections import RefreshConfig\n"
         "distributed.init_process_group('gloo')\n"
         "pool = pa.table({'id': ['1'], 'prompt': ['p'], 'chosen': ['c'], 'rejected': ['r']})\n"
@@ -301,7 +301,8 @@ def test_processes_with_different_reward_models_are_stopped(base, pool, tiny_lm_
         "try:\n    reward.callback().on_train_begin(None, state, None)\n"
         "except frft.FrftError as error:\n    assert 'different reward models' in str(error)\n"
         "else:\n    raise SystemExit('not noticed')\n"
-        "distributed.barrier()\ndistributed.destroy_process_group()\n"
+        # Gloo's threads, torn down while the other process tears down its own, were seen to abort.
+        "distributed.barrier()\nos._exit(0)\n"
     )
     other = tmp_path / "other"
     shutil.copytree(base, other)
