@@ -17,16 +17,16 @@ import yaml
 from benchmarks.results import FOLDER, machine, report
 from frft.config import RunConfig
 from frft.config.model import merged
-from frft.diagnosis import Estimate
 from frft.diagnosis.links import POLICY_EVALUATION, TRAINING_POLICY
-from frft.diagnosis.statistics import estimate, share, smoothed
 from frft.experiment.looks import BROKEN
-from frft.experiment.study.cell import digest, read_record
-from frft.experiment.study.config import Cell
-from frft.experiment.study.measured import MEASURES
-from frft.experiment.study.runner import run_cells
 from frft.progress import for_terminal
-from frft.uncertainty import share_interval
+from frft.statistics import Estimate
+from frft.statistics.estimates import estimate, share, smoothed
+from frft.statistics.intervals import share_interval
+from frft.study.cell import digest, read_record
+from frft.study.config import Cell
+from frft.study.measured import MEASURES
+from frft.study.runner import run_cells
 
 Record = Mapping[str, Any]
 Row = dict[str, str]

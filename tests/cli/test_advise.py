@@ -8,8 +8,8 @@ import json
 import pytest
 
 from frft import diagnosis
+from frft.advice.predictor import Model, Predictor, Test
 from frft.cli import main
-from frft.diagnosis.predictor import Model, Predictor, Test
 from frft.selection import Embedder
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frft.advice.evidence import Evidence, Measured
 from frft.config.sections import WorldConfig
-from frft.diagnosis.evidence import Evidence, Measured
 from frft.worlds import World
 
 

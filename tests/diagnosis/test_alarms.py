@@ -9,9 +9,9 @@ import pytest
 
 from frft.diagnosis import alarms
 from frft.diagnosis.overoptimisation import fit_gao
-from frft.diagnosis.statistics import Estimate, difference, paired_change
 from frft.diagnosis.subject import Course, Scored, Selected
-from frft.evaluation import order_accuracy
+from frft.statistics import order_accuracy
+from frft.statistics.estimates import Estimate, difference, paired_change
 
 RNG = np.random.default_rng(0)
 D = np.linspace(0, 4, 48)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frft.diagnosis import Course, Scored, Selected, Subject, diagnose
-from frft.evaluation import OrderAccuracy
+from frft.statistics import OrderAccuracy
 
 N = 120
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from frft.diagnosis.links import moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.subject import Course, Scored
-from frft.evaluation import order_accuracy
-from frft.uncertainty import share_interval
+from frft.statistics import order_accuracy
+from frft.statistics.intervals import share_interval
 
 RNG = np.random.default_rng(0)
 

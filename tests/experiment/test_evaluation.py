@@ -11,7 +11,7 @@ from frft.config.sections import EvaluationConfig, WorldConfig
 from frft.experiment.evaluation import against_gold, judged, ordered_as_gold, variance_under_policy
 from frft.models import TruncationCount
 from frft.policy import Completions
-from frft.uncertainty import wilson
+from frft.statistics.intervals import wilson
 from frft.worlds import World
 
 PROMPT = "\n\nHuman: Please name two fruits.\n\nAssistant:"

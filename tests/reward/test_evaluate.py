@@ -16,7 +16,7 @@ from frft.errors import DataError
 from frft.progress import SILENT
 from frft.reward import RewardModel, evaluate_reward_model
 from frft.reward.evaluate import accuracy_gain
-from frft.uncertainty import share_interval, standard_error
+from frft.statistics.intervals import share_interval, standard_error
 
 WORDS = ["red", "green", "blue", "bread", "water", "guitar", "chords", "sky"]
 

@@ -11,7 +11,7 @@ from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
 from frft.config.sections import EmbedderConfig
 
 if TYPE_CHECKING:
-    from frft.diagnosis import Advice
+    from frft.advice import Advice
 
 advise = App(
     name="advise",
@@ -60,10 +60,10 @@ def ask(
     """
     from dataclasses import asdict
 
+    from frft.advice import Predictor, evidence, packaged_predictor
+    from frft.advice import advise as advised
     from frft.cli.output import print_json
     from frft.cli.targets import check_folder
-    from frft.diagnosis import Predictor, evidence, packaged_predictor
-    from frft.diagnosis import advise as advised
     from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
@@ -110,8 +110,8 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
 
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_folder
-    from frft.experiment.study.advice import fit_advice
     from frft.progress import for_terminal
+    from frft.study.advice import fit_advice
 
     check_file(out)
     check_folder(study)

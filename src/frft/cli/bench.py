@@ -66,7 +66,7 @@ def fixed_actor(
     """
     from frft.cli.output import print_text
     from frft.cli.targets import check_folder
-    from frft.experiment.fixed_actor import draw_actors, named_actors, read_table, run_fixed_actor, written_actor
+    from frft.fixed_actor import draw_actors, named_actors, read_table, run_fixed_actor, written_actor
     from frft.models import use_threads
     from frft.preferences import load_samples
     from frft.progress import for_terminal

@@ -11,7 +11,7 @@ from cyclopts import App
 from frft.cli.eval_tasks import tasks
 from frft.cli.judges import JudgeOptions, Judging, account_lines
 from frft.errors import DataError, UsageError
-from frft.uncertainty import SIGNIFICANT
+from frft.statistics.intervals import SIGNIFICANT
 
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
@@ -56,9 +56,10 @@ def winrate(
         Print JSON.
     """
     from frft.cli.output import print_json, print_text
-    from frft.evaluation import compare, holm, length_controlled, match, rank, rate_of
+    from frft.evaluation import compare, length_controlled, match, rank, rate_of
     from frft.preferences import load_samples
     from frft.progress import for_terminal
+    from frft.statistics import holm
 
     if len(completions) < 2:
         raise UsageError("A win rate needs two files of completions, or more.")

@@ -50,8 +50,9 @@ def tasks(
         Print JSON.
     """
     from frft.cli.output import print_json
-    from frft.evaluation import check_tasks, compare_tasks, holm, run_tasks
+    from frft.evaluation import check_tasks, compare_tasks, run_tasks
     from frft.progress import for_terminal
+    from frft.statistics import holm
 
     if not models:
         raise UsageError("No model: give a folder or a name, or two to compare the second with the first.")

@@ -34,9 +34,9 @@ def study(
     json
         Print the results (or what would run) as JSON.
     """
+    from frft import study as studies
     from frft.cli.output import print_json, print_table, print_text
     from frft.errors import UsageError
-    from frft.experiment import study as studies
     from frft.progress import duration, for_terminal
 
     resolved = studies.load_study(name, overrides)

@@ -4,48 +4,34 @@ Before: `evidence`, `advise`. While and after: a `Subject` is what is there of a
 makes of it the links of objective mismatch, alarms, symptoms and Gao's curve, each of which is a function of its own.
 """
 
-from frft.diagnosis.advice import Advice, advise
 from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.diagnose import Diagnosis, diagnose
 from frft.diagnosis.drift import auc_by_prompt, drift
-from frft.diagnosis.evidence import Evidence, evidence
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
 from frft.diagnosis.parts import load_judge_scores, subject_of_parts
-from frft.diagnosis.predictor import Case, Predictor, fit_predictor, packaged_predictor
 from frft.diagnosis.refresh import refresh_alarms
-from frft.diagnosis.statistics import Change, Estimate
 from frft.diagnosis.subject import Course, Scored, Selected, Spread, Subject
 from frft.diagnosis.symptoms import Symptom, symptoms
 
 __all__ = [
-    "Advice",
     "Alarm",
-    "Case",
-    "Change",
     "Course",
     "Diagnosis",
-    "Estimate",
-    "Evidence",
     "GaoFit",
     "Link",
     "Movement",
-    "Predictor",
     "Scored",
     "Selected",
     "Spread",
     "Subject",
     "Symptom",
-    "advise",
     "auc_by_prompt",
     "diagnose",
     "drift",
-    "evidence",
     "fit_gao",
-    "fit_predictor",
     "load_judge_scores",
     "moved",
-    "packaged_predictor",
     "policy_to_evaluation",
     "refresh_alarms",
     "subject_of_parts",

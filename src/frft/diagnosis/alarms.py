@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from frft.diagnosis.overoptimisation import GaoFit
-from frft.diagnosis.statistics import ALPHA, Change, Estimate, Floats, difference, share, trend
 from frft.diagnosis.subject import Course, Scored, Selected, Spread
 from frft.errors import printable
-from frft.evaluation import OrderAccuracy
+from frft.statistics import OrderAccuracy
+from frft.statistics.estimates import ALPHA, Change, Estimate, Floats, difference, share, trend
 
 Side = Literal["<", ">", ">=", "|.| <"]
 COLLAPSED, SATURATED, NEAR_AN_END = 0.01, 0.5, 0.01

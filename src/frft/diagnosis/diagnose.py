@@ -10,10 +10,10 @@ from frft.diagnosis import alarms as signatures
 from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
-from frft.diagnosis.statistics import WINDOW, Estimate, difference, estimate
 from frft.diagnosis.subject import Scored, Spread, Subject
 from frft.diagnosis.symptoms import Symptom, symptoms
-from frft.evaluation import OrderAccuracy
+from frft.statistics import OrderAccuracy
+from frft.statistics.estimates import WINDOW, Estimate, difference, estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from frft.diagnosis.statistics import Estimate, Floats, student
 from frft.progress import SILENT, Progress
 from frft.selection.density import Completions, cross_fit
+from frft.statistics.estimates import Estimate, Floats, student
 
 
 def drift(before: Completions, now: Completions, seed: int, progress: Progress = SILENT) -> Estimate:

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from frft.diagnosis.statistics import (
+from frft.diagnosis.subject import Course, Scored
+from frft.statistics import OrderAccuracy
+from frft.statistics.estimates import (
     FEWEST_POINTS,
     Change,
     Estimate,
@@ -21,8 +23,6 @@ from frft.diagnosis.statistics import (
     share_of,
     spearman,
 )
-from frft.diagnosis.subject import Course, Scored
-from frft.evaluation import OrderAccuracy
 
 State = Literal["holds", "unclear", "broken", "not measured"]
 

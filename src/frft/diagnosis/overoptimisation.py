@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from frft.diagnosis.statistics import Numbers, ratio_interval, smoothed
+from frft.statistics.estimates import Numbers, ratio_interval, smoothed
 
 Curve = Literal["rl", "best_of_n"]
 FARTHEST = 100.0

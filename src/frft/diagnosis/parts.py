@@ -10,7 +10,7 @@ import numpy as np
 
 from frft.diagnosis.subject import Scored, Subject
 from frft.errors import DataError, printable
-from frft.evaluation import Judge, OrderAccuracy, compare, match
+from frft.evaluation import Judge, compare, match
 from frft.preferences.formats import check_columns, finite_number
 from frft.preferences.ingest import RowParser, ingest
 from frft.preferences.read import RawRow
@@ -20,6 +20,7 @@ from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 from frft.reward import RewardModel, evaluate_reward_model
 from frft.reward.pairs import PairTable
+from frft.statistics import OrderAccuracy
 
 Texts = tuple[Sequence[str], Sequence[str]]
 """Prompts and completions, one each."""

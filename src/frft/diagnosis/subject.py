@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from frft.diagnosis.statistics import Estimate, Floats, estimate
 from frft.diagnosis.symptoms import by_prompt
 from frft.errors import DataError
-from frft.evaluation import OrderAccuracy, order_accuracy
+from frft.statistics import OrderAccuracy, order_accuracy
+from frft.statistics.estimates import Estimate, Floats, estimate
 
 RowPair = tuple[int, int]
 """Two rows among completions."""

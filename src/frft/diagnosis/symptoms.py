@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frft.diagnosis.statistics import Change, Estimate, estimate, paired_change
+from frft.statistics.estimates import Change, Estimate, estimate, paired_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError
 from frft.evaluation.winrate import Comparison
-from frft.uncertainty import LEVEL
+from frft.statistics.intervals import LEVEL
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError
-from frft.uncertainty import LEVEL
+from frft.statistics.intervals import LEVEL
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,10 +8,10 @@ from typing import Any
 
 from frft.errors import DataError
 from frft.evaluation.annotations import StoredAnnotations
-from frft.evaluation.interval import rate_interval, rate_p_value
 from frft.evaluation.judge import Judge
-from frft.evaluation.power import prompts_needed
-from frft.uncertainty import LEVEL
+from frft.statistics.intervals import LEVEL
+from frft.statistics.power import prompts_needed
+from frft.statistics.rates import rate_interval, rate_p_value
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,8 @@ from frft.config import RunConfig, load_config
 from frft.config.sections import WorldConfig
 from frft.diagnosis.diagnose import Diagnosis, diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
-from frft.diagnosis.statistics import Estimate, Floats
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
-from frft.evaluation import OrderAccuracy
 from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import accuracy_of, course_of
 from frft.experiment.loop import Arm
@@ -37,6 +35,8 @@ from frft.progress import SILENT, Progress
 from frft.reward import RewardModel
 from frft.reward.ensemble import RewardEnsemble
 from frft.selection import Selection
+from frft.statistics import OrderAccuracy
+from frft.statistics.estimates import Estimate, Floats
 from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.worlds import World

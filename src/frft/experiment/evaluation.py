@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frft.config.sections import EvaluationConfig
-from frft.evaluation import OrderAccuracy, RewardJudge, compare, order_accuracy, rate_of, within_prompt_variance
+from frft.evaluation import RewardJudge, compare, rate_of
 from frft.policy import Completions
 from frft.reward import RewardModel, requests, score_margins
-from frft.uncertainty import standard_error
+from frft.statistics import OrderAccuracy, order_accuracy, within_prompt_variance
+from frft.statistics.intervals import standard_error
 from frft.worlds import World
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from frft.evaluation import holm
 from frft.experiment.table import share
 from frft.reward import why_refused
-from frft.uncertainty import SIGNIFICANT
+from frft.statistics import holm
+from frft.statistics.intervals import SIGNIFICANT
 
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
 """How an accuracy compares with chance, by its interval."""

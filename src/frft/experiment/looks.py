@@ -11,10 +11,10 @@ import numpy.typing as npt
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
 from frft.diagnosis.links import TRAINING_POLICY
-from frft.evaluation import OrderAccuracy
 from frft.experiment.evaluation import Judge, Scorer
 from frft.policy import Completions
 from frft.selection.density import Completions as Texts
+from frft.statistics import OrderAccuracy
 from frft.store import Artifact
 from frft.worlds import World
 

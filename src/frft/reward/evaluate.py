@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import PairTable, column, requests, score_margins
-from frft.uncertainty import LEVEL, share_interval, standard_error
+from frft.statistics.intervals import LEVEL, share_interval, standard_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class RewardEvaluation:
         ties: pairs whose two raw scores are equal.
         accuracy: share of the pairs whose chosen completion scores higher; a tie counts one half.
         interval: the accuracy's 95 % interval: Wilson's, for the effective sample size where several pairs are on one
-            request; see `frft.uncertainty.share_interval`.
+            request; see `frft.statistics.intervals.share_interval`.
         mean_margin: mean of score(chosen) - score(rejected), in normalised units.
         margin_standard_error: of that mean, pairs on one request counted as a cluster; None where all are on one.
         log_loss: mean of -log sigmoid(m) in nats, m = raw(chosen) - raw(rejected); log 2 is a coin's.

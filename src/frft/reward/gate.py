@@ -25,7 +25,7 @@ from frft.progress import Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.selection import VectorCache, select
-from frft.uncertainty import standard_error
+from frft.statistics.intervals import standard_error
 
 if TYPE_CHECKING:
     import pyarrow as pa

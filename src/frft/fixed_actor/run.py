@@ -1,0 +1,250 @@
+"""Run the benchmark: a line in `results.jsonl` for every actor, seed and arm, as soon as it is known.
+
+    for every seed: divide the prompts; train on all pairs of the pool (the base)
+        for every actor: rank the pool by every strategy; train each arm; test it on the actor's own pairs
+
+The same command goes on where it was stopped. More seeds, strategies, sizes and starts can be asked for later; what
+else would change what a line means is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frft import __version__
+from frft.config.sections import FixedActorConfig, SelectionConfig
+from frft.errors import OutputError, UsageError
+from frft.fixed_actor.actors import Actor, Division, Share, divide
+from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, Arm, arms_of
+from frft.fixed_actor.sides import Floats, accuracies, constant_margins, correct
+from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_trainer
+from frft.models import seed_for
+from frft.progress import SILENT, Progress, Task
+from frft.reward import pairs_identity
+from frft.selection import SOURCES, VectorCache, select
+from frft.store import append_rows, digest_of, locked, read_json, read_rows, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RESULTS = "results.jsonl"
+SETTINGS = "settings.json"
+SELECTED_TEST = 0.1
+"""Pairs of a placebo's selection that it is tested on, for each that it is trained on: the authors' 200 for 2,000."""
+LATER = {"seeds", "strategies", "sizes", "starts"}
+"""Fields that say which lines there are, not what they mean."""
+NO_THRESHOLD = -1.0
+"""The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
+
+
+def run_fixed_actor(
+    pairs: pa.Table,
+    actors: Sequence[Actor],
+    config: FixedActorConfig,
+    vectors: VectorCache,
+    out: Path,
+    progress: Progress = SILENT,
+) -> None:
+    """Train and test every arm for every actor and seed, leaving out what `out` holds already.
+
+    Args:
+        pairs: preference pairs as a pool's table; those of the actors are found and left out.
+        actors: one or more.
+        config: what is compared.
+        vectors: sentence embeddings, for the selection and for frozen features.
+        out: folder of the results.
+
+    Raises:
+        OutputError: the folder holds the results of other data or settings, or is in use.
+        UsageError: a size exceeds the pool.
+        DataError: an actor has too few pairs or samples.
+    """
+    with locked(out / ".lock"):
+        _keep_settings(pairs, actors, config, vectors, out)
+        divisions = {seed: divide(pairs, actors, seed) for seed in range(config.seeds)}
+        for seed, division in divisions.items():
+            largest = max(*config.sizes, min(config.sizes) + _tested(min(config.sizes)))
+            if largest > division.pool.num_rows:
+                raise UsageError(
+                    f"--sizes asks for {largest} pairs (the placebo's to test on included), but without the actors' "
+                    f"pairs, on half of the prompts, there are {division.pool.num_rows} (seed {seed}). Ask for fewer."
+                )
+        trainer = make_trainer(config, [pairs, *(actor.own for actor in actors)], vectors, out, progress)
+        done = {_key(row) for row in read_results(out)}
+        wanted = [(seed, actor.name, arm) for seed in divisions for actor in actors for arm in arms_of(config)]
+        with progress.task("Reward models", total=len([key for key in wanted if key not in done])) as task:
+            for seed, division in divisions.items():
+                _Seed(seed, division, config, trainer, vectors, out, done, task).run([actor.name for actor in actors])
+
+
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """The lines that there are.
+
+    Raises:
+        OutputError: they lack what an earlier version did not write.
+    """
+    rows = read_rows(out / RESULTS) if (out / RESULTS).exists() else []
+    if any("balanced_accuracy" not in row for row in rows):
+        raise OutputError(f"{out / RESULTS} holds lines of an earlier version, without balanced_accuracy. Begin anew.")
+    return rows
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Margins on the actor's pairs, how many pairs taught them, what was cut of these, and a placebo's own accuracy."""
+
+    margins_N: Floats
+    pairs: int
+    cuts: Cuts
+    selected_accuracy: float | None
+
+
+class _Seed:
+    """The arms of one seed; its reward models of all pairs are trained when they are first needed."""
+
+    def __init__(
+        self,
+        seed: int,
+        division: Division,
+        config: FixedActorConfig,
+        trainer: Trainer,
+        vectors: VectorCache,
+        out: Path,
+        done: set[tuple[int, str, Arm]],
+        task: Task,
+    ) -> None:
+        self._seed, self._division, self._config, self._trainer = seed, division, config, trainer
+        self._vectors, self._out, self._done, self._task = vectors, out, done, task
+        self._budget = Budget.of(config)
+        self._of_all: dict[Arm, tuple[Any, Cuts]] = {}
+
+    def run(self, actors: Sequence[str]) -> None:
+        for name in actors:
+            share = self._division.shares[name]
+            ranked: dict[str, pa.Table] = {}
+            for arm in arms_of(self._config):
+                if (self._seed, name, arm) in self._done:
+                    continue
+                started = time.monotonic()
+                tested = self._guess(arm, share) if arm in GUESSES else self._trained(arm, name, share, ranked)
+                row = {
+                    "seed": self._seed,
+                    "actor": name,
+                    **asdict(arm),
+                    "pairs": tested.pairs,
+                    "test_pairs": len(tested.margins_N),
+                    "opponents": share.test_sides.opponent_count,
+                    **accuracies(tested.margins_N, share.test_sides),
+                    "log_loss": float(np.logaddexp(0.0, -tested.margins_N).mean()),
+                    "selected_accuracy": tested.selected_accuracy,
+                    "cut": tested.cuts,
+                    "seconds": round(time.monotonic() - started, 3),
+                }
+                append_rows(self._out / RESULTS, [row])
+                self._task.advance(1, f"seed {self._seed}, {name}")
+
+    def _guess(self, arm: Arm, share: Share) -> _Tested:
+        by_opponent = arm.strategy == CONSTANT_BY_OPPONENT
+        margins_N = constant_margins(share.own_sides, share.test_sides, by_opponent=by_opponent)
+        return _Tested(margins_N, share.own.num_rows, {}, None)
+
+    def _trained(self, arm: Arm, name: str, share: Share, ranked: dict[str, pa.Table]) -> _Tested:
+        selected_accuracy = None
+        if arm.strategy == ALL:
+            pairs, (model, cuts) = self._division.pool, self._model_of_all(arm)
+        else:
+            pairs, selected_test = self._pairs(arm, name, share, ranked)
+            start = self._model_of_all(BASE)[0] if arm.start == "continue" else None
+            model, cuts = self._trainer.train(pairs, start, self._steps(arm), seed_for(self._seed, name))
+            if selected_test is not None:
+                selected_accuracy = float(correct(self._trainer.margins(model, selected_test)).mean())
+        return _Tested(self._trainer.margins(model, share.test), pairs.num_rows, cuts, selected_accuracy)
+
+    def _steps(self, arm: Arm) -> int:
+        return self._budget.continue_steps if arm.start == "continue" else self._budget.steps
+
+    def _model_of_all(self, arm: Arm) -> tuple[Any, Cuts]:
+        """The model trained on all pairs, or that continued on them; kept, since all actors of a seed share it."""
+        if arm not in self._of_all:
+            folder = self._out / "models" / f"seed-{self._seed}-{arm.start}"
+            counted = folder.with_suffix(".json")
+            if not folder.exists():
+                start = None if arm == BASE else self._model_of_all(BASE)[0]
+                seed = seed_for(self._seed, arm.start)
+                model, cuts = self._trainer.train(self._division.pool, start, self._steps(arm), seed)
+                # Before the model, whose folder says that both are there.
+                write_json(counted, cuts)
+                self._trainer.save(model, folder)
+            self._of_all[arm] = self._trainer.load(folder), read_json(counted)
+        return self._of_all[arm]
+
+    def _pairs(
+        self, arm: Arm, name: str, share: Share, ranked: dict[str, pa.Table]
+    ) -> tuple[pa.Table, pa.Table | None]:
+        """Pairs to train on; for a placebo, also those of its own selection to test on."""
+        if arm.strategy == ORACLE:
+            return share.own, None
+        seed = seed_for(self._seed, name, arm.strategy)
+        config = SelectionConfig.model_validate(
+            {
+                "strategy": arm.strategy,
+                "threshold": NO_THRESHOLD,
+                "size": arm.size if arm.placebo else max(self._config.sizes),
+                "test_size": _tested(arm.size) if arm.placebo and arm.size else 0,
+                "shuffle_labels": arm.placebo,
+            }
+        )
+        pool = self._division.pool
+        if arm.placebo or arm.strategy not in ranked:
+            selection = select(pool, share.prompts, share.completions, config, self._vectors, seed)
+            if arm.placebo:
+                return selection.pairs(pool, "train"), selection.pairs(pool, "test")
+            # Best first, so a smaller selection is the beginning of the largest.
+            ranked[arm.strategy] = selection.pairs(pool, "train")
+        return ranked[arm.strategy][: arm.size], None
+
+
+def _keep_settings(
+    pairs: pa.Table, actors: Sequence[Actor], config: FixedActorConfig, vectors: VectorCache, out: Path
+) -> None:
+    """Write what the lines depend on, or compare it with what is there.
+
+    Raises:
+        OutputError: something else is there.
+    """
+    settings = {
+        **config.model_dump(mode="json", exclude=LATER),
+        **asdict(Budget.of(config)),
+        "frft": __version__,
+        "pairs": pairs_identity(pairs, *SOURCES),
+        "embedder": vectors.embedder.digest,
+        "actors": {
+            actor.name: digest_of([pairs_identity(actor.own), actor.prompts, actor.completions]) for actor in actors
+        },
+    }
+    path = out / SETTINGS
+    if not path.exists():
+        if (out / RESULTS).exists():
+            raise OutputError(f"{out} holds results, but not what they were made with. Name a new folder.")
+        write_json(path, settings)
+        return
+    found = read_json(path)
+    if different := [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]:
+        raise OutputError(
+            f"{out} holds results that were made with another {', '.join(different)}. Only "
+            f"{', '.join(sorted(LATER))} can be asked for later. Name a new folder."
+        )
+
+
+def _tested(size: int) -> int:
+    return max(1, round(SELECTED_TEST * size))
+
+
+def _key(row: dict[str, Any]) -> tuple[int, str, Arm]:
+    return row["seed"], row["actor"], Arm.of(row)

@@ -1,0 +1,146 @@
+"""Token states before a transformer's last layer, computed once for every text and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frft.errors import ModelError
+from frft.fixed_actor.texts import Rows, Texts
+from frft.progress import SILENT, Progress
+from frft.selection import Embedder
+from frft.store import digest_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BATCH = 32
+SAVE_EVERY = 32
+"""Batches after which what was computed is on disk: what a stopped pass can lose."""
+
+
+class TokenStates:
+    """States of M texts, "prompt SEP completion", float16 and at most `max_tokens` of them each.
+
+    A text that is too long loses the beginning of its prompt down to a quarter of the tokens, then the end of its
+    completion. The file has a place for every text; what a stopped pass had finished is not computed again.
+
+    Attributes:
+        cut_M: which texts were too long.
+        last_layer: the layer that the states come before.
+
+    Raises:
+        ModelError: the embedder holds no transformer of a kind whose last layer can be taken off, or it has fewer
+            positions than `max_tokens`.
+    """
+
+    def __init__(
+        self, texts: Texts, embedder: Embedder, max_tokens: int, folder: Path, progress: Progress = SILENT
+    ) -> None:
+        from frft.models import check_positions
+        from frft.models.kernels import with_fast_kernels
+
+        model, tokenizer = transformer_of(embedder)
+        check_positions(model, max_tokens, "embedder", "max_tokens")
+        layers: Any = getattr(getattr(model, "encoder", None), "layer", None)
+        if layers is None:
+            raise ModelError(
+                f"The embedder's transformer ({type(model).__name__}) keeps its layers in another way than BERT, so "
+                "the last one cannot be trained by itself. Use --train head or --train full."
+            )
+        self.last_layer = layers[-1]
+        self._max_tokens = max_tokens
+        ids, self.cut_M = _encode(texts, tokenizer, max_tokens)
+        self.lengths_M = np.array([len(each) for each in ids])
+        key = digest_of([embedder.digest, max_tokens, texts.prompts, texts.completions])[:16]
+        self._path, self._done_path = folder / f"states-{key}.npy", folder / f"states-{key}.done.npy"
+        self._open((len(ids), max_tokens, model.config.hidden_size))
+        missing = np.flatnonzero(~self._done_M)
+        if missing.size:
+            model.encoder.layer = layers[:-1]
+            try:
+                self._compute(with_fast_kernels(model), ids, missing, progress)
+            finally:
+                model.encoder.layer = layers
+
+    def of(self, rows_B: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """States (B, T, D), T the longest of these texts, and which of them are tokens (B, T)."""
+        lengths_B = self.lengths_M[rows_B]
+        longest = int(lengths_B.max())
+        states_BTD = self._states_MTD[rows_B, :longest].astype(np.float32)
+        return states_BTD, np.arange(longest) < lengths_B[:, None]
+
+    def _open(self, shape: tuple[int, int, int]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        mode: Any = "r+" if self._path.exists() and self._done_path.exists() else "w+"
+        opened: dict[str, Any] = {"mode": mode} if mode == "r+" else {"mode": mode, "dtype": np.float16, "shape": shape}
+        self._states_MTD = np.lib.format.open_memmap(self._path, **opened)
+        if mode == "w+":
+            opened = {"mode": mode, "dtype": np.bool_, "shape": shape[:1]}
+        self._done_M = np.lib.format.open_memmap(self._done_path, **opened)
+
+    def _compute(self, model: PreTrainedModel, ids: Sequence[list[int]], missing: Rows, progress: Progress) -> None:
+        import torch
+
+        longest_first = missing[np.argsort(-self.lengths_M[missing], kind="stable")]
+        batches = [longest_first[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+        finished: list[Rows] = []
+        with progress.task("Reading texts for the last layer", total=len(missing)) as task, torch.inference_mode():
+            for number, rows_B in enumerate(batches, start=1):
+                longest = int(self.lengths_M[rows_B].max())
+                tokens_BT = torch.zeros(len(rows_B), longest, dtype=torch.long)
+                for place, row in enumerate(rows_B):
+                    tokens_BT[place, : len(ids[row])] = torch.tensor(ids[row])
+                mask_BT = torch.arange(longest) < torch.tensor(self.lengths_M[rows_B])[:, None]
+                states_BTD = model(input_ids=tokens_BT, attention_mask=mask_BT.long()).last_hidden_state
+                self._states_MTD[rows_B, :longest] = states_BTD.half().numpy()
+                finished.append(rows_B)
+                if number % SAVE_EVERY == 0 or number == len(batches):
+                    self._states_MTD.flush()
+                    self._done_M[np.concatenate(finished)] = True
+                    self._done_M.flush()
+                    finished.clear()
+                task.advance(len(rows_B))
+
+
+def transformer_of(embedder: Embedder) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The transformer in a sentence embedder, in a copy of its own, and its tokenizer.
+
+    Raises:
+        ModelError: it holds none that Transformers can load.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    from frft.models import quiet
+
+    try:
+        with quiet():
+            model = AutoModel.from_pretrained(embedder.folder, use_safetensors=True, dtype="float32")
+            tokenizer = AutoTokenizer.from_pretrained(embedder.folder)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"The embedder in {embedder.folder} holds no transformer to be trained: {str(error).splitlines()[0]}. Use "
+            "--train head, or another embedder."
+        ) from error
+    return model.eval(), tokenizer
+
+
+def _encode(
+    texts: Texts, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
+    """Token ids of "CLS prompt SEP completion SEP", and which texts were cut."""
+    # Text from data is hostile: "[SEP]" in it is text, not the end of a part.
+    plain: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+    prompts, completions = (tokenizer(each, **plain)["input_ids"] for each in (texts.prompts, texts.completions))
+    room = max_tokens - 3
+    ids, cut = [], []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        kept = prompt[-max(room // 4, room - len(completion)) :]
+        cut.append(len(prompt) + len(completion) > room)
+        start, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+        ids.append([start, *kept, end, *completion[: room - len(kept)], end])
+    return ids, np.array(cut)

@@ -1,0 +1,203 @@
+"""From the lines to a table: means over actors and seeds, differences that are paired by both, and intervals.
+
+Actors and seeds are crossed: both are drawn, from the actors that one could meet and from the divisions that one could
+make, so both are sources of variance. With A actors, S seeds and the mean squares of a two-way layout,
+
+    Var(mean) = (MS_actors + MS_seeds - MS_residual) / (A S)
+
+is unbiased for var_a / A + var_s / S + var_as / (A S) (Searle, Casella & McCulloch, Variance Components, 4.3); it is
+not taken below that of the residual alone. The interval is Student's, with Satterthwaite's degrees of freedom, at least
+min(A, S) - 1. It is about other actors and divisions of *these* data, not about other data: the halves of
+different seeds overlap, and what the prompts of a pool have in common is the same in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from frft.errors import UsageError, printable
+from frft.fixed_actor.arms import BASE, GUESSES, REFERENCE, Arm
+from frft.fixed_actor.run import read_results
+
+Floats = npt.NDArray[np.float64]
+COLUMNS = ("start", "strategy", "pairs", "balanced", "accuracy", "less random", "less all", "less continued on all")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over A actors and S seeds, and its 95 % interval; None where there is nothing to tell a variance from."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, values_AS: Floats) -> Estimate:
+        """The mean of a table with a row for every actor and a column for every seed."""
+        from scipy import stats
+
+        mean = float(values_AS.mean())
+        actors, seeds = values_AS.shape
+        if values_AS.size == 1:
+            return cls(mean, None)
+        if min(actors, seeds) == 1:
+            half = float(stats.sem(values_AS, axis=None) * stats.t.ppf(0.975, values_AS.size - 1))
+            return cls(mean, (mean - half, mean + half))
+        of_actor_A, of_seed_S = values_AS.mean(axis=1) - mean, values_AS.mean(axis=0) - mean
+        residual_AS = values_AS - mean - of_actor_A[:, None] - of_seed_S
+        degrees = np.array([actors - 1, seeds - 1, (actors - 1) * (seeds - 1)])
+        squares = np.array([seeds * (of_actor_A**2).sum(), actors * (of_seed_S**2).sum(), (residual_AS**2).sum()])
+        parts = squares / degrees / values_AS.size * [1, 1, -1]
+        variance = max(parts.sum(), -parts[2])
+        if variance <= 0:
+            return cls(mean, (mean, mean))
+        satterthwaite = variance**2 / (parts**2 / degrees).sum()
+        half = float(np.sqrt(variance) * stats.t.ppf(0.975, np.clip(satterthwaite, degrees.min(), degrees.max())))
+        return cls(mean, (mean - half, mean + half))
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm's accuracy, and what it gains, of the balanced one: on random pairs of the same size and start, on the
+    reward model of all pairs, and (for those that continue) on continuing with all pairs, without a selection.
+
+    Attributes:
+        pairs: trained on, mean over actors and seeds.
+        balanced: mean of the accuracies where the actor is chosen and where it is rejected.
+        accuracy: of all pairs alike.
+        selected: a placebo's accuracy on pairs of its own selection.
+    """
+
+    arm: Arm
+    pairs: float
+    balanced: Estimate
+    accuracy: Estimate
+    over_random: Estimate | None
+    over_all: Estimate | None
+    over_continued: Estimate | None
+    selected: Estimate | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """All arms, the actors and seeds that have all of them, and how many lines are left out because others miss.
+
+    Attributes:
+        actors: by name, against how many different sources it is tested in the richest seed; None: they have no names.
+        test_pairs: of an actor and seed, on average.
+    """
+
+    lines: list[Line]
+    actors: dict[str, int | None]
+    seeds: list[int]
+    test_pairs: float
+    left_out: int
+
+    def markdown(self) -> str:
+        """The table as a page."""
+        rows = [_cells(line) for line in self.lines if not line.arm.placebo]
+        placebos = [
+            [line.arm.strategy, f"{line.pairs:,.0f}", _share(line.selected), _share(line.balanced)]
+            for line in self.lines
+            if line.arm.placebo
+        ]
+        # As code, in which a name from data is no markup.
+        names = ", ".join(
+            f"`{printable(name).replace('`', chr(39))}`" + (f" against {count} sources" if count else "")
+            for name, count in self.actors.items()
+        )
+        parts = [
+            f"{len(self.actors)} actors ({names}), {len(self.seeds)} seeds, {self.test_pairs:,.0f} "
+            "test pairs an actor and seed. Per cent and percentage points; 95 % intervals over actors and seeds, which "
+            "divide the same prompts.",
+            "Balanced: the mean of the accuracies where the actor's completion is chosen and where it is rejected; a "
+            "guess that is the same for all pairs has 50. Differences are of it. The constants read no text: who wins "
+            "most of the actor's training pairs, in all or against this opponent.",
+            _grid(COLUMNS, rows, 2),
+        ]
+        if placebos:
+            parts += [
+                "Placebo: labels shuffled before the filter, from scratch. Above 50 on its own pairs is the shortcut.",
+                _grid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
+            ]
+        if self.left_out:
+            parts.append(f"Unfinished: {self.left_out} lines are of seeds that not every actor and arm has yet.")
+        return "\n\n".join(parts) + "\n"
+
+
+def read_table(out: Path) -> Table:
+    """The table of a folder of results, as far as it is.
+
+    Raises:
+        UsageError: no seed is finished.
+    """
+    rows = read_results(out)
+    actors = sorted({row["actor"] for row in rows})
+    arms = list(dict.fromkeys(Arm.of(row) for row in rows))
+    cells = {(Arm.of(row), row["actor"], row["seed"]): row for row in rows}
+    seeds = [
+        seed
+        for seed in sorted({row["seed"] for row in rows})
+        if all((arm, actor, seed) in cells for arm in arms for actor in actors)
+    ]
+    if not seeds:
+        raise UsageError(f"{out} holds no finished seed ({len(rows)} lines). Give --pairs to go on.")
+
+    def values(arm: Arm, name: str = "balanced_accuracy") -> Floats:
+        return np.array([[cells[arm, actor, seed][name] for seed in seeds] for actor in actors], dtype=np.float64)
+
+    def over(arm: Arm, reference: Arm) -> Estimate | None:
+        is_there = reference in arms and reference != arm and not arm.placebo
+        return Estimate.of(values(arm) - values(reference)) if is_there else None
+
+    lines = [
+        Line(
+            arm,
+            float(values(arm, "pairs").mean()),
+            Estimate.of(values(arm)),
+            Estimate.of(values(arm, "accuracy")),
+            over(arm, Arm(arm.start, REFERENCE, arm.size)),
+            over(arm, BASE),
+            over(arm, Arm("continue", BASE.strategy)) if arm.start == "continue" else None,
+            Estimate.of(values(arm, "selected_accuracy")) if arm.placebo else None,
+        )
+        for arm in arms
+    ]
+    test_pairs = float(values(BASE, "test_pairs").mean())
+    opponents = {
+        actor: max(filter(None, (cells[BASE, actor, seed]["opponents"] for seed in seeds)), default=None)
+        for actor in actors
+    }
+    return Table(lines, opponents, seeds, test_pairs, len(rows) - len(arms) * len(actors) * len(seeds))
+
+
+def _cells(line: Line) -> list[str]:
+    differences = (line.over_random, line.over_all, line.over_continued)
+    return [
+        "–" if line.arm in GUESSES else line.arm.start,
+        line.arm.strategy,
+        f"{line.pairs:,.0f}",
+        _share(line.balanced),
+        _share(line.accuracy),
+        *(_share(each, "+") for each in differences),
+    ]
+
+
+def _share(estimate: Estimate | None, sign: str = "") -> str:
+    if estimate is None:
+        return "–"
+    mean = f"{100 * estimate.mean:{sign}.1f}"
+    if estimate.interval is None:
+        return mean
+    return f"{mean} [{', '.join(f'{100 * bound:{sign}.1f}' for bound in estimate.interval)}]"
+
+
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    rule = ["---" if n < texts else "---:" for n in range(len(columns))]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (columns, rule, *rows)
+    )

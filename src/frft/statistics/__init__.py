@@ -1,0 +1,49 @@
+"""Point estimates with intervals, and tests: what several rooms say of how sure a figure is, each in one place."""
+
+from frft.statistics.accuracy import OrderAccuracy, order_accuracy, within_prompt_variance
+from frft.statistics.estimates import (
+    Change,
+    Estimate,
+    difference,
+    estimate,
+    paired_change,
+    ratio_interval,
+    share,
+    share_of,
+    slope,
+    smoothed,
+    spearman,
+    student,
+    trend,
+)
+from frft.statistics.intervals import LEVEL, SIGNIFICANT, share_interval, standard_error, wilson
+from frft.statistics.power import prompts_needed
+from frft.statistics.rates import holm, rate_interval, rate_p_value
+
+__all__ = [
+    "LEVEL",
+    "SIGNIFICANT",
+    "Change",
+    "Estimate",
+    "OrderAccuracy",
+    "difference",
+    "estimate",
+    "holm",
+    "order_accuracy",
+    "paired_change",
+    "prompts_needed",
+    "rate_interval",
+    "rate_p_value",
+    "ratio_interval",
+    "share",
+    "share_interval",
+    "share_of",
+    "slope",
+    "smoothed",
+    "spearman",
+    "standard_error",
+    "student",
+    "trend",
+    "wilson",
+    "within_prompt_variance",
+]

@@ -1,0 +1,53 @@
+"""The 95 % interval of a rate over prompts, its p-value, and Holm's correction over several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
+
+from frft.statistics.intervals import LEVEL, wilson
+
+K = TypeVar("K", bound=Hashable)
+
+
+def rate_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of N >= 1 independent values in [0, 1], one of each prompt.
+
+    Student's t, cut to [0, 1]. Where all values are the same it would have no width; then Wilson's (1927) for as many
+    successes in N trials, with a number of successes that is not whole widened to the whole ones on both sides.
+    """
+    import numpy as np
+    from scipy import stats
+
+    x_N = np.asarray(values, float)
+    n, rate = len(x_N), float(x_N.mean())
+    if _all_alike(values):
+        return wilson(rate * n, n)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * x_N.std(ddof=1) / np.sqrt(n))
+    return max(0.0, rate - half), min(1.0, rate + half)
+
+
+def rate_p_value(values: Sequence[float]) -> float:
+    """Two-sided p of the mean of N >= 1 values in [0, 1] against 1/2, by what `rate_interval` is the interval of."""
+    import numpy as np
+    from scipy import stats
+
+    x_N = np.asarray(values, float)
+    if _all_alike(values):
+        return float(2 * stats.norm.sf(abs(x_N.mean() - 0.5) * 2 * np.sqrt(len(x_N))))
+    return float(stats.ttest_1samp(x_N, 0.5).pvalue)
+
+
+def holm(p_values: Mapping[K, float]) -> dict[K, float]:
+    """Holm's step-down correction: the family-wise error rate over all of `p_values` is what a corrected one says."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    corrected: dict[K, float] = {}
+    largest = 0.0
+    for position, name in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - position) * p_values[name]))
+        corrected[name] = largest
+    return {name: corrected[name] for name in p_values}
+
+
+def _all_alike(values: Sequence[float]) -> bool:
+    return max(values) == min(values)

@@ -1,0 +1,21 @@
+"""Studies: the same arms at many points of a grid of worlds, with paired seeds."""
+
+from frft.study.config import Cell, Study, StudyConfig, load_study, study_names
+from frft.study.report import OVERVIEW_COLUMNS, VERDICT_COLUMNS, overview, verdicts
+from frft.study.runner import expected_seconds, run_study, to_do, worker_count
+
+__all__ = [
+    "OVERVIEW_COLUMNS",
+    "VERDICT_COLUMNS",
+    "Cell",
+    "Study",
+    "StudyConfig",
+    "expected_seconds",
+    "load_study",
+    "overview",
+    "run_study",
+    "study_names",
+    "to_do",
+    "verdicts",
+    "worker_count",
+]

@@ -1,0 +1,81 @@
+"""The finished cells of a study as cases for the predictor of `frft advise`: evidence before, outcome after.
+
+STUDY/evidence/POINT-SEED.json   the evidence of a cell, kept, so that the same command goes on where it was stopped
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from frft import __version__
+from frft.advice import Case, Evidence, Predictor, evidence, fit_predictor
+from frft.config.sections import EmbedderConfig, WorldConfig
+from frft.errors import DataError
+from frft.progress import Progress
+from frft.selection import Embedder, VectorCache
+from frft.store import digest_of, read_json, write_json
+from frft.study.config import StudyConfig
+from frft.study.measured import MEASURES
+from frft.worlds import World
+
+ARM, CONTROL = (StudyConfig.model_fields[name].default for name in ("primary", "control"))
+EVIDENCE_SEED = 0
+
+
+def fit_advice(study: Path, cache: Path, progress: Progress) -> Predictor:
+    """Measure the evidence of every finished cell of a study, and fit a predictor to their outcomes.
+
+    Args:
+        study: the folder of `frft study`; it may still be at work.
+        cache: where embeddings are kept.
+        progress: told of every cell.
+
+    Raises:
+        DataError: the folder holds no finished cells, too few, or some without what is needed.
+    """
+    paths = sorted(path for path in (study / "cells").glob("*.json") if not path.name.endswith(".failed.json"))
+    if not paths:
+        raise DataError(f"{study} holds no finished cells (cells/POINT-SEED.json). Name the folder of `frft study`.")
+    records = {path: read_json(path) for path in paths}
+    embedders = {digest_of(record["settings"]["embedder"]) for record in records.values()}
+    if len(embedders) > 1:
+        raise DataError(f"The cells of {study} differ in their embedder, so their evidence cannot be compared.")
+    config = EmbedderConfig.model_validate(next(iter(records.values()))["settings"]["embedder"])
+    vectors = VectorCache(cache, Embedder(config, progress))
+    # Points that change neither texts nor labels have the same evidence, which is measured once.
+    known: dict[str, Evidence] = {}
+    cases = []
+    with progress.task("Evidence of cells", len(paths)) as task:
+        for path, record in records.items():
+            arms, dials = record["arms"], dict(record["settings"]["data"]["world"])
+            missing = [name for name in (ARM, CONTROL) if name not in arms]
+            if missing or not record["sft_samples"]["prompt"]:
+                what = f"arm {missing[0]!r}" if missing else "samples of the SFT model (reward.normalise_samples)"
+                raise DataError(f"{path} has no {what}, so it cannot say whether FRFT helped.")
+            found = _evidence_of(study / "evidence" / path.name, record, vectors, known, progress)
+            seed = dials.pop("seed")
+            gold = [MEASURES["gold"](arms[name]) for name in (ARM, CONTROL)]
+            assert gold[0] is not None
+            assert gold[1] is not None
+            cases.append(Case(digest_of(dials), seed, found, gold[0] - gold[1]))
+            task.advance(1, path.stem)
+    return fit_predictor(cases, vectors.embedder.digest)
+
+
+def _evidence_of(
+    path: Path, record: dict[str, Any], vectors: VectorCache, known: dict[str, Evidence], progress: Progress
+) -> Evidence:
+    """The evidence of a cell: as it was measured before, or measured now and kept."""
+    dials, samples = record["settings"]["data"]["world"], record["sft_samples"]
+    key = digest_of([__version__, dials, samples, vectors.embedder.digest, EVIDENCE_SEED])
+    if key not in known and path.exists():
+        kept = read_json(path)
+        if kept["of"] == key:
+            known[key] = Evidence.from_dict(kept["evidence"])
+    if key not in known:
+        world = World(WorldConfig.model_validate(dials))
+        pool = world.pairs(0, world.config.pool_size)
+        known[key] = evidence(pool, samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED, progress)
+    write_json(path, {"of": key, "evidence": known[key].as_dict()})
+    return known[key]

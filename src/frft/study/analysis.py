@@ -1,0 +1,100 @@
+"""Statistics of a study: pure functions of numbers over seeds, or over the steps of one arm.
+
+Seeds are paired: position i of every array is the same seed, so the same texts, start and prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from frft.statistics.estimates import Estimate, ratio_interval, smoothed
+
+
+def paired_p(differences: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t test of N differences against 0; none below two seeds; 1 where all are 0."""
+    from scipy import stats
+
+    d_N = np.asarray(differences, float)
+    if len(d_N) < 2:
+        return None
+    if not d_N.std():
+        # Arms that are one artifact differ in nothing; t would be 0 / 0.
+        return 1.0 if not d_N.any() else 0.0
+    return float(stats.ttest_1samp(d_N, 0.0).pvalue)
+
+
+def fieller(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate | None:
+    """The ratio of two paired means with Fieller's interval.
+
+    It is the set of rho for which mean(numerator - rho * denominator) cannot be told from 0 (Fieller, 1954).
+
+    Returns:
+        None where the denominator's mean is not above 0 (a share of a loss is nothing to recover) or cannot be told
+        from 0, or there is one seed only: the set has no two ends then.
+    """
+    x_N, y_N = np.asarray(numerators, float), np.asarray(denominators, float)
+    n = len(x_N)
+    if n < 2 or y_N.mean() <= 0:
+        return None
+    ends = ratio_interval(x_N.mean(), y_N.mean(), np.cov(x_N, y_N) / n, n - 1)
+    return None if ends is None else Estimate(float(x_N.mean() / y_N.mean()), *ends, n)
+
+
+def gold_at_kl(gold: Sequence[float], kl: Sequence[float], level: float) -> tuple[float, float]:
+    """Where a policy was when its KL was `level` for the last time, by the smoothed curves of T steps.
+
+    The last time, because from there on KL is larger, as it is at the end; between steps both curves are straight.
+
+    Returns:
+        Its gold reward there, and the step, from 1. A KL that was above `level` all along gives the first step; one
+        that ends below it, the last.
+    """
+    gold_T, kl_T = smoothed(gold), smoothed(kl)
+    below = np.flatnonzero(kl_T <= level)
+    if not len(below):
+        return float(gold_T[0]), 1.0
+    t = int(below[-1])
+    if t == len(kl_T) - 1:
+        return float(gold_T[t]), t + 1.0
+    share = (level - kl_T[t]) / (kl_T[t + 1] - kl_T[t])
+    return float(gold_T[t] + share * (gold_T[t + 1] - gold_T[t])), t + 1.0 + float(share)
+
+
+def equal_kl_gain(arm: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """How much more gold reward `arm` has than `other` at equal KL from SFT: the smaller one of their final KLs.
+
+    Args:
+        arm, other: `gold` and `kl` of each step.
+
+    Returns:
+        The difference, and the step at which the earlier one of them was there; the other one was at its end.
+    """
+    level = min(float(smoothed(each["kl"])[-1]) for each in (arm, other))
+    (own, step), (others, others_step) = (gold_at_kl(each["gold"], each["kl"], level) for each in (arm, other))
+    return own - others, min(step, others_step)
+
+
+def alike_until(arm: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]], step: float) -> bool:
+    """Whether two arms did the same in all steps up to this one: they were one policy with one reward.
+
+    Args:
+        arm, other: what was measured at each step, under the same names.
+        step: from 1; within a step counts as that step.
+    """
+    until = math.ceil(step)
+    return all(list(arm[name][:until]) == list(other[name][:until]) for name in arm)
+
+
+def steps_to_reach(gold: Sequence[float], level: float) -> int | None:
+    """The first step, from 1, whose smoothed gold reward is at least `level`; none: it never is."""
+    reached = np.flatnonzero(smoothed(gold) >= level)
+    return int(reached[0]) + 1 if len(reached) else None
+
+
+def median_step(steps: Sequence[int | None]) -> float | None:
+    """The median of steps of which none is later than all others; none where it lies among those, or there are none."""
+    middle = float(np.median([np.inf if step is None else step for step in steps])) if steps else np.inf
+    return middle if np.isfinite(middle) else None

@@ -1,0 +1,65 @@
+"""What arms gain at every point of a study, as an SVG; drawn by hand as `frft.experiment.picture` is."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.sax.saxutils import escape
+
+from frft.experiment.picture import COLOURS, GRID, round_values
+from frft.study.config import VANILLA
+
+ROLES = {"control": "control", "primary": "FRFT", "perfect": "perfect filter", "ceiling": "ceiling"}
+
+
+def gains_picture(results: dict[str, Any]) -> str:
+    """An SVG of what each arm gains over vanilla in gold reward, point by point, with intervals."""
+    arms = [name for name in results["config"]["everywhere"] if name != VANILLA]
+    gains = {
+        (point, arm): found["arms"][arm]["against_vanilla"]["gold"]
+        for point, found in results["points"].items()
+        for arm in arms
+    }
+    ends = [end for gain in gains.values() for end in (gain["low"], gain["high"], gain["mean"], 0.0) if end is not None]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    if low == high:
+        low, high = low - 1.0, high + 1.0
+    left, wide, row, top = 110, 480, 12, 52
+    block = row * (len(arms) + 1)
+    bottom = top + block * len(results["points"])
+
+    def x(value: float) -> float:
+        return round(left + (value - low) * wide / (high - low), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + wide + 30}" height="{bottom + 30}" '
+        'font-family="sans-serif" font-size="11">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        '<text x="10" y="16" font-weight="bold">Gold reward above vanilla, mean and 95 % interval over seeds</text>',
+    ]
+    for value, label in round_values(low, high):
+        stroke = GRID if value else 'stroke="#888"'
+        parts.append(f'<line x1="{x(value)}" x2="{x(value)}" y1="{top - 4}" y2="{bottom}" {stroke}/>')
+        parts.append(f'<text x="{x(value)}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
+    for number, point in enumerate(results["points"]):
+        y = top + block * number
+        parts.append(f'<text x="10" y="{y + block / 2}">{escape(point)}</text>')
+        if number:
+            parts.append(f'<line x1="10" x2="{left + wide}" y1="{y}" y2="{y}" {GRID}/>')
+    roles = {results["config"][role]: f" ({word})" for role, word in ROLES.items()}
+    names = [escape(f"{arm}{roles.get(arm, '')}") for arm in arms]
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(arms))]
+    legend = [
+        f'<tspan fill="{colour}" dx="{18 if number else 0}">{name}</tspan>'
+        for number, (name, colour) in enumerate(zip(names, colours, strict=True))
+    ]
+    parts.append(f'<text x="10" y="36">{"".join(legend)}</text>')
+    for number, (arm, colour) in enumerate(zip(arms, colours, strict=True)):
+        for block_number, point in enumerate(results["points"]):
+            y = top + block * block_number + row * (number + 1)
+            gain = gains[point, arm]
+            if gain["low"] is not None:
+                parts.append(
+                    f'<line x1="{x(gain["low"])}" x2="{x(gain["high"])}" y1="{y}" y2="{y}" stroke="{colour}"/>'
+                )
+            parts.append(f'<circle cx="{x(gain["mean"])}" cy="{y}" r="3" fill="{colour}"/>')
+    return "\n".join([*parts, "</svg>"]) + "\n"

@@ -1,0 +1,267 @@
+"""What a study found, for a person: tables of every grid point that was run, and what became of the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from frft.errors import printable
+from frft.progress import duration
+from frft.study.predictions import CEILING, CLAIM
+
+NONE = "–"
+Rows = list[tuple[str, ...]]
+
+OUTCOME_COLUMNS = (
+    "arm", "gold", "− vanilla", "p", "− control", "p", "at equal KL − vanilla", "− control", "at the end", "KL",
+    "win rate", "recovery", "steps to vanilla's", "d*",
+)  # fmt: skip
+DIAGNOSIS_COLUMNS = (
+    "arm", "on-policy", "at the end", "off-policy, gold", "off-policy, labels", "reward variance", "at the end",
+    "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source, first", "last", "seconds",
+)  # fmt: skip
+VERDICT_COLUMNS = ("prediction", "outcome", "statistic", "seeds", "predicted")
+OVERVIEW_COLUMNS = (
+    "point", "seeds", "FRFT − control", "p", "perfect filter − control", "FRFT − vanilla", "control − vanilla",
+    "ceiling − vanilla",
+)  # fmt: skip
+
+LEGEND = """\
+All figures are means over seeds with 95 % intervals (Student's t). **Gold** is the mean gold reward of what the policy
+writes in all steps after the first refresh, on training prompts. KL (from SFT, k1, nats a completion), win rate
+(against vanilla, by gold), gold **at the end** and accuracies are those of the final policies on held-out prompts. A
+difference is paired by seed, its p that of a paired t test, corrected by Holm over the arms of the point; in the table
+of every point, over the points.
+
+- **at equal KL**: the difference of gold reward where both were at the smaller of their two final KLs for the last
+  time, by smoothed curves (5 steps) of the rollouts; in brackets, in how many seeds one of them was
+  there while the two were still one arm, before any refresh told them apart.
+- **recovery**: (arm − vanilla) / (ceiling − vanilla), ratio of means with Fieller's interval; – where the ceiling
+  is not above vanilla, or cannot be told from it.
+- **steps to vanilla's**: median of the first step at which the arm's smoothed gold reward is that with which vanilla
+  ends; in brackets, in how many seeds it got there, of those in which vanilla ends above its start (the others have
+  nothing to reach).
+- **d***: the peak of Gao et al.'s curve R(d) = d (α − β log d), d = √KL, median; in brackets, in how many seeds the
+  curve has one, and in how many of them that lies within the range of d that was observed: the others are
+  extrapolated.
+- **on-policy**: how often the reward model orders two completions of the policy *at the first refresh* as gold does:
+  of refreshed arms the model after it; of vanilla the one before it. The texts are the same in all arms that are
+  refreshed at that step. **At the end**: the arm's last reward model, and its own final policy, which has exploited the
+  one more than the other; so arms differ in their texts, too.
+- **off-policy**: how often the arm's last reward model orders held-out pairs of the pool as gold, and as their labels
+  do.
+- **reward variance**: within a prompt, of the normalised reward, likewise at the first refresh and at the end.
+- **own test rows**: accuracy on the test rows of the arm's own selection; the placebos show how much of it is the
+  selection itself.
+- **pairs**: that the last refresh trained on; **distinct**: how many different ones, and **effective**: Kish's size of
+  what was drawn, (Σc)² / Σc² of c copies each; **seen**: pairs that went through its optimizer **steps**, repetitions
+  included; **near source**: share of the pairs of the *first* and the *last* refresh whose source is the one near which
+  the policy starts; **seconds**: of the arm's PPO and refreshes, those included that it shares.
+"""
+
+
+def overview(results: dict[str, Any]) -> Rows:
+    """A row for each point, in the order of `OVERVIEW_COLUMNS`."""
+    frft, control, ceiling, perfect = (results["config"][key] for key in ("primary", "control", "ceiling", "perfect"))
+    rows: Rows = []
+    for point, found in results["points"].items():
+        arms = found["arms"]
+        rows.append(
+            (
+                point,
+                str(len(found["seeds"])),
+                _signed(arms[frft]["against_control"]["gold"]),
+                _p(arms[frft]["against_control"], "p_holm_over_points"),
+                _signed(arms[perfect]["against_control"]["gold"]) if perfect in arms else NONE,
+                *(_signed(arms[name]["against_vanilla"]["gold"]) for name in (frft, control, ceiling)),
+            )
+        )
+    return rows
+
+
+def verdicts(results: dict[str, Any]) -> Rows:
+    """A row for each prediction, in the order of `VERDICT_COLUMNS`."""
+    expected = {"above": "> 0", "below": "< 0", "none": "within ±"}
+    rows: Rows = []
+    for each in results["predictions"]:
+        rule = expected[each["expected"]] + (f"{each['margin']:g}" if each["expected"] == "none" else "")
+        found = each["estimate"]
+        number = _signed(found) if found else f"no {each['missing']}"
+        rows.append((each["name"], each["outcome"], number, str(found["n"]) if found else NONE, rule))
+    return rows
+
+
+def outcome_rows(found: dict[str, Any]) -> Rows:
+    """A row for each arm of a point, in the order of `OUTCOME_COLUMNS`."""
+    rows: Rows = []
+    for name, arm in found["arms"].items():
+        vanilla, control = arm["against_vanilla"], arm["against_control"]
+        steps, peak = arm["steps_to_vanilla"], arm["peak"]
+        rows.append(
+            (
+                name,
+                _signed(arm["gold"]),
+                _signed(vanilla and vanilla["gold"]),
+                _p(vanilla),
+                _signed(control and control["gold"]),
+                _p(control),
+                _equal_kl(vanilla),
+                _equal_kl(control),
+                _signed(arm["gold_final"]),
+                _plain(arm["kl"]),
+                _percent(arm["win_rate"]),
+                _plain(arm["recovery"]),
+                f"{NONE if steps['median'] is None else format(steps['median'], 'g')} "
+                f"({steps['reached']} of {steps['n']})",
+                f"{NONE if peak['median'] is None else format(peak['median'], '.2f')} "
+                f"({peak['found']}, {peak['within']} within)",
+            )
+        )
+    return rows
+
+
+def diagnosis_rows(found: dict[str, Any]) -> Rows:
+    """A row for each arm of a point, in the order of `DIAGNOSIS_COLUMNS`."""
+    return [
+        (
+            name,
+            *(_percent(arm[key]) for key in ("on_policy", "on_policy_final", "off_policy_gold", "off_policy_labels")),
+            *(_plain(arm[key]) for key in ("reward_variance", "reward_variance_final")),
+            _percent(arm["own_test"]),
+            *(
+                NONE if arm[key] is None else f"{arm[key]['mean']:.0f}"
+                for key in ("refresh_pairs", "distinct_pairs", "effective_pairs", "pairs_seen", "refresh_steps")
+            ),
+            *(_percent(arm[key], interval=False) for key in ("near_share_first", "near_share")),
+            f"{arm['seconds']['mean']:.0f}",
+        )
+        for name, arm in found["arms"].items()
+    ]
+
+
+def markdown(results: dict[str, Any], command: str) -> str:
+    """The whole study as a page."""
+    cells = results["cells"]
+    unfinished = cells["wanted"] - cells["done"]
+    parts = [
+        f"# Study {results['study']}",
+        f"Made by `{printable(command)}` (frft {results['frft']}): {cells['done']} of {cells['wanted']} cells, "
+        f"{duration(results['seconds_of_cells'])} of one core. FRFT here is the arm `{results['config']['primary']}`, "
+        f"its control `{results['config']['control']}`, the ceiling `{results['config']['ceiling']}`"
+        + (f", the perfect filter `{results['config']['perfect']}`." if results["config"]["perfect"] else "."),
+        _budget(results["budget"]),
+    ]
+    if unfinished:
+        parts.append(f"**{unfinished} cells are missing**, of which {len(cells['failed'])} failed.")
+        parts += [f"- {printable(line)}" for line in cells["failed"]]
+    claim = "can" if results["averaging_is_claimed"] else "can not"
+    if any(each["name"] == CEILING and each["outcome"] != "held" for each in results["predictions"]):
+        parts.append("**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**")
+    parts += [
+        "![gains at every point](gains.svg)",
+        "## Every point",
+        _table(OVERVIEW_COLUMNS, overview(results)),
+        "## Predictions",
+        "Written down before the runs of these seeds; `docs/study.md` has the rule that decides each, and what was "
+        "seen before.",
+        _table(
+            (*VERDICT_COLUMNS, "in words"),
+            [(*row, each["statement"]) for row, each in zip(verdicts(results), results["predictions"], strict=True)],
+        ),
+        f"An averaging effect {claim} be claimed: that takes {_names(CLAIM)} to hold.",
+        "## How to read the tables",
+        LEGEND,
+    ]
+    for point, found in results["points"].items():
+        base = found["base_reward"]
+        parts += [
+            f"## {point}",
+            f"{len(found['seeds'])} seeds. Changes: {_changes(results, point)}. Base reward model: "
+            f"{base['pairs']:.0f} pairs, {base['steps']:.0f} steps.",
+            _table(OUTCOME_COLUMNS, outcome_rows(found)),
+            _table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _budget(budget: dict[str, Any]) -> str:
+    """What arms are given, in words; changes of points apart."""
+    arms = budget["arms"]
+    base = "one base reward model" + (f" of {budget['base_steps']} optimizer steps" if budget["base_steps"] else "")
+    sentences = [
+        f"Every arm gets {budget['ppo_steps']} PPO steps of {budget['completions_a_step']} completions, and starts "
+        f"with {base}, as far as a point changes nothing of that."
+    ]
+    by_steps: dict[Any, list[str]] = {}
+    for name, arm in arms.items():
+        if arm["refreshes"]:
+            by_steps.setdefault((arm["refreshes"], arm["refresh_steps"]), []).append(name)
+    for (refreshes, steps), names in by_steps.items():
+        given = f"{steps} optimizer steps" if steps else "as many optimizer steps as its pairs take"
+        sentences.append(
+            f"Refreshed {'once, by' if refreshes == 1 else f'{refreshes} times, each by'} {given}: {_names(names)}."
+        )
+    groups = {
+        "Of these, from SFT, so that the refresh's steps are all that their last reward model has seen": [
+            name for name, arm in arms.items() if arm["init"] == "sft"
+        ],
+        "Never refreshed, so without any steps beyond the base reward model's": [
+            name for name, arm in arms.items() if not arm["refreshes"]
+        ],
+    }
+    sentences += [f"{what}: {_names(names)}." for what, names in groups.items() if names]
+    sentences += [
+        f"`{name}` trains {arm['base_models']} base reward models."
+        for name, arm in arms.items()
+        if arm["base_models"] > 1
+    ]
+    return " ".join(sentences)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _changes(results: dict[str, Any], point: str) -> str:
+    changes = list(_leaves(results["config"]["points"][point]["changes"]))
+    return ", ".join(f"`{key}={printable(str(value))}`" for key, value in changes) or "none"
+
+
+def _leaves(values: dict[str, Any], key: str = "") -> list[tuple[str, Any]]:
+    return [
+        leaf
+        for name, value in values.items()
+        for leaf in (_leaves(value, f"{key}{name}.") if isinstance(value, dict) else [(f"{key}{name}", value)])
+    ]
+
+
+def _table(columns: Sequence[str], rows: Rows) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _interval(estimate: dict[str, Any], form: str) -> str:
+    return "" if estimate["low"] is None else f" [{format(estimate['low'], form)}, {format(estimate['high'], form)}]"
+
+
+def _signed(estimate: dict[str, Any] | None) -> str:
+    return NONE if estimate is None else f"{estimate['mean']:+.2f}{_interval(estimate, '+.2f')}"
+
+
+def _plain(estimate: dict[str, Any] | None) -> str:
+    return NONE if estimate is None else f"{estimate['mean']:.2f}{_interval(estimate, '.2f')}"
+
+
+def _percent(estimate: dict[str, Any] | None, *, interval: bool = True) -> str:
+    if estimate is None:
+        return NONE
+    shares = {key: estimate[key] and 100 * estimate[key] for key in ("mean", "low", "high")}
+    return f"{shares['mean']:.1f} %{_interval(shares, '.1f') if interval else ''}"
+
+
+def _p(against: dict[str, Any] | None, corrected: str = "p_holm") -> str:
+    return NONE if against is None or against.get(corrected) is None else f"{against[corrected]:.3f}"
+
+
+def _equal_kl(against: dict[str, Any] | None) -> str:
+    return NONE if against is None else f"{_signed(against['at_equal_kl'])} ({against['before_refresh']})"

@@ -1,0 +1,223 @@
+"""Runs the cells of a study in processes of one thread each; stopped, it goes on after the cells that are done.
+
+A process takes a whole seed and goes through its points, because cells of one seed share texts, embeddings and the SFT
+model, which go when the seed is done: OUT/seeds/SEED. What a cell found stays: OUT/cells/POINT-SEED.json.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from frft import __version__
+from frft.errors import OutputError
+from frft.experiment.plan import plan
+from frft.experiment.prepare import differences
+from frft.experiment.processes import process_pool, without_interrupts
+from frft.progress import Progress, Task, duration
+from frft.store import atomic_write, locked, read_json, write_json
+from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
+from frft.study.config import Cell, Study, StudyConfig
+from frft.study.picture import gains_picture
+from frft.study.report import markdown
+from frft.study.summary import summarise
+
+POLL_S = 0.2
+LOCK = ".lock"
+TEXTS = ("pool_size", "categories", "sources", "pairs_within_source")
+"""Dials that change the texts of a world's pool; the others change who judges them, or what the policy learns first."""
+
+
+def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
+    """The cells that are not done, of these points or of all.
+
+    Raises:
+        OutputError: OUT is no folder, or holds a cell of this name of another version or with other settings.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"--out {out} is a file. Name a folder.")
+    if out.is_dir() and {path.name for path in out.iterdir()} - {LOCK} and not (out / "cells").is_dir():
+        raise OutputError(f"--out {out} is not empty and holds no study. Name a new folder.")
+    left = []
+    for cell in study.cells:
+        record = read_record(out, cell)
+        if record is None:
+            if not points or cell.point in points:
+                left.append(cell)
+        elif record["digest"] != digest(cell):
+            there = {"frft": record.get("frft"), **record["settings"]}
+            changed = differences(there, {"frft": __version__, **settings(cell)})
+            raise OutputError(
+                f"{record_path(out, cell)} was made by another version or with other settings "
+                f"({'; '.join(changed[:3])}). Name a new folder, or repeat the old settings with the old version. To "
+                "make its cells anew, delete them."
+            )
+    return left
+
+
+def worker_count(config: StudyConfig, seeds: int) -> int:
+    """Processes at work on so many seeds."""
+    return max(1, min(config.workers or os.cpu_count() or 1, seeds))
+
+
+def expected_seconds(study: Study, out: Path, left: Sequence[Cell]) -> float:
+    """Very roughly how long these cells take: by the time that cells of the point took, or by their planned stages.
+
+    One seed stands for all. Stages and embedded texts that points share are counted once a seed.
+    """
+    measured: dict[str, list[float]] = {}
+    for cell in study.cells:
+        record = read_record(out, cell)
+        if record is not None:
+            measured.setdefault(cell.point, []).append(record["seconds"])
+    shared: set[str] = set()
+    total = 0.0
+    for point in dict.fromkeys(cell.point for cell in left):
+        count = sum(cell.point == point for cell in left)
+        if point in measured:
+            total += count * sum(measured[point]) / len(measured[point])
+            continue
+        cell = study.cell(point, study.config.first_seed)
+        world = cell.config.data.world
+        texts = f"texts of {None if world is None else [getattr(world, name) for name in TEXTS]}"
+        for stage in plan(cell.config, out / "seeds" / str(cell.seed), checks=False):
+            embeds = stage.name.startswith("selection-")
+            if stage.name not in shared and not (embeds and texts in shared):
+                total += count * stage.seconds
+            shared.add(stage.name)
+        shared.add(texts)
+    return total / worker_count(study.config, len({cell.seed for cell in left}))
+
+
+def run_cells(cells: Sequence[Cell], out: Path, workers: int, progress: Progress) -> None:
+    """Run cells, each seed's in one process. One that fails leaves the reason in its file, and the others go on.
+
+    Raises:
+        FrftError: a process was killed. Finished cells stay, as they do when this is interrupted.
+    """
+    by_seed: dict[int, list[Cell]] = {}
+    for cell in cells:
+        by_seed.setdefault(cell.seed, []).append(cell)
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    messages = multiprocessing.get_context("spawn").Queue()
+    # A library that was imported before OMP_NUM_THREADS is set takes all cores, so it is set for the processes to come.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with (
+            process_pool(workers, _begin, (messages,)) as executor,
+            progress.task("cells", len(cells)) as task,
+        ):
+            with without_interrupts():
+                pending = [executor.submit(_do_seed, out, own) for own in by_seed.values()]
+            while pending:
+                _show(messages, task, progress)
+                pending = _unfinished(pending)
+            while _show(messages, task, progress):
+                pass
+    finally:
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _unfinished(futures: Sequence[Future[None]]) -> list[Future[None]]:
+    left = []
+    for future in futures:
+        if future.done():
+            future.result()
+        else:
+            left.append(future)
+    return left
+
+
+def _show(messages: Any, task: Task, progress: Progress) -> bool:
+    """Show one message of a worker, waiting a moment for it; returns whether one came."""
+    try:
+        name, seconds, error = messages.get(timeout=POLL_S)
+    except Empty:
+        return False
+    task.advance(1, name)
+    if error is None:
+        progress.say(f"  {name}  {duration(seconds)}")
+    else:
+        progress.say(f"  {name}  FAILED after {duration(seconds)}: {error}")
+    return True
+
+
+_messages: Any
+
+
+def _begin(messages: Any) -> None:
+    global _messages
+    _messages = messages
+
+
+def _do_seed(out: Path, cells: Sequence[Cell]) -> None:
+    failures = 0
+    for cell in cells:
+        started = time.monotonic()
+        error = do_cell(out, cell)
+        failures += error is not None
+        _messages.put((cell.name, time.monotonic() - started, error))
+    if not failures:
+        shutil.rmtree(out / "seeds" / str(cells[0].seed))
+
+
+def run_study(
+    study: Study, out: Path, progress: Progress, *, points: Sequence[str] = (), command: str
+) -> dict[str, Any]:
+    """Run what is left of a study, and write and return what all of its finished cells found.
+
+    OUT/cells/POINT-SEED.json   what a cell found; OUT/cells/POINT-SEED.failed.json: why it failed
+    OUT/study.json              every figure
+    OUT/study.md, gains.svg     the same for a person
+    OUT/seeds/                  work in progress
+
+    Args:
+        study: the study.
+        out: its folder; empty, new, or that of the same study, be it with fewer points or seeds.
+        progress: told of every cell.
+        points: run cells of these points only; those of others that are done are in the results all the same.
+        command: what made it, for the page.
+
+    Raises:
+        OutputError: OUT holds something else, or cells that were made by another version or with other settings, or
+            another process is at work there.
+        FrftError: a process was killed.
+    """
+
+    def refuse() -> None:
+        raise OutputError(
+            f"Another process is running a study in --out {out} (it holds {out / LOCK}). Wait until it is done, or "
+            "name another folder."
+        )
+
+    # Before the lock, so that nothing is written to a folder of something else.
+    _ = to_do(study, out, points)
+    with locked(out / LOCK, refuse):
+        return _run(study, out, progress, points, command)
+
+
+def _run(study: Study, out: Path, progress: Progress, points: Sequence[str], command: str) -> dict[str, Any]:
+    left = to_do(study, out, points)
+    done = len(study.cells) - len(left)
+    if done:
+        progress.say(f"{done} of {len(study.cells)} cells are done, or not asked for")
+    if left:
+        run_cells(left, out, worker_count(study.config, len({cell.seed for cell in left})), progress)
+    records = [record for cell in study.cells if (record := read_record(out, cell)) is not None]
+    failures = [read_json(path) for cell in study.cells if (path := failure_path(out, cell)).exists()]
+    results = summarise(study, records, [f"{each['cell']}: {each['error']}" for each in failures])
+    write_json(out / "study.json", results)
+    for name, text in (("study.md", markdown(results, command)), ("gains.svg", gains_picture(results))):
+        with atomic_write(out / name) as file:
+            file.write(text.encode())
+    return results

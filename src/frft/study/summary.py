@@ -1,0 +1,156 @@
+"""All figures of a study in one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from frft import __version__
+from frft.statistics import holm
+from frft.statistics.estimates import estimate
+from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step, paired_p
+from frft.study.config import VANILLA, Study
+from frft.study.measured import (
+    MEASURES,
+    Measured,
+    Record,
+    mean_of,
+    peak_is_within,
+    steps_to_vanilla,
+)
+from frft.study.predictions import averaging_is_claimed, predictions
+
+
+def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) -> dict[str, Any]:
+    """What stands in `study.json`.
+
+    Args:
+        study: the study.
+        records: what its finished cells found.
+        failed: cells that failed, a line each.
+    """
+    measured = Measured(records)
+    points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
+    _correct_over_points(points, study.config.primary)
+    verdicts = [prediction.verdict(measured) for prediction in predictions(study.config)]
+    return {
+        "frft": __version__,
+        "study": study.name,
+        "config": study.config.model_dump(),
+        "cells": {"wanted": len(study.cells), "done": len(records), "failed": list(failed)},
+        "seconds_of_cells": round(sum(record["seconds"] for record in records), 1),
+        "budget": _budget(study),
+        "points": points,
+        "predictions": verdicts,
+        "averaging_is_claimed": averaging_is_claimed(verdicts),
+    }
+
+
+def _correct_over_points(points: dict[str, Any], primary: str) -> None:
+    """The p of FRFT against its control, by Holm over all points: the family of the table with one row a point."""
+    against = {point: found["arms"][primary]["against_control"] for point, found in points.items()}
+    p_values = {point: each["p"] for point, each in against.items() if each and each["p"] is not None}
+    for point, corrected in holm(p_values).items():
+        against[point]["p_holm_over_points"] = corrected
+
+
+def _budget(study: Study) -> dict[str, Any]:
+    """What arms are given, by the settings of the first point that each runs at."""
+    config = study.cells[0].config
+    arms: dict[str, Any] = {}
+    for cell in (study.cell(point, study.config.first_seed) for point in study.config.points):
+        for name in cell.config.arms:
+            arm = cell.config.arm(name)
+            refreshed = arm.alpha > 0 and arm.selection.strategy != "none"
+            arms.setdefault(
+                name,
+                {
+                    "base_models": arm.ensemble,
+                    "refreshes": arm.alpha if refreshed else 0,
+                    "refresh_steps": arm.max_steps if refreshed else None,
+                    "init": arm.init if refreshed else None,
+                },
+            )
+    return {
+        "ppo_steps": config.ppo.total_steps,
+        "completions_a_step": config.ppo.rollout_batch_size,
+        "base_steps": config.reward.train.max_steps,
+        "arms": arms,
+    }
+
+
+def _point(measured: Measured, point: str, study: Study) -> dict[str, Any]:
+    names = measured.arms(point)
+    arms = {name: _arm(measured, point, name, study) for name in names}
+    for versus in ("against_vanilla", "against_control"):
+        p_values = {
+            name: arm[versus]["p"] for name, arm in arms.items() if arm[versus] and arm[versus]["p"] is not None
+        }
+        for name, corrected in holm(p_values).items():
+            arms[name][versus]["p_holm"] = corrected
+    base = [cell["base_reward"]["training"] for cell in measured.cells(point)]
+    return {
+        "seeds": measured.seeds(point),
+        "base_reward": {key: float(np.mean([each[key] for each in base])) for key in ("pairs", "steps")},
+        "arms": arms,
+    }
+
+
+def _arm(measured: Measured, point: str, name: str, study: Study) -> dict[str, Any]:
+    seeds, cells, config = measured.seeds(point), measured.cells(point), study.config
+    steps = steps_to_vanilla(cells, name)
+    peaks = [peak for peak in measured.values(point, name, "peak", seeds) if peak is not None]
+    recovered = None
+    if name != VANILLA:
+        recovered = fieller(_gained(cells, name, VANILLA), _gained(cells, config.ceiling, VANILLA))
+    found = {
+        measure: mean_of(measured.values(point, name, measure, seeds)) for measure in MEASURES if measure != "peak"
+    }
+    if name == VANILLA:
+        # Until the control's refresh the two are one policy with one reward model, which vanilla keeps.
+        for measure in ("on_policy", "reward_variance"):
+            found[measure] = mean_of(measured.values(point, config.control, f"{measure}_before", seeds))
+    return {
+        **found,
+        "against_vanilla": None if name == VANILLA else _against(cells, name, VANILLA),
+        "against_control": None if name == config.control else _against(cells, name, config.control),
+        "recovery": None if recovered is None else recovered.as_dict(),
+        "steps_to_vanilla": {
+            "median": median_step(steps),
+            "reached": sum(step is not None for step in steps),
+            "n": len(steps),
+        },
+        "peak": {
+            "median": float(np.median(peaks)) if peaks else None,
+            "found": len(peaks),
+            "within": sum(peak_is_within(cell["arms"][name]) for cell in cells),
+            "n": len(seeds),
+        },
+    }
+
+
+def _gained(cells: Sequence[Record], name: str, other: str) -> list[float]:
+    """The gold reward of one arm above that of another, after the first refresh, cell by cell."""
+    gold = MEASURES["gold"]
+    pairs = [(gold(cell["arms"][name]), gold(cell["arms"][other])) for cell in cells]
+    return [own - others for own, others in pairs if own is not None and others is not None]
+
+
+def _against(cells: Sequence[Record], name: str, other: str) -> dict[str, Any]:
+    """An arm against another: gold reward after the first refresh and at equal KL, and the paired t test of the former.
+
+    `before_refresh` counts the seeds in which one of them was at equal KL while the two were still one arm.
+    """
+    gained = _gained(cells, name, other)
+    steps = [(cell["arms"][name]["steps"], cell["arms"][other]["steps"]) for cell in cells]
+    equal = [equal_kl_gain(*both) for both in steps]
+    early = sum(alike_until(*both, step) for both, (_, step) in zip(steps, equal, strict=True))
+    return {
+        "gold": estimate(gained).as_dict(),
+        "p": paired_p(gained),
+        "p_holm": None,
+        "at_equal_kl": estimate([gain for gain, _ in equal]).as_dict(),
+        "before_refresh": early,
+    }

@@ -1,0 +1,140 @@
+"""The benchmark as a whole, on a small pool: what is learned, what is written, and how it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.config.sections import FixedActorConfig
+from frft.errors import OutputError, UsageError
+from frft.fixed_actor import named_actors, read_table, run_fixed_actor
+from frft.fixed_actor.arms import BASE, GUESSES, Arm, arms_of
+from frft.fixed_actor.run import RESULTS, read_results
+from frft.store import append_rows
+
+SMALL = FixedActorConfig(
+    seeds=1, strategies=["part1", "part4", "density"], sizes=[30], steps=40, continue_steps=10, batch_size=16
+)
+
+
+@pytest.fixture(scope="module")
+def actors(sourced_pairs):
+    return named_actors(sourced_pairs, ["warm"])
+
+
+def without_times(out):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in read_results(out)]
+
+
+@pytest.fixture(scope="module")
+def finished(sourced_pairs, actors, minilm_vectors, tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished")
+    run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, out)
+    return out
+
+
+def test_there_is_a_line_for_every_arm(finished):
+    rows = read_results(finished)
+    assert [Arm.of(row) for row in rows] == list(arms_of(SMALL))
+    by_arm = {Arm.of(row): row for row in rows}
+    # 20 training prompts with 3 pairs each that do not hold the actor, and 3 that do; as many of those to test on.
+    assert (by_arm[BASE]["pairs"], by_arm[Arm("continue", "oracle")]["pairs"]) == (60, 60)
+    assert {row["test_pairs"] for row in rows} == {60}
+    assert {row["pairs"] for row in rows if row["size"] is not None} == {30}
+    assert {row["selected_accuracy"] is not None for row in rows if row["placebo"]} == {True}
+    assert {row["selected_accuracy"] is not None for row in rows if not row["placebo"]} == {False}
+
+
+def test_the_oracle_learns_what_the_pool_cannot_teach(finished):
+    # The pool never shows that the actor's style is the second best of four; its own pairs do.
+    by_arm = {Arm.of(row): row for row in read_results(finished)}
+    assert by_arm[Arm("scratch", "oracle")]["accuracy"] > 0.95
+    assert by_arm[Arm("scratch", "oracle")]["accuracy"] > by_arm[BASE]["accuracy"]
+
+
+def test_a_line_has_the_balanced_accuracy_and_its_parts(finished):
+    for row in read_results(finished):
+        assert row["balanced_accuracy"] == (row["accuracy_chosen"] + row["accuracy_rejected"]) / 2
+        # On every prompt the actor wins two pairs and loses one.
+        assert row["accuracy"] == pytest.approx((2 * row["accuracy_chosen"] + row["accuracy_rejected"]) / 3)
+        assert row["opponents"] == 3
+
+
+def test_the_constants_are_right_where_the_majority_is(finished):
+    by_arm = {Arm.of(row): row for row in read_results(finished)}
+    constant, by_opponent = (by_arm[arm] for arm in GUESSES)
+    assert (constant["accuracy"], constant["balanced_accuracy"]) == (pytest.approx(2 / 3), 0.5)
+    # Against each source, the actor always wins or always loses.
+    assert (by_opponent["accuracy"], by_opponent["balanced_accuracy"]) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["top", "full"])
+def test_what_is_cut_is_in_every_line_also_after_a_stop(
+    kind, sourced_pairs, actors, minilm_vectors, tiny_lm_folder, tmp_path
+):
+    backbone = {"backbone": str(tiny_lm_folder)} if kind == "full" else {}
+    config = FixedActorConfig(
+        train=kind, max_tokens=16, seeds=1, strategies=["random"], sizes=[20], starts=["continue"], steps=2,
+        continue_steps=2, batch_size=8, **backbone,
+    )  # fmt: skip
+    run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
+    rows = without_times(tmp_path)
+    for row in rows:
+        if Arm.of(row) in GUESSES:
+            assert row["cut"] == {}
+        else:
+            assert row["cut"]["sequences"] == 2 * row["pairs"]
+            assert row["cut"]["truncated" if kind == "top" else "completions_truncated"] > 0
+    (tmp_path / RESULTS).unlink()  # the models of all pairs stay
+    run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
+    assert [row["cut"] for row in without_times(tmp_path)] == [row["cut"] for row in rows]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_lines(sourced_pairs, actors, minilm_vectors, finished, tmp_path):
+    lines = (finished / RESULTS).read_bytes().splitlines(keepends=True)
+    (tmp_path / "settings.json").write_bytes((finished / "settings.json").read_bytes())
+    (tmp_path / RESULTS).write_bytes(b"".join(lines[:7]) + lines[7][:20])  # the eighth was cut off
+    run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, tmp_path)
+    assert without_times(tmp_path) == without_times(finished)
+
+
+def test_more_can_be_asked_for_later(sourced_pairs, actors, minilm_vectors, tmp_path):
+    first = SMALL.model_copy(update={"strategies": ["random"], "starts": ["continue"]})
+    run_fixed_actor(sourced_pairs, actors, first, minilm_vectors, tmp_path)
+    before = read_results(tmp_path)
+    more = first.model_copy(update={"seeds": 2, "strategies": ["part1"]})
+    run_fixed_actor(sourced_pairs, actors, more, minilm_vectors, tmp_path)
+    after = read_results(tmp_path)
+    assert after[: len(before)] == before
+    assert len(after) == 2 * len(list(arms_of(more)))
+    assert read_table(tmp_path).seeds == [0, 1]
+
+
+def test_results_of_other_settings_are_not_mixed(sourced_pairs, actors, minilm_vectors, finished):
+    other = SMALL.model_copy(update={"learning_rate": 0.1})
+    with pytest.raises(OutputError, match="made with another learning_rate"):
+        run_fixed_actor(sourced_pairs, actors, other, minilm_vectors, finished)
+    with pytest.raises(OutputError, match="made with another actors"):
+        run_fixed_actor(sourced_pairs, named_actors(sourced_pairs, ["dry"]), SMALL, minilm_vectors, finished)
+
+
+def test_results_without_settings_are_not_trusted(sourced_pairs, actors, minilm_vectors, tmp_path):
+    append_rows(tmp_path / RESULTS, [{}])
+    with pytest.raises(OutputError, match="not what they were made with"):
+        run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, tmp_path)
+
+
+def test_a_size_that_the_pool_has_not_is_refused(sourced_pairs, actors, minilm_vectors, tmp_path):
+    large = SMALL.model_copy(update={"sizes": [30, 61]})
+    with pytest.raises(UsageError, match=r"--sizes asks for 61 pairs .* there are 60"):
+        run_fixed_actor(sourced_pairs, actors, large, minilm_vectors, tmp_path)
+
+
+def test_random_is_always_compared_with_and_all_pairs_are_always_there():
+    arms = list(arms_of(FixedActorConfig(strategies=["part4"], sizes=[20, 10], starts=["continue"])))
+    assert arms == [
+        BASE,
+        *GUESSES,
+        Arm("continue", "all"),
+        *(Arm("continue", strategy, size) for strategy in ("random", "part4") for size in (10, 20)),
+        Arm("continue", "oracle"),
+    ]

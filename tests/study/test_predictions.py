@@ -1,0 +1,129 @@
+"""Predictions are decided by their rule, in worlds that are made up so that the answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frft.statistics.estimates import Estimate
+from frft.study.measured import Measured
+from frft.study.predictions import AVERAGING, averaging_is_claimed, outcome, predictions
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "above", "below", "none"),
+    [
+        (0.01, 0.3, "held", "not held", "not held"),
+        (0.01, 0.05, "held", "not held", "held"),
+        (-0.02, 0.05, "not held", "not held", "held"),
+        (-0.02, 0.3, "undecided", "not held", "undecided"),
+        (-0.3, 0.3, "undecided", "undecided", "undecided"),
+        (-0.3, -0.2, "not held", "held", "not held"),
+        (None, None, "undecided", "undecided", "undecided"),
+    ],
+)
+def test_the_interval_decides(low, high, above, below, none):
+    found = Estimate(0.0, low, high, 8)
+    assert [outcome(found, kind, 0.1) for kind in ("above", "below", "none")] == [above, below, none]
+
+
+def _verdicts(averaging, records):
+    measured = Measured(records)
+    return {each["name"]: each for each in (p.verdict(measured) for p in predictions(averaging.config))}
+
+
+def _wobble(seed: int) -> float:
+    return (-0.01, 0.0, 0.012, -0.003)[seed]
+
+
+def test_every_prediction_says_when_it_was_not_run(averaging):
+    verdicts = _verdicts(averaging, [])
+    assert len(verdicts) == len(predictions(averaging.config))
+    assert {each["outcome"] for each in verdicts.values()} == {"not run"}
+    assert not averaging_is_claimed(list(verdicts.values()))
+
+
+def _averaging_world(make_record, per_unit: float, variance: float):
+    """Cells in which the gain of density over random is `per_unit` for each two of lambda * kappa."""
+    coupling = {"lambda-0": 0, "kappa-0": 0, "kappa-half": 1, "lambda-2": 1, "centre": 2}
+    assert set(coupling) == set(AVERAGING)
+    records = []
+    for point, unit in coupling.items():
+        for seed in range(4):
+            gain = per_unit * unit + _wobble(seed) * (1 + unit)
+            gains = {"vanilla": 0, "random": 0.05, "density": 0.05 + gain, "source": 0.1 + gain, "oracle": 0.9 + gain}
+            record = make_record(point, seed, gains, own_test=0.8)
+            refresh = record["arms"]["density"]["refreshes"][0]
+            refresh["on_policy"]["after"]["reward_variance"] = 0.3 + variance * unit + _wobble(seed)
+            records.append(record)
+    return records
+
+
+def test_an_averaging_effect_is_found_where_there_is_one(averaging, make_record):
+    verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
+    held = {name for name, each in verdicts.items() if each["outcome"] == "held"}
+    assert held == {"tells apart", "helps", "no bias", "no coupling", "rises", "variance", "source"}
+    # Slopes by hand: the wobble has a mean of -0.00025 and is multiplied by 1 + lambda * kappa / 2.
+    assert verdicts["rises"]["estimate"]["mean"] == pytest.approx((0.2 - 0.00025) / 2)
+    assert averaging_is_claimed(list(verdicts.values()))
+
+
+@pytest.mark.parametrize(("per_unit", "variance"), [(0.0, 0.1), (0.2, 0.0), (-0.2, 0.1)])
+def test_it_is_not_claimed_where_a_part_of_it_is_missing(averaging, make_record, per_unit, variance):
+    verdicts = _verdicts(averaging, _averaging_world(make_record, per_unit, variance))
+    assert not averaging_is_claimed(list(verdicts.values()))
+    assert verdicts["helps"]["outcome"] == ("held" if per_unit > 0 else "not held")
+
+
+@pytest.mark.parametrize("missing", ["tells apart", "helps"])
+def test_it_is_not_claimed_without_a_ceiling_or_a_gain(averaging, make_record, missing):
+    verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
+    verdicts[missing]["outcome"] = "not held"
+    assert not averaging_is_claimed(list(verdicts.values()))
+
+
+@pytest.mark.parametrize(
+    ("less", "found"), [(0.0, "held"), (0.08, "held"), (0.1, "undecided"), (0.12, "not held"), (-0.3, "held")]
+)
+def test_the_true_source_may_be_a_margin_below(averaging, make_record, less, found):
+    records = [
+        make_record("centre", seed, {"vanilla": 0, "random": 0, "density": 0.5, "source": 0.5 - less + _wobble(seed)})
+        for seed in range(4)
+    ]
+    assert _verdicts(averaging, records)["source"]["outcome"] == found
+
+
+def test_harm_and_equality_are_told_apart(averaging, make_record):
+    records = []
+    for seed in range(4):
+        bad, same = -0.4 + _wobble(seed), _wobble(seed)
+        base = {"vanilla": 0, "random": 0, "oracle": 1}
+        records += [make_record(point, seed, {**base, "density": bad}) for point in ("anti-gold", "symmetric")]
+        records += [make_record(point, seed, {**base, "density": same}) for point in ("outside", "kl-high")]
+        records.append(make_record("rm-small", seed, {**base, "density": 0.5 + same}))
+        records.append(
+            make_record(
+                "centre",
+                seed,
+                {**base, "density": 0.1, "shuffled": bad, "placebo3": 0, "placebo-density": 0.3 + same},
+                own_test=0.7,
+            )
+        )
+    verdicts = _verdicts(averaging, records)
+    assert {name for name, each in verdicts.items() if each["outcome"] == "held"} == {
+        "tells apart", "helps", "harms", "symmetric", "outside", "no drift", "capacity", "shortcut 3",
+    }  # fmt: skip
+    assert verdicts["no eyes"]["outcome"] == "not held"
+    assert verdicts["labels"]["outcome"] == "not held"
+    assert verdicts["labels"]["estimate"]["mean"] == pytest.approx(-0.2 + 0.00025)
+    assert verdicts["shortcut 4"]["outcome"] == "not run"
+    assert verdicts["shortcut 3"]["estimate"]["mean"] == pytest.approx(0.2)
+    assert verdicts["capacity"]["estimate"]["mean"] == pytest.approx(0.4 - 0.00025)
+
+
+def test_the_page_written_before_the_runs_states_every_prediction(averaging):
+    page = (Path(__file__).parents[3] / "docs" / "study.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.split("| name |")[1].splitlines() if line.startswith("| ")]
+    stated = {name: row[-1] for row in rows for name in row[0].split(", ")}
+    assert stated == {prediction.name: prediction.expected for prediction in predictions(averaging.config)}

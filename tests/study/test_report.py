@@ -1,0 +1,130 @@
+"""The page and the tables of a study."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.study import report
+from frft.study.summary import summarise
+
+
+@pytest.fixture
+def results(averaging, make_record):
+    records = []
+    for seed in range(3):
+        wobble = (0.0, 0.02, -0.02)[seed]
+        gains = {
+            "vanilla": 0,
+            "random": 0.1,
+            "density": 0.3 + wobble,
+            "source": 0.3,
+            "part1": -0.5,
+            "oracle": 1 + wobble,
+        }
+        records += [make_record(point, seed, gains) for point in ("centre", "kappa-0")]
+    return summarise(averaging, records, ["lambda-0-1: RewardError: line one\n\x1b[31mred"])
+
+
+def test_every_point_and_every_arm_is_in_the_page_losing_ones_too(averaging, results):
+    page = report.markdown(results, "frft study averaging --out studies/averaging")
+    for point in ("centre", "kappa-0"):
+        section = page.split(f"## {point}\n")[1].split("\n## ")[0]
+        for arm in ("vanilla", "random", "density", "source", "part1", "oracle"):
+            assert section.count(f"| {arm} |") == 2
+    assert "-0.50 [-0.50, -0.50]" in page
+    assert "`data.world.kappa=0`" in page
+    config = averaging.cells[0].config
+    assert f"{config.ppo.total_steps} PPO steps of {config.ppo.rollout_batch_size} completions" in page
+
+
+def test_the_budget_of_every_arm_is_in_the_page_as_its_settings_have_it(results):
+    paragraph = report.markdown(results, "frft").split("\n\n")[2]
+    assert "starts with one base reward model of 125 optimizer steps" in paragraph
+    refreshed = paragraph.split("Refreshed 2 times, each by 40 optimizer steps: ")[1].split(".")[0]
+    assert {"`density`", "`random`", "`density-sft`", "`oracle`", "`ocrm`"} <= set(refreshed.split(", "))
+    assert "Refreshed once, by 125 optimizer steps: `static-random`." in paragraph
+    from_sft = paragraph.split("all that their last reward model has seen: ")[1].split(".")[0]
+    assert {"`density-sft`", "`random-sft`", "`static-random`", "`placebo3`"} <= set(from_sft.split(", "))
+    assert "`density`" not in from_sft
+    never = paragraph.split("beyond the base reward model's: ")[1].split(".")[0]
+    assert never.split(", ") == ["`vanilla`", "`reset-optimizer`", "`move-anchor`", "`uwo`"]
+    assert "`uwo` trains 3 base reward models." in paragraph
+
+
+def test_pairs_are_counted_as_selected_distinct_effective_and_seen(results):
+    row = report.diagnosis_rows(results["points"]["centre"])[1]
+    found = dict(zip(report.DIAGNOSIS_COLUMNS, row, strict=True))
+    assert [found[name] for name in ("pairs", "distinct", "effective", "seen", "steps")] == [
+        "600", "480", "450", "1240", "64",
+    ]  # fmt: skip
+    assert (found["near source, first"], found["last"]) == ("50.0 %", "25.0 %")
+
+
+def test_vanilla_without_anything_to_reach_has_no_step(averaging, make_record):
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "source": 0.3, "part1": 0, "oracle": 1}
+    found = summarise(averaging, [make_record("centre", seed, gains, gold=-1) for seed in (2, 3)], [])
+    column = report.OUTCOME_COLUMNS.index("steps to vanilla's")
+    assert {row[column] for row in report.outcome_rows(found["points"]["centre"])} == {"– (0 of 0)"}
+
+
+def test_missing_and_failed_cells_are_in_the_page_and_cannot_disturb_it(results):
+    page = report.markdown(results, "frft")
+    assert f"**{results['cells']['wanted'] - 6} cells are missing**, of which 1 failed" in page
+    assert "- lambda-0-1: RewardError: line one\\n\\x1b[31mred" in page
+
+
+def test_every_prediction_is_in_the_page(results):
+    page = report.markdown(results, "frft")
+    for each in results["predictions"]:
+        assert f"| {each['name']} | {each['outcome']} |" in page
+    assert "An averaging effect can not be claimed" in page
+    assert "no evidence" not in page
+
+
+def test_without_a_ceiling_the_page_says_so_first(averaging, make_record):
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "source": 0.2, "oracle": -0.5}
+    page = report.markdown(summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], []), "frft")
+    assert "**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**" in page
+
+
+def test_tables_have_as_many_cells_as_columns(results):
+    assert {len(row) for row in report.overview(results)} == {len(report.OVERVIEW_COLUMNS)}
+    found = results["points"]["centre"]
+    assert {len(row) for row in report.outcome_rows(found)} == {len(report.OUTCOME_COLUMNS)}
+    assert {len(row) for row in report.diagnosis_rows(found)} == {len(report.DIAGNOSIS_COLUMNS)}
+
+
+def test_the_overview_compares_with_control_vanilla_and_ceiling(results):
+    row = report.overview(results)[0]
+    assert row[:2] == ("centre", "3")
+    assert row[2].startswith("+0.20 [")
+    assert row[4].startswith("+0.20 [")
+    assert row[5].startswith("+0.30 [")
+    assert row[6].startswith("+0.10")
+    assert row[7].startswith("+1.00")
+
+
+def test_a_perfect_filter_that_was_not_run_has_no_gain(averaging, make_record):
+    gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": 1}
+    results = summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], [])
+    assert (
+        dict(zip(report.OVERVIEW_COLUMNS, report.overview(results)[0], strict=True))["perfect filter − control"] == "–"
+    )
+
+
+def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_record):
+    gains = {"centre": (0.3, 0.4, 0.5), "lambda-0": (0.1, -0.1, 0.3), "kappa-0": (0.2, 0.3, 0.2)}
+    records = [
+        make_record(point, seed, {"vanilla": 0, "random": 0, "density": gain, "source": 0.5, "oracle": 1})
+        for point, of_seeds in gains.items()
+        for seed, gain in enumerate(of_seeds)
+    ]
+    results = summarise(averaging, records, [])
+    for row in report.overview(results):
+        against = results["points"][row[0]]["arms"]["density"]["against_control"]
+        assert row[3] == f"{against['p_holm_over_points']:.3f}"
+    assert any(
+        point["arms"]["density"]["against_control"]["p_holm"]
+        != point["arms"]["density"]["against_control"]["p_holm_over_points"]
+        for point in results["points"].values()
+    )
