@@ -173,12 +173,12 @@ class Judge:
         """Where a policy stands, on the same prompts and random numbers as any other."""
         from frft.config.sections import SamplingConfig
         from frft.models import load_causal_lm
-        from frft.policy import divergence, generate
+        from frft.policy import generate, measure_divergence
 
         policy = load_causal_lm(folder, self.tokenizer)
         sampling = SamplingConfig(max_new_tokens=Job.new_tokens, max_prompt_tokens=Job.prompt_tokens)
         written = generate(policy, self.tokenizer, self.prompts, sampling, seed=0)
-        moved = divergence(
+        moved = measure_divergence(
             policy, self.sft, self.tokenizer, written, temperature=1.0, max_prompt_tokens=Job.prompt_tokens
         )
         return Point(moved.k3, float(self.reward.score(written.prompts, written.completions).mean()))

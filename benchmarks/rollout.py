@@ -65,7 +65,7 @@ def measure(name: str, batch: int, new_tokens: int, repeats: int) -> dict[str, A
     from frft.config.sections import SamplingConfig
     from frft.models import quiet
     from frft.models.kernels import with_fast_kernels
-    from frft.policy.generate import left_padded, row_uniforms, sample_tokens
+    from frft.policy.generation import left_padded, row_uniforms, sample_tokens
 
     shape, device = SHAPES[name], "cuda" if torch.cuda.is_available() else "cpu"
     plain = random_model(shape).to(device)

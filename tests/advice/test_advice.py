@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from frft.advice.advice import advise
-from frft.advice.evidence import Annotator, Measured
+from frft.advice.evidence import Annotator, MeasuredEvidence
 from frft.advice.predictor import Model, Predictor, Test
 
 
@@ -64,7 +64,7 @@ def test_without_a_predictor_there_is_no_verdict(make_evidence):
 
 
 def test_reasons_have_the_numbers(make_evidence):
-    who = Annotator("ann\x1b[2J", 0.5, 0.2, Measured(0.4, 0.03))
+    who = Annotator("ann\x1b[2J", 0.5, 0.2, MeasuredEvidence(0.4, 0.03))
     text = " ".join(advise(make_evidence(0.8, 0.02, -0.1, annotator=who), None, "e").reasons)
     for figure in (
         "AUC 0.800",
@@ -87,9 +87,9 @@ def test_reasons_have_the_numbers(make_evidence):
         ({"agreement": 0.1}, "better than far ones"),
         ({}, "as well as far ones"),
         ({"far_accuracy": None, "far_log_loss": None}, "All pairs are near the policy"),
-        ({"near_accuracy": Measured(0.75, 0.0), "near_pairs": 30}, "as well as far ones: 75.0%"),
+        ({"near_accuracy": MeasuredEvidence(0.75, 0.0), "near_pairs": 30}, "as well as far ones: 75.0%"),
         (
-            {"far_accuracy": Measured(0.1, None)},
+            {"far_accuracy": MeasuredEvidence(0.1, None)},
             "60.0% against 10.0% of them (a difference of 50.0, standard error unknown)",
         ),
         ({"locality": 0.005}, "No sign that labels near the policy follow a rule of their own"),
@@ -101,7 +101,7 @@ def test_what_is_said_where(changes, sentence, make_evidence):
 
 
 def test_of_the_labels_of_few_near_pairs_nothing_is_said(make_evidence, predictor):
-    who = Annotator("ann", 0.5, 0.2, Measured(0.4, 0.03))
+    who = Annotator("ann", 0.5, 0.2, MeasuredEvidence(0.4, 0.03))
     few, enough = (
         " ".join(advise(make_evidence(near_pairs=near, locality=0.02, annotator=who), None, "e").reasons)
         for near in (29, 30)

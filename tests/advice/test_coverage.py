@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frft.advice.coverage import coverage
-from frft.selection.density import Completions
+from frft.selection.density import EmbeddedCompletions
 
 
 def unit(vectors):
@@ -14,7 +14,7 @@ def unit(vectors):
 
 def random_completions(count, letter, rng, prompts=None, shift=0.0):
     names = [f"{letter}{row}" for row in range(count)]
-    return Completions(prompts or names, names, unit(rng.standard_normal((count, 8)) + shift))
+    return EmbeddedCompletions(prompts or names, names, unit(rng.standard_normal((count, 8)) + shift))
 
 
 def test_brute_force():
@@ -46,7 +46,7 @@ def test_a_pool_elsewhere_covers_nothing_and_one_of_the_same_texts_everything():
     samples = random_completions(50, "a", rng, shift=3.0)
     elsewhere = random_completions(500, "b", rng, shift=-3.0)
     assert coverage(samples, elsewhere)[0] == 0
-    same = Completions([f"other {prompt}" for prompt in samples.prompts], samples.texts, samples.vectors_ND)
+    same = EmbeddedCompletions([f"other {prompt}" for prompt in samples.prompts], samples.texts, samples.vectors_ND)
     assert coverage(samples, same)[0] == 1
 
 
@@ -54,20 +54,20 @@ def test_what_was_written_to_the_same_prompt_is_no_neighbour():
     rng = np.random.default_rng(3)
     samples = random_completions(20, "a", rng)
     near = np.repeat(rng.standard_normal((10, 8)), 2, axis=0) + 0.01 * rng.standard_normal((20, 8))
-    twins = Completions([f"p{row // 2}" for row in range(20)], samples.texts, unit(near))
-    assert coverage(twins, samples) == coverage(Completions(twins.prompts, twins.texts, unit(near)), samples)
-    own = Completions(twins.prompts, [f"{text}!" for text in twins.texts], unit(near))
+    twins = EmbeddedCompletions([f"p{row // 2}" for row in range(20)], samples.texts, unit(near))
+    assert coverage(twins, samples) == coverage(EmbeddedCompletions(twins.prompts, twins.texts, unit(near)), samples)
+    own = EmbeddedCompletions(twins.prompts, [f"{text}!" for text in twins.texts], unit(near))
     assert coverage(twins, own) == (1.0, pytest.approx(0.5)), "a tie: the same vectors on other prompts, on both sides"
 
 
 def test_equal_texts_to_one_prompt_count_once():
     samples = random_completions(20, "a", np.random.default_rng(5))
-    both = Completions(samples.prompts * 2, samples.texts * 2, np.tile(samples.vectors_ND, (2, 1)))
+    both = EmbeddedCompletions(samples.prompts * 2, samples.texts * 2, np.tile(samples.vectors_ND, (2, 1)))
     assert coverage(both, samples) == coverage(samples, both) == coverage(samples, samples) == (1.0, 0.5)
 
 
 def test_order_decides_nothing():
     rng = np.random.default_rng(4)
     sides = [random_completions(30, letter, rng) for letter in "ab"]
-    turned = [Completions(s.prompts[::-1], s.texts[::-1], s.vectors_ND[::-1]) for s in sides]
+    turned = [EmbeddedCompletions(s.prompts[::-1], s.texts[::-1], s.vectors_ND[::-1]) for s in sides]
     assert coverage(*sides) == coverage(*turned)

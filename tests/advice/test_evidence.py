@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from frft.advice.evidence import Evidence, Measured, evidence
+from frft.advice.evidence import Evidence, MeasuredEvidence, gather_evidence
 from frft.errors import SelectionError
 from frft.selection.weights import effective_sample_size
 
@@ -20,7 +20,7 @@ def found(make_world, style_vectors):
         "anti-gold": {"anti_gold": True},
         "outside": {"drift": 1},
     }
-    return {name: evidence(*make_world(**each), style_vectors, 0) for name, each in dials.items()}
+    return {name: gather_evidence(*make_world(**each), style_vectors, 0) for name, each in dials.items()}
 
 
 def clear(measured):
@@ -63,7 +63,7 @@ def test_outside_all_sources_hardly_anything_is_near(found):
 def test_a_policy_that_writes_as_the_pool_does(make_world, style_vectors):
     table, _, _ = make_world(lambda_=0, pool_size=1000)
     half, other = table.slice(0, 700), table.slice(700)
-    same = evidence(half, other["prompt"].to_pylist(), other["chosen"].to_pylist(), style_vectors, 0)
+    same = gather_evidence(half, other["prompt"].to_pylist(), other["chosen"].to_pylist(), style_vectors, 0)
     assert same.auc == pytest.approx(0.5, abs=0.06)
     assert same.near_share > 0.8
     assert same.locality.mean == pytest.approx(0, abs=0.01)
@@ -71,18 +71,18 @@ def test_a_policy_that_writes_as_the_pool_does(make_world, style_vectors):
 
 def test_order_decides_nothing_and_samples_without_text_are_left_out(make_world, style_vectors):
     table, prompts, completions = make_world(pool_size=500)
-    before = evidence(table, prompts, completions, style_vectors, 0)
+    before = gather_evidence(table, prompts, completions, style_vectors, 0)
     rows = np.random.default_rng(0).permutation(500)
-    turned = evidence(table.take(rows), ["x", *prompts[::-1]], [" \n", *completions[::-1]], style_vectors, 0)
+    turned = gather_evidence(table.take(rows), ["x", *prompts[::-1]], [" \n", *completions[::-1]], style_vectors, 0)
     assert turned == before
     assert before.samples == 400
-    assert evidence(table, prompts, completions, style_vectors, 1) != before
+    assert gather_evidence(table, prompts, completions, style_vectors, 1) != before
 
 
 def test_the_annotator_is_not_needed_for_anything_else(make_world, style_vectors):
     table, prompts, completions = make_world(pool_size=500)
-    with_one = evidence(table, prompts, completions, style_vectors, 0)
-    without = evidence(table.drop_columns("annotator"), prompts, completions, style_vectors, 0)
+    with_one = gather_evidence(table, prompts, completions, style_vectors, 0)
+    without = gather_evidence(table.drop_columns("annotator"), prompts, completions, style_vectors, 0)
     assert without.annotator is None
     assert {**with_one.as_dict(), "annotator": None} == without.as_dict()
 
@@ -93,10 +93,10 @@ def test_there_and_back(found):
 
 
 def test_agreement_has_at_least_the_error_of_as_many_draws(make_evidence):
-    few = make_evidence(near_accuracy=Measured(1.0, 0.0), near_pairs=3).agreement
+    few = make_evidence(near_accuracy=MeasuredEvidence(1.0, 0.0), near_pairs=3).agreement
     assert few.mean == pytest.approx(0.4)
     assert few.error == pytest.approx(np.sqrt(0.6 * 0.4 / 3 + 0.01**2))
-    spread = make_evidence(near_accuracy=Measured(0.5, 0.2)).agreement
+    spread = make_evidence(near_accuracy=MeasuredEvidence(0.5, 0.2)).agreement
     assert spread.error == pytest.approx(np.hypot(0.2, 0.01))
     assert make_evidence(far_accuracy=None, far_log_loss=None).agreement is None
 
@@ -109,6 +109,6 @@ def test_near_pairs_are_as_many_as_the_effective_sample_size():
 def test_nothing_to_learn_from(make_world, style_vectors):
     table, prompts, completions = make_world(pool_size=50)
     with pytest.raises(SelectionError, match="There are no pairs"):
-        evidence(table.slice(0, 0), prompts, completions, style_vectors, 0)
+        gather_evidence(table.slice(0, 0), prompts, completions, style_vectors, 0)
     with pytest.raises(SelectionError, match="samples of the policy are on 0 different prompts"):
-        evidence(table, prompts[:3], [" "] * 3, style_vectors, 0)
+        gather_evidence(table, prompts[:3], [" "] * 3, style_vectors, 0)

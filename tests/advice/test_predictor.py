@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from frft.advice.evidence import Measured
+from frft.advice.evidence import MeasuredEvidence
 from frft.advice.predictor import INPUTS, STRENGTH, Case, Model, Predictor, fit_predictor, packaged_predictor
 from frft.errors import ArtifactError, DataError
 
@@ -143,8 +143,8 @@ def test_an_input_counts_as_far_as_it_is_known(make_cases, make_evidence):
         model.terms(make_evidence(agreement=0.1, **changes))
         for changes in (
             {"locality": 0.03},
-            {"near_pairs": 3, "locality": Measured(0.03, 0.1)},
-            {"far_accuracy": None, "far_log_loss": None, "locality": Measured(0.03, None)},
+            {"near_pairs": 3, "locality": MeasuredEvidence(0.03, 0.1)},
+            {"far_accuracy": None, "far_log_loss": None, "locality": MeasuredEvidence(0.03, None)},
         )
     ]
     for name in ("locality", "agreement"):
@@ -152,14 +152,16 @@ def test_an_input_counts_as_far_as_it_is_known(make_cases, make_evidence):
         assert 0 < abs(vague) < abs(clear) / 5
         assert unknown == 0
     assert terms[0]["auc"] == terms[1]["auc"] == terms[2]["auc"]
-    nothing_known = make_evidence(far_accuracy=None, far_log_loss=None, locality=Measured(9.0, None))
+    nothing_known = make_evidence(far_accuracy=None, far_log_loss=None, locality=MeasuredEvidence(9.0, None))
     assert model.beyond(nothing_known) == []
 
 
 def test_an_input_that_is_all_error_is_not_used(make_evidence):
     rng = np.random.default_rng(0)
     cases = [
-        Case(f"w{n % 4}", n // 4, make_evidence(auc=rng.random(), locality=Measured(0.001 * n, 5.0)), (-1.0) ** n)
+        Case(
+            f"w{n % 4}", n // 4, make_evidence(auc=rng.random(), locality=MeasuredEvidence(0.001 * n, 5.0)), (-1.0) ** n
+        )
         for n in range(20)
     ]
     model = Model.train(cases)

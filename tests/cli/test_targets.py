@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from frft.cli.targets import check_file, check_folder, check_new_folder, check_not_read, new_folder
+from frft.cli.targets import check_file, check_new_folder, check_not_read, check_writable_folder, new_folder
 from frft.errors import OutputError
 
 
-@pytest.mark.parametrize("check", [check_file, check_folder, check_new_folder])
+@pytest.mark.parametrize("check", [check_file, check_writable_folder, check_new_folder])
 def test_what_can_be_written_passes_and_nothing_is_left_there(check, tmp_path):
     check(tmp_path / "a" / "b" / "c")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("check", [check_file, check_folder, check_new_folder])
+@pytest.mark.parametrize("check", [check_file, check_writable_folder, check_new_folder])
 @pytest.mark.parametrize("place", ["file/x", "file/x/y", "dangling/x", "n" * 300, "/proc/nope/x"])
 def test_what_cannot_be_written_is_refused_at_once(check, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -33,7 +33,7 @@ def test_a_file_is_no_folder_and_no_device(tmp_path):
     with pytest.raises(OutputError, match="not a plain file"):
         check_file(fifo)
     with pytest.raises(OutputError, match="cannot be written"):
-        check_folder(fifo)
+        check_writable_folder(fifo)
 
 
 def test_what_is_read_is_not_overwritten(pairs_file, tmp_path, monkeypatch):

@@ -321,7 +321,7 @@ def test_an_interruption_that_a_library_turned_into_its_own_error_is_still_one(
         except KeyboardInterrupt as stop:
             raise ImportError("cannot import name 'peft'") from stop
 
-    monkeypatch.setattr("frft.experiment.run", interrupted)
+    monkeypatch.setattr("frft.experiment.runner", interrupted)
     assert main(["run", "hh-small", f"data.pairs={pairs_file}", "--out", str(tmp_path / "out")]) == 130
     assert "goes on where this one stopped" in capsys.readouterr().err
 
@@ -330,6 +330,6 @@ def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch, pairs_file, tmp
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("frft.experiment.run", broken)
+    monkeypatch.setattr("frft.experiment.runner", broken)
     with pytest.raises(ZeroDivisionError):
         main(["run", "hh-small", f"data.pairs={pairs_file}", "--out", str(tmp_path / "out")])

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from frft.config.layers import Layer
 from frft.config.model import RunConfig
-from frft.config.problems import explain, leaves, plain
+from frft.config.problems import explain, leaves, plain_message
 from frft.config.sections import RefreshConfig, SelectionConfig
 
 
@@ -142,4 +142,4 @@ def test_values_are_shown_short_and_harmless():
 def test_a_fault_in_plain_words(values, text):
     with pytest.raises(ValidationError) as caught:
         SelectionConfig.model_validate(values)
-    assert [plain(fault) for fault in caught.value.errors()] == [text]
+    assert [plain_message(fault) for fault in caught.value.errors()] == [text]

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from frft.diagnosis import auc_by_prompt, drift
+from frft.diagnosis import auc_by_prompt, measure_drift
 from frft.errors import SelectionError
-from frft.selection.density import Completions
+from frft.selection.density import EmbeddedCompletions
 
 PROMPTS = [f"prompt {number}" for number in range(100)]
 
@@ -21,11 +21,11 @@ def written(shift, seed, prompts=PROMPTS, dimension=8):
     vectors = np.concatenate([of_prompt + rng.normal(size=of_prompt.shape) for _ in range(2)])
     vectors[:, 0] += shift
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Completions([*prompts, *prompts], [f"{seed} {row}" for row in range(len(vectors))], vectors)
+    return EmbeddedCompletions([*prompts, *prompts], [f"{seed} {row}" for row in range(len(vectors))], vectors)
 
 
 def test_texts_that_have_moved_are_told_apart_and_others_are_not():
-    still, moved = (drift(written(0, 1), written(shift, 2), seed=0) for shift in (0, 2))
+    still, moved = (measure_drift(written(0, 1), written(shift, 2), seed=0) for shift in (0, 2))
     assert still.low < 0.5 < still.high
     assert moved.low > 0.75
     assert still.n == moved.n == 100
@@ -33,13 +33,13 @@ def test_texts_that_have_moved_are_told_apart_and_others_are_not():
 
 def test_no_drift_is_rarely_taken_for_one():
     """The interval is one of known classifiers: how often does it claim a drift where there is none?"""
-    claimed = [drift(written(0, 2 * n), written(0, 2 * n + 1), seed=n).low > 0.5 for n in range(40)]
+    claimed = [measure_drift(written(0, 2 * n), written(0, 2 * n + 1), seed=n).low > 0.5 for n in range(40)]
     assert sum(claimed) <= 4
 
 
 def test_the_same_texts_have_not_moved():
     same = written(0, 1)
-    assert drift(same, same, seed=0).mean == pytest.approx(0.5, abs=0.01)
+    assert measure_drift(same, same, seed=0).mean == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
@@ -49,7 +49,7 @@ def test_a_policy_that_writes_the_same_text_to_many_prompts_has_moved(share):
     same = rng.random(200) < share
     texts = ["the same" if is_same else text for is_same, text in zip(same, now.texts, strict=True)]
     vectors = np.where(same[:, None], now.vectors_ND[0], now.vectors_ND)
-    found = drift(before, Completions(now.prompts, texts, vectors), seed=0)
+    found = measure_drift(before, EmbeddedCompletions(now.prompts, texts, vectors), seed=0)
     # The best that can be known: the same text is now's, any other one is anybody's.
     assert found.mean == pytest.approx(share + (1 - share) / 2, abs=0.08)
     assert 0.5 < found.low <= found.high <= 1
@@ -58,7 +58,7 @@ def test_a_policy_that_writes_the_same_text_to_many_prompts_has_moved(share):
 def test_too_few_prompts_are_refused():
     few = written(0, 1, PROMPTS[:3])
     with pytest.raises(SelectionError, match="at least 5"):
-        drift(few, few, seed=0)
+        measure_drift(few, few, seed=0)
 
 
 def test_the_area_is_that_of_another_library_with_ties():

@@ -10,7 +10,7 @@ from frft.diagnosis import refresh_alarms
 from frft.reward import Refresh, RewardModel
 from frft.reward.refresh import SELECTION_FILE
 from frft.selection import Selection
-from frft.selection.selection import BELOW_CUT, FORMAT, KEPT, SCHEMA, table_counts
+from frft.selection.selection import BELOW_CUT, KEPT, SCHEMA, SELECTION_FORMAT, table_counts
 from frft.store import ArtifactStore
 
 COLLAPSED, SATURATED = "reward model collapsed", "reward model saturated"
@@ -40,7 +40,7 @@ def raised(tiny_lm_folder, tmp_path):
             "reason": np.where(kept, KEPT, BELOW_CUT),
         }
         table = pa.table(rows, schema=SCHEMA)
-        selection = Selection(table, {"format": FORMAT, "counts": table_counts(table)})
+        selection = Selection(table, {"format": SELECTION_FORMAT, "counts": table_counts(table)})
 
         def build(path):
             selection.write(path / SELECTION_FILE)

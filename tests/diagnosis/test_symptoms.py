@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from frft.diagnosis.symptoms import distinct_n, hedges, is_refusal, repetition, self_similarity, symptoms
+from frft.diagnosis.symptoms import (
+    distinct_n,
+    hedges,
+    is_refusal,
+    measure_symptoms,
+    repetition,
+    self_similarity,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,7 @@ def test_self_similarity_is_the_mean_of_all_pairs():
 
 def test_symptoms_of_the_same_texts_do_not_change():
     prompts, texts = ["p", "q", "q"], ["one two", "three", "four five six"]
-    found = {each.name: each for each in symptoms(prompts, texts, prompts, texts)}
+    found = {each.name: each for each in measure_symptoms(prompts, texts, prompts, texts)}
     assert list(found) == ["length", "refusals", "hedging", "repetition", "empty", "distinct-2"]
     for each in found.values():
         assert each.before.mean == each.after.mean
@@ -67,16 +74,16 @@ def test_growth_of_length_is_paired_by_prompt():
     prompts = [f"p{n}" for n in range(20)]
     short = ["word " * (n + 1) for n in range(20)]
     longer = [text + "and more" for text in short]
-    length = symptoms(prompts, longer, prompts, short)[0]
+    length = measure_symptoms(prompts, longer, prompts, short)[0]
     assert length.change.estimate.mean == 2
     assert length.change.rose()
-    other = symptoms(["another"], ["text"], prompts, short)[0]
+    other = measure_symptoms(["another"], ["text"], prompts, short)[0]
     assert (other.change, other.before.mean) == (None, 10.5)
 
 
 def test_diversity_is_compared_over_as_many_texts():
     texts = ["a b", "a b", "c d", "e f"]
-    found = symptoms(["p"] * 4, texts, ["p"] * 2, ["x y", "z w"])[-1]
+    found = measure_symptoms(["p"] * 4, texts, ["p"] * 2, ["x y", "z w"])[-1]
     assert (found.name, found.before.mean, found.after.mean, found.after.n) == ("distinct-2", 1.0, 0.5, 2)
 
 
@@ -89,7 +96,7 @@ def test_longer_texts_are_no_less_diverse_for_that():
 
     short, long = written(8), written(40)
     assert distinct_n(long) < distinct_n(short) / 2
-    found = symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
+    found = measure_symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
     assert found.after.mean == pytest.approx(found.before.mean, abs=0.1)
     assert found.unit == "distinct share of 420 2-grams"
 
@@ -101,27 +108,27 @@ def test_nor_where_every_text_has_words_of_its_own():
         [" ".join(f"t{text}w{n}" for n in rng.integers(12, size=length)) for text in range(60)] for length in (8, 40)
     )
     assert distinct_n(long, most=420) < distinct_n(short) - 0.05
-    found = symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
+    found = measure_symptoms(["p"] * 60, long, ["p"] * 60, short)[-1]
     assert found.after.mean == pytest.approx(found.before.mean, abs=0.03)
 
 
 def test_diversity_is_told_also_where_there_was_nothing_before():
-    found = symptoms(["p", "q"], ["a b c", "a b d"], ["p", "q"], ["", ""])[-1]
+    found = measure_symptoms(["p", "q"], ["a b c", "a b d"], ["p", "q"], ["", ""])[-1]
     assert (found.name, found.after.mean, found.before) == ("distinct-2", 0.75, None)
-    assert "distinct-2" not in [each.name for each in symptoms(["p"], [""])]
+    assert "distinct-2" not in [each.name for each in measure_symptoms(["p"], [""])]
 
 
 def test_diversity_is_of_as_many_texts_on_either_side():
     """The third text, of a kind that the first side has none of, is not looked at."""
-    found = symptoms(["p"] * 3, ["a b", "a b", "x y z w"], ["p"] * 2, ["a b", "c d"])[-1]
+    found = measure_symptoms(["p"] * 3, ["a b", "a b", "x y z w"], ["p"] * 2, ["a b", "c d"])[-1]
     assert (found.after.mean, found.before.mean, found.after.n) == (0.5, 1.0, 2)
     # Nor where those before it have fewer words than there were.
-    found = symptoms(["p"] * 3, ["a b", "", "a b"], ["p"] * 2, ["a b", "c d"])[-1]
+    found = measure_symptoms(["p"] * 3, ["a b", "", "a b"], ["p"] * 2, ["a b", "c d"])[-1]
     assert (found.after.mean, found.unit) == (1.0, "distinct share of 1 2-grams")
 
 
 def test_self_similarity_is_measured_where_there_is_an_embedder():
-    found = symptoms(["p", "q"], ["a", "b"], embed=lambda texts: np.ones((len(texts), 1)))[-1]
+    found = measure_symptoms(["p", "q"], ["a", "b"], embed=lambda texts: np.ones((len(texts), 1)))[-1]
     assert (found.name, found.after.mean, found.before) == ("self-similarity", 1.0, None)
 
 
@@ -130,9 +137,9 @@ def test_wordings_of_one_request_are_a_cluster():
     texts = ["word " * length for length in lengths]
     request_of = {prompt: f"r{n // 4}" for n, prompt in enumerate(prompts)}
     before = ["word"] * 12
-    found = symptoms(prompts, texts, prompts, before, request_of=request_of)[0]
+    found = measure_symptoms(prompts, texts, prompts, before, request_of=request_of)[0]
     half = stats.t.ppf(0.975, 2) * np.std([2, 5, 9], ddof=1) / np.sqrt(3)
     assert found.after.high - found.after.mean == pytest.approx(half)
     assert found.change.estimate.high - found.change.estimate.mean == pytest.approx(half)
-    alone = symptoms(prompts, texts, prompts, before)[0]
+    alone = measure_symptoms(prompts, texts, prompts, before)[0]
     assert alone.after.high - alone.after.mean < half / 2

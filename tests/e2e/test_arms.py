@@ -13,7 +13,7 @@ import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.experiment import findings
+from frft.experiment import interpret
 from frft.models import load_causal_lm, load_tokenizer
 from frft.selection import LogRatios, Selection
 from frft.store import read_json
@@ -158,7 +158,7 @@ def test_a_refresh_that_the_gate_refuses_changes_nothing(arms, out):
     assert opened["refreshes"][0]["gate"]["accepted"]
     assert opened["refreshes"][0]["reward_model"] == shut["refreshes"][0]["reward_model"]
     assert opened["stages"][1] != vanilla["stages"][1]
-    told = " ".join(findings(read_json(out / "results.json")))
+    told = " ".join(interpret(read_json(out / "results.json")))
     assert "Arm shut, refresh 1: its reward model was kept aside by the gate" in told
     assert "Arm open" not in told
 

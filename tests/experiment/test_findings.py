@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from frft.experiment import findings
+from frft.experiment import interpret
 
 
 def win_rate(low, high) -> dict:
@@ -85,7 +85,7 @@ def in_a_world(start: float, gold: float, error: float | None, own: tuple[float,
     ],
 )
 def test_the_verdict_is_corrected_for_the_number_of_comparisons(intervals, verdict):
-    lines = findings(results(**intervals))
+    lines = interpret(results(**intervals))
     assert [line[: len(begin)] for line, begin in zip(lines, verdict, strict=False)] == verdict
 
 
@@ -104,7 +104,7 @@ def test_the_verdict_is_corrected_for_the_number_of_comparisons(intervals, verdi
 def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, base):
     found = results(a=(0.51, 0.6))
     found["judge"]["held_out"]["interval"] = found["base_reward"]["held_out"]["interval"] = interval
-    lines = findings(found)
+    lines = interpret(found)
     assert judge in lines[1]
     assert any("little signal to realign" in line for line in lines) == (base is not None)
     assert base is None or base in lines[2]
@@ -112,18 +112,18 @@ def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, bas
 
 def test_cut_and_known_prompts_are_named():
     found = results(a=(0.4, 0.6))
-    assert not any("prompts" in line for line in findings(found))
+    assert not any("prompts" in line for line in interpret(found))
     found["data"]["evaluation_prompts"]["trained_on"] = 3
     found["arms"]["vanilla"]["evaluation"]["written_truncated"]["prompts_truncated"] = 7
-    assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in findings(found))
-    assert any(line.startswith("Of 7 of the 20 evaluation prompts") for line in findings(found))
+    assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in interpret(found))
+    assert any(line.startswith("Of 7 of the 20 evaluation prompts") for line in interpret(found))
 
 
 def test_a_selection_that_came_up_short_is_named():
     found = results(a=(0.4, 0.6))
     counts = {"taken": 31, "wanted": 70}
     found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
-    assert any("Arm a, refresh 1: only 31 of the 70" in line for line in findings(found))
+    assert any("Arm a, refresh 1: only 31 of the 70" in line for line in interpret(found))
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_selection_that_came_up_short_is_named():
 )
 def test_what_training_did_to_the_true_reward(start, gold, verb):
     # Standard errors 0.1: twice their root of the sum of squares is 0.283.
-    lines = findings(in_a_world(start, gold, 0.1, (0.45, 0.6)))
+    lines = interpret(in_a_world(start, gold, 0.1, (0.45, 0.6)))
     assert lines[0].startswith(
         f"Reinforcement learning {verb} the true reward: +0.50 before it, {gold:+.2f} in vanilla"
     )
     assert "standard error of the difference at most 0.14" in lines[0]
-    assert "is not shown to have changed" in findings(in_a_world(start, gold, None, (0.45, 0.6)))[0]
+    assert "is not shown to have changed" in interpret(in_a_world(start, gold, None, (0.45, 0.6)))[0]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_training_did_to_the_true_reward(start, gold, verb):
     ],
 )
 def test_what_the_reward_model_knows_of_its_own_policy(own, shown, said):
-    lines = findings(in_a_world(0.0, 1.0, 0.1, own))
+    lines = interpret(in_a_world(0.0, 1.0, 0.1, own))
     assert f"in 65.0 % [60.0, 70.0] before it; at the end: vanilla {shown}. A coin: 50 %." in lines[1]
     warnings = [line for line in lines if "at the end: vanilla. " in line]
     assert len(warnings) == (said is not None)
@@ -168,11 +168,11 @@ def test_what_looks_saw_and_decided_is_told():
     found["arms"]["a"] |= {"when": "drift", "looks": [quiet], "refreshed_after": [4, 6, 8], "refreshes": made}
     # As scheduled, and nobody looked: nothing that the settings do not say.
     found["arms"]["b"] |= {"refreshed_after": [6]}
-    told = "\n".join(findings(found))
+    told = "\n".join(interpret(found))
     assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in told
     assert "Arm vanilla stopped after step 8 of 12" in told
     assert "Arm a was refreshed after steps 4, 8 (when: drift)." in told
     assert "Arm b" not in told
     assert "Never refreshed" not in told
     found["arms"]["a"] |= {"refreshed_after": [], "refreshes": []}
-    assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(findings(found))
+    assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(interpret(found))

@@ -9,7 +9,7 @@ from frft.config.model import RunConfig
 from frft.config.sections import LoraConfig, PolicyConfig, ScratchConfig
 from frft.experiment.memory import (
     FLOAT,
-    LIBRARIES,
+    LIBRARIES_BYTES,
     MemoryModel,
     classifier_on_meta,
     kept_for_backward,
@@ -77,7 +77,7 @@ def test_only_adapters_are_trained_where_there_are_adapters():
 
 def held(model: MemoryModel, kind: str) -> int:
     """What a stage holds beside the process itself."""
-    return model.peak(kind) - PROCESS - LIBRARIES
+    return model.peak(kind) - PROCESS - LIBRARIES_BYTES
 
 
 def test_training_holds_weights_gradients_moments_and_activations():
@@ -128,7 +128,7 @@ def test_long_prompts_cost_cache_and_selections_cost_an_embedder():
     )
     model = model_of()
     blind, looking = (model.peak("selection", embedder=embedder) for embedder in (False, True))
-    assert blind == PROCESS + LIBRARIES
+    assert blind == PROCESS + LIBRARIES_BYTES
     assert looking > blind + 2**29
     for kind in ("reward", "judge", "refresh", "evaluation"):
         assert held(model, kind) > 0

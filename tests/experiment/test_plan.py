@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from frft.config import RunConfig
-from frft.experiment.plan import plan
+from frft.experiment.plan import plan_run
 from frft.progress import SILENT, SilentProgress
 
 
@@ -21,7 +21,7 @@ def plan_of(tmp_path, monkeypatch):
 
     def of(settings, progress=SILENT):
         config = RunConfig.model_validate({"data": {"pairs": str(tmp_path / "pairs.jsonl")}, **settings})
-        return plan(config, tmp_path / "out", progress)
+        return plan_run(config, tmp_path / "out", progress)
 
     return of
 
@@ -64,7 +64,7 @@ def test_fresh_labels_are_as_many_as_are_asked_for(tmp_path, monkeypatch):
         world = {"pool_size": 60, "demonstrations": 60, "evaluation_prompts": 20, "train_prompts": 400}
         arms = {"vanilla": {"alpha": 0}, "oracle": refresh}
         config = RunConfig.model_validate({"data": {"world": world}, "arms": arms})
-        stages = plan(config, tmp_path / "out", SILENT)
+        stages = plan_run(config, tmp_path / "out", SILENT)
         return next(stage for stage in stages if stage.name.startswith("refresh-")).seconds
 
     few, more, most = map(seconds, (20, 40, 300))

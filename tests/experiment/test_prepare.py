@@ -8,8 +8,8 @@ import pytest
 
 from frft.config import RunConfig
 from frft.errors import DataError, OutputError
-from frft.experiment.plan import plan
-from frft.experiment.prepare import check_folder, claim, differences, place_for_rejects, prepare
+from frft.experiment.plan import plan_run
+from frft.experiment.prepare import check_run_folder, claim, differences, place_for_rejects, prepare
 from frft.progress import SILENT
 from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
 
@@ -46,7 +46,7 @@ def test_where_too_many_are_rejected_they_are_kept_and_the_next_start_may_go_on(
     with pytest.raises(DataError, match=r"All of them stand in .*rejects\.jsonl"), place_for_rejects(out) as rejects:
         prepared(settings(pairs, max_rejected=0), out, rejects)
     assert len(read_rows(out / "rejects.jsonl")) == 1
-    check_folder(out, settings(pairs), "anything")
+    check_run_folder(out, settings(pairs), "anything")
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_made_is_an_error(tmp_path):
 def test_a_plan_writes_nothing(pairs, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    assert plan(settings(pairs), out)
+    assert plan_run(settings(pairs), out)
     assert not list(out.iterdir())
 
 
@@ -90,18 +90,18 @@ def test_a_tracker_may_be_switched_on_when_a_run_goes_on(pairs, tmp_path):
     assert "report_to" in read_json(out / "run.json")["config"]
     (out / "stages" / "sft-1").mkdir(parents=True)
     (out / "stages" / "sft-1" / MANIFEST).write_text("{}")
-    check_folder(out, settings(pairs, report_to="tensorboard", workers=2, ppo={"save_steps": 3}), rows.identity)
+    check_run_folder(out, settings(pairs, report_to="tensorboard", workers=2, ppo={"save_steps": 3}), rows.identity)
     with pytest.raises(OutputError, match=r"another configuration \(seed: 0 there, 1 now"):
-        check_folder(out, settings(pairs, seed=1), rows.identity)
+        check_run_folder(out, settings(pairs, seed=1), rows.identity)
 
 
 def test_a_folder_by_the_name_of_nothing_changes_nothing(pairs, tmp_path, monkeypatch):
     """The policy is made from nothing, whatever lies where the command is given."""
-    before = [stage.name for stage in plan(settings(pairs), tmp_path / "out")]
+    before = [stage.name for stage in plan_run(settings(pairs), tmp_path / "out")]
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / "notes.txt").write_text("mine")
     monkeypatch.chdir(tmp_path)
-    assert [stage.name for stage in plan(settings(pairs), tmp_path / "out")] == before
+    assert [stage.name for stage in plan_run(settings(pairs), tmp_path / "out")] == before
 
 
 def test_the_files_of_a_model_are_read_once_in_a_run(pairs, tiny_lm_folder, tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ def test_the_files_of_a_model_are_read_once_in_a_run(pairs, tiny_lm_folder, tmp_
     whole = identity.folder_digest
     monkeypatch.setattr(identity, "folder_digest", lambda folder: read.append(folder) or whole(folder))
     config = settings(pairs, policy={"model_name_or_path": str(tiny_lm_folder)})
-    assert plan(config, tmp_path / "out")
+    assert plan_run(config, tmp_path / "out")
     assert len(read) == 1
 
 

@@ -7,7 +7,7 @@ import torch
 
 from frft.config.sections import PPOConfig, SamplingConfig
 from frft.experiment import segment
-from frft.experiment.segment import METRICS, STATE, train_segment
+from frft.experiment.segment import METRICS, STATE_FOLDER, train_segment
 from frft.experiment.texts import ROLLOUTS
 from frft.models import TruncationCount, load_causal_lm
 from frft.policy import Critic, PPOTrainer
@@ -69,7 +69,7 @@ def left_in(path) -> dict:
         "names": names,
         "metrics": rows,
         "rollouts": (path / ROLLOUTS).read_bytes(),
-        **{part: folder_digest(path / part) for part in (STATE, "policy")},
+        **{part: folder_digest(path / part) for part in (STATE_FOLDER, "policy")},
     }
 
 
@@ -124,7 +124,7 @@ def test_a_later_segment_goes_on_from_an_earlier_one(train, tmp_path):
         train(second, save_steps=1, calls=2, start=first)
     _, reward = train(second, save_steps=1, start=first)
     assert reward.calls == 2
-    assert folder_digest(second / STATE) == folder_digest(tmp_path / "whole" / STATE)
+    assert folder_digest(second / STATE_FOLDER) == folder_digest(tmp_path / "whole" / STATE_FOLDER)
 
 
 def test_the_optimizers_moments_can_be_forgotten_between_segments(train, tmp_path):
@@ -135,7 +135,7 @@ def test_the_optimizers_moments_can_be_forgotten_between_segments(train, tmp_pat
             train(tmp_path / name, save_steps=1, calls=2, start=tmp_path / "first", reset_optimizer=reset)
         # Going on within the segment forgets nothing.
         train(tmp_path / name, save_steps=1, start=tmp_path / "first", reset_optimizer=reset)
-        state = torch.load(tmp_path / name / STATE / OPTIMIZER, weights_only=True)["state"]
+        state = torch.load(tmp_path / name / STATE_FOLDER / OPTIMIZER, weights_only=True)["state"]
         updates[name] = {int(moments["step"]) for moments in state.values()}
     assert updates == {"kept": {STEPS}, "forgotten": {STEPS - 2}}
     first_steps = [read_rows(tmp_path / name / METRICS)[0]["kl_sft_k1"] for name in updates]

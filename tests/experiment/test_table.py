@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frft.experiment import columns, legend, table
+from frft.experiment import columns, legend, results_table
 
 MODEL = {"training": {"pairs": 640}, "held_out": {"accuracy": 0.6, "interval": (0.55, 0.65)}}
 REFRESHED = {"training": {"pairs": 90}, "held_out": {"accuracy": 0.5, "interval": (0.45, 0.55)}}
@@ -30,13 +30,13 @@ def results(kind: str, **more) -> dict:
 
 
 def cells(found: dict, name: str) -> dict[str, str]:
-    (row,) = (row for row in table(found) if row[0] == name)
+    (row,) = (row for row in results_table(found) if row[0] == name)
     return dict(zip(columns(found), row, strict=True))
 
 
 def test_with_a_judge():
     found = results("reward_model", judge_score=0.25)
-    assert [row[0] for row in table(found)] == ["(SFT)", "vanilla", "frft"]
+    assert [row[0] for row in results_table(found)] == ["(SFT)", "vanilla", "frft"]
     vanilla, frft, start = (cells(found, name) for name in ("vanilla", "frft", "(SFT)"))
     assert vanilla["win rate [95 %]"] == "baseline"
     assert (vanilla["judge"], vanilla["KL"], vanilla["pairs"], vanilla["RM own test"]) == ("+0.250", "3.46", "640", "–")

@@ -7,7 +7,7 @@ import pytest
 from frft.config.sections import FixedActorConfig
 from frft.errors import OutputError, UsageError
 from frft.fixed_actor import named_actors, read_table, run_fixed_actor
-from frft.fixed_actor.arms import BASE, GUESSES, Arm, arms_of
+from frft.fixed_actor.arms import BASE, GUESSES, HeadArm, arms_of
 from frft.fixed_actor.run import RESULTS, read_results
 from frft.store import append_rows
 
@@ -34,10 +34,10 @@ def finished(sourced_pairs, actors, minilm_vectors, tmp_path_factory):
 
 def test_there_is_a_line_for_every_arm(finished):
     rows = read_results(finished)
-    assert [Arm.of(row) for row in rows] == list(arms_of(SMALL))
-    by_arm = {Arm.of(row): row for row in rows}
+    assert [HeadArm.of(row) for row in rows] == list(arms_of(SMALL))
+    by_arm = {HeadArm.of(row): row for row in rows}
     # 20 training prompts with 3 pairs each that do not hold the actor, and 3 that do; as many of those to test on.
-    assert (by_arm[BASE]["pairs"], by_arm[Arm("continue", "oracle")]["pairs"]) == (60, 60)
+    assert (by_arm[BASE]["pairs"], by_arm[HeadArm("continue", "oracle")]["pairs"]) == (60, 60)
     assert {row["test_pairs"] for row in rows} == {60}
     assert {row["pairs"] for row in rows if row["size"] is not None} == {30}
     assert {row["selected_accuracy"] is not None for row in rows if row["placebo"]} == {True}
@@ -46,9 +46,9 @@ def test_there_is_a_line_for_every_arm(finished):
 
 def test_the_oracle_learns_what_the_pool_cannot_teach(finished):
     # The pool never shows that the actor's style is the second best of four; its own pairs do.
-    by_arm = {Arm.of(row): row for row in read_results(finished)}
-    assert by_arm[Arm("scratch", "oracle")]["accuracy"] > 0.95
-    assert by_arm[Arm("scratch", "oracle")]["accuracy"] > by_arm[BASE]["accuracy"]
+    by_arm = {HeadArm.of(row): row for row in read_results(finished)}
+    assert by_arm[HeadArm("scratch", "oracle")]["accuracy"] > 0.95
+    assert by_arm[HeadArm("scratch", "oracle")]["accuracy"] > by_arm[BASE]["accuracy"]
 
 
 def test_a_line_has_the_balanced_accuracy_and_its_parts(finished):
@@ -60,7 +60,7 @@ def test_a_line_has_the_balanced_accuracy_and_its_parts(finished):
 
 
 def test_the_constants_are_right_where_the_majority_is(finished):
-    by_arm = {Arm.of(row): row for row in read_results(finished)}
+    by_arm = {HeadArm.of(row): row for row in read_results(finished)}
     constant, by_opponent = (by_arm[arm] for arm in GUESSES)
     assert (constant["accuracy"], constant["balanced_accuracy"]) == (pytest.approx(2 / 3), 0.5)
     # Against each source, the actor always wins or always loses.
@@ -79,7 +79,7 @@ def test_what_is_cut_is_in_every_line_also_after_a_stop(
     run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
     rows = without_times(tmp_path)
     for row in rows:
-        if Arm.of(row) in GUESSES:
+        if HeadArm.of(row) in GUESSES:
             assert row["cut"] == {}
         else:
             assert row["cut"]["sequences"] == 2 * row["pairs"]
@@ -134,7 +134,7 @@ def test_random_is_always_compared_with_and_all_pairs_are_always_there():
     assert arms == [
         BASE,
         *GUESSES,
-        Arm("continue", "all"),
-        *(Arm("continue", strategy, size) for strategy in ("random", "part4") for size in (10, 20)),
-        Arm("continue", "oracle"),
+        HeadArm("continue", "all"),
+        *(HeadArm("continue", strategy, size) for strategy in ("random", "part4") for size in (10, 20)),
+        HeadArm("continue", "oracle"),
     ]

@@ -11,13 +11,13 @@ from frft.config.sections import EmbedderConfig
 from frft.errors import ModelError
 from frft.fixed_actor import states
 from frft.fixed_actor.states import TokenStates, transformer_of
-from frft.fixed_actor.texts import Texts
+from frft.fixed_actor.texts import PairTexts
 from frft.selection import Embedder
 
 
 @pytest.fixture(scope="module")
 def texts(sourced_pairs):
-    return Texts([sourced_pairs.slice(0, 12)])
+    return PairTexts([sourced_pairs.slice(0, 12)])
 
 
 def test_states_are_those_before_the_last_layer(texts, minilm_vectors, tmp_path):
@@ -37,7 +37,7 @@ def test_a_long_text_loses_the_beginning_of_its_prompt_then_the_end_of_its_compl
     _, tokenizer = transformer_of(minilm_vectors.embedder)
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     table = {"prompt": [" ".join(words), "one"], "chosen": [" ".join(words), "[SEP] two"], "rejected": ["six", "two"]}
-    ids, cut = states._encode(Texts([pa.table(table)]), tokenizer, 11)
+    ids, cut = states._encode(PairTexts([pa.table(table)]), tokenizer, 11)
     read = [tokenizer.convert_ids_to_tokens(each) for each in ids]
     assert read[0] == ["[CLS]", "nine", "ten", "[SEP]", *words[:6], "[SEP]"]
     # What looks like a special token in a text is text.

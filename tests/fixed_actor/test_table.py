@@ -7,7 +7,8 @@ import pytest
 
 from frft.errors import OutputError, UsageError
 from frft.fixed_actor.run import RESULTS
-from frft.fixed_actor.table import Estimate, read_table
+from frft.fixed_actor.table import read_table
+from frft.statistics import crossed_estimate
 from frft.store import append_rows
 
 
@@ -20,7 +21,7 @@ def test_the_interval_covers_the_truth_whatever_varies(deviations):
         values_AS = (
             of_actor * rng.normal(size=(8, 1)) + of_seed * rng.normal(size=(1, 5)) + of_both * rng.normal(size=(8, 5))
         )
-        low, high = Estimate.of(values_AS).interval
+        low, high = crossed_estimate(values_AS).interval
         covered += low <= 0 <= high
     # Below 95 % by what chance allows in 1,000 trials; above, because degrees of freedom have a floor.
     assert covered >= 930
@@ -31,12 +32,12 @@ def test_one_seed_has_students_interval_over_actors():
 
     values = np.array([[0.7], [0.75], [0.72], [0.8]])
     expected = stats.ttest_1samp(values[:, 0], 0).confidence_interval()
-    assert Estimate.of(values).interval == pytest.approx((expected.low, expected.high))
+    assert crossed_estimate(values).interval == pytest.approx((expected.low, expected.high))
 
 
 def test_one_value_has_no_interval_and_equal_ones_an_empty_one():
-    assert Estimate.of(np.array([[0.7]])).interval is None
-    assert Estimate.of(np.full((3, 2), 0.75)).interval == (0.75, 0.75)
+    assert crossed_estimate(np.array([[0.7]])).interval is None
+    assert crossed_estimate(np.full((3, 2), 0.75)).interval == (0.75, 0.75)
 
 
 def line(actor, seed, accuracy, start="scratch", strategy="all", size=None, placebo=False, selected=None, opponents=7):

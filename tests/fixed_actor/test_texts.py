@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from frft.fixed_actor.texts import Features, Texts
+from frft.fixed_actor.texts import Features, PairTexts
 
 PAIRS = pa.table({"prompt": ["p", " p ", "q"], "chosen": ["a", "bb ", "a"], "rejected": ["bb", "a", "cccc"]})
 
 
 def test_equal_texts_are_one_and_prompts_count():
-    texts = Texts([PAIRS, PAIRS.slice(1, 1)])
+    texts = PairTexts([PAIRS, PAIRS.slice(1, 1)])
     assert list(zip(texts.prompts, texts.completions, strict=True)) == [
         ("p", "a"),
         ("p", "bb"),
@@ -22,7 +22,7 @@ def test_equal_texts_are_one_and_prompts_count():
 
 
 def test_features_are_the_response_its_product_with_the_prompt_and_its_length(minilm_vectors):
-    features = Features(Texts([PAIRS]), minilm_vectors)
+    features = Features(PairTexts([PAIRS]), minilm_vectors)
     found = features.of(np.array([3, 1]))
     vectors = dict(zip("pqac", minilm_vectors.embedder.encode(["p", "q", "a", "cccc"]), strict=True))
     lengths = np.log1p([1, 2, 1, 4])

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from frft.config.sections import FixedActorConfig
 from frft.errors import TrainingError
-from frft.fixed_actor.trainers import Budget, make_trainer
+from frft.fixed_actor.trainers import Budget, make_head_trainer
 
 
 @pytest.fixture(scope="module", params=["head", "top", "full"])
@@ -21,7 +21,7 @@ def trainer(request, sourced_pairs, minilm_vectors, tiny_lm_folder, tmp_path_fac
         learning_rate=1e-3,
         backbone=str(tiny_lm_folder) if request.param == "full" else None,
     )
-    return make_trainer(config, [sourced_pairs], minilm_vectors, tmp_path_factory.mktemp("trainer"))
+    return make_head_trainer(config, [sourced_pairs], minilm_vectors, tmp_path_factory.mktemp("trainer"))
 
 
 def test_it_learns_repeatably_and_continues_a_copy(trainer, sourced_pairs, tmp_path):
@@ -57,7 +57,7 @@ def test_what_is_cut_is_counted(kind, sourced_pairs, minilm_vectors, tiny_lm_fol
     pairs = pa.Table.from_pylist(rows)
     backbone = {"backbone": str(tiny_lm_folder)} if kind == "full" else {}
     config = FixedActorConfig(train=kind, max_tokens=longest, batch_size=4, **backbone)
-    _, cuts = make_trainer(config, [pairs], minilm_vectors, tmp_path).train(pairs, None, 2, seed=0)
+    _, cuts = make_head_trainer(config, [pairs], minilm_vectors, tmp_path).train(pairs, None, 2, seed=0)
     if kind == "head":
         assert cuts == {}
         return
@@ -77,13 +77,13 @@ def test_what_is_cut_is_counted(kind, sourced_pairs, minilm_vectors, tiny_lm_fol
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(sourced_pairs, minilm_vectors, tmp_path):
-    made = make_trainer(FixedActorConfig(learning_rate=1e30), [sourced_pairs], minilm_vectors, tmp_path)
+    made = make_head_trainer(FixedActorConfig(learning_rate=1e30), [sourced_pairs], minilm_vectors, tmp_path)
     with pytest.raises(TrainingError, match="Lower --learning-rate"):
         made.train(sourced_pairs, None, 20, seed=0)
 
 
 def test_fewer_pairs_than_a_batch_are_a_batch(sourced_pairs, minilm_vectors, tmp_path):
-    made = make_trainer(FixedActorConfig(batch_size=64), [sourced_pairs], minilm_vectors, tmp_path)
+    made = make_head_trainer(FixedActorConfig(batch_size=64), [sourced_pairs], minilm_vectors, tmp_path)
     few = sourced_pairs.slice(0, 5)
     assert (made.margins(made.train(few, None, 50, seed=0)[0], few) > 0).all()
 
@@ -94,7 +94,7 @@ def test_budgets_are_what_suits_unless_it_is_said():
 
 def test_the_embedders_transformer_is_a_backbone_whose_texts_end(sourced_pairs, minilm_vectors, tmp_path):
     config = FixedActorConfig(train="full", max_tokens=24, batch_size=4)
-    made = make_trainer(config, [sourced_pairs], minilm_vectors, tmp_path)
+    made = make_head_trainer(config, [sourced_pairs], minilm_vectors, tmp_path)
     model, _ = made.train(sourced_pairs.slice(0, 8), None, 2, seed=0)
     assert type(model.model).__name__ == "BertForSequenceClassification"
     (encoded,) = model.encoder.encode(["Why?"], ["So."])

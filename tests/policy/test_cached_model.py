@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, T5Config, T5ForCondi
 
 from frft.policy import cached_model
 from frft.policy.cached_model import CachedModel, can_cache
-from frft.policy.generate import left_padded
+from frft.policy.generation import left_padded
 
 LLAMA = LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
 

@@ -26,8 +26,8 @@ from transformers import (
 
 from frft.config.sections import SamplingConfig
 from frft.errors import ModelError
-from frft.policy.decode import can_decode, decode_tokens, draw
-from frft.policy.generate import _sample_by_transformers, left_padded, row_uniforms
+from frft.policy.decode import can_decode, decode_tokens, draw_tokens
+from frft.policy.generation import _sample_by_transformers, left_padded, row_uniforms
 
 PAD, EOS, NEVER = 0, 1, -1
 SMALL = {
@@ -100,7 +100,7 @@ def test_the_first_token_whose_cumulative_probability_exceeds_the_number_is_draw
     logits = 3 * torch.randn((200, vocabulary), generator=generator)
     logits[:, ::3] = -torch.inf
     numbers = torch.rand(200, dtype=torch.float64, generator=generator)
-    found = draw(logits, numbers, SamplingConfig(temperature=0.7, top_k=top_k))
+    found = draw_tokens(logits, numbers, SamplingConfig(temperature=0.7, top_k=top_k))
     for row in range(200):
         order = torch.arange(vocabulary)
         if 0 < top_k < vocabulary:
@@ -115,7 +115,7 @@ def test_what_has_no_probability_is_not_drawn_at_either_end(number, possible):
     logits = torch.full((1, 200), -torch.inf)
     logits[:, possible] = torch.tensor([0.3, -20.0])[: len(possible)]
     for top_k in (0, 100):
-        drawn = int(draw(logits, torch.tensor([number], dtype=torch.float64), SamplingConfig(top_k=top_k)))
+        drawn = int(draw_tokens(logits, torch.tensor([number], dtype=torch.float64), SamplingConfig(top_k=top_k)))
         assert drawn in possible
 
 
@@ -123,13 +123,13 @@ def test_what_has_no_probability_is_not_drawn_at_either_end(number, possible):
 def test_rounding_at_the_end_of_a_block_leads_to_no_impossible_token(vocabulary):
     logits = torch.randn((2000, vocabulary), generator=torch.Generator().manual_seed(0))
     last = torch.full((2000,), 1 - 2**-53, dtype=torch.float64)
-    assert (draw(logits, last, SamplingConfig()) < vocabulary).all()
+    assert (draw_tokens(logits, last, SamplingConfig()) < vocabulary).all()
     logits[:, 64:80] = -torch.inf
     probabilities = logits.softmax(-1)
     # Just below where the first block ends, if it is summed in float32.
     blocks = torch.stack([probabilities[:, :64].sum(-1), probabilities[:, 64:].sum(-1)], dim=1).double()
     numbers = (blocks[:, 0] / blocks.sum(-1)) * (1 - 2**-52)
-    drawn = draw(logits, numbers, SamplingConfig())
+    drawn = draw_tokens(logits, numbers, SamplingConfig())
     assert ((drawn < 64) | (drawn >= 80)).all()
     assert (drawn == 63).any()
 
@@ -138,7 +138,7 @@ def test_tokens_are_drawn_as_often_as_they_are_probable():
     torch.manual_seed(0)
     logits = torch.randn(1, 150)
     numbers = row_uniforms(3, 60_000, 1)[:, 0]
-    drawn = draw(logits.expand(60_000, -1), numbers, SamplingConfig(temperature=2.0))
+    drawn = draw_tokens(logits.expand(60_000, -1), numbers, SamplingConfig(temperature=2.0))
     expected = np.exp(logits[0].double().numpy() / 2)
     expected *= 60_000 / expected.sum()
     assert chisquare(drawn.bincount(minlength=150).numpy(), expected).pvalue > 1e-3
@@ -149,7 +149,7 @@ def test_probabilities_that_are_no_numbers_are_an_error(bad):
     logits = torch.zeros(3, 70)
     logits[1, 4] = bad
     with pytest.raises(ModelError, match=r"no probabilities for the next token of 1 of 3 rows"):
-        draw(logits, torch.zeros(3, dtype=torch.float64), SamplingConfig())
+        draw_tokens(logits, torch.zeros(3, dtype=torch.float64), SamplingConfig())
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,7 +8,7 @@ import torch
 from frft.config.sections import SamplingConfig, ScratchConfig
 from frft.errors import DataError
 from frft.models import build_causal_lm, load_causal_lm
-from frft.policy import divergence, generate
+from frft.policy import generate, measure_divergence
 
 PROMPTS = ["\n\nHuman: Why?\n\nAssistant:", "x"] * 1500
 SAMPLING = SamplingConfig(max_new_tokens=1, max_prompt_tokens=32)
@@ -20,7 +20,7 @@ def policy(tiny_lm_folder, tiny_tokenizer):
 
 
 def kl(policy, reference, tokenizer, written):
-    return divergence(
+    return measure_divergence(
         policy, reference, tokenizer, written, temperature=1.0, max_prompt_tokens=SAMPLING.max_prompt_tokens
     )
 

@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from frft.policy.cached_model import CachedModel
-from frft.policy.generate import left_padded
+from frft.policy.generation import left_padded
 from frft.policy.gpt2 import CachedGPT2, is_plain_gpt2
 
 IDS, MASK = left_padded([[5, 9, 3, 7, 11, 2], [8, 4, 6, 10], [12]], 0)

@@ -10,7 +10,7 @@ import torch
 from frft.config.sections import SamplingConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError
 from frft.models import EncodedPair, Encoder, load_causal_lm
-from frft.policy.generate import generate
+from frft.policy.generation import generate
 from frft.policy.sft import _labels, fine_tune
 
 PROMPTS = ["\n\nHuman: Say red.\n\nAssistant:", "\n\nHuman: Say blue.\n\nAssistant:"]

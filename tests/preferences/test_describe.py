@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from frft.preferences import describe, load_pool
+from frft.preferences import describe_pool, load_pool
 
 
 def test_counts_and_spreads_equal_those_counted_by_hand(write_lines):
@@ -16,7 +16,7 @@ def test_counts_and_spreads_equal_those_counted_by_hand(write_lines):
         {"prompt": "é" * 9, "chosen": "b", "rejected": "c", "annotator": None},
         {"prompt": "aaa", "chosen": "", "rejected": "c"},
     ]
-    description = describe(load_pool(write_lines(*rows), max_rejected=0.2))
+    description = describe_pool(load_pool(write_lines(*rows), max_rejected=0.2))
     assert description.pairs == 4
     assert description.distinct_prompts == 2
     assert description.duplicates == 1
@@ -41,7 +41,7 @@ def test_lines_say_everything_and_escape_what_a_terminal_might_obey(write_lines,
     write_lines(*rows, pair(99, chosen=" "), name="data/a.jsonl")
     (tmp_path / "data" / "notes\x07.txt").touch()
     pool = load_pool(tmp_path / "data", max_rejected=0.1, limit=20)
-    lines = describe(pool).lines()
+    lines = describe_pool(pool).lines()
     text = "\n".join(lines)
     assert all(line.isprintable() for line in lines)
     assert "rows: 31 read, 30 accepted, 1 rejected" in text
@@ -56,7 +56,7 @@ def test_lines_say_everything_and_escape_what_a_terminal_might_obey(write_lines,
 
 def test_unused_completions_are_told(write_lines):
     completions = [{"rank": rank, "completion": f"answer {rank}"} for rank in range(5)]
-    description = describe(load_pool(write_lines({"context": "Colour?", "completions": completions})))
+    description = describe_pool(load_pool(write_lines({"context": "Colour?", "completions": completions})))
     assert "completions ranked between best and worst, in no pair: 3" in description.lines()
     assert description.margin is None
     assert description.as_dict()["unused_completions"] == 3
@@ -64,12 +64,12 @@ def test_unused_completions_are_told(write_lines):
 
 def test_columns_with_many_values_are_data(write_lines, pair):
     rows = [pair(number, key=f"k{number}", count=1) for number in range(201)]
-    assert describe(load_pool(write_lines(*rows))).sources == {}
+    assert describe_pool(load_pool(write_lines(*rows))).sources == {}
 
 
 def test_the_alpaca_eval_pool_against_pandas(shared_data):
     pool = load_pool(shared_data / "alpaca-eval" / "preferences.parquet", limit=5000)
-    description, frame = describe(pool), pool.table.to_pandas()
+    description, frame = describe_pool(pool), pool.table.to_pandas()
     labels = set(zip(frame["prompt"], frame["chosen"], frame["rejected"], strict=True))
     flipped = {(prompt, rejected, chosen) for prompt, chosen, rejected in labels}
     assert description.contradictions == len(labels & flipped) / 2

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frft.errors import UnreadableError
-from frft.preferences.read import digest_source, read_rows
+from frft.preferences.read import digest_source, read_raw_rows
 from frft.preferences.rejects import Reason
 from frft.preferences.sources import HubSource, find_sources
 from frft.store import sha256_file
@@ -21,7 +21,7 @@ CSV = '\ufeffa,b\r\n"x, ""y""\nz",1\r\n\r\né,2\r\n\u2028,3\r\n'.encode()
 
 def read(path: Path):
     (source,) = find_sources(path).found
-    return list(read_rows(source))
+    return list(read_raw_rows(source))
 
 
 def zstd(content: bytes) -> bytes:
@@ -210,7 +210,7 @@ def test_a_file_that_vanishes_is_an_error(write_lines):
     (source,) = find_sources(path).found
     path.unlink()
     with pytest.raises(UnreadableError, match="does not exist any more"):
-        list(read_rows(source))
+        list(read_raw_rows(source))
     with pytest.raises(UnreadableError, match="does not exist any more"):
         digest_source(source)
 
@@ -236,7 +236,7 @@ def test_rows_nested_almost_too_deeply_can_still_be_shown(tmp_path):
 
 def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_do():
     with pytest.raises(UnreadableError, match=r"owner/name.*cannot be loaded from the Hugging Face Hub.*download"):
-        list(read_rows(HubSource("owner/name", "train")))
+        list(read_raw_rows(HubSource("owner/name", "train")))
 
 
 def test_rows_of_a_hub_data_set(monkeypatch):
@@ -245,8 +245,8 @@ def test_rows_of_a_hub_data_set(monkeypatch):
     served = {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:1])}
     monkeypatch.setattr(datasets, "load_dataset", lambda repository, split: served[split])
     source = HubSource("owner/name", "train")
-    assert [row.value for row in read_rows(source)] == ROWS
-    assert [row.number for row in read_rows(source)] == [1, 2, 3]
+    assert [row.value for row in read_raw_rows(source)] == ROWS
+    assert [row.number for row in read_raw_rows(source)] == [1, 2, 3]
     assert digest_source(source) == digest_source(source) != digest_source(HubSource("owner/name", "test"))
     with pytest.raises(UnreadableError, match="split 'other'"):
-        list(read_rows(HubSource("owner/name", "other")))
+        list(read_raw_rows(HubSource("owner/name", "other")))

@@ -187,6 +187,6 @@ def test_a_gain_is_that_of_pairs_clustered_by_request():
     found = accuracy_gain(model({2, 5}), model({0, 1, 2, 3}), table)
     step_N = np.array([1, 1, 0, 1, 0, -1])
     half = stats.t.ppf(0.975, 2) * standard_error(step_N, [0, 0, 1, 1, 2, 2])
-    assert (found["mean"], found["n"]) == (pytest.approx(1 / 3), 6)
-    assert (found["low"], found["high"]) == pytest.approx((1 / 3 - half, 1 / 3 + half))
-    assert accuracy_gain(model({0}), model({1}), table.slice(0, 2))["low"] is None
+    assert (found.mean, found.n) == (pytest.approx(1 / 3), 6)
+    assert (found.low, found.high) == pytest.approx((1 / 3 - half, 1 / 3 + half))
+    assert accuracy_gain(model({0}), model({1}), table.slice(0, 2)).low is None

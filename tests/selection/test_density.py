@@ -7,12 +7,12 @@ from sklearn.metrics import log_loss
 
 from frft.errors import SelectionError
 from frft.selection import density
-from frft.selection.density import Completions, calibrate, cross_fit, density_ratios
+from frft.selection.density import EmbeddedCompletions, calibrate, cross_fit, density_ratios
 
 
 def on_own_prompts(texts, vectors):
     """Each text on a prompt of its own."""
-    return Completions(texts, texts, np.asarray(vectors, dtype=np.float32))
+    return EmbeddedCompletions(texts, texts, np.asarray(vectors, dtype=np.float32))
 
 
 def named(letter, count):
@@ -157,7 +157,9 @@ def test_other_prompts_are_no_other_style():
         topics = np.repeat(rng.standard_normal((40, 60)), 6, axis=0)
         texts = named(letter, 240)
         prompts = [f"about {letter}{row // 6}" for row in range(240)]
-        sides.append(Completions(prompts, texts, (topics + 0.1 * rng.standard_normal((240, 60))).astype(np.float32)))
+        sides.append(
+            EmbeddedCompletions(prompts, texts, (topics + 0.1 * rng.standard_normal((240, 60))).astype(np.float32))
+        )
     by_prompt = density_ratios(*sides, seed=0)
     assert by_prompt.auc < 0.7
     as_if_alone = [on_own_prompts(side.texts, side.vectors_ND) for side in sides]
@@ -182,9 +184,9 @@ def test_too_few_different_prompts(pool, samples, message):
 
 def test_one_text_to_all_prompts_leaves_nothing_to_learn_from():
     vectors, prompts = np.ones((20, 3), dtype=np.float32), named("p", 20)
-    policy = Completions(prompts, ["I cannot help."] * 20, vectors)
+    policy = EmbeddedCompletions(prompts, ["I cannot help."] * 20, vectors)
     with pytest.raises(SelectionError, match="too much alike to hold some out"):
-        density_ratios(Completions(prompts, named("a", 20), vectors), policy, seed=0)
+        density_ratios(EmbeddedCompletions(prompts, named("a", 20), vectors), policy, seed=0)
 
 
 def of_prompts(numbers, seed, own=0.5, dimension=30):
@@ -193,7 +195,7 @@ def of_prompts(numbers, seed, own=0.5, dimension=30):
     prompts = np.random.default_rng(7).normal(size=(200, dimension))
     vectors = np.stack([prompts[number] for number in numbers]) + own * rng.normal(size=(len(numbers), dimension))
     texts = [f"{seed} {place}" for place in range(len(numbers))]
-    return Completions([f"prompt {number}" for number in numbers], texts, vectors.astype(np.float32))
+    return EmbeddedCompletions([f"prompt {number}" for number in numbers], texts, vectors.astype(np.float32))
 
 
 def test_the_policy_s_prompts_do_not_pass_for_its_style():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frft.errors import SelectionError
 from frft.selection import LogRatios
-from frft.selection.weights import draw, effective_sample_size, temper
+from frft.selection.weights import draw_rows, effective_sample_size, temper
 
 ratios = st.lists(st.floats(-30, 30), min_size=1, max_size=30)
 
@@ -53,7 +53,7 @@ def test_more_than_there_is_cannot_be_had():
 
 def test_what_is_drawn_is_in_proportion_to_the_weights():
     log_weights_N = np.log([1.0, 2.0, 3.0, 10.0])
-    drawn = Counter(draw(log_weights_N, 16_000, np.random.default_rng(0)).tolist())
+    drawn = Counter(draw_rows(log_weights_N, 16_000, np.random.default_rng(0)).tolist())
     assert all(abs(drawn[row] - n) <= 1 for row, n in enumerate([1000, 2000, 3000, 10_000]))
 
 
@@ -61,7 +61,7 @@ def test_drawing_is_unbiased_and_as_even_as_can_be():
     log_weights_N = np.log([0.3, 1.7, 2.5, 0.5])
     counts = np.zeros((4000, 4))
     for seed in range(4000):
-        rows, times = np.unique(draw(log_weights_N, 4, np.random.default_rng(seed)), return_counts=True)
+        rows, times = np.unique(draw_rows(log_weights_N, 4, np.random.default_rng(seed)), return_counts=True)
         counts[seed, rows] = times
     expected = 4 * np.exp(log_weights_N) / np.exp(log_weights_N).sum()
     assert counts.mean(axis=0) == pytest.approx(expected, abs=0.04)
@@ -70,7 +70,7 @@ def test_drawing_is_unbiased_and_as_even_as_can_be():
 
 
 def test_the_heaviest_come_first_and_ties_by_row():
-    rows = draw(np.array([0.0, 1.0, 0.0]), 50, np.random.default_rng(0)).tolist()
+    rows = draw_rows(np.array([0.0, 1.0, 0.0]), 50, np.random.default_rng(0)).tolist()
     assert rows == [1] * rows.count(1) + [0] * rows.count(0) + [2] * rows.count(2)
 
 

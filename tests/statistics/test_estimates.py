@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from frft.diagnosis import statistics
+from frft import statistics
 from frft.statistics import order_accuracy
 
 

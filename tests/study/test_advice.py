@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from frft.advice import Predictor, evidence
+from frft.advice import Predictor, gather_evidence
 from frft.config.sections import WorldConfig
 from frft.errors import DataError
 from frft.progress import SILENT, SilentProgress
@@ -72,7 +72,7 @@ def test_cells_become_cases(study, cache):
     world = World(WorldConfig(**cell["settings"]["data"]["world"]))
     samples = cell["sft_samples"]
     vectors = VectorCache(cache, Embedder())
-    found = evidence(world.pairs(0, 60), samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED)
+    found = gather_evidence(world.pairs(0, 60), samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED)
     assert kept["anti-gold-1"]["evidence"] == json.loads(json.dumps(found.as_dict()))
     assert predictor.embedder == vectors.embedder.digest
 

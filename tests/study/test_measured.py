@@ -7,8 +7,8 @@ import pytest
 
 from frft.study.measured import (
     MEASURES,
-    Measured,
     NotMeasuredError,
+    StudyMeasurements,
     mean_of,
     peak_is_within,
     steps_to_vanilla,
@@ -17,14 +17,14 @@ from frft.study.measured import (
 
 def test_gains_are_paired_by_seed_in_whatever_order_cells_come(make_record):
     cells = [make_record("centre", seed, {"vanilla": 0, "random": seed / 10}, gold=seed) for seed in (2, 0, 1)]
-    measured = Measured(cells)
+    measured = StudyMeasurements(cells)
     assert measured.seeds("centre") == [0, 1, 2]
     assert measured.gains("centre", "random", "vanilla") == pytest.approx([0, 0.1, 0.2])
 
 
 def test_seeds_of_two_points_are_those_of_both(make_record):
     cells = [make_record("centre", seed, {"vanilla": 0}) for seed in (0, 1)]
-    measured = Measured([*cells, make_record("kappa-0", 1, {"vanilla": 0})])
+    measured = StudyMeasurements([*cells, make_record("kappa-0", 1, {"vanilla": 0})])
     assert measured.seeds("centre", "kappa-0") == [1]
     assert measured.seeds("lambda-0") == []
 
@@ -34,11 +34,11 @@ def test_what_was_not_measured_is_no_number(make_record, point, arm):
     gains = {"vanilla": 0, "random": 0}
     cells = [make_record("centre", seed, gains) for seed in (0, 1)]
     with pytest.raises(NotMeasuredError, match=f"{arm} and vanilla at {point}"):
-        Measured([*cells, make_record("kappa-0", 0, gains)]).gains(point, arm, "vanilla")
+        StudyMeasurements([*cells, make_record("kappa-0", 0, gains)]).gains(point, arm, "vanilla")
 
 
 def test_an_arm_without_refresh_has_no_figures_of_one(make_record):
-    measured = Measured([make_record("centre", seed, {"vanilla": 0, "random": 0}) for seed in (0, 1)])
+    measured = StudyMeasurements([make_record("centre", seed, {"vanilla": 0, "random": 0}) for seed in (0, 1)])
     assert measured.values("centre", "vanilla", "own_test", [0, 1]) == [None, None]
     assert measured.values("centre", "random", "refresh_steps", [0, 1]) == [64, 64]
     with pytest.raises(NotMeasuredError, match="own_test of random and vanilla"):
@@ -67,7 +67,7 @@ def test_where_vanilla_falls_there_is_nothing_to_reach(make_record):
 
 def test_what_a_refresh_changed_is_of_the_policy_at_the_refresh_and_not_of_the_last(make_record):
     record = make_record("centre", 0, {"vanilla": 0, "random": 0}, after=0.7, variance=0.25)
-    measured = Measured([record])
+    measured = StudyMeasurements([record])
     found = {
         name: measured.values("centre", "random", name, [0])[0]
         for name in ("on_policy", "on_policy_before", "on_policy_final")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from frft.statistics.estimates import Estimate
-from frft.study.measured import Measured
+from frft.study.measured import StudyMeasurements
 from frft.study.predictions import AVERAGING, averaging_is_claimed, outcome, predictions
 
 
@@ -29,7 +29,7 @@ def test_the_interval_decides(low, high, above, below, none):
 
 
 def _verdicts(averaging, records):
-    measured = Measured(records)
+    measured = StudyMeasurements(records)
     return {each["name"]: each for each in (p.verdict(measured) for p in predictions(averaging.config))}
 
 

@@ -18,7 +18,7 @@ from frft.selection.weights import effective_sample_size
 from frft.store import locked
 from frft.study import expected_seconds, load_study, run_study, to_do, worker_count
 from frft.study.cell import _refresh, drawn, pairs_seen
-from frft.study.runner import LOCK
+from frft.study.runner import STUDY_LOCK
 from frft.worlds import World
 
 pytestmark = pytest.mark.slow
@@ -188,11 +188,11 @@ def test_time_is_estimated_beside_finished_stages(finished_study, small_override
 
 
 def test_a_second_start_in_a_folder_at_work_is_refused(small_study, small_overrides, tmp_path, capsys):
-    with locked(tmp_path / LOCK):
+    with locked(tmp_path / STUDY_LOCK):
         arguments = ["study", "averaging", *small_overrides, "--out", str(tmp_path)]
         assert main(arguments) == 2
         assert f"Another process is running a study in --out {tmp_path}" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert [path.name for path in tmp_path.iterdir()] == [STUDY_LOCK]
     # The file of a lock that nobody holds is in nobody's way.
     assert to_do(small_study, tmp_path)
 

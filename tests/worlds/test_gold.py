@@ -125,5 +125,5 @@ def test_the_ends_of_the_range():
 def test_batches_change_nothing(monkeypatch):
     table = World().pairs(0, 100)
     whole = World().gold(table["prompt"], table["chosen"])
-    monkeypatch.setattr("frft.worlds.gold.BATCH", 7)
+    monkeypatch.setattr("frft.worlds.gold.ROWS_AT_ONCE", 7)
     assert (World().gold(table["prompt"], table["chosen"]) == whole).all()

@@ -12,14 +12,14 @@ from sklearn.metrics import mutual_info_score
 
 from frft.config.sections import WorldConfig
 from frft.errors import UsageError
-from frft.worlds import World, measure
+from frft.worlds import World, measure_world
 from frft.worlds.measure import RIDGE, fit_bradley_terry, mutual_information
 
 PAIRS = 6000
 
 
 def measured(pairs=PAIRS, **dials):
-    return measure(World(WorldConfig(**dials)), pairs)
+    return measure_world(World(WorldConfig(**dials)), pairs)
 
 
 def test_mutual_information():
@@ -46,7 +46,7 @@ def test_the_fit_is_finite_without_noise():
 
 def test_style_tells_the_annotator_as_well_as_scikit_learn_can_tell():
     world = World(WorldConfig(kappa=0.7))
-    found = measure(world, PAIRS)
+    found = measure_world(world, PAIRS)
     drafts = world.drafts(np.arange(PAIRS))
     style, held_out = drafts.style.sum(axis=0)[:, :6], drafts.rows % 2 == 1
     theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(style[~held_out], drafts.annotator[~held_out])
@@ -55,7 +55,7 @@ def test_style_tells_the_annotator_as_well_as_scikit_learn_can_tell():
 
 def test_figures_are_those_of_the_pairs():
     world = World()
-    found = measure(world, 1000)
+    found = measure_world(world, 1000)
     table = world.pairs(0, 1000)
     chosen, rejected = (world.gold(table["prompt"], table[side]) for side in ("chosen", "rejected"))
     both = np.concatenate([chosen, rejected])
@@ -108,5 +108,5 @@ def test_annotators_who_judge_too_little_are_counted():
 
 
 def test_the_most_sources_can_be_measured():
-    found = measure(World(WorldConfig(sources=41, annotators=41)))
+    found = measure_world(World(WorldConfig(sources=41, annotators=41)))
     assert (len(found.sources), len(found.annotators), found.unmeasured) == (41, 41, 0)

@@ -1,7 +1,7 @@
 """Before any training: what pairs and samples say about whether a refresh will help here, and how sure that is."""
 
 from frft.advice.advice import Advice, advise
-from frft.advice.evidence import Evidence, evidence
+from frft.advice.evidence import Evidence, gather_evidence
 from frft.advice.predictor import Case, Predictor, fit_predictor, packaged_predictor
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "Evidence",
     "Predictor",
     "advise",
-    "evidence",
     "fit_predictor",
+    "gather_evidence",
     "packaged_predictor",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from frft.advice.evidence import Evidence, Measured
+from frft.advice.evidence import Evidence, MeasuredEvidence
 from frft.advice.predictor import Predictor
 
 LIKELY, UNLIKELY = 2 / 3, 1 / 3
@@ -151,9 +151,9 @@ def _described(evidence: Evidence) -> list[str]:
     return sentences
 
 
-def _clear(measured: Measured) -> bool:
+def _clear(measured: MeasuredEvidence) -> bool:
     return measured.error is not None and abs(measured.mean) > ERRORS * measured.error
 
 
-def _error(measured: Measured, digits: int, scale: float = 1.0) -> str:
+def _error(measured: MeasuredEvidence, digits: int, scale: float = 1.0) -> str:
     return f"standard error {'unknown' if measured.error is None else f'{scale * measured.error:.{digits}f}'}"

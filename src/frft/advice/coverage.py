@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from frft.selection.density import Completions
-from frft.selection.similarity import Floats, Vectors
+from frft.selection.density import EmbeddedCompletions
+from frft.selection.similarity import Vectors
+from frft.statistics.numbers import Floats
 
-ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 1024
 ROUNDING = 1e-6
 """By which the same cosine may differ in two float32 matrix products: equal texts must be equally near."""
 
 
-def coverage(samples: Completions, pool: Completions) -> tuple[float, float]:
+def coverage(samples: EmbeddedCompletions, pool: EmbeddedCompletions) -> tuple[float, float]:
     """The share of samples to which a completion of the pool is at least as near as any other sample is.
 
     Near is by cosine; the scale is the samples' own, one for each of them. A text written to the sample's own prompt is
@@ -36,12 +37,12 @@ def coverage(samples: Completions, pool: Completions) -> tuple[float, float]:
     )
 
 
-def _distinct(completions: Completions) -> Completions:
+def _distinct(completions: EmbeddedCompletions) -> EmbeddedCompletions:
     """Each prompt with each different completion once, sorted: their order must decide nothing."""
     written = list(zip(completions.texts, completions.prompts, strict=True))
     first_of = {each: row for row, each in reversed(list(enumerate(written)))}
     rows = [first_of[each] for each in sorted(first_of)]
-    return Completions(
+    return EmbeddedCompletions(
         [completions.prompts[row] for row in rows],
         [completions.texts[row] for row in rows],
         completions.vectors_ND[rows],
@@ -51,8 +52,8 @@ def _distinct(completions: Completions) -> Completions:
 def _nearest(left_SD: Vectors, left_S: Floats, right_MD: Vectors, right_M: Floats) -> Floats:
     """The largest cosine of each of S unit vectors with those of M whose prompt is another; -2 where there is none."""
     best_S = np.full(len(left_SD), -2.0)
-    for start in range(0, len(right_MD), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    for start in range(0, len(right_MD), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
         cosines_SB = left_SD @ right_MD[rows].T
         cosines_SB[left_S[:, None] == right_M[None, rows]] = -2.0
         best_S = np.maximum(best_S, cosines_SB.max(axis=1))

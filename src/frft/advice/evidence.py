@@ -16,14 +16,14 @@ from frft.advice.locality import held_out
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
 from frft.selection import VectorCache
-from frft.selection.density import Completions, density_ratios
-from frft.selection.similarity import Floats
+from frft.selection.density import EmbeddedCompletions, density_ratios
 from frft.selection.weights import effective_sample_size
 from frft.statistics.intervals import standard_error
+from frft.statistics.numbers import Floats
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEvidence:
     """A mean and its standard error; the pairs of one prompt count as one draw. None: a single prompt, so not known."""
 
     mean: float
@@ -44,7 +44,7 @@ class Annotator:
     name: str
     near_share: float
     pool_share: float
-    accuracy: Measured
+    accuracy: MeasuredEvidence
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Evidence:
     near_pairs: int
     coverage: float
     coverage_expected: float
-    near_accuracy: Measured
-    near_log_loss: Measured
-    far_accuracy: Measured | None
-    far_log_loss: Measured | None
-    locality: Measured
-    locality_accuracy: Measured
+    near_accuracy: MeasuredEvidence
+    near_log_loss: MeasuredEvidence
+    far_accuracy: MeasuredEvidence | None
+    far_log_loss: MeasuredEvidence | None
+    locality: MeasuredEvidence
+    locality_accuracy: MeasuredEvidence
     correction: float
     annotator: Annotator | None
 
@@ -93,7 +93,7 @@ class Evidence:
         return self.near_pairs / self.pairs
 
     @property
-    def agreement(self) -> Measured | None:
+    def agreement(self) -> MeasuredEvidence | None:
         """Accuracy of the pooled fit on near pairs, less that on far ones; None: there are no far ones.
 
         How far the labels near the policy go by what all annotators share. The error is at least that of as many draws
@@ -104,7 +104,9 @@ class Evidence:
             return None
         by_chance = np.sqrt(far.mean * (1 - far.mean) / self.near_pairs)
         errors = [max(near.error or 0.0, by_chance), far.error]
-        return Measured(near.mean - far.mean, None if errors[1] is None else float(np.hypot(errors[0], errors[1])))
+        return MeasuredEvidence(
+            near.mean - far.mean, None if errors[1] is None else float(np.hypot(errors[0], errors[1]))
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For a file."""
@@ -115,14 +117,14 @@ class Evidence:
         """What `as_dict` gave."""
         found = dict(values)
         for name in ("near_accuracy", "near_log_loss", "far_accuracy", "far_log_loss", "locality", "locality_accuracy"):
-            found[name] = None if found[name] is None else Measured(**found[name])
+            found[name] = None if found[name] is None else MeasuredEvidence(**found[name])
         if found["annotator"] is not None:
             who = found["annotator"]
-            found["annotator"] = Annotator(**{**who, "accuracy": Measured(**who["accuracy"])})
+            found["annotator"] = Annotator(**{**who, "accuracy": MeasuredEvidence(**who["accuracy"])})
         return cls(**found)
 
 
-def evidence(
+def gather_evidence(
     pool_table: pa.Table,
     sample_prompts: Sequence[str],
     sample_completions: Sequence[str],
@@ -156,8 +158,8 @@ def evidence(
     )
     texts = [completion for completion, _ in written]
     pool_MD, samples_SD = np.split(vectors.get([*chosen, *rejected, *texts], progress), [2 * len(chosen)])
-    samples = Completions([prompt for _, prompt in written], texts, samples_SD)
-    pool = Completions([*prompts, *prompts], [*chosen, *rejected], pool_MD)
+    samples = EmbeddedCompletions([prompt for _, prompt in written], texts, samples_SD)
+    pool = EmbeddedCompletions([*prompts, *prompts], [*chosen, *rejected], pool_MD)
     ratios = density_ratios(pool, samples, seed, progress)
     of_pair_N = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
     near_pairs = int(np.ceil(effective_sample_size(of_pair_N)))
@@ -168,9 +170,9 @@ def evidence(
     fits = held_out(_steps(pool), nearness_N, near_N, prompts, seed, progress)
     covered, expected = coverage(samples, pool)
 
-    def mean_of(values_N: Floats, rows_N: npt.NDArray[np.bool_]) -> Measured:
+    def mean_of(values_N: Floats, rows_N: npt.NDArray[np.bool_]) -> MeasuredEvidence:
         own, asked = values_N[rows_N], [prompt for prompt, there in zip(prompts, rows_N, strict=True) if there]
-        return Measured(float(own.mean()), standard_error(own, asked))
+        return MeasuredEvidence(float(own.mean()), standard_error(own, asked))
 
     accuracy_N, loss_N = _right(fits.pooled_N), np.logaddexp(0, -fits.pooled_N)
     far_N = ~near_N
@@ -192,7 +194,7 @@ def evidence(
     )
 
 
-def _steps(pool: Completions) -> Floats:
+def _steps(pool: EmbeddedCompletions) -> Floats:
     """Embedding and log length of chosen less those of rejected, shape (N, D + 1)."""
     lengths_2N = np.log1p([len(text) for text in pool.texts]).reshape(2, -1)
     chosen_ND, rejected_ND = np.split(pool.vectors_ND.astype(np.float64), 2)
@@ -205,7 +207,7 @@ def _right(logits_N: Floats) -> Floats:
 
 
 def _annotator(
-    table: pa.Table, near_N: npt.NDArray[np.bool_], accuracy: Callable[[npt.NDArray[np.bool_]], Measured]
+    table: pa.Table, near_N: npt.NDArray[np.bool_], accuracy: Callable[[npt.NDArray[np.bool_]], MeasuredEvidence]
 ) -> Annotator | None:
     if "annotator" not in table.column_names:
         return None

@@ -22,15 +22,15 @@ import numpy.typing as npt
 
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
-from frft.selection.similarity import Floats
+from frft.statistics.numbers import Floats
 
-FOLDS = 5
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LOCALITY_FOLDS = 5
+RIDGE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C to choose from, for features with a mean square of 1."""
 CORRECTIONS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """s to choose from."""
 
-Mask = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class HeldOut:
 def held_out(
     steps_NF: Floats,
     nearness_N: Floats,
-    near_N: Mask,
+    near_N: _Mask,
     prompts: Sequence[str],
     seed: int,
     progress: Progress = SILENT,
@@ -83,20 +83,20 @@ def held_out(
         start_of[left_out] = w_2F = _fit(x_NF[seen_N], z_N[seen_N], strength, start_2F)
         return _logits(x_NF, z_N, w_2F)
 
-    def inner_loss(outer: int, strength: float, correction: float, counted_N: Mask) -> float:
+    def inner_loss(outer: int, strength: float, correction: float, counted_N: _Mask) -> float:
         """Of the folds other than `outer`, each by a fit on those beside."""
         total = 0.0
-        for inner in set(range(FOLDS)) - {outer}:
+        for inner in set(range(LOCALITY_FOLDS)) - {outer}:
             rows = counted_N & (fold_N == inner)
             total += float(np.logaddexp(0, -logits(frozenset({outer, inner}), strength, correction)[rows]).sum())
         return total
 
     pooled_N, local_N, chosen = np.empty(len(fold_N)), np.empty(len(fold_N)), []
     all_N = np.ones(len(fold_N), dtype=bool)
-    with progress.task("Fitting the labels, near the policy and in the whole pool", FOLDS) as task:
-        for outer in range(FOLDS):
-            losses = [inner_loss(outer, each, 0.0, all_N) for each in STRENGTHS]
-            strength = STRENGTHS[int(np.argmin(losses))]
+    with progress.task("Fitting the labels, near the policy and in the whole pool", LOCALITY_FOLDS) as task:
+        for outer in range(LOCALITY_FOLDS):
+            losses = [inner_loss(outer, each, 0.0, all_N) for each in RIDGE_STRENGTHS]
+            strength = RIDGE_STRENGTHS[int(np.argmin(losses))]
             losses = [inner_loss(outer, strength, each, near_N) for each in CORRECTIONS]
             correction = CORRECTIONS[int(np.argmin(losses))]
             rows = fold_N == outer
@@ -110,13 +110,13 @@ def held_out(
 def _folds(prompts: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
     """The fold in which each pair is held out, with its prompt."""
     different = sorted(set(prompts))
-    if len(different) < FOLDS:
+    if len(different) < LOCALITY_FOLDS:
         raise SelectionError(
-            f"The pairs are on {len(different)} different prompts; to hold some out takes at least {FOLDS}, better "
-            "hundreds. Give more pairs."
+            f"The pairs are on {len(different)} different prompts; to hold some out takes at least {LOCALITY_FOLDS}, "
+            "better hundreds. Give more pairs."
         )
     places = np.random.default_rng([seed, 6]).permutation(len(different))
-    fold_of = {prompt: int(place) % FOLDS for prompt, place in zip(different, places, strict=True)}
+    fold_of = {prompt: int(place) % LOCALITY_FOLDS for prompt, place in zip(different, places, strict=True)}
     return np.array([fold_of[prompt] for prompt in prompts])
 
 

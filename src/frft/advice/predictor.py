@@ -15,25 +15,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from frft.advice.evidence import Evidence, Measured
+from frft.advice.evidence import Evidence, MeasuredEvidence
 from frft.errors import ArtifactError, DataError
-from frft.selection.similarity import Floats
-from frft.statistics.intervals import LEVEL
+from frft.statistics.intervals import CONFIDENCE_LEVEL
+from frft.statistics.numbers import Floats
 from frft.store import read_json, write_json
 
-FORMAT = "frft predictor 1"
+PREDICTOR_FORMAT = "frft predictor 1"
 STRENGTH = 0.1
 """scikit-learn's C on standardised inputs: a prior of standard deviation 0.3 on each coefficient."""
-RESAMPLES = 2000
+PREDICTOR_RESAMPLES = 2000
 """Of the interval."""
 
-Mask = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
-INPUTS: dict[str, Callable[[Evidence], Measured]] = {
-    "auc": lambda evidence: Measured(evidence.auc, 0.0),
+INPUTS: dict[str, Callable[[Evidence], MeasuredEvidence]] = {
+    "auc": lambda evidence: MeasuredEvidence(evidence.auc, 0.0),
     "locality": lambda evidence: evidence.locality,
-    "agreement": lambda evidence: evidence.agreement or Measured(0.0, None),
+    "agreement": lambda evidence: evidence.agreement or MeasuredEvidence(0.0, None),
 }
 """What the predictor looks at: whether there is something to select by; whether labels near the policy follow a rule of
 their own; and whether that is nearer than the far ones' to what all annotators share, for biases of many cancel in the
@@ -167,7 +167,7 @@ class Model:
         """What each input adds to the log odds. One beyond all that it was trained on counts as the last of those."""
         return {name: self._term(name, measure(evidence)) for name, measure in INPUTS.items()}
 
-    def _term(self, name: str, measured: Measured) -> float:
+    def _term(self, name: str, measured: MeasuredEvidence) -> float:
         spread, error = self.spreads[name], measured.error
         if error is None or not spread:
             return 0.0
@@ -231,7 +231,7 @@ class Predictor:
 
     def write(self, path: Path) -> None:
         """To a JSON file."""
-        write_json(path, {"format": FORMAT, **asdict(self)})
+        write_json(path, {"format": PREDICTOR_FORMAT, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> Predictor:
@@ -242,7 +242,7 @@ class Predictor:
         """
         values = read_json(path)
         try:
-            if values["format"] != FORMAT or set(values["model"]["coefficients"]) != set(INPUTS):
+            if values["format"] != PREDICTOR_FORMAT or set(values["model"]["coefficients"]) != set(INPUTS):
                 raise KeyError("format")
             tests = (Test(**values[name]) for name in ("test", "exchanged"))
             return cls(values["embedder"], Model(**values["model"]), *tests)
@@ -279,11 +279,11 @@ def fit_predictor(cases: Sequence[Case], embedder: str) -> Predictor:
     return Predictor(embedder, model, model.test(theirs), other.test(ours))
 
 
-def _helped(cases: Sequence[Case]) -> Mask:
+def _helped(cases: Sequence[Case]) -> _Mask:
     return np.array([case.gain > 0 for case in cases])
 
 
-def _auc(probabilities_N: Floats, helped_N: Mask) -> float | None:
+def _auc(probabilities_N: Floats, helped_N: _Mask) -> float | None:
     """Mann and Whitney's statistic, a tie counting half; None where all gained, or none."""
     from scipy.stats import rankdata
 
@@ -293,7 +293,7 @@ def _auc(probabilities_N: Floats, helped_N: Mask) -> float | None:
     return float((rankdata(probabilities_N)[helped_N].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _interval(probabilities_N: Floats, helped_N: Mask, cases: Sequence[Case]) -> tuple[float | None, float | None]:
+def _interval(probabilities_N: Floats, helped_N: _Mask, cases: Sequence[Case]) -> tuple[float | None, float | None]:
     """Of the AUC, by drawing worlds and seeds: cases that share one have much in common, and are no new proof."""
     rng = np.random.default_rng(0)
     world_N, seed_N = (
@@ -301,14 +301,14 @@ def _interval(probabilities_N: Floats, helped_N: Mask, cases: Sequence[Case]) ->
     )
     worlds, seeds = int(world_N.max()) + 1, int(seed_N.max()) + 1
     aucs = []
-    for _ in range(RESAMPLES):
+    for _ in range(PREDICTOR_RESAMPLES):
         copies_W, copies_S = (np.bincount(rng.integers(n, size=n), minlength=n) for n in (worlds, seeds))
         rows = np.repeat(np.arange(len(cases)), copies_W[world_N] * copies_S[seed_N])
         aucs.append(_auc(probabilities_N[rows], helped_N[rows]))
     found = [auc for auc in aucs if auc is not None]
-    if len(found) < RESAMPLES / 2:
+    if len(found) < PREDICTOR_RESAMPLES / 2:
         return None, None
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(found, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -14,18 +14,18 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, Validati
 from pydantic import ValidationError as InvalidSection
 
 from frft import __version__
-from frft.cli.advise import advise
-from frft.cli.bench import bench
+from frft.cli.advise import advise_command
+from frft.cli.bench import bench_app
 from frft.cli.configs import init, presets
-from frft.cli.data import data
-from frft.cli.diagnose import diagnose
-from frft.cli.eval import evaluation
+from frft.cli.data import data_command
+from frft.cli.diagnose import diagnose_command
+from frft.cli.eval import eval_app
 from frft.cli.output import escaped
-from frft.cli.reward import reward
-from frft.cli.run import run
-from frft.cli.select import select
-from frft.cli.study import study
-from frft.cli.world import world
+from frft.cli.reward import reward_app
+from frft.cli.run import run_command
+from frft.cli.select import select_command
+from frft.cli.study import study_command
+from frft.cli.world import world_app
 from frft.errors import FrftError
 
 app = App(
@@ -39,16 +39,19 @@ app = App(
     # Markdown would cost a third of the time that help takes.
     help_format="plaintext",
 )
-for command in (run, data, select, presets, init):
-    app.command(command)
+app.command(run_command, name="run")
+app.command(data_command, name="data")
+app.command(select_command, name="select")
+app.command(presets)
+app.command(init)
 # Its overrides may follow --points, and are none.
-app.command(study, default_parameter=Parameter(consume_multiple=False))
-app.command(advise)
-app.command(diagnose)
-app.command(reward)
-app.command(evaluation)
-app.command(bench)
-app.command(world)
+app.command(study_command, name="study", default_parameter=Parameter(consume_multiple=False))
+app.command(advise_command)
+app.command(diagnose_command, name="diagnose")
+app.command(reward_app)
+app.command(eval_app)
+app.command(bench_app)
+app.command(world_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +98,7 @@ def _complain(message: str) -> None:
 
 def _explain(error: CycloptsError) -> str:
     """What is wrong with the arguments; a value that a section of the configuration refuses, by its option."""
-    if isinstance(error, UnknownOptionError) and error.target is run:
+    if isinstance(error, UnknownOptionError) and error.target is run_command:
         from frft.config.problems import settings_named
 
         option = error.token.keyword or error.token.value
@@ -105,7 +108,7 @@ def _explain(error: CycloptsError) -> str:
     cause = error.__cause__
     if not isinstance(error, ValidationError) or not isinstance(cause, InvalidSection) or error.argument is None:
         return str(error)
-    from frft.config.problems import plain
+    from frft.config.problems import plain_message
 
     options = error.argument.children_recursive
     lines = []
@@ -114,5 +117,5 @@ def _explain(error: CycloptsError) -> str:
         # Where a field has several types, its place is followed by the name of the type that did not fit.
         fitting = [option for option in options if option.keys == key[: len(option.keys)]]
         where = f"{max(fitting, key=lambda option: len(option.keys)).name}: " if fitting else ""
-        lines.append(f"{where}{plain(fault)}")
+        lines.append(f"{where}{plain_message(fault)}")
     return "\n".join(lines)

@@ -13,14 +13,14 @@ from frft.config.sections import EmbedderConfig
 if TYPE_CHECKING:
     from frft.advice import Advice
 
-advise = App(
+advise_command = App(
     name="advise",
     help="What speaks for realigning the reward model here, before any training.",
     default_parameter=Parameter(negative=""),
 )
 
 
-@advise.default
+@advise_command.default
 def ask(
     *,
     pairs: list[str],
@@ -60,10 +60,10 @@ def ask(
     """
     from dataclasses import asdict
 
-    from frft.advice import Predictor, evidence, packaged_predictor
+    from frft.advice import Predictor, gather_evidence, packaged_predictor
     from frft.advice import advise as advised
     from frft.cli.output import print_json
-    from frft.cli.targets import check_folder
+    from frft.cli.targets import check_writable_folder
     from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
@@ -71,14 +71,14 @@ def ask(
     progress = for_terminal()
     fitted = packaged_predictor() if predictor is None else Predictor.read(predictor)
     cache = cache.expanduser()
-    check_folder(cache)
+    check_writable_folder(cache)
     pool = reading.load(pairs, progress)
     written = load_samples(
         samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
     )
     vectors = VectorCache(cache, Embedder(embedder, progress))
     try:
-        found = evidence(pool.table, written.prompts, written.completions, vectors, seed, progress)
+        found = gather_evidence(pool.table, written.prompts, written.completions, vectors, seed, progress)
     except BaseException as stop:
         stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
         raise
@@ -89,7 +89,7 @@ def ask(
         _print(advice)
 
 
-@advise.command
+@advise_command.command
 def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False) -> None:
     """Fit the predictor to the cells of a study: trained on half of its worlds, tested on the other half.
 
@@ -109,14 +109,14 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
     from dataclasses import asdict
 
     from frft.cli.output import print_json, print_text
-    from frft.cli.targets import check_file, check_folder
+    from frft.cli.targets import check_file, check_writable_folder
     from frft.progress import for_terminal
     from frft.study.advice import fit_advice
 
     check_file(out)
-    check_folder(study)
+    check_writable_folder(study)
     cache = cache.expanduser()
-    check_folder(cache)
+    check_writable_folder(cache)
     try:
         predictor = fit_advice(study, cache, for_terminal())
     except BaseException as stop:

@@ -11,14 +11,14 @@ from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
 from frft.config.sections import EmbedderConfig, FixedActorConfig
 from frft.errors import UsageError
 
-bench = App(
+bench_app = App(
     name="bench",
     help="Benchmarks of the method on data of your own.",
     default_parameter=Parameter(negative="", consume_multiple=1),
 )
 
 
-@bench.command
+@bench_app.command
 def fixed_actor(
     *,
     out: Path,
@@ -65,7 +65,7 @@ def fixed_actor(
         Where embeddings are kept between runs.
     """
     from frft.cli.output import print_text
-    from frft.cli.targets import check_folder
+    from frft.cli.targets import check_writable_folder
     from frft.fixed_actor import draw_actors, named_actors, read_table, run_fixed_actor, written_actor
     from frft.models import use_threads
     from frft.preferences import load_samples
@@ -77,10 +77,10 @@ def fixed_actor(
         raise UsageError("--samples and --test-pairs belong together: by the one is selected, on the other tested.")
     if samples is not None and actor:
         raise UsageError("Name either sources (--actor) or a file of samples (--samples) as the actor.")
-    check_folder(out)
+    check_writable_folder(out)
     if pairs is not None:
         cache = cache.expanduser()
-        check_folder(cache)
+        check_writable_folder(cache)
         progress = for_terminal()
         pool = reading.load(pairs, progress).table
         if samples is not None and test_pairs is not None:

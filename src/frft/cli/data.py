@@ -8,7 +8,7 @@ from frft.cli.pool import PoolOptions, Reading
 from frft.errors import UsageError
 
 
-def data(
+def data_command(
     *paths: str,
     reading: Reading = PoolOptions(),
     rejects: Path | None = None,
@@ -29,7 +29,7 @@ def data(
     """
     from frft.cli.output import print_json
     from frft.cli.targets import check_file, check_not_read
-    from frft.preferences import describe
+    from frft.preferences import describe_pool
     from frft.progress import for_terminal
 
     if not paths:
@@ -37,7 +37,7 @@ def data(
     if rejects is not None:
         check_file(rejects)
         check_not_read([rejects], paths, split=reading.split)
-    description = describe(reading.load(paths, for_terminal(), rejects_path=rejects))
+    description = describe_pool(reading.load(paths, for_terminal(), rejects_path=rejects))
     if json:
         print_json(description.as_dict())
     else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from frft.evaluation import Judge
 
 
-def diagnose(
+def diagnose_command(
     run: Path | None = None,
     /,
     *,

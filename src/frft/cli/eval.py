@@ -11,20 +11,20 @@ from cyclopts import App
 from frft.cli.eval_tasks import tasks
 from frft.cli.judges import JudgeOptions, Judging, account_lines
 from frft.errors import DataError, UsageError
-from frft.statistics.intervals import SIGNIFICANT
+from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
 
-evaluation = App(name="eval", help="Compare what policies write, and what they know.")
-evaluation.command(tasks)
-SHOWN = 60
+eval_app = App(name="eval", help="Compare what policies write, and what they know.")
+eval_app.command(tasks)
+_SHOWN = 60
 """Characters of a prompt that an error quotes."""
 LITTLE_OVERLAP = 0.1
 """Where one side is the longer one in fewer pairs than this share, a length-controlled rate is an extrapolation."""
 
 
-@evaluation.command
+@eval_app.command
 def winrate(
     *completions: str,
     judge: str,
@@ -79,7 +79,7 @@ def winrate(
         if not pairs[first, second].prompts:
             raise DataError(
                 f"{first} and {second} share no prompt, so nothing can be compared. The first prompt of one begins "
-                f"{one.prompts[0][:SHOWN]!a}, that of the other {two.prompts[0][:SHOWN]!a}."
+                f"{one.prompts[0][:_SHOWN]!a}, that of the other {two.prompts[0][:_SHOWN]!a}."
             )
     found, comparisons = {}, {}
     with options.accounted(asked, progress):
@@ -165,7 +165,7 @@ def _print(
                 else f"{rate.n} prompts, which all agree, are too few to tell"
             )
             print_text(f"{where}: undecided; {why}.")
-        elif corrected[first, second] >= SIGNIFICANT:
+        elif corrected[first, second] >= SIGNIFICANCE_LEVEL:
             print_text(
                 f"{where}: apart if it stood alone, but undecided among {len(found)} comparisons (p "
                 f"{corrected[first, second]:.2g} by Holm)."

@@ -17,7 +17,7 @@ from frft.progress import Progress
 if TYPE_CHECKING:
     from frft.evaluation import Judge
 
-KINDS = "gold:WORLD_FOLDER, rm:REWARD_MODEL, annotations:FILE or openai:MODEL"
+JUDGE_KINDS = "gold:WORLD_FOLDER, rm:REWARD_MODEL, annotations:FILE or openai:MODEL"
 
 
 class JudgeOptions(Section):
@@ -62,7 +62,7 @@ class JudgeOptions(Section):
             ),
         }
         if kind not in kinds or not what:
-            raise UsageError(f"--judge is {name!r}; it must be one of {KINDS}.")
+            raise UsageError(f"--judge is {name!r}; it must be one of {JUDGE_KINDS}.")
         make, own = kinds[kind]
         if foreign := sorted(self.model_fields_set - own):
             options = ", ".join(f"--{option.replace('_', '-')}" for option in foreign)

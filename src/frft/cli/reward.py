@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from frft.models import TruncationCount
     from frft.reward import RewardModel
 
-reward = App(name="reward", help="Train and evaluate reward models.")
+reward_app = App(name="reward", help="Train and evaluate reward models.")
 
 
 class TrainingConfig(RewardModelConfig):
@@ -24,7 +24,7 @@ class TrainingConfig(RewardModelConfig):
     """A sequence-classification model or a backbone (which gets a fresh head) by name or folder."""
 
 
-@reward.command
+@reward_app.command
 def train(
     *,
     pairs: list[str],
@@ -89,7 +89,7 @@ def train(
     _print_truncation("normalisation", model.truncated, model.max_length)
 
 
-@reward.command(name="eval")
+@reward_app.command(name="eval")
 def evaluate(
     *,
     model: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 from frft.config.model import RunConfig
 
 
-def run(
+def run_command(
     config: str,
     /,
     *overrides: str,
@@ -58,11 +58,11 @@ def run(
     if json:
         print_json(results)
         return
-    print_table(experiment.columns(results), experiment.table(results))
+    print_table(experiment.columns(results), experiment.results_table(results))
     for name, meaning in experiment.legend(results):
         print(f"  {name:<15} {meaning}")
     print()
-    for line in experiment.findings(results):
+    for line in experiment.interpret(results):
         print_text(f"• {line}")
     print_text(
         f"\n{duration(results['seconds_of_this_start'])} ({duration(results['seconds'])} of stages in all), "
@@ -78,7 +78,7 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
     from frft.config import dump_config
     from frft.progress import duration, for_terminal
 
-    stages = experiment.plan(config, out, for_terminal())
+    stages = experiment.plan_run(config, out, for_terminal())
     left = sum(stage.seconds for stage in stages)
     if json:
         steps = [

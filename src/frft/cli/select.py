@@ -19,7 +19,7 @@ _NOT_HERE = {
 }
 
 
-def select(
+def select_command(
     *,
     pairs: list[str],
     samples: str,
@@ -61,7 +61,7 @@ def select(
         Print the counts as JSON.
     """
     from frft.cli.output import print_json, print_text
-    from frft.cli.targets import check_file, check_folder, check_not_read
+    from frft.cli.targets import check_file, check_not_read, check_writable_folder
     from frft.errors import UsageError
     from frft.preferences import export_rows, load_samples
     from frft.progress import for_terminal
@@ -79,7 +79,7 @@ def select(
     for target in targets:
         check_file(target)
     cache = cache.expanduser()
-    check_folder(cache)
+    check_writable_folder(cache)
     check_not_read(targets, [*pairs, samples], split=reading.split)
     pool = reading.load(pairs, progress)
     written = load_samples(
@@ -118,7 +118,7 @@ def select(
 def _too_few(selection: Selection) -> str:
     """Why fewer pairs were taken than wanted, and what would give more."""
     from frft.selection import EMBEDDED
-    from frft.selection.select import sufficient_threshold
+    from frft.selection.filter import sufficient_threshold
     from frft.selection.strategies import GATES
 
     strategy, counts = selection.metadata["strategy"], selection.counts

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 
-def study(
+def study_command(
     name: str,
     /,
     *overrides: str,

@@ -25,7 +25,7 @@ def check_file(path: Path) -> None:
         raise OutputError(f"{path} is not a plain file, and would be replaced by one. Name another file.")
 
 
-def check_folder(path: Path) -> None:
+def check_writable_folder(path: Path) -> None:
     """Refuse a path at which no folder can be made and written to; nothing is left there.
 
     Raises:

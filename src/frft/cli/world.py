@@ -13,11 +13,11 @@ from frft.errors import UsageError
 if TYPE_CHECKING:
     from frft.worlds import Measurements
 
-world = App(name="world", help="Preference worlds: generated data whose true reward is known.")
+world_app = App(name="world", help="Preference worlds: generated data whose true reward is known.")
 Dials = Annotated[WorldConfig, Parameter(name="*")]
 
 
-@world.command
+@world_app.command
 def make(*, out: Path, config: Dials = WorldConfig(), json: bool = False) -> None:
     """Write a world as files that every other command reads.
 
@@ -44,8 +44,8 @@ def make(*, out: Path, config: Dials = WorldConfig(), json: bool = False) -> Non
         print_text("\n".join(f"{count:>9,}  {out / name}" for name, count in rows.items()))
 
 
-@world.command
-def describe(folder: Path | None = None, *, config: Dials = WorldConfig(), json: bool = False) -> None:
+@world_app.command
+def world_describe(folder: Path | None = None, *, config: Dials = WorldConfig(), json: bool = False) -> None:
     """Measure a world before any network is trained: rewards, annotators, and what averaging them costs.
 
     Parameters
@@ -58,11 +58,11 @@ def describe(folder: Path | None = None, *, config: Dials = WorldConfig(), json:
         Print JSON.
     """
     from frft.cli.output import print_json
-    from frft.worlds import World, measure
+    from frft.worlds import World, measure_world
 
     if folder is not None and config != WorldConfig():
         raise UsageError(f"{folder} has dials of its own; give either the folder or dials.")
-    measured = measure(World(config) if folder is None else World.load(folder))
+    measured = measure_world(World(config) if folder is None else World.load(folder))
     if json:
         print_json(measured.as_dict())
     else:

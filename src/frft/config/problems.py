@@ -55,7 +55,7 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
     return "\n".join(lines)
 
 
-def plain(fault: Mapping[str, Any]) -> str:
+def plain_message(fault: Mapping[str, Any]) -> str:
     """What pydantic found wrong with one value, and what was given; a contradiction names its settings itself."""
     given = "" if fault["type"] in ("value_error", "missing") else f", got {shown(fault['input'])}"
     return f"{fault['msg'].removeprefix('Value error, ')}{given}"

@@ -5,14 +5,14 @@ makes of it the links of objective mismatch, alarms, symptoms and Gao's curve, e
 """
 
 from frft.diagnosis.alarms import Alarm
-from frft.diagnosis.diagnose import Diagnosis, diagnose
-from frft.diagnosis.drift import auc_by_prompt, drift
+from frft.diagnosis.diagnosis import Diagnosis, diagnose
+from frft.diagnosis.drift import auc_by_prompt, measure_drift
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
 from frft.diagnosis.parts import load_judge_scores, subject_of_parts
 from frft.diagnosis.refresh import refresh_alarms
-from frft.diagnosis.subject import Course, Scored, Selected, Spread, Subject
-from frft.diagnosis.symptoms import Symptom, symptoms
+from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected, Subject
+from frft.diagnosis.symptoms import Symptom, measure_symptoms
 
 __all__ = [
     "Alarm",
@@ -21,21 +21,21 @@ __all__ = [
     "GaoFit",
     "Link",
     "Movement",
+    "RewardSpread",
     "Scored",
     "Selected",
-    "Spread",
     "Subject",
     "Symptom",
     "auc_by_prompt",
     "diagnose",
-    "drift",
     "fit_gao",
     "load_judge_scores",
+    "measure_drift",
+    "measure_symptoms",
     "moved",
     "policy_to_evaluation",
     "refresh_alarms",
     "subject_of_parts",
-    "symptoms",
     "training_to_evaluation",
     "training_to_policy",
 ]

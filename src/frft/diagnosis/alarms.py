@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from frft.diagnosis.overoptimisation import GaoFit
-from frft.diagnosis.subject import Course, Scored, Selected, Spread
+from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected
 from frft.errors import printable
 from frft.statistics import OrderAccuracy
-from frft.statistics.estimates import ALPHA, Change, Estimate, Floats, difference, share, trend
+from frft.statistics.estimates import ONE_SIDED_LEVEL, Change, Estimate, difference, share, trend
+from frft.statistics.numbers import Floats
 
 Side = Literal["<", ">", ">=", "|.| <"]
 COLLAPSED, SATURATED, NEAR_AN_END = 0.01, 0.5, 0.01
@@ -126,7 +127,7 @@ def grew(first: Floats, now: Floats) -> Alarm | None:
     )
 
 
-def little_signal(spread: Spread, reference: float) -> Alarm:
+def little_signal(spread: RewardSpread, reference: float) -> Alarm:
     """Scores of one prompt's completions vary with less than 5 % of the variance that scores had at first.
 
     Policy gradients see only differences within a prompt (Razin et al. 2503.15477). At 5 %, these are less than a
@@ -326,7 +327,7 @@ def overoptimised(proxy: Change, judge: Change, what: str, looks: int = 1) -> Al
     found = judge.estimate
     return Alarm(
         "over-optimisation",
-        proxy.rose(ALPHA / looks) and judge.fell(ALPHA / looks),
+        proxy.rose(ONE_SIDED_LEVEL / looks) and judge.fell(ONE_SIDED_LEVEL / looks),
         f"change of the judge's mean {what}, while the proxy's changed by {proxy.estimate.mean:+.3f}",
         found.mean,
         found.interval,
@@ -360,7 +361,7 @@ def past_the_peak(course: Course, fit: GaoFit, looks: int = 1) -> Alarm | None:
     if course.judge_T is None or fit.peak is None or fit.peak_interval is None:
         return None
     beyond_T = course.kl_T > fit.peak_interval[1] ** 2
-    fell = beyond_T.sum() >= FEWEST_STEPS and trend(course.judge_T[beyond_T]).fell(ALPHA / looks)
+    fell = beyond_T.sum() >= FEWEST_STEPS and trend(course.judge_T[beyond_T]).fell(ONE_SIDED_LEVEL / looks)
     return Alarm(
         "past the peak",
         bool(fit.passed and fell),

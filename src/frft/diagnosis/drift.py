@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.progress import SILENT, Progress
-from frft.selection.density import Completions, cross_fit
-from frft.statistics.estimates import Estimate, Floats, student
+from frft.selection.density import EmbeddedCompletions, cross_fit
+from frft.statistics.estimates import Estimate, student
+from frft.statistics.numbers import Floats
 
 
-def drift(before: Completions, now: Completions, seed: int, progress: Progress = SILENT) -> Estimate:
+def measure_drift(
+    before: EmbeddedCompletions, now: EmbeddedCompletions, seed: int, progress: Progress = SILENT
+) -> Estimate:
     """The probability (AUC) that a text of now looks more like now than one of before does; 0.5: nothing has moved.
 
     Args:

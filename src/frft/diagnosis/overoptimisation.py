@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from frft.statistics.estimates import Numbers, ratio_interval, smoothed
+from frft.statistics.estimates import ratio_interval, smoothed
+from frft.statistics.numbers import Numbers
 
 Curve = Literal["rl", "best_of_n"]
 FARTHEST = 100.0

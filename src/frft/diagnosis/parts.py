@@ -22,13 +22,13 @@ from frft.reward import RewardModel, evaluate_reward_model
 from frft.reward.pairs import PairTable
 from frft.statistics import OrderAccuracy
 
-Texts = tuple[Sequence[str], Sequence[str]]
+_Texts = tuple[Sequence[str], Sequence[str]]
 """Prompts and completions, one each."""
 
 JudgeScores = Mapping[tuple[str, str], float]
 """By prompt and completion."""
 
-SHOWN = 60
+_SHOWN = 60
 """Characters of a text that an error quotes."""
 
 
@@ -67,8 +67,8 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
 def subject_of_parts(
     reward_model: RewardModel,
     pairs: PairTable,
-    completions: Texts,
-    before: Texts | None = None,
+    completions: _Texts,
+    before: _Texts | None = None,
     judge: JudgeScores | Judge | None = None,
     *,
     progress: Progress = SILENT,
@@ -155,7 +155,7 @@ def _compared(subject: Subject, after: Scored, before: Scored | None, judge: Jud
     )
 
 
-def _judged(judge: JudgeScores, texts: Texts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _judged(judge: JudgeScores, texts: _Texts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     prompts, _ = texts
     wanted = list(zip(*texts, strict=True))
     missing = [text for text in wanted if text not in judge]
@@ -163,7 +163,7 @@ def _judged(judge: JudgeScores, texts: Texts) -> np.ndarray[tuple[int], np.dtype
         prompt, completion = missing[0]
         raise DataError(
             f"The judge's scores lack {len(missing)} of {len(prompts)} completions, first "
-            f"{printable(completion[:SHOWN])!r} to {printable(prompt[-SHOWN:])!r}. Score every completion, with prompt "
-            "and completion exactly as they stand in that file."
+            f"{printable(completion[:_SHOWN])!r} to {printable(prompt[-_SHOWN:])!r}. Score every completion, with "
+            "prompt and completion exactly as they stand in that file."
         )
     return np.array([judge[text] for text in wanted])

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from frft.diagnosis.symptoms import by_prompt
 from frft.errors import DataError
 from frft.statistics import OrderAccuracy, order_accuracy
-from frft.statistics.estimates import Estimate, Floats, estimate
+from frft.statistics.estimates import Estimate, estimate
+from frft.statistics.numbers import Floats
 
 RowPair = tuple[int, int]
 """Two rows among completions."""
@@ -74,7 +75,7 @@ class Scored:
         """Rows of two completions of one prompt: its 1st and 2nd are a pair, its 3rd and 4th, and so on."""
         return [(rows[at], rows[at + 1]) for rows in self._rows() for at in range(0, len(rows) - 1, 2)]
 
-    def spread(self) -> Spread | None:
+    def spread(self) -> RewardSpread | None:
         """The variance of the proxy within and between prompts; None: fewer than two prompts have two completions."""
         several = [rows for rows in self._rows() if len(rows) > 1]
         if len(several) < 2:
@@ -85,7 +86,7 @@ class Scored:
         noise = np.mean([variance / len(each) for variance, each in zip(within_P, scores, strict=True)])
         between = max(0.0, float(np.var([each.mean() for each in scores], ddof=1) - noise))
         within = estimate(within_P, [(self.requests or self.prompts)[rows[0]] for rows in several])
-        return Spread(float(self.proxy_N.mean()), within, between, len(self._rows()) - len(several))
+        return RewardSpread(float(self.proxy_N.mean()), within, between, len(self._rows()) - len(several))
 
     def means(self, values_N: Floats) -> dict[str, float]:
         """The mean of values by prompt."""
@@ -99,7 +100,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RewardSpread:
     """Mean and variance of scores under a policy, in the scores' unit and its square.
 
     Var(score) = within + between: what a prompt's completions differ in, which is all that policy gradients have to go
@@ -122,11 +123,11 @@ class Spread:
         """Within + between."""
         return self.within.mean + self.between
 
-    def raw(self, gain: float, bias: float) -> Spread:
+    def raw(self, gain: float, bias: float) -> RewardSpread:
         """The same before normalisation, where score = gain * raw + bias."""
         low, high = (None if end is None else end / gain**2 for end in (self.within.low, self.within.high))
         within = Estimate(self.within.mean / gain**2, low, high, self.within.n)
-        return Spread((self.mean - bias) / gain, within, self.between / gain**2, self.single)
+        return RewardSpread((self.mean - bias) / gain, within, self.between / gain**2, self.single)
 
 
 @dataclass(frozen=True)

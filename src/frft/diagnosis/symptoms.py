@@ -114,7 +114,7 @@ PER_TEXT: dict[str, tuple[str, Callable[[str], float]]] = {
 }
 
 
-def symptoms(
+def measure_symptoms(
     prompts: Sequence[str],
     completions: Sequence[str],
     before_prompts: Sequence[str] = (),

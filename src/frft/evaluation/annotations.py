@@ -26,7 +26,7 @@ from frft.preferences.rendering import render_completion, render_prompt
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 
-Row = dict[str, Any]
+_Row = dict[str, Any]
 Verdict = tuple[str, str, str, float | None]
 """Prompt, first completion, second completion, preference for the first."""
 
@@ -105,7 +105,7 @@ def _key(prompt: str, first: str, second: str) -> tuple[tuple[str, str, str], bo
     return (prompt.strip(), *((second, first) if turned else (first, second))), turned
 
 
-def _parser(rows: list[Row]) -> RowParser[Verdict]:
+def _parser(rows: list[_Row]) -> RowParser[Verdict]:
     for name, fields, parse in _FORMS:
         if sum(fields <= row.keys() for row in rows) * 2 > len(rows):
             return RowParser(name, parse)
@@ -113,7 +113,7 @@ def _parser(rows: list[Row]) -> RowParser[Verdict]:
     if form is None:
         return RowParser(None, _refuse)
 
-    def chosen_first(row: Row) -> Verdict:
+    def chosen_first(row: _Row) -> Verdict:
         pair = form.read(row)
         return (
             render_prompt(pair.prompt, None),
@@ -125,18 +125,18 @@ def _parser(rows: list[Row]) -> RowParser[Verdict]:
     return RowParser(form.name, chosen_first)
 
 
-def _refuse(row: Row) -> Verdict:
+def _refuse(row: _Row) -> Verdict:
     forms = "; ".join(f"{name}: {', '.join(sorted(fields))}" for name, fields, _ in _FORMS)
     raise RowError(
         Reason.UNKNOWN_FORMAT, f"columns {', '.join(map(quoted, row))}; annotations have {forms}; or chosen, rejected"
     )
 
 
-def _own(row: Row) -> Verdict:
+def _own(row: _Row) -> Verdict:
     return text_of(row, "prompt"), text_of(row, "first"), text_of(row, "second"), _number(row, 0.0, 1.0)
 
 
-def _alpaca_eval(row: Row) -> Verdict:
+def _alpaca_eval(row: _Row) -> Verdict:
     value = _number(row, 0.0, 2.0)
     if value is not None and 0 < value < 1:
         raise RowError(Reason.WRONG_TYPE, f"'preference' is {value:g}; it is a number from 1 to 2, or 0 for a tie")
@@ -145,7 +145,7 @@ def _alpaca_eval(row: Row) -> Verdict:
     return text_of(row, "instruction"), text_of(row, "output_1"), text_of(row, "output_2"), preference
 
 
-def _arena(row: Row) -> Verdict:
+def _arena(row: _Row) -> Verdict:
     winner = field_of(row, "winner")
     if not isinstance(winner, str) or winner not in _WINNERS:
         raise RowError(Reason.WRONG_TYPE, f"'winner' is {quoted(winner)}; it is one of {', '.join(_WINNERS)}")
@@ -160,12 +160,12 @@ def _arena(row: Row) -> Verdict:
     )
 
 
-def _dialogue(row: Row, name: str) -> tuple[list[Message], str]:
+def _dialogue(row: _Row, name: str) -> tuple[list[Message], str]:
     messages = as_messages(field_of(row, name), name)
     return split_completion(messages[:-1], messages, name)
 
 
-def _number(row: Row, low: float, high: float) -> float | None:
+def _number(row: _Row, low: float, high: float) -> float | None:
     value = row.get("preference")
     if value is None or value == "":
         return None
@@ -180,7 +180,7 @@ def _number(row: Row, low: float, high: float) -> float | None:
     return float(value)
 
 
-_FORMS: tuple[tuple[str, set[str], Callable[[Row], Verdict]], ...] = (
+_FORMS: tuple[tuple[str, set[str], Callable[[_Row], Verdict]], ...] = (
     ("frft", {"prompt", "first", "second", "preference"}, _own),
     ("alpaca-eval", {"instruction", "output_1", "output_2", "preference"}, _alpaca_eval),
     ("arena", {"conversation_a", "conversation_b", "winner"}, _arena),

@@ -26,7 +26,7 @@ NO_KEY = "none"
 FAILURES_IN_A_ROW = 5
 """Questions without an answer, one after the other, before the endpoint is given up."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
-SHOWN_CHARACTERS = 300
+_SHOWN_CHARACTERS = 300
 """How much of an endpoint's own message an error quotes."""
 KEPT_CHARACTERS = 200
 """How much of a reply's end stands in the journal."""
@@ -262,7 +262,7 @@ class ChatJudge:
             text += f" - {body}"
         if error.__cause__ is not None:
             text += f" ({error.__cause__})"
-        return printable(self._without_key(text))[:SHOWN_CHARACTERS]
+        return printable(self._without_key(text))[:_SHOWN_CHARACTERS]
 
     def _without_key(self, text: str) -> str:
         key = self._client.api_key

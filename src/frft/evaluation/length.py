@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError
 from frft.evaluation.winrate import Comparison
-from frft.statistics.intervals import LEVEL
+from frft.statistics.intervals import CONFIDENCE_LEVEL, half_width
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class LengthControlled:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a results file."""
-        return {**asdict(self), "interval": list(self.interval), "level": LEVEL}
+        return {**asdict(self), "interval": list(self.interval), "level": CONFIDENCE_LEVEL}
 
 
 def length_controlled(
@@ -70,7 +70,6 @@ def length_controlled(
         DataError: the numbers differ, or are not finite.
     """
     import numpy as np
-    from scipy import stats
     from scipy.special import expit
     from sklearn.linear_model import LogisticRegression
 
@@ -105,7 +104,7 @@ def length_controlled(
     small_sample = P / max(1, P - K)
     variance = small_sample * gradient_K @ inverse_KK @ score_PK.T @ score_PK @ inverse_KK @ gradient_K
     # On the log odds, so that both ends are rates.
-    half = stats.t.ppf((1 + LEVEL) / 2, max(1, P - K)) * np.sqrt(variance) / (rate * (1 - rate))
+    half = half_width(float(np.sqrt(variance)), max(1, P - K)) / (rate * (1 - rate))
     odds = np.log(rate / (1 - rate))
     return LengthControlled(
         rate=rate,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError, UsageError
 from frft.evaluation.winrate import Comparison
-from frft.statistics.intervals import LEVEL
+from frft.statistics.intervals import CONFIDENCE_LEVEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-RESAMPLES = 1000
+RANKING_RESAMPLES = 1000
 _TOLERANCE, _MOST_ROUNDS = 1e-9, 1000
 
 
@@ -44,7 +44,7 @@ class Ranked:
 
 
 def rank(
-    comparisons: Mapping[tuple[str, str], Comparison], *, resamples: int = RESAMPLES, seed: int = 0
+    comparisons: Mapping[tuple[str, str], Comparison], *, resamples: int = RANKING_RESAMPLES, seed: int = 0
 ) -> list[Ranked]:
     """Rank arms by Bradley-Terry, the strongest first; a tie is half a win of each.
 
@@ -76,7 +76,7 @@ def rank(
     # Prompts that are drawn k times weigh k.
     weights_RP = np.random.default_rng(seed).multinomial(P, np.full(P, 1 / P), size=resamples)
     resampled_RK = bradley_terry((weights_RP @ wins_PKK.reshape(P, K * K)).reshape(resamples, K, K))
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    ends = [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]
     low_K, high_K = np.quantile(resampled_RK, ends, axis=0)
     rank_RK = (-resampled_RK).argsort(axis=1).argsort(axis=1) + 1
     best_K, worst_K = np.quantile(rank_RK, ends, axis=0, method="nearest")

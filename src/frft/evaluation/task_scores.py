@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError
-from frft.statistics.intervals import LEVEL
+from frft.statistics.intervals import CONFIDENCE_LEVEL, half_width
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Row = tuple[str, str, str]
+TaskRow = tuple[str, str, str]
 """Task or group, metric, and the filter that its answers went through (`none`, or such as `strict-match`)."""
 
 
@@ -48,7 +48,7 @@ class TaskScore:
     bounded: bool = False
 
     @property
-    def row(self) -> Row:
+    def row(self) -> TaskRow:
         """What tells it from the model's other scores."""
         return self.task, self.metric, self.filter
 
@@ -63,7 +63,7 @@ class TaskScore:
         """Everything but single documents, for a results file; None for a value that is not finite."""
         figures = {key: value for key, value in vars(self).items() if key not in ("documents", "heaviest", "bounded")}
         figures["value"] = self.value if math.isfinite(self.value) else None
-        return {**figures, "interval": self.interval, "level": LEVEL}
+        return {**figures, "interval": self.interval, "level": CONFIDENCE_LEVEL}
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class TaskDifference:
     down: int | None
 
     @property
-    def row(self) -> Row:
+    def row(self) -> TaskRow:
         """What tells it from the others of the same two models."""
         return self.task, self.metric, self.filter
 
@@ -146,7 +146,7 @@ class TaskDifference:
             p_value: instead of its own, one that was corrected for there being several.
         """
         p = self.p_value if p_value is None else p_value
-        if self.difference == 0 or (p is not None and p >= 1 - LEVEL):
+        if self.difference == 0 or (p is not None and p >= 1 - CONFIDENCE_LEVEL):
             return "no difference shown"
         if p is None:
             return "no interval"
@@ -159,7 +159,7 @@ class TaskDifference:
         figures = asdict(self)
         for name in ("before", "after", "difference"):
             figures[name] = figures[name] if math.isfinite(figures[name]) else None
-        return {**figures, "level": LEVEL}
+        return {**figures, "level": CONFIDENCE_LEVEL}
 
 
 def compare_tasks(before: TaskScores, after: TaskScores) -> list[TaskDifference]:
@@ -199,17 +199,16 @@ def mean_interval(
         heaviest: the largest weight.
     """
     import numpy as np
-    from scipy import stats
 
     x_N = np.asarray(values, float)
     n, mean = len(x_N), float(x_N.mean())
     if np.ptp(x_N) == 0:
         if limits is None:
             return None
-        share = 1 - (1 - LEVEL) ** (1 / n)
+        share = 1 - (1 - CONFIDENCE_LEVEL) ** (1 / n)
         half = (share * (mean - heaviest * limits[0]), share * (heaviest * limits[1] - mean))
     else:
-        half = (float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * x_N.std(ddof=1) / np.sqrt(n)),) * 2
+        half = (half_width(float(x_N.std(ddof=1) / np.sqrt(n)), n - 1),) * 2
     low, high = mean - half[0], mean + half[1]
     return (low, high) if limits is None else (max(low, limits[0]), min(high, limits[1]))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError, FrftError, ModelError, UsageError, printable
-from frft.evaluation.task_scores import Row, TaskScore, TaskScores
+from frft.evaluation.task_scores import TaskRow, TaskScore, TaskScores
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_DRAWS = 1000
 """For the harness's standard error of a value that is no mean; its own 100,000 take minutes for one of F1."""
-SHOWN_CHARACTERS = 300
+_SHOWN_CHARACTERS = 300
 HAVE_DATA = "A task's data must be on the Hub or in the local cache, and its YAML be whole."
 LEAVE_OUT = "Leave out the task, or use another model."
 
@@ -223,7 +223,7 @@ def _rows_of(group: Group, with_value: set[str]) -> list[str]:
     ]
 
 
-def _task_scores(results: Mapping[str, Any]) -> dict[Row, TaskScore]:
+def _task_scores(results: Mapping[str, Any]) -> dict[TaskRow, TaskScore]:
     """Every metric of every task, from the harness's results and its samples."""
     scores = {}
     for task, samples in results["samples"].items():
@@ -248,7 +248,9 @@ def _task_scores(results: Mapping[str, Any]) -> dict[Row, TaskScore]:
     return scores
 
 
-def _group_scores(results: Mapping[str, Any], group: Group, scores: Mapping[Row, TaskScore]) -> dict[Row, TaskScore]:
+def _group_scores(
+    results: Mapping[str, Any], group: Group, scores: Mapping[TaskRow, TaskScore]
+) -> dict[TaskRow, TaskScore]:
     """Every metric that a group has over its tasks."""
     found = {}
     by_size = {each.metric: each.weight_by_size for each in group.aggregate_metric_list or []}
@@ -283,7 +285,7 @@ def _metrics(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(metric, filter_name) for metric, filter_name in pairs if not metric.endswith("_stderr")]
 
 
-def _score(figures: Mapping[str, Any], row: Row, documents: Mapping[str, float] | None, **more: Any) -> TaskScore:
+def _score(figures: Mapping[str, Any], row: TaskRow, documents: Mapping[str, float] | None, **more: Any) -> TaskScore:
     import numpy as np
 
     _, metric, filter_name = row
@@ -322,5 +324,5 @@ def _explained(kind: type[FrftError], what: str, advice: str) -> Iterator[None]:
     except FrftError:
         raise
     except Exception as error:
-        said = printable(str(error).strip().partition("\n")[0])[:SHOWN_CHARACTERS].rstrip(".")
+        said = printable(str(error).strip().partition("\n")[0])[:_SHOWN_CHARACTERS].rstrip(".")
         raise kind(f"{what}: {type(error).__name__}: {said or 'no reason given'}. {advice}") from error

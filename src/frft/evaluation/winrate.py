@@ -9,7 +9,7 @@ from typing import Any
 from frft.errors import DataError
 from frft.evaluation.annotations import StoredAnnotations
 from frft.evaluation.judge import Judge
-from frft.statistics.intervals import LEVEL
+from frft.statistics.intervals import CONFIDENCE_LEVEL
 from frft.statistics.power import prompts_needed
 from frft.statistics.rates import rate_interval, rate_p_value
 
@@ -79,7 +79,7 @@ class WinRate:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a results file."""
-        return {**asdict(self), "interval": list(self.interval), "level": LEVEL}
+        return {**asdict(self), "interval": list(self.interval), "level": CONFIDENCE_LEVEL}
 
 
 def win_rate(judge: Judge, prompts: Sequence[str], completions: Sequence[str], baseline: Sequence[str]) -> WinRate:

@@ -1,13 +1,13 @@
 """How a comparison is run: stages, arms, the FRFT loop, results."""
 
-from frft.experiment.findings import findings, memory_line
+from frft.experiment.findings import interpret, memory_line
 from frft.experiment.loop import Arm, run_arm
-from frft.experiment.picture import picture
-from frft.experiment.plan import PlannedStage, plan
-from frft.experiment.run import run
+from frft.experiment.picture import draw_picture
+from frft.experiment.plan import PlannedStage, plan_run
+from frft.experiment.runner import run
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import Stages
-from frft.experiment.table import columns, legend, table
+from frft.experiment.table import columns, legend, results_table
 
 __all__ = [
     "Arm",
@@ -15,14 +15,14 @@ __all__ = [
     "Splits",
     "Stages",
     "columns",
-    "findings",
+    "draw_picture",
+    "interpret",
     "legend",
     "memory_line",
-    "picture",
-    "plan",
+    "plan_run",
+    "results_table",
     "run",
     "run_arm",
     "split",
-    "table",
     "world_splits",
 ]

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from frft.config import RunConfig, load_config
 from frft.config.sections import WorldConfig
-from frft.diagnosis.diagnose import Diagnosis, diagnose
+from frft.diagnosis.diagnosis import Diagnosis, diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
@@ -26,8 +26,8 @@ from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import accuracy_of, course_of
 from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
-from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, Rows, prepare
-from frft.experiment.run import RESULTS_FILE
+from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare
+from frft.experiment.runner import RESULTS_FILE
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, ROLLOUTS
@@ -36,12 +36,13 @@ from frft.reward import RewardModel
 from frft.reward.ensemble import RewardEnsemble
 from frft.selection import Selection
 from frft.statistics import OrderAccuracy
-from frft.statistics.estimates import Estimate, Floats
+from frft.statistics.estimates import Estimate
+from frft.statistics.numbers import Floats
 from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.worlds import World
 
-Row = dict[str, Any]
+_Row = dict[str, Any]
 
 JUDGED_ROLLOUTS = 2000
 """Rollouts of an arm that a judge which is a model scores for the course, evenly over the steps."""
@@ -63,7 +64,7 @@ class RunDiagnosis:
     finished: bool
     arms: list[Diagnosis]
     across: Link
-    looks: dict[str, list[Row]] = field(default_factory=dict)
+    looks: dict[str, list[_Row]] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -105,7 +106,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
 class _FinishedRun:
     """The parts of a finished run, read and scored when they are asked for."""
 
-    def __init__(self, out: Path, results: Row, progress: Progress) -> None:
+    def __init__(self, out: Path, results: _Row, progress: Progress) -> None:
         self.out, self.results, self.progress = out, results, progress
         self._trust: bool = results["config"]["policy"]["trust_remote_code"]
         self._why_no_rows = ""
@@ -146,7 +147,7 @@ class _FinishedRun:
         )
 
     def _around_the_refresh(
-        self, arm: Row, evaluation: Row
+        self, arm: _Row, evaluation: _Row
     ) -> tuple[OrderAccuracy | None, Estimate | None, OrderAccuracy | None]:
         """Accuracy on the last refresh's own test pairs, its gain there, and accuracy before it on unfiltered pairs."""
         models = [made["reward_model"] for made in _accepted(arm)]
@@ -177,7 +178,7 @@ class _FinishedRun:
         return self.rows[1].vectors.get([text.strip() for text in texts], self.progress)
 
     @cached_property
-    def rows(self) -> tuple[Rows, Stages] | None:
+    def rows(self) -> tuple[RunRows, Stages] | None:
         """The preference pairs of the run; None: they are no longer to be had, or the embedder is not."""
         try:
             config = RunConfig.model_validate(self.results["config"])
@@ -207,25 +208,25 @@ class _FinishedRun:
     def _judge(self, prompts: Sequence[str], completions: Sequence[str]) -> Floats:
         return (self.world.gold if self.world else self._judge_model.score)(prompts, completions)
 
-    def _inputs(self, stage: str) -> Row:
+    def _inputs(self, stage: str) -> _Row:
         """What an evaluation was made of."""
         path = self.out / "stages" / stage / MANIFEST
         if not path.is_file():
             raise ArtifactError(
                 f"{path} is not there. Start the run again with the same command, which makes what is missing anew."
             )
-        inputs: Row = read_json(path)["inputs"]
+        inputs: _Row = read_json(path)["inputs"]
         return inputs
 
-    def _model_info(self, evaluation: Row) -> Row | None:
+    def _model_info(self, evaluation: _Row) -> _Row | None:
         """Figures of the reward model that a policy was trained with last; an ensemble has none of its own."""
         model = evaluation["reward"]
         return None if isinstance(model, list) else read_json(self._stage(model) / MANIFEST)["info"]
 
-    def _stage(self, of: Row) -> Path:
+    def _stage(self, of: _Row) -> Path:
         return self.out / "stages" / f"{of['artifact']}-{of['digest'][:DIGEST_CHARACTERS]}"
 
-    def _scorer(self, models: Row | list[Row], coef: float | None) -> tuple[Scorer, float | None, float]:
+    def _scorer(self, models: _Row | list[_Row], coef: float | None) -> tuple[Scorer, float | None, float]:
         """A reward model with its gain and bias, or an ensemble of them, which has no gain of its own."""
         loaded = [
             RewardModel.load(self._stage(each), seed=0, trust_remote_code=self._trust)
@@ -235,7 +236,7 @@ class _FinishedRun:
             return RewardEnsemble(loaded, coef), None, 0.0
         return loaded[0], loaded[0].gain, loaded[0].bias
 
-    def _scored(self, evaluation: Row, scorer: Scorer) -> Scored:
+    def _scored(self, evaluation: _Row, scorer: Scorer) -> Scored:
         parts = [evaluation[name] for name in ("own", "second")]
         rows = [row for part in parts for row in read_rows(self._stage(part) / COMPLETIONS)]
         prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
@@ -252,7 +253,7 @@ class _FinishedRun:
             return None
         return agreement(scorer.score, self._judge, self.rows[0].splits.evaluation)
 
-    def _course(self, arm: Row) -> Course | None:
+    def _course(self, arm: _Row) -> Course | None:
         """Of the steps since the last refresh: before it, the proxy was another."""
         begin = max((made["after_step"] for made in _accepted(arm)), default=0)
         steps = [row for row in arm["ppo"] if row["step"] > begin]
@@ -262,7 +263,7 @@ class _FinishedRun:
         own = [row for row in rollouts if row["step"] > begin]
         return course_of(steps, _by_step(own, self._judge, len(steps)))
 
-    def _selected(self, name: str, arm: Row, unmeasured: list[str]) -> Selected | None:
+    def _selected(self, name: str, arm: _Row, unmeasured: list[str]) -> Selected | None:
         made = _accepted(arm)
         if not made:
             return None
@@ -337,7 +338,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
 
 
-def _journals(arm: Arm) -> tuple[list[Row], list[Row]]:
+def _journals(arm: Arm) -> tuple[list[_Row], list[_Row]]:
     """Steps and rollouts of an arm since its last refresh, before which its reward model was another."""
     folders = [
         folder
@@ -357,20 +358,20 @@ def _journals(arm: Arm) -> tuple[list[Row], list[Row]]:
     return steps, rollouts
 
 
-def _accepted(arm: Row) -> list[Row]:
+def _accepted(arm: _Row) -> list[_Row]:
     """The refreshes whose reward model a gate let in, or that had no gate."""
     return [made for made in arm["refreshes"] if made["accepted"]]
 
 
-def _rollouts(rows: Sequence[Row], world: World | None) -> Scored:
+def _rollouts(rows: Sequence[_Row], world: World | None) -> Scored:
     prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
     gold = None if world is None else world.gold(prompts, completions)
     return Scored(prompts, completions, np.array([row["score"] for row in rows], dtype=np.float64), gold)
 
 
-def _by_step(rollouts: Sequence[Row], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
+def _by_step(rollouts: Sequence[_Row], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
     """The judge's mean score of each step's rollouts, of at most so many in all."""
-    of: dict[int, list[Row]] = {}
+    of: dict[int, list[_Row]] = {}
     for row in rollouts:
         of.setdefault(row["step"], []).append(row)
     each = None if most is None else max(1, most // steps)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-Judge = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
+ScoringJudge = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
 
 
 class Scorer(Protocol):
@@ -81,7 +81,7 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
     }
 
 
-def agreement(score: Judge, judge: Judge, table: pa.Table) -> OrderAccuracy:
+def agreement(score: ScoringJudge, judge: ScoringJudge, table: pa.Table) -> OrderAccuracy:
     """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say."""
     return order_accuracy(score_margins(score, table), score_margins(judge, table), requests(table))
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from frft.experiment.table import share
+from frft.experiment.table import percent_with_interval
 from frft.reward import why_refused
 from frft.statistics import holm
-from frft.statistics.intervals import SIGNIFICANT
+from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
 """How an accuracy compares with chance, by its interval."""
 
 
-def findings(results: dict[str, Any]) -> list[str]:
+def interpret(results: dict[str, Any]) -> list[str]:
     """What was found, one sentence or two a line."""
     in_a_world = results["judge"]["kind"] == "gold"
     lines = [*_verdict(results), *(_by_gold(results) if in_a_world else _by_a_judge(results)), *_base_model(results)]
@@ -52,7 +52,7 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     if not compared:
         return []
     p_values = holm({name: win["p_value"] for name, win in compared.items()})
-    decided = [name for name, p in p_values.items() if p < SIGNIFICANT]
+    decided = [name for name, p in p_values.items() if p < SIGNIFICANCE_LEVEL]
     apart = [
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {how} than vanilla"
         for names, how in (
@@ -64,7 +64,7 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     verdict = " and ".join(apart) or "no arm can be told from vanilla"
     whose = "the true reward" if results["judge"]["kind"] == "gold" else "the judge"
     lines = [f"By {whose}, {verdict} (level 5 %, corrected for the number of comparisons, {len(compared)}, by Holm)."]
-    alone = [name for name in compared if name not in decided and compared[name]["p_value"] < SIGNIFICANT]
+    alone = [name for name in compared if name not in decided and compared[name]["p_value"] < SIGNIFICANCE_LEVEL]
     if alone:
         lines.append(f"Told from vanilla only if it were the one comparison made: {', '.join(alone)}.")
     needed = {name: win["n_to_settle"] for name, win in compared.items() if win["n_to_settle"] is not None}
@@ -83,12 +83,12 @@ def _by_gold(results: dict[str, Any]) -> list[str]:
     error = math.inf if None in errors else math.hypot(*errors)
     moved = vanilla["mean"] - before["mean"]
     what = "raised" if moved > 2 * error else "lowered" if moved < -2 * error else "is not shown to have changed"
-    at_the_end = ", ".join(f"{name} {share(found['on_policy'])}" for name, found in arms.items())
+    at_the_end = ", ".join(f"{name} {percent_with_interval(found['on_policy'])}" for name, found in arms.items())
     lines = [
         f"Reinforcement learning {what} the true reward: {before['mean']:+.2f} before it, "
         f"{vanilla['mean']:+.2f} in vanilla (standard error of the difference at most {error:.2f}).",
         "Of two texts by the policy itself, the reward model names the truly better one in "
-        f"{share(start['on_policy'])} before it; at the end: {at_the_end}. A coin: 50 %.",
+        f"{percent_with_interval(start['on_policy'])} before it; at the end: {at_the_end}. A coin: 50 %.",
     ]
     by_chance: dict[str, list[str]] = {}
     for name, found in arms.items():
@@ -122,7 +122,9 @@ def _by_a_judge(results: dict[str, Any]) -> list[str]:
         NOT_SHOWN: ", which is not shown to be above chance: these win rates may say nothing about quality.",
         BELOW: ", which is below chance: these win rates say the opposite of what the labels say.",
     }[chance]
-    return [f"The judge agrees with the labels of {share(judge)} of {judge['n']} held-out pairs{meaning}"]
+    return [
+        f"The judge agrees with the labels of {percent_with_interval(judge)} of {judge['n']} held-out pairs{meaning}"
+    ]
 
 
 def _base_model(results: dict[str, Any]) -> list[str]:
@@ -131,8 +133,8 @@ def _base_model(results: dict[str, Any]) -> list[str]:
     if chance == ABOVE:
         return []
     return [
-        f"The reward model that all arms start with agrees with the labels of {share(base)} of {base['n']} held-out "
-        f"pairs, which is {chance} chance: there may be little signal to realign."
+        f"The reward model that all arms start with agrees with the labels of {percent_with_interval(base)} "
+        f"of {base['n']} held-out pairs, which is {chance} chance: there may be little signal to realign."
     ]
 
 

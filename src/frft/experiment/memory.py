@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLOAT = 4
 """Bytes of a float32, of which weights, gradients and moments are; arithmetic in bfloat16 takes half."""
 
-LIBRARIES = 350 * 2**20
+LIBRARIES_BYTES = 350 * 2**20
 """What TRL, PEFT, datasets and sentence-transformers, imported when they are first needed, and the caches of the
 arithmetic add to the process: 90 MiB after a first stage, 380 after many, measured with 2.7 million parameters."""
 
@@ -43,7 +43,7 @@ MEASURED_TOKENS = 4096
 """Tokens a batch of `frft.policy.divergence`."""
 
 SAMPLED_AT_ONCE = 64
-"""Prompts a batch of `frft.policy.generate`."""
+"""Prompts a batch of `frft.policy.generation`."""
 
 
 def machine_memory() -> int:
@@ -134,7 +134,7 @@ class MemoryModel:
 
         A selection without an embedder looks at nothing.
         """
-        held = self.process + LIBRARIES + (EMBEDDER if embedder else 0)
+        held = self.process + LIBRARIES_BYTES + (EMBEDDER if embedder else 0)
         return held if kind == "selection" and not embedder else held + int(getattr(self, f"_{kind}")())
 
     def _sft(self) -> float:

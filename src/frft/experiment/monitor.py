@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, drift
-from frft.experiment.evaluation import Judge, agreement
+from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, measure_drift
+from frft.experiment.evaluation import ScoringJudge, agreement
 from frft.experiment.foundations import Foundations
 from frft.experiment.looks import accuracy_of, course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
@@ -109,7 +109,7 @@ class Monitor(Foundations):
             found, after, start = seen(views["by_judge"])
             moved = None
             if monitor.drift and policy is not began:
-                moved = drift(texts_of(start, embed), texts_of(after, embed), seed, self.progress)
+                moved = measure_drift(texts_of(start, embed), texts_of(after, embed), seed, self.progress)
             for alarm in found.fired:
                 self.progress.say(f"  after step {step}: {alarm.name} ({alarm.measured}: {alarm.figure:.3g})")
             for name in fired(found)[len(found.fired) :] if step else ():
@@ -144,7 +144,7 @@ class Monitor(Foundations):
     ) -> _View:
         return _View(judge, [self._judged(segment, judge) for segment in segments], self._agreement(reward, judge))
 
-    def _judge_score(self, judge: Artifact | None) -> Judge:
+    def _judge_score(self, judge: Artifact | None) -> ScoringJudge:
         if judge is not None:
             return self._load_reward(judge).score
         assert self.world is not None

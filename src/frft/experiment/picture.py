@@ -23,7 +23,7 @@ GRID = 'stroke="#e4e4e4"'
 Series = Sequence[tuple[float, float]]
 
 
-def picture(results: dict[str, Any]) -> str:
+def draw_picture(results: dict[str, Any]) -> str:
     """An SVG of what PPO saw and did, step by step: the arms' score, KL from SFT and, in a world, gold reward.
 
     Each panel has a line for each arm, and a dotted one where the arm's reward model was refreshed: scores before and

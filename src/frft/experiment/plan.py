@@ -19,7 +19,7 @@ from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads
 from frft.progress import SILENT, Progress
-from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, peak_memory, plain
+from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, peak_memory, plain_inputs
 
 CHARACTERS_A_TOKEN = 3.5
 """English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
@@ -27,7 +27,7 @@ CHARACTERS_A_TOKEN = 3.5
 SHARE_OF_PEAK = 0.5
 """Share of the measured matrix-product rate that whole stages reach; 0.4 to 0.6 in a run of `hh-small`."""
 
-START = "the start"
+START_STAGE = "the start"
 """What the plan calls the SFT model, which is evaluated beside the arms."""
 
 EMBEDDER_PARAMETERS = 10_600_000
@@ -77,7 +77,7 @@ class _PlanningStore(ArtifactStore):
         return artifact
 
 
-def plan(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: bool = True) -> list[PlannedStage]:
+def plan_run(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: bool = True) -> list[PlannedStage]:
     """The stages of `frft run` with this configuration and folder, in order. Nothing is written.
 
     Args:
@@ -109,7 +109,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         vanilla = vanilla or arm
         _ = stages.evaluation(arm.policy, vanilla.policy, arm.reward)
     assert vanilla is not None
-    store.arm = START
+    store.arm = START_STAGE
     _ = stages.evaluation(stages.sft, vanilla.policy, vanilla.reward)
     pool = stages.splits.pool
     longest = max(len(text) for side in ("chosen", "rejected") for text in pool[side].to_pylist())
@@ -129,7 +129,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         free = looks = False
         if artifact.kind in ("selection", "gate") and inputs["samples"] is not None:
             # The vectors of the pool and of a policy's samples are cached for all selections that look at them.
-            samples = digest_of(plain(inputs["samples"]))
+            samples = digest_of(plain_inputs(inputs["samples"]))
             free, looks = samples in embedded, True
             embedded.add(samples)
         elif artifact.kind == "embedded":

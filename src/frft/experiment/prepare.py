@@ -30,7 +30,7 @@ NO_OUTCOME: dict[str, Any] = {"data": {"pairs"}, "ppo": {"save_steps"}, "workers
 
 
 @dataclass(frozen=True)
-class Rows:
+class RunRows:
     """The rows of a run.
 
     Attributes:
@@ -57,7 +57,7 @@ def prepare(
     peers: Peers = ALONE,
     checks: bool = True,
     rejects_path: Path | None = None,
-) -> tuple[Rows, Stages]:
+) -> tuple[RunRows, Stages]:
     """Check what can be checked in seconds, read the data (or make it), and make the stages over its rows.
 
     Nothing is written but the rejected rows.
@@ -79,7 +79,7 @@ def prepare(
     else:
         rows = _of_pairs(config, rejects_path, progress)
     if checks:
-        check_folder(out, config, rows.identity)
+        check_run_folder(out, config, rows.identity)
     stages = Stages(
         config,
         rows.splits,
@@ -98,7 +98,7 @@ def prepare(
     return rows, stages
 
 
-def remarks(config: RunConfig, rows: Rows) -> list[str]:
+def remarks(config: RunConfig, rows: RunRows) -> list[str]:
     """What somebody should know before such a run: settings that nothing reads, and refreshes that cannot select."""
     lines = []
     unread = config.unread()
@@ -128,7 +128,7 @@ def _selecting(config: RunConfig) -> dict[int, list[str]]:
     return arms
 
 
-def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) -> Rows:
+def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) -> RunRows:
     data = config.data
     assert data.pairs is not None
     pool = load_pool(
@@ -145,10 +145,10 @@ def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) 
     )
     prompts = load_prompts(config.evaluation.prompts) if config.evaluation.prompts else None
     splits = split(pool.table, data, config.seed, gate=config.has_gate)
-    return Rows(splits, pairs_identity(pool.table), pool.report.as_dict(), prompts)
+    return RunRows(splits, pairs_identity(pool.table), pool.report.as_dict(), prompts)
 
 
-def _of_a_world(world: World, config: RunConfig) -> Rows:
+def _of_a_world(world: World, config: RunConfig) -> RunRows:
     data = config.data
     # As many to a pair of the pool as people's pairs would leave.
     share = data.judge_fraction / (1 - data.judge_fraction - data.evaluation_fraction)
@@ -161,10 +161,10 @@ def _of_a_world(world: World, config: RunConfig) -> Rows:
     splits = world_splits(world, judge_pairs, gate=config.has_gate)
     report = {"world": world.config.model_dump(), "read": 0, "made": splits.pool.num_rows}
     prompts = world.prompts(0, world.config.evaluation_prompts, "evaluation")
-    return Rows(splits, pairs_identity(splits.pool), report, prompts, world)
+    return RunRows(splits, pairs_identity(splits.pool), report, prompts, world)
 
 
-def check_folder(out: Path, config: RunConfig, identity: str) -> None:
+def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
     """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment.
 
     A folder in which no stage was finished is as good as empty: a mistake in the first try must not lock it.
@@ -212,7 +212,7 @@ def place_for_rejects(out: Path) -> Iterator[Path | None]:
                 folder.rmdir()
 
 
-def claim(out: Path, config: RunConfig, rows: Rows) -> None:
+def claim(out: Path, config: RunConfig, rows: RunRows) -> None:
     """Make `out` the folder of this experiment."""
     _make(out)
     try:

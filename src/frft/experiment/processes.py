@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from frft.errors import FrftError
 
-LIBRARIES = ("trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "sentence_transformers", "sklearn.linear_model")
+PRELOADED = ("trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "sentence_transformers", "sklearn.linear_model")
 """What stages import, and whatever these import."""
 
 
@@ -53,7 +53,7 @@ def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
     tqdm.set_lock(threading.RLock())
     # Between stages all objects are looked through for garbage. Half a million of them are the libraries', and stay;
     # looking at them takes a twelfth of the time of small models.
-    for library in LIBRARIES:
+    for library in PRELOADED:
         import_module(library)
     gc.freeze()
     begin(*given)

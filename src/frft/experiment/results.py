@@ -14,7 +14,7 @@ from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
 from frft.experiment.loop import Arm
 from frft.experiment.plan import PlannedStage
-from frft.experiment.prepare import Rows
+from frft.experiment.prepare import RunRows
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import score_by_step
@@ -25,7 +25,7 @@ from frft.store import Artifact, peak_memory, read_rows
 from frft.worlds import World
 
 TRUNCATION_COUNTS = ("sequences", "prompts_truncated", "completions_truncated")
-LIBRARIES = (
+VERSIONED = (
     "torch",
     "transformers",
     "trl",
@@ -90,7 +90,7 @@ def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, dict[str, int]]]
 
 def assemble(
     config: RunConfig,
-    rows: Rows,
+    rows: RunRows,
     stages: Stages,
     start: Artifact,
     arms: list[Arm],
@@ -124,7 +124,7 @@ def assemble(
         "seconds_of_this_start": round(seconds, 1),
         "peak_memory_bytes": max(peak_memory(), *(entry["peak_memory_bytes"] for entry in log.entries)),
         "workers": asdict(workers),
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
         "machine": {
             "python": platform.python_version(),
             "platform": platform.platform(),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from frft.policy.ppo import Rollout
 
 METRICS = "metrics.jsonl"
-STATE = "state"
+STATE_FOLDER = "state"
 COUNTS = "counts.json"
 LOGS = "logs"
 
@@ -65,7 +65,7 @@ def train_segment(
         trainer.restore(newest)
         counted = read_json(newest / COUNTS)
     elif start is not None:
-        trainer.restore(start / STATE)
+        trainer.restore(start / STATE_FOLDER)
         if reset_optimizer:
             # Configurations ask it of PPO alone.
             cast("PPOTrainer", trainer).reset_optimizer()
@@ -100,7 +100,7 @@ def train_segment(
             task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
 
         trainer.train(until_step, on_step)
-    trainer.save(path / STATE)
+    trainer.save(path / STATE_FOLDER)
     trainer.save_policy(path / "policy")
     return {"last": last, **counts()}
 

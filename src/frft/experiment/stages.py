@@ -21,8 +21,8 @@ from frft.experiment.texts import (
     rollout_samples,
     stored_samples,
 )
-from frft.experiment.trainers import make_trainer
-from frft.policy import divergence, log_likelihoods
+from frft.experiment.trainers import make_policy_trainer
+from frft.policy import log_likelihoods, measure_divergence
 from frft.reward import (
     AlignedReward,
     EnsembleReward,
@@ -79,7 +79,7 @@ class Stages(Monitor):
         base, sft = self.base_reward, self.sft
 
         def build(path: Path) -> Mapping[str, Any]:
-            trainer = make_trainer(
+            trainer = make_policy_trainer(
                 self.config,
                 sft.path,
                 None if anchor is sft else policy_folder(anchor),
@@ -189,7 +189,7 @@ class Stages(Monitor):
             if world is not None:
                 found |= against_gold(world, reward.model, written, again, held_out)
             tokenizer, model = self._load_policy(policy)
-            moved = divergence(
+            moved = measure_divergence(
                 model,
                 self._load_policy(self.sft)[1],
                 tokenizer,

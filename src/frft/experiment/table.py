@@ -9,7 +9,7 @@ Cells = Callable[[dict[str, Any], dict[str, Any] | None], str]
 
 WIN_RATE, KL, TOKENS = "win rate [95 %]", "KL", "tokens"
 GOLD, ON_POLICY = "gold", "RM on own texts [95 %]"
-START = "(SFT)"
+SFT_ROW = "(SFT)"
 """Where all arms start; no arm can have this name."""
 
 
@@ -18,10 +18,10 @@ def columns(results: dict[str, Any]) -> tuple[str, ...]:
     return ("arm", *_cells(results))
 
 
-def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
+def results_table(results: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row for the SFT model and one for each arm, in the order of `columns`."""
     cells = _cells(results).values()
-    rows = [(START, *(cell(results["start"], None) for cell in cells))]
+    rows = [(SFT_ROW, *(cell(results["start"], None) for cell in cells))]
     for name, arm in results["arms"].items():
         accepted = [each["reward_model"] for each in arm["refreshes"] if each["accepted"]]
         model = accepted[-1] if accepted else results["base_reward"]
@@ -65,7 +65,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def share(accuracy: dict[str, Any]) -> str:
+def percent_with_interval(accuracy: dict[str, Any]) -> str:
     """An accuracy and its interval, in percent: "51.0 % [48.2, 53.8]"; "–" where there was nothing to order."""
     if accuracy["interval"] is None:
         return "–"
@@ -84,7 +84,7 @@ def _cells(results: dict[str, Any]) -> dict[str, Cells]:
         return {
             GOLD: lambda found, _: f"{found['gold']['mean']:+.2f}",
             **common,
-            ON_POLICY: lambda found, _: share(found["on_policy"]),
+            ON_POLICY: lambda found, _: percent_with_interval(found["on_policy"]),
             "RM on pool pairs": lambda found, _: percent(found["off_policy"]["gold"]["accuracy"]),
             **pairs,
         }
@@ -94,7 +94,7 @@ def _cells(results: dict[str, Any]) -> dict[str, Cells]:
         **common,
         "ended": lambda found, _: percent(found["has_eos"]),
         **pairs,
-        "RM held-out": lambda _, model: share(model["held_out"]) if model else "–",
+        "RM held-out": lambda _, model: percent_with_interval(model["held_out"]) if model else "–",
         "RM own test": lambda _, model: (
             percent(model["selected_test"]["accuracy"]) if model and "selected_test" in model else "–"
         ),
@@ -102,4 +102,8 @@ def _cells(results: dict[str, Any]) -> dict[str, Cells]:
 
 
 def _win_rate(found: dict[str, Any] | None) -> str:
-    return "baseline" if found is None else share({"accuracy": found["rate"], "interval": found["interval"]})
+    return (
+        "baseline"
+        if found is None
+        else percent_with_interval({"accuracy": found["rate"], "interval": found["interval"]})
+    )

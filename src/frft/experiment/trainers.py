@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frft.policy.online import GroupTrainer
 
 
-def make_trainer(
+def make_policy_trainer(
     config: RunConfig,
     sft: Path,
     anchor: Path | None,

@@ -33,7 +33,7 @@ from frft.progress import Progress, Task, duration
 from frft.selection import EMBEDDED, embed_pool
 from frft.store import Artifact, ArtifactStore
 
-POLL_S = 0.1
+_POLL_S = 0.1
 JUDGE, POOL = "judge", "pool"
 
 START_S = 20.0
@@ -241,7 +241,7 @@ class _Screen:
     def show_next(self, messages: Any) -> bool:
         """Show one message, waiting a moment for it; returns whether one came."""
         try:
-            kind, *values = messages.get(timeout=POLL_S)
+            kind, *values = messages.get(timeout=_POLL_S)
         except Empty:
             return False
         if kind == "say":

@@ -20,7 +20,7 @@ CONSTANT_BY_OPPONENT = "constant by opponent"
 
 
 @dataclass(frozen=True)
-class Arm:
+class HeadArm:
     """One reward model of an actor and a seed.
 
     Attributes:
@@ -36,29 +36,29 @@ class Arm:
     placebo: bool = False
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Arm:
+    def of(cls, row: dict[str, Any]) -> HeadArm:
         """The arm of a row of the results."""
         return cls(row["start"], row["strategy"], row["size"], row["placebo"])
 
 
-BASE = Arm("scratch", ALL)
+BASE = HeadArm("scratch", ALL)
 """The reward model of all pairs: what `continue` starts from, and always there."""
-GUESSES = (Arm("scratch", CONSTANT), Arm("scratch", CONSTANT_BY_OPPONENT))
+GUESSES = (HeadArm("scratch", CONSTANT), HeadArm("scratch", CONSTANT_BY_OPPONENT))
 """What a reward model has to beat by reading, always there."""
 
 
-def arms_of(config: FixedActorConfig) -> Iterator[Arm]:
+def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
     """All arms, the base and the guesses first."""
     strategies = list(dict.fromkeys([REFERENCE, *(name for name in config.strategies if name != ALL)]))
     yield BASE
     yield from GUESSES
     for start in config.starts:
         if start == "continue":
-            yield Arm(start, ALL)
+            yield HeadArm(start, ALL)
         for strategy in strategies:
             for size in sorted(set(config.sizes)):
-                yield Arm(start, strategy, size)
-        yield Arm(start, ORACLE)
+                yield HeadArm(start, strategy, size)
+        yield HeadArm(start, ORACLE)
     if "scratch" in config.starts:
         for strategy in strategies:
-            yield Arm("scratch", strategy, min(config.sizes), placebo=True)
+            yield HeadArm("scratch", strategy, min(config.sizes), placebo=True)

@@ -21,13 +21,14 @@ from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
 from frft.errors import OutputError, UsageError
 from frft.fixed_actor.actors import Actor, Division, Share, divide
-from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, Arm, arms_of
-from frft.fixed_actor.sides import Floats, accuracies, constant_margins, correct
-from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_trainer
+from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of
+from frft.fixed_actor.sides import accuracies, constant_margins, correct
+from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_head_trainer
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
 from frft.reward import pairs_identity
 from frft.selection import SOURCES, VectorCache, select
+from frft.statistics.numbers import Floats
 from frft.store import append_rows, digest_of, locked, read_json, read_rows, write_json
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run_fixed_actor(
                     f"--sizes asks for {largest} pairs (the placebo's to test on included), but without the actors' "
                     f"pairs, on half of the prompts, there are {division.pool.num_rows} (seed {seed}). Ask for fewer."
                 )
-        trainer = make_trainer(config, [pairs, *(actor.own for actor in actors)], vectors, out, progress)
+        trainer = make_head_trainer(config, [pairs, *(actor.own for actor in actors)], vectors, out, progress)
         done = {_key(row) for row in read_results(out)}
         wanted = [(seed, actor.name, arm) for seed in divisions for actor in actors for arm in arms_of(config)]
         with progress.task("Reward models", total=len([key for key in wanted if key not in done])) as task:
@@ -116,13 +117,13 @@ class _Seed:
         trainer: Trainer,
         vectors: VectorCache,
         out: Path,
-        done: set[tuple[int, str, Arm]],
+        done: set[tuple[int, str, HeadArm]],
         task: Task,
     ) -> None:
         self._seed, self._division, self._config, self._trainer = seed, division, config, trainer
         self._vectors, self._out, self._done, self._task = vectors, out, done, task
         self._budget = Budget.of(config)
-        self._of_all: dict[Arm, tuple[Any, Cuts]] = {}
+        self._of_all: dict[HeadArm, tuple[Any, Cuts]] = {}
 
     def run(self, actors: Sequence[str]) -> None:
         for name in actors:
@@ -149,12 +150,12 @@ class _Seed:
                 append_rows(self._out / RESULTS, [row])
                 self._task.advance(1, f"seed {self._seed}, {name}")
 
-    def _guess(self, arm: Arm, share: Share) -> _Tested:
+    def _guess(self, arm: HeadArm, share: Share) -> _Tested:
         by_opponent = arm.strategy == CONSTANT_BY_OPPONENT
         margins_N = constant_margins(share.own_sides, share.test_sides, by_opponent=by_opponent)
         return _Tested(margins_N, share.own.num_rows, {}, None)
 
-    def _trained(self, arm: Arm, name: str, share: Share, ranked: dict[str, pa.Table]) -> _Tested:
+    def _trained(self, arm: HeadArm, name: str, share: Share, ranked: dict[str, pa.Table]) -> _Tested:
         selected_accuracy = None
         if arm.strategy == ALL:
             pairs, (model, cuts) = self._division.pool, self._model_of_all(arm)
@@ -166,10 +167,10 @@ class _Seed:
                 selected_accuracy = float(correct(self._trainer.margins(model, selected_test)).mean())
         return _Tested(self._trainer.margins(model, share.test), pairs.num_rows, cuts, selected_accuracy)
 
-    def _steps(self, arm: Arm) -> int:
+    def _steps(self, arm: HeadArm) -> int:
         return self._budget.continue_steps if arm.start == "continue" else self._budget.steps
 
-    def _model_of_all(self, arm: Arm) -> tuple[Any, Cuts]:
+    def _model_of_all(self, arm: HeadArm) -> tuple[Any, Cuts]:
         """The model trained on all pairs, or that continued on them; kept, since all actors of a seed share it."""
         if arm not in self._of_all:
             folder = self._out / "models" / f"seed-{self._seed}-{arm.start}"
@@ -185,7 +186,7 @@ class _Seed:
         return self._of_all[arm]
 
     def _pairs(
-        self, arm: Arm, name: str, share: Share, ranked: dict[str, pa.Table]
+        self, arm: HeadArm, name: str, share: Share, ranked: dict[str, pa.Table]
     ) -> tuple[pa.Table, pa.Table | None]:
         """Pairs to train on; for a placebo, also those of its own selection to test on."""
         if arm.strategy == ORACLE:
@@ -246,5 +247,5 @@ def _tested(size: int) -> int:
     return max(1, round(SELECTED_TEST * size))
 
 
-def _key(row: dict[str, Any]) -> tuple[int, str, Arm]:
-    return row["seed"], row["actor"], Arm.of(row)
+def _key(row: dict[str, Any]) -> tuple[int, str, HeadArm]:
+    return row["seed"], row["actor"], HeadArm.of(row)

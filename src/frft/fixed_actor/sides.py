@@ -16,11 +16,10 @@ import numpy.typing as npt
 
 from frft.errors import DataError, printable
 from frft.selection import SOURCES
+from frft.statistics.numbers import Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.errors import ModelError
-from frft.fixed_actor.texts import Rows, Texts
+from frft.fixed_actor.texts import PairTexts
 from frft.progress import SILENT, Progress
 from frft.selection import Embedder
+from frft.statistics.numbers import Indices
 from frft.store import digest_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BATCH = 32
+_BATCH = 32
 SAVE_EVERY = 32
 """Batches after which what was computed is on disk: what a stopped pass can lose."""
 
@@ -39,7 +40,7 @@ class TokenStates:
     """
 
     def __init__(
-        self, texts: Texts, embedder: Embedder, max_tokens: int, folder: Path, progress: Progress = SILENT
+        self, texts: PairTexts, embedder: Embedder, max_tokens: int, folder: Path, progress: Progress = SILENT
     ) -> None:
         from frft.models import check_positions
         from frft.models.kernels import with_fast_kernels
@@ -67,7 +68,7 @@ class TokenStates:
             finally:
                 model.encoder.layer = layers
 
-    def of(self, rows_B: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def of(self, rows_B: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """States (B, T, D), T the longest of these texts, and which of them are tokens (B, T)."""
         lengths_B = self.lengths_M[rows_B]
         longest = int(lengths_B.max())
@@ -83,12 +84,12 @@ class TokenStates:
             opened = {"mode": mode, "dtype": np.bool_, "shape": shape[:1]}
         self._done_M = np.lib.format.open_memmap(self._done_path, **opened)
 
-    def _compute(self, model: PreTrainedModel, ids: Sequence[list[int]], missing: Rows, progress: Progress) -> None:
+    def _compute(self, model: PreTrainedModel, ids: Sequence[list[int]], missing: Indices, progress: Progress) -> None:
         import torch
 
         longest_first = missing[np.argsort(-self.lengths_M[missing], kind="stable")]
-        batches = [longest_first[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-        finished: list[Rows] = []
+        batches = [longest_first[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        finished: list[Indices] = []
         with progress.task("Reading texts for the last layer", total=len(missing)) as task, torch.inference_mode():
             for number, rows_B in enumerate(batches, start=1):
                 longest = int(self.lengths_M[rows_B].max())
@@ -130,7 +131,7 @@ def transformer_of(embedder: Embedder) -> tuple[PreTrainedModel, PreTrainedToken
 
 
 def _encode(
-    texts: Texts, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    texts: PairTexts, tokenizer: PreTrainedTokenizerBase, max_tokens: int
 ) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
     """Token ids of "CLS prompt SEP completion SEP", and which texts were cut."""
     # Text from data is hostile: "[SEP]" in it is text, not the end of a part.

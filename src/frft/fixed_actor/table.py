@@ -18,46 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from frft.errors import UsageError, printable
-from frft.fixed_actor.arms import BASE, GUESSES, REFERENCE, Arm
+from frft.fixed_actor.arms import BASE, GUESSES, REFERENCE, HeadArm
 from frft.fixed_actor.run import read_results
+from frft.statistics import Estimate, crossed_estimate
+from frft.statistics.numbers import Floats
 
-Floats = npt.NDArray[np.float64]
-COLUMNS = ("start", "strategy", "pairs", "balanced", "accuracy", "less random", "less all", "less continued on all")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over A actors and S seeds, and its 95 % interval; None where there is nothing to tell a variance from."""
-
-    mean: float
-    interval: tuple[float, float] | None
-
-    @classmethod
-    def of(cls, values_AS: Floats) -> Estimate:
-        """The mean of a table with a row for every actor and a column for every seed."""
-        from scipy import stats
-
-        mean = float(values_AS.mean())
-        actors, seeds = values_AS.shape
-        if values_AS.size == 1:
-            return cls(mean, None)
-        if min(actors, seeds) == 1:
-            half = float(stats.sem(values_AS, axis=None) * stats.t.ppf(0.975, values_AS.size - 1))
-            return cls(mean, (mean - half, mean + half))
-        of_actor_A, of_seed_S = values_AS.mean(axis=1) - mean, values_AS.mean(axis=0) - mean
-        residual_AS = values_AS - mean - of_actor_A[:, None] - of_seed_S
-        degrees = np.array([actors - 1, seeds - 1, (actors - 1) * (seeds - 1)])
-        squares = np.array([seeds * (of_actor_A**2).sum(), actors * (of_seed_S**2).sum(), (residual_AS**2).sum()])
-        parts = squares / degrees / values_AS.size * [1, 1, -1]
-        variance = max(parts.sum(), -parts[2])
-        if variance <= 0:
-            return cls(mean, (mean, mean))
-        satterthwaite = variance**2 / (parts**2 / degrees).sum()
-        half = float(np.sqrt(variance) * stats.t.ppf(0.975, np.clip(satterthwaite, degrees.min(), degrees.max())))
-        return cls(mean, (mean - half, mean + half))
+TABLE_COLUMNS = (
+    "start",
+    "strategy",
+    "pairs",
+    "balanced",
+    "accuracy",
+    "less random",
+    "less all",
+    "less continued on all",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,7 @@ class Line:
         selected: a placebo's accuracy on pairs of its own selection.
     """
 
-    arm: Arm
+    arm: HeadArm
     pairs: float
     balanced: Estimate
     accuracy: Estimate
@@ -117,7 +94,7 @@ class Table:
             "Balanced: the mean of the accuracies where the actor's completion is chosen and where it is rejected; a "
             "guess that is the same for all pairs has 50. Differences are of it. The constants read no text: who wins "
             "most of the actor's training pairs, in all or against this opponent.",
-            _grid(COLUMNS, rows, 2),
+            _grid(TABLE_COLUMNS, rows, 2),
         ]
         if placebos:
             parts += [
@@ -137,8 +114,8 @@ def read_table(out: Path) -> Table:
     """
     rows = read_results(out)
     actors = sorted({row["actor"] for row in rows})
-    arms = list(dict.fromkeys(Arm.of(row) for row in rows))
-    cells = {(Arm.of(row), row["actor"], row["seed"]): row for row in rows}
+    arms = list(dict.fromkeys(HeadArm.of(row) for row in rows))
+    cells = {(HeadArm.of(row), row["actor"], row["seed"]): row for row in rows}
     seeds = [
         seed
         for seed in sorted({row["seed"] for row in rows})
@@ -147,23 +124,23 @@ def read_table(out: Path) -> Table:
     if not seeds:
         raise UsageError(f"{out} holds no finished seed ({len(rows)} lines). Give --pairs to go on.")
 
-    def values(arm: Arm, name: str = "balanced_accuracy") -> Floats:
+    def values(arm: HeadArm, name: str = "balanced_accuracy") -> Floats:
         return np.array([[cells[arm, actor, seed][name] for seed in seeds] for actor in actors], dtype=np.float64)
 
-    def over(arm: Arm, reference: Arm) -> Estimate | None:
+    def over(arm: HeadArm, reference: HeadArm) -> Estimate | None:
         is_there = reference in arms and reference != arm and not arm.placebo
-        return Estimate.of(values(arm) - values(reference)) if is_there else None
+        return crossed_estimate(values(arm) - values(reference)) if is_there else None
 
     lines = [
         Line(
             arm,
             float(values(arm, "pairs").mean()),
-            Estimate.of(values(arm)),
-            Estimate.of(values(arm, "accuracy")),
-            over(arm, Arm(arm.start, REFERENCE, arm.size)),
+            crossed_estimate(values(arm)),
+            crossed_estimate(values(arm, "accuracy")),
+            over(arm, HeadArm(arm.start, REFERENCE, arm.size)),
             over(arm, BASE),
-            over(arm, Arm("continue", BASE.strategy)) if arm.start == "continue" else None,
-            Estimate.of(values(arm, "selected_accuracy")) if arm.placebo else None,
+            over(arm, HeadArm("continue", BASE.strategy)) if arm.start == "continue" else None,
+            crossed_estimate(values(arm, "selected_accuracy")) if arm.placebo else None,
         )
         for arm in arms
     ]

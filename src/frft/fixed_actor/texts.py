@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from frft.progress import SILENT, Progress
 from frft.selection import VectorCache
+from frft.statistics.numbers import Indices
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Rows = npt.NDArray[np.intp]
 
-
-class Texts:
+class PairTexts:
     """M different texts, in the order of their first appearance.
 
     Attributes:
@@ -36,7 +35,7 @@ class Texts:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def rows(self, table: pa.Table) -> Rows:
+    def rows(self, table: pa.Table) -> Indices:
         """Where the chosen and the rejected completions of N pairs stand, shape (N, 2)."""
         sides = [[self._row_of[text] for text in _stripped(table, side)] for side in ("chosen", "rejected")]
         return np.array(sides, dtype=np.intp).T
@@ -49,7 +48,7 @@ class Features:
     to a mean square of about 1, and the logarithm of the completion's characters, standardised over all texts.
     """
 
-    def __init__(self, texts: Texts, vectors: VectorCache, progress: Progress = SILENT) -> None:
+    def __init__(self, texts: PairTexts, vectors: VectorCache, progress: Progress = SILENT) -> None:
         distinct = list(dict.fromkeys(texts.prompts))
         number = {prompt: n for n, prompt in enumerate(distinct)}
         self._prompt_of_M = np.array([number[prompt] for prompt in texts.prompts])
@@ -60,7 +59,7 @@ class Features:
         self._lengths_M = ((lengths_M - lengths_M.mean()) / (lengths_M.std() or 1.0)).astype(np.float32)
         self.width = 2 * self._responses_MD.shape[1] + 1
 
-    def of(self, rows_B: Rows) -> npt.NDArray[np.float32]:
+    def of(self, rows_B: Indices) -> npt.NDArray[np.float32]:
         """Features of these texts, shape (B, width)."""
         responses_BD = self._responses_MD[rows_B]
         dimension = responses_BD.shape[1]

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from frft.config.sections import FixedActorConfig, RewardModelConfig, TrainConfig
 from frft.errors import TrainingError
 from frft.fixed_actor.states import TokenStates, transformer_of
-from frft.fixed_actor.texts import Features, Rows, Texts
+from frft.fixed_actor.texts import Features, PairTexts
 from frft.progress import SILENT, Progress
 from frft.selection import Embedder
+from frft.statistics.numbers import Floats, Indices
 from frft.store import atomic_folder
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from frft.reward import RewardModel
 
-Floats = npt.NDArray[np.float64]
 Cuts = dict[str, int]
 """What of the pairs to train on was not read: of the sequences (two a pair) how many were cut, and `identical` pairs,
 left out because they differ only in what was cut. Empty for `head`, which reads no tokens."""
@@ -38,7 +37,7 @@ SCORED_AT_ONCE = 512
 WARMUP = 0.05
 LAYER_RATE = 0.1
 """Learning rate of the last layer, in those of the head."""
-WEIGHTS = "weights.safetensors"
+_WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Trainer(Protocol):
 class Stored:
     """Reward models that read what is stored of every text: frozen features, and for `top` states of tokens."""
 
-    def __init__(self, texts: Texts, features: Features, budget: Budget, states: TokenStates | None = None) -> None:
+    def __init__(self, texts: PairTexts, features: Features, budget: Budget, states: TokenStates | None = None) -> None:
         self._texts, self._features, self._states, self._budget = texts, features, states, budget
 
     def train(self, pairs: pa.Table, start: nn.Module | None, steps: int, seed: int) -> tuple[nn.Module, Cuts]:
@@ -133,14 +132,14 @@ class Stored:
         from safetensors.torch import save_file
 
         with atomic_folder(path) as folder:
-            save_file(model.state_dict(), folder / WEIGHTS)
+            save_file(model.state_dict(), folder / _WEIGHTS)
 
     def load(self, path: Path) -> nn.Module:
         """As `Trainer.load`."""
         from safetensors.torch import load_file
 
         model = self._fresh(0)
-        model.load_state_dict(load_file(path / WEIGHTS))
+        model.load_state_dict(load_file(path / _WEIGHTS))
         return model
 
     def _fresh(self, seed: int) -> nn.Module:
@@ -151,7 +150,7 @@ class Stored:
             width = self._features.width
             return Head(width) if self._states is None else Top(width, self._states.last_layer)
 
-    def _scores(self, model: nn.Module, rows_B: Rows) -> Tensor:
+    def _scores(self, model: nn.Module, rows_B: Indices) -> Tensor:
         import torch
 
         read = [self._features.of(rows_B), *(() if self._states is None else self._states.of(rows_B))]
@@ -203,7 +202,7 @@ class Whole:
         return RewardModel.load(path, seed=0)
 
 
-def make_trainer(
+def make_head_trainer(
     config: FixedActorConfig, tables: list[pa.Table], vectors: Any, out: Path, progress: Progress = SILENT
 ) -> Trainer:
     """The trainer that `config.train` names, for the texts of these tables."""
@@ -211,7 +210,7 @@ def make_trainer(
     if config.train == "full":
         backbone = config.backbone or as_backbone(vectors.embedder, out / "backbone")
         return Whole(backbone, budget, config.max_tokens, out / "logs", progress)
-    texts = Texts(tables)
+    texts = PairTexts(tables)
     features = Features(texts, vectors, progress)
     if config.train == "head":
         return Stored(texts, features, budget)
@@ -246,7 +245,7 @@ def _groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
     ]
 
 
-def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Indices]:
     """Batches without end, every pass over the pairs in a new order; none is larger than there are pairs."""
     while True:
         order = rng.permutation(count)

@@ -1,8 +1,8 @@
 """The policy: write completions, supervised fine-tuning, PPO."""
 
 from frft.policy.critic import Critic
-from frft.policy.divergence import Divergence, divergence
-from frft.policy.generate import Completions, generate
+from frft.policy.divergence import Divergence, measure_divergence
+from frft.policy.generation import Completions, generate
 from frft.policy.likelihood import log_likelihoods
 from frft.policy.ppo import PPOTrainer
 from frft.policy.sft import SFTReport, fine_tune
@@ -13,8 +13,8 @@ __all__ = [
     "Divergence",
     "PPOTrainer",
     "SFTReport",
-    "divergence",
     "fine_tune",
     "generate",
     "log_likelihoods",
+    "measure_divergence",
 ]

@@ -64,7 +64,7 @@ def decode_tokens(
     unfinished_B = torch.ones_like(rows_B, dtype=torch.bool)
     logits_BV = reader.read_prompts(ids_BP[rows_B])
     for t in range(sampling.max_new_tokens):
-        next_B = draw(logits_BV, uniforms_BT[rows_B, t], sampling)
+        next_B = draw_tokens(logits_BV, uniforms_BT[rows_B, t], sampling)
         tokens_BT[rows_B, t] = torch.where(unfinished_B, next_B, pad_token_id)
         unfinished_B = unfinished_B & (next_B != eos_token_id)
         left = int(unfinished_B.sum())
@@ -78,7 +78,7 @@ def decode_tokens(
     return tokens_BT
 
 
-def draw(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingConfig) -> Tensor:
+def draw_tokens(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingConfig) -> Tensor:
     """One token a row, (B,): the first whose cumulative probability exceeds the row's number in [0, 1).
 
     Probabilities are a softmax in float32 of the `top_k` largest logits (in falling order) or of all of them (in the

@@ -10,7 +10,7 @@ import torch
 
 from frft.errors import DataError
 from frft.models import Encoder
-from frft.policy.generate import Completions
+from frft.policy.generation import Completions
 from frft.policy.ppo.functions import kl_k1, kl_k3
 from frft.policy.ppo.rollout import forward_batches, response_logprobs
 from frft.progress import SILENT, Progress
@@ -28,7 +28,7 @@ class Divergence:
     k3: float
 
 
-def divergence(
+def measure_divergence(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -40,7 +40,7 @@ from transformers import PrinterCallback
 from frft.config.sections import GroupConfig, PPOConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models import Encoder, WithoutAdapters, quiet, save_model, seed_for, seeded
-from frft.policy.generate import check_room, left_padded, response_mask, row_uniforms, sample_tokens
+from frft.policy.generation import check_room, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.hooks import Watcher, hooked, own_forward, trl_arguments
 from frft.policy.order import prompt_indices
 from frft.policy.ppo.collect import Reward, checked_scores

@@ -1,6 +1,6 @@
 """Published preference data in any form -> one Arrow table, with an account of every row that was read."""
 
-from frft.preferences.describe import Description, describe
+from frft.preferences.describe import Description, describe_pool
 from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
 from frft.preferences.export import export_rows
 from frft.preferences.pool import load_pool
@@ -17,7 +17,7 @@ __all__ = [
     "Reason",
     "Render",
     "Samples",
-    "describe",
+    "describe_pool",
     "export_rows",
     "load_pool",
     "load_prompts",

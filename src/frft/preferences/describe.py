@@ -19,12 +19,12 @@ MAX_SOURCE_VALUES = 200
 """A text column with at most this many different values says where pairs come from; others are data."""
 SHOWN_VALUES = 5
 """Values of such a column that are shown."""
-BATCH_ROWS = 2048
+_BATCH_ROWS = 2048
 """Rows held as Python objects at a time."""
 
 
 @dataclass(frozen=True)
-class Spread:
+class LengthSpread:
     """How a quantity is spread: its median, 95th percentile, least and greatest value."""
 
     median: float
@@ -61,7 +61,7 @@ class Description:
 
     report: ReadReport
     pairs: int
-    lengths: dict[str, Spread]
+    lengths: dict[str, LengthSpread]
     distinct_prompts: int
     duplicates: int
     contradictions: int
@@ -69,7 +69,7 @@ class Description:
     equally_long: float
     sources: dict[str, SourceColumn]
     with_margin: int
-    margin: Spread | None
+    margin: LengthSpread | None
 
     def as_dict(self) -> dict[str, Any]:
         """The description as JSON-able values."""
@@ -131,7 +131,7 @@ class Description:
             yield f"{name}: {shown}{more}"
 
 
-def describe(pool: Pool) -> Description:
+def describe_pool(pool: Pool) -> Description:
     """Count what is in a pool (which is never empty: a pool without a pair is an error when it is read)."""
     table = pool.table
     characters = {name: _numbers(pc.utf8_length(table[name])) for name in ("prompt", "chosen", "rejected")}
@@ -156,16 +156,16 @@ def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> Spread:
+def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> LengthSpread:
     median, p95 = np.percentile(values, [50, 95])
-    return Spread(float(median), float(p95), float(values.min()), float(values.max()))
+    return LengthSpread(float(median), float(p95), float(values.min()), float(values.max()))
 
 
 def _labels(table: pa.Table) -> tuple[int, int]:
     """(distinct pairs, distinct pairs that occur with both labels)."""
     seen = {str(name)[:ID_CHARACTERS] for name in table["id"].to_pylist()}
     flipped = set()
-    for batch in table.select(["prompt", "rejected", "chosen"]).to_batches(max_chunksize=BATCH_ROWS):
+    for batch in table.select(["prompt", "rejected", "chosen"]).to_batches(max_chunksize=_BATCH_ROWS):
         for prompt, rejected, chosen in zip(*batch.to_pydict().values(), strict=True):
             flipped.add(content_id(prompt, rejected, chosen))
     return len(seen), len(seen & flipped) // 2

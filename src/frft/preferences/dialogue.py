@@ -19,7 +19,7 @@ Render = Callable[[list[Message]], str]
 
 ASSISTANT_MARK = "\n\nAssistant:"
 MARKS = {"system": "\n\nSystem:", "user": "\n\nHuman:", "assistant": ASSISTANT_MARK}
-ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+DIALOGUE_ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 """Names of roles in published data (ShareGPT says human and gpt) -> the three that a prompt is made of."""
 
 _TURN = re.compile(r"(?:^\s*|\n\n)(System|Human|Assistant):")
@@ -69,11 +69,11 @@ def as_message(value: Any, what: str) -> Message:
         raise RowError(Reason.BAD_MESSAGE, f"{what} is {type(value).__name__}, not an object")
     role = value["role"] if value.get("role") is not None else value.get("from")
     content = value["content"] if value.get("content") is not None else value.get("value")
-    if not isinstance(role, str) or role not in ROLES:
-        raise RowError(Reason.BAD_MESSAGE, f"{what} has role {quoted(role)}; known are {', '.join(ROLES)}")
+    if not isinstance(role, str) or role not in DIALOGUE_ROLES:
+        raise RowError(Reason.BAD_MESSAGE, f"{what} has role {quoted(role)}; known are {', '.join(DIALOGUE_ROLES)}")
     if not isinstance(content, str):
         raise RowError(Reason.BAD_MESSAGE, f"{what} has {type(content).__name__} as its content, not text")
-    return {"role": ROLES[role], "content": content}
+    return {"role": DIALOGUE_ROLES[role], "content": content}
 
 
 def split_completion(prompt: list[Message], messages: list[Message], field: str) -> tuple[list[Message], str]:

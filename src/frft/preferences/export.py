@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from frft.errors import DataError, OutputError
-from frft.preferences.read import digest_source, read_rows
+from frft.preferences.read import digest_source, read_raw_rows
 from frft.preferences.schema import Pool
 from frft.preferences.sources import FileSource
 from frft.store import atomic_write
@@ -38,7 +38,7 @@ def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
                 continue
             if digest_source(source) != file.digest:
                 raise DataError(f"{source.name} has changed since the pool was read from it. Read the pool again.")
-            for row in read_rows(source):
+            for row in read_raw_rows(source):
                 if row.number in rows:
                     output.write((row.line if row.line is not None else row.text.encode()) + b"\n")
                     written += 1

@@ -44,7 +44,7 @@ from frft.preferences.rejects import Reason, RowError, quoted
 SHOWN_KEYS = 10
 """Keys of a row that a message names."""
 
-Row = dict[str, Any]
+RawFields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Format:
     """One published form: its name, how to tell a row that has it, and how to read such a row."""
 
     name: str
-    matches: Callable[[Row], bool]
-    read: Callable[[Row], Preference]
+    matches: Callable[[RawFields], bool]
+    read: Callable[[RawFields], Preference]
     scored: bool = False
 
 
@@ -84,7 +84,7 @@ class Keys:
     chosen: str | None = None
     rejected: str | None = None
 
-    def rename(self, row: Row) -> Row:
+    def rename(self, row: RawFields) -> RawFields:
         """`row` with its columns under the usual names; columns in their way become `source_<name>`.
 
         Raises:
@@ -113,7 +113,7 @@ def free_name(name: str, taken: Iterable[str]) -> str:
     return name
 
 
-def detect_format(rows: Iterable[Row], keys: Keys = Keys()) -> Format | None:
+def detect_format(rows: Iterable[RawFields], keys: Keys = Keys()) -> Format | None:
     """The format that most of `rows` have (the earlier row's where two are as frequent), or None."""
     found: Counter[str] = Counter()
     by_name = {}
@@ -128,7 +128,7 @@ def detect_format(rows: Iterable[Row], keys: Keys = Keys()) -> Format | None:
     return by_name[found.most_common(1)[0][0]] if found else None
 
 
-def unknown_format(row: Row, keys: Keys) -> RowError:
+def unknown_format(row: RawFields, keys: Keys) -> RowError:
     """The rejection of a row in a file whose format is not known."""
     try:
         keys.rename(row)
@@ -141,7 +141,7 @@ def unknown_format(row: Row, keys: Keys) -> RowError:
     )
 
 
-def read_margin(row: Row, *, scored: bool) -> float | None:
+def read_margin(row: RawFields, *, scored: bool) -> float | None:
     """How much better chosen is than rejected, where the row says so: `margin`, else the scores' difference.
 
     Raises:
@@ -158,7 +158,7 @@ def read_margin(row: Row, *, scored: bool) -> float | None:
     return margin
 
 
-def field_of(row: Row, key: str) -> Any:
+def field_of(row: RawFields, key: str) -> Any:
     """The value of a field that must be there.
 
     Raises:
@@ -170,7 +170,7 @@ def field_of(row: Row, key: str) -> Any:
     return row[key]
 
 
-def check_columns(row: Row, *names: str) -> None:
+def check_columns(row: RawFields, *names: str) -> None:
     """See to it that a row has these fields, whatever is in them.
 
     Raises:
@@ -184,11 +184,11 @@ def check_columns(row: Row, *names: str) -> None:
         )
 
 
-def _keys(row: Row) -> str:
+def _keys(row: RawFields) -> str:
     return ", ".join(quoted(key) for key in list(row)[:SHOWN_KEYS]) or "(none)"
 
 
-def text_of(row: Row, key: str, *, blank: bool = False) -> str:
+def text_of(row: RawFields, key: str, *, blank: bool = False) -> str:
     """The text of a field that must be there and, unless `blank`, not be blank.
 
     Raises:
@@ -218,19 +218,19 @@ def finite_number(value: Any, name: str, reason: Reason) -> float:
     return number
 
 
-def _format_of(row: Row, *, renamed: bool) -> Format | None:
+def _format_of(row: RawFields, *, renamed: bool) -> Format | None:
     return next((form for form in (_PAIRS if renamed else _ALL) if form.matches(row)), None)
 
 
-def _has(*names: str) -> Callable[[Row], bool]:
+def _has(*names: str) -> Callable[[RawFields], bool]:
     return lambda row: all(row.get(name) is not None for name in names)
 
 
-def _is(key: str, kind: type) -> Callable[[Row], bool]:
+def _is(key: str, kind: type) -> Callable[[RawFields], bool]:
     return lambda row: isinstance(row.get(key), kind)
 
 
-def _all(*conditions: Callable[[Row], bool]) -> Callable[[Row], bool]:
+def _all(*conditions: Callable[[RawFields], bool]) -> Callable[[RawFields], bool]:
     return lambda row: all(condition(row) for condition in conditions)
 
 
@@ -239,15 +239,15 @@ _PROMPTED = _has("prompt", "chosen", "rejected")
 _USED = frozenset(("prompt", "chosen", "rejected", "margin"))
 
 
-def _has_turns(row: Row) -> bool:
+def _has_turns(row: RawFields) -> bool:
     return all(isinstance(row[key], str) and ASSISTANT_MARK in row[key] for key in ("chosen", "rejected"))
 
 
-def _read_prompted(row: Row) -> Preference:
+def _read_prompted(row: RawFields) -> Preference:
     return Preference(text_of(row, "prompt"), text_of(row, "chosen"), text_of(row, "rejected"), _USED)
 
 
-def _read_dialogues(row: Row) -> Preference:
+def _read_dialogues(row: RawFields) -> Preference:
     chosen, rejected = _different_texts(row)
     prompt, mark, _ = _shared_beginning(chosen, rejected).rpartition(ASSISTANT_MARK)
     if not prompt.strip():
@@ -259,7 +259,7 @@ def _read_dialogues(row: Row) -> Preference:
     return Preference(prompt, chosen, rejected, _USED)
 
 
-def _read_implicit(row: Row) -> Preference:
+def _read_implicit(row: RawFields) -> Preference:
     chosen, rejected = _different_texts(row)
     shared = _shared_beginning(chosen, rejected)
     # TRL splits at the first character that differs, which may be inside a word.
@@ -272,7 +272,7 @@ def _read_implicit(row: Row) -> Preference:
     return Preference(prompt, chosen[len(prompt) :], rejected[len(prompt) :], _USED)
 
 
-def _different_texts(row: Row) -> tuple[str, str]:
+def _different_texts(row: RawFields) -> tuple[str, str]:
     chosen, rejected = text_of(row, "chosen"), text_of(row, "rejected")
     if chosen.strip() == rejected.strip():
         raise RowError(Reason.CHOSEN_IS_REJECTED, "the two texts are the same")
@@ -287,15 +287,15 @@ def _shared_beginning(one: str, other: str) -> str:
     return one[:low]
 
 
-def _read_conversations(row: Row) -> Preference:
+def _read_conversations(row: RawFields) -> Preference:
     return Preference(*_turns(row, []), _USED)
 
 
-def _read_prompted_messages(row: Row) -> Preference:
+def _read_prompted_messages(row: RawFields) -> Preference:
     return Preference(*_turns(row, as_messages(field_of(row, "prompt"), "prompt")), _USED)
 
 
-def _read_ultrafeedback(row: Row) -> Preference:
+def _read_ultrafeedback(row: RawFields) -> Preference:
     text = text_of(row, "prompt")
     chosen = as_messages(field_of(row, "chosen"), "chosen")
     # Lists without a turn of the user's continue the prompt's text.
@@ -306,7 +306,7 @@ def _read_ultrafeedback(row: Row) -> Preference:
     return Preference(*turns, _USED)
 
 
-def _turns(row: Row, prompt: list[Message]) -> tuple[list[Message], str, str]:
+def _turns(row: RawFields, prompt: list[Message]) -> tuple[list[Message], str, str]:
     """Prompt, chosen and rejected of message lists that continue `prompt`, or hold it already."""
     chosen, rejected = (as_messages(field_of(row, key), key) for key in ("chosen", "rejected"))
     chosen_prompt, chosen_text = split_completion(prompt, chosen, "chosen")
@@ -316,7 +316,7 @@ def _turns(row: Row, prompt: list[Message]) -> tuple[list[Message], str, str]:
     return chosen_prompt, chosen_text, rejected_text
 
 
-def _read_alpaca(row: Row) -> Preference:
+def _read_alpaca(row: RawFields) -> Preference:
     question = text_of(row, "instruction")
     if row.get("input") not in (None, ""):
         question = f"{question}\n{text_of(row, 'input')}"
@@ -335,18 +335,18 @@ def _read_alpaca(row: Row) -> Preference:
     return Preference(prompt, text_of(row, "chosen"), text_of(row, "rejected"), used)
 
 
-def _read_sharegpt(row: Row) -> Preference:
+def _read_sharegpt(row: RawFields) -> Preference:
     conversation = as_messages(field_of(row, "conversations"), "conversations")
     completions = {key: [as_message(field_of(row, key), repr(key))] for key in ("chosen", "rejected")}
     used = _USED - {"prompt"} | {"conversations", "system"}
     return Preference(*_turns(completions, [*_system(row), *conversation]), used)
 
 
-def _system(row: Row) -> list[Message]:
+def _system(row: RawFields) -> list[Message]:
     return [{"role": "system", "content": text_of(row, "system")}] if row.get("system") else []
 
 
-def _read_nemo(row: Row) -> Preference:
+def _read_nemo(row: RawFields) -> Preference:
     completions = field_of(row, "completions")
     if not isinstance(completions, list) or not all(isinstance(entry, dict) for entry in completions):
         raise RowError(Reason.WRONG_TYPE, "'completions' is not a list of {rank, completion}")

@@ -9,10 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from frft.preferences.read import RawRow, digest_source, read_rows
+from frft.preferences.read import RawRow, digest_source, read_raw_rows
 from frft.preferences.rejects import Reason, RowError, Tally
 from frft.preferences.schema import FileReport, ReadReport
-from frft.preferences.sources import Sources
+from frft.preferences.sources import DataSources
 from frft.progress import SILENT, Progress
 from frft.store import atomic_write
 
@@ -38,7 +38,7 @@ class RowParser(Generic[T]):
 
 
 def ingest(
-    sources: Sources,
+    sources: DataSources,
     parser_for: Callable[[list[dict[str, Any]]], RowParser[T]],
     accept: Callable[[RawRow, T], None],
     *,
@@ -76,7 +76,7 @@ def ingest(
         for source in sources.found:
             read_before, accepted_before, position = tally.read, tally.accepted, 0
             digest = digest_source(source)
-            rows = read_rows(source)
+            rows = read_raw_rows(source)
             head = list(islice(rows, DETECTION_ROWS))
             parser = parser_for([row.value for row in head if row.error is None])
             for row in chain(head, rows):

@@ -28,7 +28,7 @@ from frft.preferences.rejects import Reason, RowError, quoted
 from frft.preferences.sources import FileSource, HubSource, Source
 from frft.store import sha256_file
 
-BATCH_ROWS = 512
+READ_ROWS = 512
 """Rows of a Parquet file or Hub data set that are held as Python objects at a time."""
 LARGEST_CSV_FIELD = 2**31 - 1
 """Characters; Python's own limit of 131,072 is below what long dialogues need."""
@@ -82,7 +82,7 @@ class RawRow:
             return "(nested too deeply to be shown)"
 
 
-def read_rows(source: Source) -> Iterator[RawRow]:
+def read_raw_rows(source: Source) -> Iterator[RawRow]:
     """All rows of a source, in order.
 
     Raises:
@@ -302,7 +302,7 @@ def _read_parquet(source: FileSource, stream: io.BufferedReader) -> Iterator[Raw
         if len(set(names)) < len(names):
             raise UnreadableError(f"{source.name} has two columns of one name. Rename one of them.")
         share = source.size / max(1, file.metadata.num_rows)
-        batches = file.iter_batches(batch_size=BATCH_ROWS, use_threads=False)
+        batches = file.iter_batches(batch_size=READ_ROWS, use_threads=False)
         for number, (value, error) in enumerate(_table_rows(batches), start=1):
             yield RawRow(source.name, number, value, error, position=int(number * share))
 
@@ -337,4 +337,4 @@ def _hub_tables(source: HubSource) -> Iterator[pa.Table]:
             f"(split {source.split!r}): {error}. Check the name, data.split, the network and your access "
             "(`hf auth login`), or download its files and name them."
         ) from error
-    yield from loaded.with_format("arrow").iter(batch_size=BATCH_ROWS)
+    yield from loaded.with_format("arrow").iter(batch_size=READ_ROWS)

@@ -14,11 +14,11 @@ from frft.errors import UnreadableError
 
 Codec = Literal["gzip", "zstd"]
 
-KINDS = ("jsonl", "json", "csv", "parquet")
+FILE_KINDS = ("jsonl", "json", "csv", "parquet")
 COMPRESSIONS: dict[str, Codec | None] = {"": None, ".gz": "gzip", ".zst": "zstd"}
 ENDINGS = {
     f".{kind}{suffix}": (kind, codec)
-    for kind in KINDS
+    for kind in FILE_KINDS
     for suffix, codec in COMPRESSIONS.items()
     if kind != "parquet" or codec is None
 }
@@ -29,7 +29,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file. `kind` is one of `KINDS`; `codec` is None where it is not compressed."""
+    """A file. `kind` is one of `FILE_KINDS`; `codec` is None where it is not compressed."""
 
     path: Path
     kind: str
@@ -71,14 +71,14 @@ Source = FileSource | HubSource
 
 
 @dataclass(frozen=True)
-class Sources:
+class DataSources:
     """What there is to read, and what was met and is not read, with the reason."""
 
     found: tuple[Source, ...]
     ignored: Mapping[str, str]
 
 
-def find_sources(pairs: str | Path | Sequence[str | Path], *, split: str = "train") -> Sources:
+def find_sources(pairs: str | Path | Sequence[str | Path], *, split: str = "train") -> DataSources:
     """Resolve files, folders (recursively, sorted), globs and Hub data set ids, in the order given.
 
     A name that exists as a path is that path; `owner/name` that does not is taken for a data set on the Hub.
@@ -102,7 +102,7 @@ def find_sources(pairs: str | Path | Sequence[str | Path], *, split: str = "trai
                 ignored[source.name] = "named twice, read once"
             else:
                 found[identity] = source
-    return Sources(tuple(found.values()), ignored)
+    return DataSources(tuple(found.values()), ignored)
 
 
 def _resolve(name: str, split: str, ignored: dict[str, str]) -> Iterator[Source]:

@@ -34,7 +34,7 @@ from frft.reward.realignment import Realignment
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
 from frft.selection import EMBEDDED, SOURCES, Embedder, LogRatios, VectorCache
-from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain, read_json, sha256_file
+from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, read_json, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -355,7 +355,7 @@ class AlignedReward:
         reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
         embeds = self.config.gate is not None or selection.strategy in EMBEDDED
         return digest_of(
-            plain(
+            plain_inputs(
                 {
                     "reward_model": model_identity(self.base),
                     "backbone": None if self.backbone is None else model_identity(self.backbone),

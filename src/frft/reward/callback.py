@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from frft.reward.refresh import Refresh
 
 STATE_FILE = "aligned_reward.json"
-FORMAT_VERSION = 1
+CALLBACK_FORMAT = 1
 
 
 class RefreshCallback(TrainerCallback):  # type: ignore[misc]
@@ -89,7 +89,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Put what the reward is now into the checkpoint."""
         del control
-        values = {"format_version": FORMAT_VERSION, "step": state.global_step, "reward": self._reward.state()}
+        values = {"format_version": CALLBACK_FORMAT, "step": state.global_step, "reward": self._reward.state()}
         if state.is_world_process_zero:
             write_json(_folder(args, state) / STATE_FILE, values)
 
@@ -119,9 +119,9 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
                 "name it: reward.callback(checkpoint)."
             )
         values = read_json(file)
-        if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION or values["step"] != step:
+        if not isinstance(values, dict) or values.get("format_version") != CALLBACK_FORMAT or values["step"] != step:
             raise ArtifactError(
-                f"{file} is not what a reward was at step {step}, in format version {FORMAT_VERSION}. Resume from a "
+                f"{file} is not what a reward was at step {step}, in format version {CALLBACK_FORMAT}. Resume from a "
                 "checkpoint as it was saved."
             )
         # What all processes had observed is one list now: it may be held once.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import PairTable, column, requests, score_margins
-from frft.statistics.intervals import LEVEL, share_interval, standard_error
+from frft.statistics import Estimate, estimate, share_interval, standard_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,29 +96,23 @@ def evaluate_reward_model(
 
 def accuracy_gain(
     before: RewardModel, after: RewardModel, table: PairTable, *, progress: Progress = SILENT
-) -> dict[str, float | int | None]:
-    """How much more often one reward model is right than another on the same N pairs, JSON-able.
+) -> Estimate:
+    """How much more often one reward model is right than another on the same N pairs.
 
     Returns:
-        `mean` of the paired differences, a tie counting one half; `low` and `high`: Student's 95 % interval, pairs on
-        one request being a cluster, None where all are on one; `n`: N.
+        The mean of the paired differences, a tie counting one half, with Student's interval; pairs on one request are
+        a cluster.
 
     Raises:
         DataError, RewardError: as `evaluate_reward_model`.
     """
     import numpy as np
-    from scipy.special import stdtrit
 
     was_N, is_N = (
         (1 + np.sign(score_margins(partial(model.raw_scores, progress=progress), table))) / 2
         for model in (before, after)
     )
-    asked = requests(table)
-    step_N = is_N - was_N
-    mean, error = float(step_N.mean()), standard_error(step_N, asked)
-    half = None if error is None else error * float(stdtrit(len(set(asked)) - 1, (1 + LEVEL) / 2))
-    low, high = (None, None) if half is None else (mean - half, mean + half)
-    return {"mean": mean, "low": low, "high": high, "n": len(step_N)}
+    return estimate(is_N - was_N, requests(table))
 
 
 def _evaluate(raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable], gain: float) -> RewardEvaluation:

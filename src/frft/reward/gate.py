@@ -39,7 +39,7 @@ samples. `frft.diagnosis.refresh_alarms` is one."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GateComparison:
     """Two reward models on the same N pairs.
 
     Attributes:
@@ -99,11 +99,11 @@ def no_worse(
     after_N: np.ndarray[Any, Any],
     config: GateConfig,
     requests_N: Sequence[Hashable] | None = None,
-) -> Comparison:
+) -> GateComparison:
     """The same from N pairs of 0 (wrong), 1/2 (a tie) and 1 (right); pairs on one request are a cluster."""
     step_N = after_N - before_N
     bound = _lower_bound(step_N, range(len(step_N)) if requests_N is None else requests_N, config.level)
-    return Comparison(
+    return GateComparison(
         pairs=len(step_N),
         before=float(before_N.mean()),
         after=float(after_N.mean()),

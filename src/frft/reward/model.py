@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REWARD_FILE = "reward.json"
-FORMAT_VERSION = 1
+REWARD_FORMAT = 1
 COLLAPSED = 1e-6
 """Scores that deviate by at most this share from their mean (or of 1) are one number, and rounding."""
 
@@ -116,7 +116,7 @@ class RewardModel:
         """Save everything that `load` needs into one folder; `reward.json` is written last."""
         save_model(self.model, self.tokenizer, path)
         values = {
-            "format_version": FORMAT_VERSION,
+            "format_version": REWARD_FORMAT,
             "gain": self.gain,
             "bias": self.bias,
             "max_length": self.max_length,
@@ -260,8 +260,8 @@ def read_reward_file(file: Path) -> tuple[float, float, int]:
         ArtifactError: the file is damaged.
     """
     values = read_json(file)
-    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(f"{file} is not of format version {FORMAT_VERSION}, which this version of frft reads.")
+    if not isinstance(values, dict) or values.get("format_version") != REWARD_FORMAT:
+        raise ArtifactError(f"{file} is not of format version {REWARD_FORMAT}, which this version of frft reads.")
     gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
     if not numbers or not gain > 0 or type(max_length) is not int:

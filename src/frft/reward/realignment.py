@@ -164,7 +164,7 @@ class Realignment:
             # The model that it starts from may know these pairs already; a backbone has no opinion yet.
             known = current if from_current and test.num_rows else None
             info["selected_test_gain"] = (
-                None if known is None else accuracy_gain(known, model, test, progress=self.progress)
+                None if known is None else accuracy_gain(known, model, test, progress=self.progress).as_dict()
             )
             return {**info, "scoring_truncated": model.truncated.as_dict()}
 

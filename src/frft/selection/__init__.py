@@ -3,7 +3,7 @@
 from frft.config.sections.refresh import EMBEDDED
 from frft.selection.controls import with_shuffled_labels
 from frft.selection.embedder import Embedder
-from frft.selection.select import SOURCES, embed_pool, select
+from frft.selection.filter import SOURCES, embed_pool, select
 from frft.selection.selection import Selection
 from frft.selection.similarity import match_nearest, match_prompt
 from frft.selection.strategies import STRATEGIES, Candidates, Strategy

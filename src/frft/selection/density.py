@@ -20,10 +20,11 @@ import numpy.typing as npt
 
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
-from frft.selection.similarity import Floats, Vectors
+from frft.selection.similarity import Vectors
+from frft.statistics.numbers import Floats
 
-FOLDS = 5
-STRENGTHS = tuple(10 ** (half / 2) for half in range(-10, 1))
+DENSITY_FOLDS = 5
+LOGISTIC_STRENGTHS = tuple(10 ** (half / 2) for half in range(-10, 1))
 """Inverse strengths of the L2 regularisation (scikit-learn's C) to choose from."""
 AT_MOST = 20_000
 """Texts of each class to train on, drawn at random. The classes' log odds are taken off, so this biases nothing."""
@@ -38,7 +39,7 @@ class DensityRatios:
         auc: the probability that a sample of the policy looks more like the policy than a text of the pool does, both
             unseen; 0.5: the two cannot be told apart, and a selection by the ratio is as good as random.
         log_loss: of the class of unseen texts, in nats.
-        strength: the regularisation that was chosen, from `STRENGTHS`.
+        strength: the regularisation that was chosen, from `LOGISTIC_STRENGTHS`.
     """
 
     log_ratios_N: Floats
@@ -48,7 +49,7 @@ class DensityRatios:
 
 
 @dataclass(frozen=True)
-class Completions:
+class EmbeddedCompletions:
     """N completions.
 
     Attributes:
@@ -62,7 +63,9 @@ class Completions:
     vectors_ND: Vectors
 
 
-def density_ratios(pool: Completions, samples: Completions, seed: int, progress: Progress = SILENT) -> DensityRatios:
+def density_ratios(
+    pool: EmbeddedCompletions, samples: EmbeddedCompletions, seed: int, progress: Progress = SILENT
+) -> DensityRatios:
     """Log density ratios of N texts of the pool; they depend on the texts, not on their order.
 
     Args:
@@ -93,7 +96,7 @@ def density_ratios(pool: Completions, samples: Completions, seed: int, progress:
         np.array([ratio_of[text] for text in pool.texts]),
         float(roc_auc_score(is_policy_M, logits_CM[best])),
         log_loss,
-        STRENGTHS[best],
+        LOGISTIC_STRENGTHS[best],
     )
 
 
@@ -102,7 +105,7 @@ class CrossFit:
     """Classifiers of M texts, the policy's and the pool's, each of which they had not seen when they judged it.
 
     Attributes:
-        logits_CM: log odds of "the policy's" at each of the C `STRENGTHS`.
+        logits_CM: log odds of "the policy's" at each of the C `LOGISTIC_STRENGTHS`.
         is_policy_M: the true classes, 1 for the policy's.
         prompts_M: what the texts were written to.
         fold_M: by which of the `classifiers` they were judged.
@@ -123,7 +126,12 @@ class CrossFit:
 
 
 def cross_fit(
-    pool: Completions, samples: Completions, seed: int, progress: Progress = SILENT, *, by_text: bool = True
+    pool: EmbeddedCompletions,
+    samples: EmbeddedCompletions,
+    seed: int,
+    progress: Progress = SILENT,
+    *,
+    by_text: bool = True,
 ) -> CrossFit:
     """Tell the policy's completions from the pool's; arguments and errors as in `density_ratios`.
 
@@ -144,9 +152,9 @@ def cross_fit(
     prompt_fold_M = np.array([fold_of_prompt[prompt] for prompt in prompts_M])
     text_fold_M = np.array([fold_of[side.texts[row]] for side, own in rows for row in own])
     fold_M = text_fold_M if by_text else prompt_fold_M
-    logits_CM, classifiers = np.empty((len(STRENGTHS), len(x_MF))), []
-    with progress.task("Telling the policy's completions from the others", total=FOLDS) as task:
-        for fold in range(FOLDS):
+    logits_CM, classifiers = np.empty((len(LOGISTIC_STRENGTHS), len(x_MF))), []
+    with progress.task("Telling the policy's completions from the others", total=DENSITY_FOLDS) as task:
+        for fold in range(DENSITY_FOLDS):
             unseen_M = fold_M == fold
             seen_M = ~unseen_M & (prompt_fold_M != fold)
             if len(set(is_policy_M[seen_M])) < 2:
@@ -193,7 +201,7 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Classifiers:
-    """Logistic regressions on one set of texts, one for each of the C `STRENGTHS`, on F features."""
+    """Logistic regressions on one set of texts, one for each of the C `LOGISTIC_STRENGTHS`, on F features."""
 
     coefficients_CF: Floats
     intercepts_C: Floats
@@ -208,7 +216,7 @@ class _Classifiers:
         scaled_MF = scaler.fit_transform(x_MF)
         # From strong to weak, each starting where the one before ended.
         model, coefficients, intercepts = LogisticRegression(warm_start=True, max_iter=10_000), [], []
-        for strength in STRENGTHS:
+        for strength in LOGISTIC_STRENGTHS:
             model.set_params(C=strength).fit(scaled_MF, is_policy_M)
             coefficients.append(model.coef_[0] / scaler.scale_)
             intercepts.append(model.intercept_[0] - coefficients[-1] @ scaler.mean_)
@@ -222,13 +230,13 @@ class _Classifiers:
         return logits_CM
 
 
-def _features(completions: Completions, rows: Sequence[int]) -> Floats:
+def _features(completions: EmbeddedCompletions, rows: Sequence[int]) -> Floats:
     """Embedding and log length in characters of these M rows, shape (M, D + 1)."""
     lengths_M = np.array([len(completions.texts[row]) for row in rows])
     return np.column_stack([completions.vectors_ND[rows].astype(np.float64), np.log1p(lengths_M)])
 
 
-def _by_text(completions: Completions, rng: np.random.Generator) -> list[int]:
+def _by_text(completions: EmbeddedCompletions, rng: np.random.Generator) -> list[int]:
     """Rows to train on, in the order of their texts, so that the order of the rows decides nothing."""
     written = list(zip(completions.texts, completions.prompts, strict=True))
     rows = sorted(range(len(written)), key=written.__getitem__)
@@ -237,17 +245,18 @@ def _by_text(completions: Completions, rng: np.random.Generator) -> list[int]:
     return [rows[place] for place in np.sort(rng.choice(len(rows), AT_MOST, replace=False))]
 
 
-def _folds(pool: Completions, samples: Completions, rng: np.random.Generator) -> dict[str, int]:
+def _folds(pool: EmbeddedCompletions, samples: EmbeddedCompletions, rng: np.random.Generator) -> dict[str, int]:
     """The fold in which each prompt is held out, those of the policy and those of the pool alone evenly spread."""
     sampled = set(samples.prompts)
     for what, prompts in (("samples of the policy", sampled), ("pairs of the pool", set(pool.prompts))):
-        if len(prompts) < FOLDS:
+        if len(prompts) < DENSITY_FOLDS:
             number = "a single prompt" if len(prompts) == 1 else f"{len(prompts)} different prompts"
             raise SelectionError(
-                f"The {what} are on {number}, and a density ratio takes at least {FOLDS}, better hundreds. Give more."
+                f"The {what} are on {number}, and a density ratio takes at least {DENSITY_FOLDS}, better hundreds. "
+                "Give more."
             )
     return {
-        prompt: int(place) % FOLDS
+        prompt: int(place) % DENSITY_FOLDS
         for group in (sampled, set(pool.prompts) - sampled)
         for prompt, place in zip(sorted(group), rng.permutation(len(group)), strict=True)
     }

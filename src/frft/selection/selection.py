@@ -16,7 +16,7 @@ from frft.errors import ArtifactError, SelectionError
 from frft.selection.controls import with_shuffled_labels
 from frft.store import atomic_write
 
-FORMAT = "frft selection 2"
+SELECTION_FORMAT = "frft selection 2"
 METADATA_KEY = b"frft"
 
 KEPT = "kept"
@@ -26,7 +26,7 @@ BELOW_CUT = "ranked below the cut"
 NOT_DRAWN = "not drawn"
 OTHER_SOURCE = "from another source"
 
-COLUMNS: dict[str, pa.DataType] = {
+SELECTION_COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),
     "similarity_chosen": pa.float64(),
     "similarity_rejected": pa.float64(),
@@ -37,7 +37,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "copies": pa.int64(),
     "reason": pa.string(),
 }
-SCHEMA = pa.schema(COLUMNS)
+SCHEMA = pa.schema(SELECTION_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Selection:
             raise ArtifactError(f"{path} is a parquet file, but not a selection written by frft.") from None
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ArtifactError(f"Cannot read the selection {path}: {error}. Make it again.") from error
-        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-            raise ArtifactError(f"{path} is not in the format {FORMAT!r}. Make it again with this version.")
+        if not isinstance(metadata, dict) or metadata.get("format") != SELECTION_FORMAT:
+            raise ArtifactError(f"{path} is not in the format {SELECTION_FORMAT!r}. Make it again with this version.")
         table = table.replace_schema_metadata(None)
         if table.schema != SCHEMA or table_counts(table) != {
             name: metadata.get("counts", {}).get(name) for name in table_counts(table)

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
+from frft.statistics.numbers import Floats, Indices
 
 Vectors = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 
 COSINES_AT_ONCE = 8192
 SAMPLES_AT_ONCE = 4096
@@ -117,7 +116,7 @@ def _nearest_of_block(completions_BD: Vectors, samples_SD: Vectors, units_SD: Ve
     return best_B
 
 
-def _cosines(left_ND: Vectors, left_M: Rows, right_SD: Vectors, right_M: Rows) -> Floats:
+def _cosines(left_ND: Vectors, left_M: Indices, right_SD: Vectors, right_M: Indices) -> Floats:
     """Cosine of `left_ND[left_M[i]]` and `right_SD[right_M[i]]` for every i, in float64, shape (M,)."""
     cosines_M = np.empty(len(left_M))
     for start in range(0, len(left_M), COSINES_AT_ONCE):

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from frft.selection.similarity import Floats, Rows
+from frft.statistics.numbers import Floats, Indices
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Candidates:
     from_source: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
 
 
-Strategy = Callable[[Candidates], Rows]
+Strategy = Callable[[Candidates], Indices]
 
 
-def part1(pool: Candidates) -> Rows:
+def part1(pool: Candidates) -> Indices:
     """Both cosines above the threshold; best by their sum (the paper's "overall", RM1)."""
     passes_N = GATES["part1"](pool.similarity_chosen, pool.similarity_rejected) > pool.threshold
     return _best_first(pool.similarity_chosen + pool.similarity_rejected, passes_N)
 
 
-def part2(pool: Candidates) -> Rows:
+def part2(pool: Candidates) -> Indices:
     """Half by the chosen, half by the rejected (RM2): the best by chosen and the best by rejected in turn.
 
     The first `size` rows of c1, r1, c2, r2, ... are the top half of each list (chosen has the odd one). With
@@ -67,38 +67,38 @@ def part2(pool: Candidates) -> Rows:
     return walk[np.sort(first)]
 
 
-def part3(pool: Candidates) -> Rows:
+def part3(pool: Candidates) -> Indices:
     """Best by the cosine of the rejected completion (RM3)."""
     return _best_first(pool.similarity_rejected, _known(pool))
 
 
-def part4(pool: Candidates) -> Rows:
+def part4(pool: Candidates) -> Indices:
     """Best by the cosine of the chosen completion (RM4)."""
     return _best_first(pool.similarity_chosen, _known(pool))
 
 
-def either(pool: Candidates) -> Rows:
+def either(pool: Candidates) -> Indices:
     """Any cosine at or above the threshold (the authors' earlier filter); best by the larger (a reading)."""
     larger_N = GATES["either"](pool.similarity_chosen, pool.similarity_rejected)
     return _best_first(larger_N, larger_N >= pool.threshold)
 
 
-def by_log_ratio(pool: Candidates) -> Rows:
+def by_log_ratio(pool: Candidates) -> Indices:
     """Best by the log density ratio: of the policy to the pool (density), or to the SFT model (policy_ratio)."""
     return _best_first(pool.log_ratios, ~np.isnan(pool.log_ratios))
 
 
-def source(pool: Candidates) -> Rows:
+def source(pool: Candidates) -> Indices:
     """Pairs of one source, in random order: the filter that knows what the similarity has to guess."""
     return pool.rng.permutation(np.flatnonzero(pool.from_source))
 
 
-def random(pool: Candidates) -> Rows:
+def random(pool: Candidates) -> Indices:
     """Every row, also those without a sample, in random order: the control of equal size."""
     return pool.rng.permutation(len(pool.similarity_chosen))
 
 
-def everything(pool: Candidates) -> Rows:
+def everything(pool: Candidates) -> Indices:
     """Every row: the refresh without a filter."""
     return np.arange(len(pool.similarity_chosen))
 
@@ -120,7 +120,7 @@ GATES: dict[str, Callable[[Floats, Floats], Floats]] = {"part1": np.minimum, "ei
 """For the strategies with a threshold: the value, of both cosines, that is held against it."""
 
 
-def _best_first(score_N: Floats, qualifies_N: npt.NDArray[np.bool_]) -> Rows:
+def _best_first(score_N: Floats, qualifies_N: npt.NDArray[np.bool_]) -> Indices:
     rows = np.flatnonzero(qualifies_N)
     return rows[np.argsort(-score_N[rows], kind="stable")]
 

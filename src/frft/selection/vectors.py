@@ -23,7 +23,7 @@ from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
 from frft.store import atomic_write, locked, sha256_file
 
-LOCK = ".lock"
+_LOCK = ".lock"
 
 SHARD_ROWS = 1024
 """Texts a shard: what a stopped pass can lose at most."""
@@ -63,7 +63,7 @@ class VectorCache:
         keys = _keys(texts)
         if self._missing(keys, texts, progress):
             # One process embeds at a time: what another is embedding now is likely what is missing here.
-            with locked(self.folder / LOCK):
+            with locked(self.folder / _LOCK):
                 self._embed(self._missing(keys, texts, progress), progress)
         return self._gather(keys, "vector")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from frft.errors import SelectionError
-from frft.selection.similarity import Floats, Rows
+from frft.statistics.numbers import Floats, Indices
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def temper(log_ratios_N: Floats, size: int) -> float:
     return enough
 
 
-def draw(log_weights_N: Floats, number: int, rng: np.random.Generator) -> Rows:
+def draw_rows(log_weights_N: Floats, number: int, rng: np.random.Generator) -> Indices:
     """`number` of N rows, with replacement, in proportion to their weights; the heaviest first.
 
     Drawn systematically (at equal distances from one random start), so that a row with a share p of the weight comes

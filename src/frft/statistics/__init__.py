@@ -1,6 +1,7 @@
 """Point estimates with intervals, and tests: what several rooms say of how sure a figure is, each in one place."""
 
 from frft.statistics.accuracy import OrderAccuracy, order_accuracy, within_prompt_variance
+from frft.statistics.crossed import crossed_estimate
 from frft.statistics.estimates import (
     Change,
     Estimate,
@@ -16,16 +17,17 @@ from frft.statistics.estimates import (
     student,
     trend,
 )
-from frft.statistics.intervals import LEVEL, SIGNIFICANT, share_interval, standard_error, wilson
+from frft.statistics.intervals import CONFIDENCE_LEVEL, SIGNIFICANCE_LEVEL, share_interval, standard_error, wilson
 from frft.statistics.power import prompts_needed
 from frft.statistics.rates import holm, rate_interval, rate_p_value
 
 __all__ = [
-    "LEVEL",
-    "SIGNIFICANT",
+    "CONFIDENCE_LEVEL",
+    "SIGNIFICANCE_LEVEL",
     "Change",
     "Estimate",
     "OrderAccuracy",
+    "crossed_estimate",
     "difference",
     "estimate",
     "holm",

@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.statistics.accuracy import OrderAccuracy
-from frft.statistics.intervals import LEVEL, share_interval, standard_error, wilson
+from frft.statistics.intervals import CONFIDENCE_LEVEL, half_width, share_interval, standard_error, wilson
+from frft.statistics.numbers import Floats, Numbers
 
-Floats = npt.NDArray[np.float64]
-Numbers = Sequence[float] | Floats
-
-ALPHA = 0.05
+ONE_SIDED_LEVEL = 0.05
 """Of every one-sided test."""
 
 FEWEST_POINTS = 5
@@ -69,9 +67,7 @@ def _independent(values: Floats, clusters: Sequence[Hashable] | None) -> int:
 
 def student(mean: float, error: float, freedom: int, n: int) -> Estimate:
     """An estimate with this standard error, of so many degrees of freedom, and Student's interval."""
-    from scipy import stats
-
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    half = half_width(error, freedom)
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -95,11 +91,11 @@ class Change:
     p_rise: float | None
     p_fall: float | None
 
-    def rose(self, level: float = ALPHA) -> bool:
+    def rose(self, level: float = ONE_SIDED_LEVEL) -> bool:
         """Whether it rose, tested at this level."""
         return self.p_rise is not None and self.p_rise < level
 
-    def fell(self, level: float = ALPHA) -> bool:
+    def fell(self, level: float = ONE_SIDED_LEVEL) -> bool:
         """Whether it fell, tested at this level."""
         return self.p_fall is not None and self.p_fall < level
 
@@ -146,7 +142,7 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
     rho = float(np.corrcoef(stats.rankdata(x_N), stats.rankdata(y_N))[0, 1])
     # At 1 the transformation has no value; ranks of N points that are not all in order are at least this far from it.
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x_N) - 3))
+    half = stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x_N) - 3))
     return Estimate(rho, float(np.tanh(z - half)), float(np.tanh(z + half)), len(x_N))
 
 
@@ -189,7 +185,7 @@ def ratio_interval(x: float, y: float, covariance_22: Floats, freedom: int) -> t
     """
     from scipy import stats
 
-    t2 = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2
+    t2 = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, freedom)) ** 2
     # (x - rho y)^2 <= t^2 (s_xx - 2 rho s_xy + rho^2 s_yy), as a rho^2 - 2 b rho + c <= 0.
     a = y**2 - t2 * covariance_22[1, 1]
     if a <= 0:

@@ -10,20 +10,17 @@ Of G clusters with m_g outcomes that sum to s_g, the mean p = sum s_g / sum m_g 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from frft.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from frft.statistics.numbers import Numbers
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 """Of every interval."""
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """Below which a p-value decides, where several are compared: after its correction."""
-
-Numbers: TypeAlias = "Sequence[float] | NDArray[np.float64]"
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
@@ -36,7 +33,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
     from scipy.special import ndtri
 
-    quantile, whole = float(ndtri((1 + LEVEL) / 2)), round(successes, 6)
+    quantile, whole = float(ndtri((1 + CONFIDENCE_LEVEL) / 2)), round(successes, 6)
     low, high = math.floor(whole), math.ceil(whole)
     return _score_interval(low / n, n, quantile)[0], _score_interval(high / n, n, quantile)[1]
 
@@ -66,7 +63,14 @@ def share_interval(values: Numbers, clusters: Sequence[Hashable] | None = None) 
     if error is None or error < 1e-9:
         return wilson(share * groups, groups)
     effective = min(n, share * (1 - share) / error**2)
-    return _score_interval(share, effective, float(stdtrit(groups - 1, (1 + LEVEL) / 2)))
+    return _score_interval(share, effective, float(stdtrit(groups - 1, (1 + CONFIDENCE_LEVEL) / 2)))
+
+
+def half_width(error: float, freedom: float) -> float:
+    """Half the width of Student's 95 % interval: t_{.975, freedom} times the standard error of the point estimate."""
+    from scipy.special import stdtrit
+
+    return error * float(stdtrit(freedom, (1 + CONFIDENCE_LEVEL) / 2))
 
 
 def standard_error(values: Numbers, clusters: Sequence[Hashable] | None = None) -> float | None:

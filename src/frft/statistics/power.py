@@ -6,11 +6,11 @@ from frft.errors import UsageError
 
 POWER = 0.8
 """Chance of seeing a difference that is there."""
-ALPHA = 0.05
+_ALPHA = 0.05
 MOST = 10**9
 
 
-def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: float = ALPHA) -> int | None:
+def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: float = _ALPHA) -> int | None:
     """Fewest prompts with which a two-sided t test against 1/2 sees a true `effect` with this power.
 
     The smallest n with P(|T| > t_{1 - alpha/2}) >= power, T being noncentral t with n - 1 degrees of freedom and

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
-from frft.statistics.intervals import LEVEL, wilson
+from frft.statistics.intervals import half_width, wilson
 
 K = TypeVar("K", bound=Hashable)
 
@@ -17,13 +17,12 @@ def rate_interval(values: Sequence[float]) -> tuple[float, float]:
     successes in N trials, with a number of successes that is not whole widened to the whole ones on both sides.
     """
     import numpy as np
-    from scipy import stats
 
     x_N = np.asarray(values, float)
     n, rate = len(x_N), float(x_N.mean())
     if _all_alike(values):
         return wilson(rate * n, n)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * x_N.std(ddof=1) / np.sqrt(n))
+    half = half_width(float(x_N.std(ddof=1) / np.sqrt(n)), n - 1)
     return max(0.0, rate - half), min(1.0, rate + half)
 
 

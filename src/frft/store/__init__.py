@@ -1,6 +1,6 @@
 """Durable files: atomic writes, content digests, artifacts with a manifest, append-only journals."""
 
-from frft.store.artifact import ALONE, MANIFEST, Artifact, ArtifactStore, Build, Peers, plain
+from frft.store.artifact import ALONE, MANIFEST, Artifact, ArtifactStore, Build, Peers, plain_inputs
 from frft.store.files import (
     atomic_folder,
     atomic_write,
@@ -29,7 +29,7 @@ __all__ = [
     "keep_rows",
     "locked",
     "peak_memory",
-    "plain",
+    "plain_inputs",
     "read_json",
     "read_rows",
     "sha256_file",

@@ -193,7 +193,7 @@ class ArtifactStore:
             manifest = {
                 "kind": kind,
                 "digest": self._digest(kind, inputs),
-                "inputs": plain(inputs),
+                "inputs": plain_inputs(inputs),
                 "info": info,
                 "seconds": round(time.monotonic() - started, 3),
                 "peak_memory": peak_memory(),
@@ -215,7 +215,7 @@ class ArtifactStore:
     @staticmethod
     def _digest(kind: str, inputs: Mapping[str, Any]) -> str:
         # What another version of frft made with the same inputs is not the same.
-        return digest_of({"frft": __version__, "kind": kind, "inputs": plain(inputs)})
+        return digest_of({"frft": __version__, "kind": kind, "inputs": plain_inputs(inputs)})
 
 
 def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
@@ -226,12 +226,12 @@ def _matches(folder: Path, pattern: str | None) -> list[Path]:
     return [] if pattern is None else list(folder.glob(pattern))
 
 
-def plain(value: Any) -> Any:
+def plain_inputs(value: Any) -> Any:
     """`value` with every artifact in it replaced by its kind and digest."""
     if isinstance(value, Artifact):
         return {"artifact": value.kind, "digest": value.digest}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain_inputs(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain_inputs(item) for item in value]
     return value

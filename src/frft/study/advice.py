@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frft import __version__
-from frft.advice import Case, Evidence, Predictor, evidence, fit_predictor
+from frft.advice import Case, Evidence, Predictor, fit_predictor, gather_evidence
 from frft.config.sections import EmbedderConfig, WorldConfig
 from frft.errors import DataError
 from frft.progress import Progress
@@ -76,6 +76,6 @@ def _evidence_of(
     if key not in known:
         world = World(WorldConfig.model_validate(dials))
         pool = world.pairs(0, world.config.pool_size)
-        known[key] = evidence(pool, samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED, progress)
+        known[key] = gather_evidence(pool, samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED, progress)
     write_json(path, {"of": key, "evidence": known[key].as_dict()})
     return known[key]

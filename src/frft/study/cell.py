@@ -22,7 +22,7 @@ from frft.reward import Refresh
 from frft.store import Artifact, ArtifactStore, digest_of, read_json, read_rows, write_json
 from frft.study.config import Cell
 
-KEPT = "sft"
+_KEPT_STAGE = "sft"
 """The kind of stage that cells of one seed share, as far as they change nothing that it depends on."""
 
 
@@ -69,7 +69,7 @@ def do_cell(out: Path, cell: Cell) -> str | None:
     write_json(record_path(out, cell), record)
     failure.unlink(missing_ok=True)
     for stage in (folder / "stages").iterdir():
-        if stage.is_dir() and not stage.name.startswith((f"{KEPT}-", ".")):
+        if stage.is_dir() and not stage.name.startswith((f"{_KEPT_STAGE}-", ".")):
             shutil.rmtree(stage)
     return None
 

@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from frft.config import RunConfig
 from frft.config.layers import COMMAND_LINE, Layer, origin_of, override_layers
 from frft.config.model import merged
-from frft.config.problems import explain, plain
+from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
 from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
@@ -210,4 +210,4 @@ def study_names() -> list[str]:
 def _explain(fault: Any, layers: Sequence[Layer]) -> str:
     key = fault["loc"]
     origin = origin_of(key, layers) if key else COMMAND_LINE if len(layers) > 1 else layers[0].origin
-    return f"{origin}: {f'{dotted(key)}: ' if key else ''}{plain(fault)}"
+    return f"{origin}: {f'{dotted(key)}: ' if key else ''}{plain_message(fault)}"

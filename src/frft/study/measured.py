@@ -63,7 +63,7 @@ class NotMeasuredError(LookupError):
     """No two cells have what a statistic is of."""
 
 
-class Measured:
+class StudyMeasurements:
     """The records of finished cells.
 
     Args:

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from frft.experiment.picture import COLOURS, GRID, round_values
 from frft.study.config import VANILLA
 
-ROLES = {"control": "control", "primary": "FRFT", "perfect": "perfect filter", "ceiling": "ceiling"}
+ARM_ROLES = {"control": "control", "primary": "FRFT", "perfect": "perfect filter", "ceiling": "ceiling"}
 
 
 def gains_picture(results: dict[str, Any]) -> str:
@@ -45,7 +45,7 @@ def gains_picture(results: dict[str, Any]) -> str:
         parts.append(f'<text x="10" y="{y + block / 2}">{escape(point)}</text>')
         if number:
             parts.append(f'<line x1="10" x2="{left + wide}" y1="{y}" y2="{y}" {GRID}/>')
-    roles = {results["config"][role]: f" ({word})" for role, word in ROLES.items()}
+    roles = {results["config"][role]: f" ({word})" for role, word in ARM_ROLES.items()}
     names = [escape(f"{arm}{roles.get(arm, '')}") for arm in arms]
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(arms))]
     legend = [

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from frft.statistics.estimates import Estimate, estimate, slope
 from frft.study.config import VANILLA, StudyConfig
-from frft.study.measured import Measured, NotMeasuredError
+from frft.study.measured import NotMeasuredError, StudyMeasurements
 
 Expected = Literal["above", "below", "none"]
 Outcome = Literal["held", "not held", "undecided", "not run"]
@@ -51,10 +51,10 @@ class Prediction:
     name: str
     statement: str
     expected: Expected
-    statistic: Callable[[Measured], Sequence[float]]
+    statistic: Callable[[StudyMeasurements], Sequence[float]]
     margin: float = GOLD_MARGIN
 
-    def verdict(self, measured: Measured) -> dict[str, Any]:
+    def verdict(self, measured: StudyMeasurements) -> dict[str, Any]:
         """Whether it held, JSON-able."""
         stated = {
             "name": self.name,
@@ -87,10 +87,10 @@ def predictions(config: StudyConfig) -> list[Prediction]:
     """All predictions, for the arms that the study compares."""
     frft, control = config.primary, config.control
 
-    def gain(point: str) -> Callable[[Measured], Sequence[float]]:
+    def gain(point: str) -> Callable[[StudyMeasurements], Sequence[float]]:
         return lambda measured: measured.gains(point, frft, control)
 
-    def shortcut(arm: str) -> Callable[[Measured], Sequence[float]]:
+    def shortcut(arm: str) -> Callable[[StudyMeasurements], Sequence[float]]:
         return lambda measured: _own_test(measured, "centre", arm)
 
     more = f"{frft} has more gold reward than {control}, a refresh on as many random pairs,"
@@ -198,7 +198,7 @@ def averaging_is_claimed(verdicts: Sequence[dict[str, Any]]) -> bool:
     return held.issuperset(CLAIM)
 
 
-def _own_test(measured: Measured, point: str, arm: str) -> list[float]:
+def _own_test(measured: StudyMeasurements, point: str, arm: str) -> list[float]:
     seeds = measured.seeds(point)
     if len(seeds) < 2 or arm not in measured.arms(point):
         raise NotMeasuredError(f"{arm} at {point}")
@@ -208,14 +208,14 @@ def _own_test(measured: Measured, point: str, arm: str) -> list[float]:
     return [accuracy - 0.5 for accuracy in accuracies]
 
 
-def _between_points(measured: Measured, point: str, other: str, arm: str, control: str) -> list[float]:
+def _between_points(measured: StudyMeasurements, point: str, other: str, arm: str, control: str) -> list[float]:
     """The gain at one point less that at another, seed by seed."""
     seeds = measured.seeds(point, other)
     own, others = (measured.gains(name, arm, control, seeds=seeds) for name in (point, other))
     return [first - second for first, second in zip(own, others, strict=True)]
 
 
-def _slopes(measured: Measured, arm: str, control: str, measure: str) -> list[float]:
+def _slopes(measured: StudyMeasurements, arm: str, control: str, measure: str) -> list[float]:
     """The slope of a gain over lambda * kappa, one for each seed."""
     seeds = measured.seeds(*AVERAGING)
     gains = [measured.gains(point, arm, control, measure, seeds) for point in AVERAGING]

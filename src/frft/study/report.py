@@ -10,7 +10,7 @@ from frft.progress import duration
 from frft.study.predictions import CEILING, CLAIM
 
 NONE = "–"
-Rows = list[tuple[str, ...]]
+_Rows = list[tuple[str, ...]]
 
 OUTCOME_COLUMNS = (
     "arm", "gold", "− vanilla", "p", "− control", "p", "at equal KL − vanilla", "− control", "at the end", "KL",
@@ -60,10 +60,10 @@ of every point, over the points.
 """
 
 
-def overview(results: dict[str, Any]) -> Rows:
+def overview(results: dict[str, Any]) -> _Rows:
     """A row for each point, in the order of `OVERVIEW_COLUMNS`."""
     frft, control, ceiling, perfect = (results["config"][key] for key in ("primary", "control", "ceiling", "perfect"))
-    rows: Rows = []
+    rows: _Rows = []
     for point, found in results["points"].items():
         arms = found["arms"]
         rows.append(
@@ -79,10 +79,10 @@ def overview(results: dict[str, Any]) -> Rows:
     return rows
 
 
-def verdicts(results: dict[str, Any]) -> Rows:
+def verdicts(results: dict[str, Any]) -> _Rows:
     """A row for each prediction, in the order of `VERDICT_COLUMNS`."""
     expected = {"above": "> 0", "below": "< 0", "none": "within ±"}
-    rows: Rows = []
+    rows: _Rows = []
     for each in results["predictions"]:
         rule = expected[each["expected"]] + (f"{each['margin']:g}" if each["expected"] == "none" else "")
         found = each["estimate"]
@@ -91,9 +91,9 @@ def verdicts(results: dict[str, Any]) -> Rows:
     return rows
 
 
-def outcome_rows(found: dict[str, Any]) -> Rows:
+def outcome_rows(found: dict[str, Any]) -> _Rows:
     """A row for each arm of a point, in the order of `OUTCOME_COLUMNS`."""
-    rows: Rows = []
+    rows: _Rows = []
     for name, arm in found["arms"].items():
         vanilla, control = arm["against_vanilla"], arm["against_control"]
         steps, peak = arm["steps_to_vanilla"], arm["peak"]
@@ -120,7 +120,7 @@ def outcome_rows(found: dict[str, Any]) -> Rows:
     return rows
 
 
-def diagnosis_rows(found: dict[str, Any]) -> Rows:
+def diagnosis_rows(found: dict[str, Any]) -> _Rows:
     """A row for each arm of a point, in the order of `DIAGNOSIS_COLUMNS`."""
     return [
         (
@@ -235,7 +235,7 @@ def _leaves(values: dict[str, Any], key: str = "") -> list[tuple[str, Any]]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Rows) -> str:
+def _table(columns: Sequence[str], rows: _Rows) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

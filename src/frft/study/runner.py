@@ -18,7 +18,7 @@ from typing import Any
 
 from frft import __version__
 from frft.errors import OutputError
-from frft.experiment.plan import plan
+from frft.experiment.plan import plan_run
 from frft.experiment.prepare import differences
 from frft.experiment.processes import process_pool, without_interrupts
 from frft.progress import Progress, Task, duration
@@ -29,8 +29,8 @@ from frft.study.picture import gains_picture
 from frft.study.report import markdown
 from frft.study.summary import summarise
 
-POLL_S = 0.2
-LOCK = ".lock"
+_POLL_S = 0.2
+STUDY_LOCK = ".lock"
 TEXTS = ("pool_size", "categories", "sources", "pairs_within_source")
 """Dials that change the texts of a world's pool; the others change who judges them, or what the policy learns first."""
 
@@ -43,7 +43,7 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if out.is_dir() and {path.name for path in out.iterdir()} - {LOCK} and not (out / "cells").is_dir():
+    if out.is_dir() and {path.name for path in out.iterdir()} - {STUDY_LOCK} and not (out / "cells").is_dir():
         raise OutputError(f"--out {out} is not empty and holds no study. Name a new folder.")
     left = []
     for cell in study.cells:
@@ -87,7 +87,7 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell]) -> float:
         cell = study.cell(point, study.config.first_seed)
         world = cell.config.data.world
         texts = f"texts of {None if world is None else [getattr(world, name) for name in TEXTS]}"
-        for stage in plan(cell.config, out / "seeds" / str(cell.seed), checks=False):
+        for stage in plan_run(cell.config, out / "seeds" / str(cell.seed), checks=False):
             embeds = stage.name.startswith("selection-")
             if stage.name not in shared and not (embeds and texts in shared):
                 total += count * stage.seconds
@@ -141,7 +141,7 @@ def _unfinished(futures: Sequence[Future[None]]) -> list[Future[None]]:
 def _show(messages: Any, task: Task, progress: Progress) -> bool:
     """Show one message of a worker, waiting a moment for it; returns whether one came."""
     try:
-        name, seconds, error = messages.get(timeout=POLL_S)
+        name, seconds, error = messages.get(timeout=_POLL_S)
     except Empty:
         return False
     task.advance(1, name)
@@ -196,13 +196,13 @@ def run_study(
 
     def refuse() -> None:
         raise OutputError(
-            f"Another process is running a study in --out {out} (it holds {out / LOCK}). Wait until it is done, or "
-            "name another folder."
+            f"Another process is running a study in --out {out} (it holds {out / STUDY_LOCK}). Wait until it is done, "
+            "or name another folder."
         )
 
     # Before the lock, so that nothing is written to a folder of something else.
     _ = to_do(study, out, points)
-    with locked(out / LOCK, refuse):
+    with locked(out / STUDY_LOCK, refuse):
         return _run(study, out, progress, points, command)
 
 

@@ -14,8 +14,8 @@ from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step
 from frft.study.config import VANILLA, Study
 from frft.study.measured import (
     MEASURES,
-    Measured,
     Record,
+    StudyMeasurements,
     mean_of,
     peak_is_within,
     steps_to_vanilla,
@@ -31,7 +31,7 @@ def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) ->
         records: what its finished cells found.
         failed: cells that failed, a line each.
     """
-    measured = Measured(records)
+    measured = StudyMeasurements(records)
     points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
     _correct_over_points(points, study.config.primary)
     verdicts = [prediction.verdict(measured) for prediction in predictions(study.config)]
@@ -81,7 +81,7 @@ def _budget(study: Study) -> dict[str, Any]:
     }
 
 
-def _point(measured: Measured, point: str, study: Study) -> dict[str, Any]:
+def _point(measured: StudyMeasurements, point: str, study: Study) -> dict[str, Any]:
     names = measured.arms(point)
     arms = {name: _arm(measured, point, name, study) for name in names}
     for versus in ("against_vanilla", "against_control"):
@@ -98,7 +98,7 @@ def _point(measured: Measured, point: str, study: Study) -> dict[str, Any]:
     }
 
 
-def _arm(measured: Measured, point: str, name: str, study: Study) -> dict[str, Any]:
+def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> dict[str, Any]:
     seeds, cells, config = measured.seeds(point), measured.cells(point), study.config
     steps = steps_to_vanilla(cells, name)
     peaks = [peak for peak in measured.values(point, name, "peak", seeds) if peak is not None]

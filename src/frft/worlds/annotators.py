@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import expit
 
 from frft.config.sections import WorldConfig
-from frft.worlds.draws import Floats, Rows, stream, uniforms
+from frft.statistics.numbers import Floats
+from frft.worlds.draws import RowNumbers, stream, uniforms
 from frft.worlds.lexicon import STYLES
 
 
@@ -39,13 +40,13 @@ class Annotators:
     on_style: Floats
     constant: Floats
 
-    def utilities(self, gold: Floats, style: Rows, annotator: Rows) -> Floats:
+    def utilities(self, gold: Floats, style: RowNumbers, annotator: RowNumbers) -> Floats:
         """u_a of N completions by their gold rewards (N,) and style counts (N, styles or more), one annotator each."""
         taste = (style[:, : self.on_style.shape[1]] * self.on_style[annotator]).sum(axis=1)
         return np.asarray(self.on_gold[annotator] * gold + taste + self.constant[annotator])
 
 
-def calibrated(config: WorldConfig, gold_2N: Floats, style_2NF: Rows) -> Annotators:
+def calibrated(config: WorldConfig, gold_2N: Floats, style_2NF: RowNumbers) -> Annotators:
     """The annotators of a world, from gold rewards (2, N) and style counts (2, N, styles) of pairs of its pool."""
     kinds = len(STYLES)
     style_2NF = style_2NF[:, :, :kinds]
@@ -63,7 +64,7 @@ def calibrated(config: WorldConfig, gold_2N: Floats, style_2NF: Rows) -> Annotat
     return Annotators(names, tastes, 1 - weight * slope, weight[:, None] * tastes, -weight * mean)
 
 
-def follower(source: Rows, config: WorldConfig, u_N2: Floats) -> Rows:
+def follower(source: RowNumbers, config: WorldConfig, u_N2: Floats) -> RowNumbers:
     """Who judges pairs of these sources: with probability kappa the annotator that follows it, else any of them."""
     anyone = np.asarray(u_N2[:, 1] * config.annotators).astype(np.int64)
     return np.where(u_N2[:, 0] < config.kappa, source % config.annotators, anyone)

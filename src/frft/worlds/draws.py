@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from frft.statistics.numbers import Floats
+
+RowNumbers = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _TO_UNIT = 2.0**-53
@@ -25,14 +26,14 @@ def stream(*names: Any) -> int:
     return int.from_bytes(digest, "little")
 
 
-def uniforms(key: int, rows: Rows, slots: int) -> Floats:
+def uniforms(key: int, rows: RowNumbers, slots: int) -> Floats:
     """`slots` uniform numbers in [0, 1) for each of N rows: float64 (N, slots)."""
     key_N = _mixed(np.full(len(rows), key, np.uint64) + rows.astype(np.uint64) * np.uint64(_GOLDEN))
     step_K = np.arange(1, slots + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
     return np.asarray((_mixed(key_N[:, None] + step_K) >> np.uint64(11)) * _TO_UNIT)
 
 
-def integers(uniform: Floats, below: int | Rows) -> Rows:
+def integers(uniform: Floats, below: int | RowNumbers) -> RowNumbers:
     """Whole numbers in [0, below) from uniform ones."""
     return np.asarray(uniform * below).astype(np.int64)
 

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frft.worlds.draws import Floats, Rows
+from frft.statistics.numbers import Floats
+from frft.worlds.draws import RowNumbers
 from frft.worlds.lexicon import CATEGORIES, ITEM_NAMES, ITEMS_EACH, ON_TOPIC
 from frft.worlds.requests import Requests
 from frft.worlds.text import Codes, Tokens
@@ -28,7 +29,7 @@ from frft.worlds.text import Codes, Tokens
 COVERED, VIOLATION, TOO_LONG, OFF_TOPIC = 3.0, 2.0, 2.0, 1.0
 TOKENS_PER_ITEM, SPARE_TOKENS, SPARE_TOKENS_SHORT = 3, 20, 8
 LENGTH_SCALE, OFF_TOPIC_SCALE = 12.0, 6.0
-BATCH = 8192
+ROWS_AT_ONCE = 8192
 """Texts that are looked at together: bounds memory."""
 
 _CODES = Codes([*ITEM_NAMES, *sorted(ON_TOPIC)])
@@ -37,13 +38,15 @@ _CODES = Codes([*ITEM_NAMES, *sorted(ON_TOPIC)])
 def gold_rewards(requests: Requests, completions: Sequence[str]) -> Floats:
     """The gold reward of a completion, whatever is in it, to each of N requests (see `read_prompts`): float64 (N,)."""
     parts = [
-        _rewards(requests.take(slice(start, start + BATCH)), _CODES.tokens(completions[start : start + BATCH]))
-        for start in range(0, len(requests), BATCH)
+        _rewards(
+            requests.take(slice(start, start + ROWS_AT_ONCE)), _CODES.tokens(completions[start : start + ROWS_AT_ONCE])
+        )
+        for start in range(0, len(requests), ROWS_AT_ONCE)
     ]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def budget(requests: Requests) -> Rows:
+def budget(requests: Requests) -> RowNumbers:
     """Tokens that an answer may have at no cost: int64 (N,)."""
     return TOKENS_PER_ITEM * requests.total + np.where(requests.short, SPARE_TOKENS_SHORT, SPARE_TOKENS)
 

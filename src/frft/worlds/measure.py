@@ -17,7 +17,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from frft.errors import UsageError
-from frft.worlds.draws import Floats, Rows
+from frft.statistics.numbers import Floats
+from frft.worlds.draws import RowNumbers
 from frft.worlds.lexicon import STYLES
 from frft.worlds.text import token_lengths
 from frft.worlds.world import Drafts, World
@@ -124,7 +125,7 @@ class Measurements:
         return asdict(self)
 
 
-def measure(world: World, pairs: int = PAIRS) -> Measurements:
+def measure_world(world: World, pairs: int = PAIRS) -> Measurements:
     """Measure the first pairs of a world, however large its pool is.
 
     Raises:
@@ -163,7 +164,7 @@ def measure(world: World, pairs: int = PAIRS) -> Measurements:
     )
 
 
-def mutual_information(one: Rows, other: Rows) -> float:
+def mutual_information(one: RowNumbers, other: RowNumbers) -> float:
     """Mutual information of two discrete variables in bits, from their joint frequencies."""
     joint = np.zeros((one.max() + 1, other.max() + 1))
     np.add.at(joint, (one, other), 1 / len(one))
@@ -186,7 +187,7 @@ def fit_bradley_terry(step_NF: Floats, first_preferred_N: npt.NDArray[np.bool_])
 
 
 def _source_figures(
-    world: World, drafts: Drafts, lengths: Rows, keeps: npt.NDArray[np.bool_], held_out: npt.NDArray[np.bool_]
+    world: World, drafts: Drafts, lengths: RowNumbers, keeps: npt.NDArray[np.bool_], held_out: npt.NDArray[np.bool_]
 ) -> Iterator[SourceFigures]:
     style_step = drafts.style[0] - drafts.style[1]
     gold_step = drafts.gold[0] - drafts.gold[1]
@@ -232,7 +233,7 @@ def _annotator_figures(world: World, drafts: Drafts, keeps: npt.NDArray[np.bool_
         )
 
 
-def _told_by_style(style_NF: Rows, annotator: Rows, held_out: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _told_by_style(style_NF: RowNumbers, annotator: RowNumbers, held_out: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Accuracy on held-out pairs of a linear discriminant for the annotator, and of the most frequent annotator."""
     known, label = style_NF[~held_out].astype(np.float64), annotator[~held_out]
     present, place = np.unique(label, return_inverse=True)
@@ -250,6 +251,6 @@ def _share(right: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> float:
     return float(right[among].mean())
 
 
-def _spread(values: Rows) -> tuple[float, float]:
+def _spread(values: RowNumbers) -> tuple[float, float]:
     median, p95 = np.percentile(values, [50, 95])
     return float(median), float(p95)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from frft.errors import RewardError, printable
 from frft.preferences.dialogue import ASSISTANT_MARK, MARKS
-from frft.worlds.draws import Rows, integers, stream, uniforms
+from frft.worlds.draws import RowNumbers, integers, stream, uniforms
 from frft.worlds.lexicon import (
     ASK_ENDS,
     ASK_STARTS,
@@ -62,20 +62,20 @@ class Requests:
         short: whether a short answer is asked for: bool (N,).
     """
 
-    asked: Rows
-    forbidden: Rows
+    asked: RowNumbers
+    forbidden: RowNumbers
     short: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.forbidden)
 
     @property
-    def counts(self) -> Rows:
+    def counts(self) -> RowNumbers:
         """Items asked for of each category: int64 (N, categories)."""
         return np.asarray((self.asked[:, :, None] == np.arange(len(CATEGORIES))).sum(axis=1))
 
     @property
-    def total(self) -> Rows:
+    def total(self) -> RowNumbers:
         """Items asked for: int64 (N,)."""
         return np.asarray((self.asked >= 0).sum(axis=1))
 
@@ -93,7 +93,7 @@ def requests_for(purpose: str, seed: int, categories: int = len(CATEGORIES)) -> 
     return every.take(order[ends[place] : ends[place + 1]])
 
 
-def write_prompts(requests: Requests, key: int, rows: Rows) -> tuple[Any, Requests]:
+def write_prompts(requests: Requests, key: int, rows: RowNumbers) -> tuple[Any, Requests]:
     """Prompts in drawn wordings: (Arrow array of N texts, the requests with their items in the order of asking)."""
     u_NK = uniforms(key, rows, 3 + MOST_ASKED)
     count_NC = requests.counts
@@ -175,7 +175,7 @@ def _refuse(prompts: Sequence[str], wrong_N: npt.NDArray[np.bool_], why: str) ->
         )
 
 
-def _laid_out(category: Rows, total_N: Rows) -> Rows:
+def _laid_out(category: RowNumbers, total_N: RowNumbers) -> RowNumbers:
     """Categories of all rows one after another -> one row of MOST_ASKED places each, filled up with -1."""
     asked = np.full((len(total_N), MOST_ASKED), -1, np.int64)
     asked[np.arange(MOST_ASKED) < total_N[:, None]] = category

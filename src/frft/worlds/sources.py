@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from frft.worlds.draws import Floats, Rows, integers, stream, uniforms
+from frft.statistics.numbers import Floats
+from frft.worlds.draws import RowNumbers, integers, stream, uniforms
 from frft.worlds.lexicon import (
     CATEGORIES,
     FOREIGN,
@@ -66,7 +67,7 @@ _LOOSE = _STYLE_SLOTS + _RAMBLE_CHANCES
 
 
 @dataclass(frozen=True)
-class Sources:
+class WorldSources:
     """S sources.
 
     Attributes:
@@ -79,15 +80,15 @@ class Sources:
     styles: Floats
     quality: Floats
 
-    def with_foreign(self, like: int) -> Sources:
+    def with_foreign(self, like: int) -> WorldSources:
         """These sources and one more, in the style that none has and as good as source `like`."""
-        return Sources(
+        return WorldSources(
             (*self.names, FOREIGN),
             np.concatenate([self.styles, [_style_rates((FOREIGN,))]]),
             np.concatenate([self.quality, self.quality[[like]]]),
         )
 
-    def write(self, requests: Requests, source: Rows, key: int, rows: Rows) -> Any:
+    def write(self, requests: Requests, source: RowNumbers, key: int, rows: RowNumbers) -> Any:
         """Completions of N requests by one source each: Arrow array of N texts.
 
         Args:
@@ -114,7 +115,7 @@ class Sources:
         opening_NP, closing_NP = self._loose_phrases(source, u_loose)
         return _PIECES.join(np.concatenate([opening_NP, core_NP, closing_NP], axis=1))
 
-    def _loose_phrases(self, source: Rows, u_NK: Floats) -> tuple[Rows, Rows]:
+    def _loose_phrases(self, source: RowNumbers, u_NK: Floats) -> tuple[RowNumbers, RowNumbers]:
         """Codes of what stands before and after the items, in drawn orders, -1 for none."""
         there_u, which_u, place_u = np.split(u_NK, 3, axis=1)
         rate_NL = np.concatenate(
@@ -143,14 +144,14 @@ class Sources:
         return np.where(first_NL, code_NL, -1), np.where(first_NL, -1, code_NL)
 
 
-def make_sources(number: int, seed: int) -> Sources:
+def make_sources(number: int, seed: int) -> WorldSources:
     """The sources of a world: the first ones own one style each, the next ones two, the rest three."""
     owned: Sequence[tuple[str, ...]] = [
         names for kinds in range(1, len(OWN) + 1) for names in itertools.combinations(STYLES, kinds)
     ][:number]
     low, high = np.array(list(QUALITY.values())).T
     quality = low + (high - low) * uniforms(stream(seed, "quality"), np.arange(number), len(QUALITY))
-    return Sources(
+    return WorldSources(
         tuple("+".join(names) for names in owned), np.array([_style_rates(names) for names in owned]), quality
     )
 
@@ -160,7 +161,7 @@ def _style_rates(owned: tuple[str, ...]) -> list[float]:
     return [rates[name] for name in STYLE_NAMES]
 
 
-def _items(requests: Requests, quality: Floats, u_NK: Floats) -> Rows:
+def _items(requests: Requests, quality: Floats, u_NK: Floats) -> RowNumbers:
     """The items that completions name, in order, then -1: int64 (N, MOST_ASKED + extras)."""
     covers_u, choice_u, extra_u, place_u, extra_choice_u = np.split(
         u_NK, np.cumsum([MOST_ASKED, MOST_ASKED, _EXTRAS, _EXTRAS]), axis=1

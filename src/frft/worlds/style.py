@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frft.worlds.draws import Rows
+from frft.worlds.draws import RowNumbers
 from frft.worlds.lexicon import MARKERS, STYLE_NAMES
 from frft.worlds.text import Codes
 
@@ -17,7 +17,7 @@ _CODES = Codes([marker for name in STYLE_NAMES for marker in MARKERS[name].split
 _STYLE_OF = np.repeat(np.arange(len(STYLE_NAMES)), [len(MARKERS[name].split()) for name in STYLE_NAMES])
 
 
-def style_counts(completions: Sequence[str]) -> Rows:
+def style_counts(completions: Sequence[str]) -> RowNumbers:
     """Markers of each style in N texts, up to MOST_COUNTED: int64 (N, styles), in the order of STYLE_NAMES."""
     tokens = _CODES.tokens(completions)
     marked = tokens.code >= 0

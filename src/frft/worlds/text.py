@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frft.worlds.draws import Rows
+from frft.worlds.draws import RowNumbers
 
 # Must say what frft.worlds.lexicon.TOKEN says: every character but letters, digits and blanks stands alone.
 _ALONE = r"([^0-9A-Za-z \t-\r])"
@@ -27,9 +27,9 @@ class Tokens:
         length: tokens of each text: int64 (N,).
     """
 
-    code: Rows
-    row: Rows
-    length: Rows
+    code: RowNumbers
+    row: RowNumbers
+    length: RowNumbers
 
 
 class Codes:
@@ -57,7 +57,7 @@ class Codes:
         return Tokens(code[filled], row[filled], np.bincount(row[filled], minlength=len(array)))
 
 
-def token_lengths(texts: Sequence[str]) -> Rows:
+def token_lengths(texts: Sequence[str]) -> RowNumbers:
     """Tokens of N texts: int64 (N,)."""
     return Codes(["."]).tokens(texts).length
 
@@ -74,7 +74,7 @@ class Pieces:
         self.first: Mapping[str, int] = dict(zip(kinds, starts, strict=False))
         self._table = pa.array(list(itertools.chain(*kinds.values())), pa.string())
 
-    def join(self, code_NP: Rows) -> Any:
+    def join(self, code_NP: RowNumbers) -> Any:
         """N texts, an Arrow array: in each the pieces that its row of P codes names, -1 being none."""
         there_NP = code_NP >= 0
         offsets = np.concatenate([[0], np.cumsum(there_NP.sum(axis=1))])

@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from frft.config.sections import WorldConfig
 from frft.errors import ConfigError, RewardError, UsageError
+from frft.statistics.numbers import Floats
 from frft.store import read_json
 from frft.worlds.annotators import Annotators, calibrated, follower, prefers_first
-from frft.worlds.draws import Floats, Rows, integers, stream, uniforms
+from frft.worlds.draws import RowNumbers, integers, stream, uniforms
 from frft.worlds.gold import gold_rewards
 from frft.worlds.lexicon import STYLE_NAMES, VOCABULARY
 from frft.worlds.requests import SHARES, Requests, read_prompts, requests_for, write_prompts
@@ -53,19 +54,19 @@ class Drafts:
     """
 
     purpose: str
-    rows: Rows
+    rows: RowNumbers
     prompts: Any
     requests: Requests
     completions: tuple[Any, Any]
-    sources: Rows
-    annotator: Rows
+    sources: RowNumbers
+    annotator: RowNumbers
 
     @cached_property
     def gold(self) -> Floats:
         return np.stack([gold_rewards(self.requests, texts) for texts in self.completions])
 
     @cached_property
-    def style(self) -> Rows:
+    def style(self) -> RowNumbers:
         return np.stack([style_counts(texts) for texts in self.completions])
 
 
@@ -155,7 +156,7 @@ class World:
             tables.append(pa.table(columns))
         return pa.concat_tables(tables)
 
-    def drafts(self, rows: Rows, purpose: str = "pool") -> Drafts:
+    def drafts(self, rows: RowNumbers, purpose: str = "pool") -> Drafts:
         """The pairs of these rows before they are judged; `pairs` gives them labelled."""
         config = self.config
         u_NK = self._draw(rows, 4, "pairs", purpose)
@@ -236,7 +237,7 @@ class World:
         steps = self.gold(prompts, first) - self.gold(prompts, second)
         return [float(preference) for preference in (np.sign(steps) + 1) / 2]
 
-    def style(self, completions: Sequence[str]) -> Rows:
+    def style(self, completions: Sequence[str]) -> RowNumbers:
         """Markers of each style in N texts: int64 (N, styles); see `frft.worlds.style`."""
         return style_counts(completions)
 
@@ -303,10 +304,10 @@ class World:
     def _stream(self, *names: Any) -> int:
         return stream(self.config.seed, *names)
 
-    def _draw(self, rows: Rows, slots: int, *names: Any) -> Floats:
+    def _draw(self, rows: RowNumbers, slots: int, *names: Any) -> Floats:
         return uniforms(self._stream(*names), rows, slots)
 
-    def _prompts(self, rows: Rows, purpose: str) -> tuple[Any, Requests]:
+    def _prompts(self, rows: RowNumbers, purpose: str) -> tuple[Any, Requests]:
         if purpose not in self._requests:
             raise UsageError(f"purpose is {purpose!r}; it must be one of {', '.join(self._requests)}.")
         requests = self._requests[purpose]
@@ -320,7 +321,7 @@ def _in_order(keeps: npt.NDArray[np.bool_], **both: Any) -> dict[str, Any]:
     return {one: pc.if_else(mask, first, second), other: pc.if_else(mask, second, first)}
 
 
-def _chunks(start: int, stop: int) -> list[Rows]:
+def _chunks(start: int, stop: int) -> list[RowNumbers]:
     if not 0 <= start < stop:
         raise UsageError(f"Rows {start} to {stop} are none; start must be at least 0 and below stop.")
     return [np.arange(low, min(low + CHUNK, stop)) for low in range(start, stop, CHUNK)]

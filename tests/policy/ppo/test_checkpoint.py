@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from frft.errors import ArtifactError
-from frft.policy.ppo.checkpoint import OPTIMIZER, WEIGHTS, load_state, save_state
+from frft.policy.ppo.checkpoint import OPTIMIZER, TRAINED_WEIGHTS, load_state, save_state
 
 
 def make(width=3):
@@ -28,7 +28,7 @@ def test_what_is_trained_and_its_moments_come_back(saved):
     from safetensors.torch import load_file
 
     path, model, optimizer = saved
-    assert load_file(path / WEIGHTS).keys() == {"0.weight", "0.bias"}
+    assert load_file(path / TRAINED_WEIGHTS).keys() == {"0.weight", "0.bias"}
     other, other_optimizer = make()
     assert not torch.equal(other[0].weight, model[0].weight)
     assert load_state(path, other, other_optimizer) == {"step": 7}
@@ -43,7 +43,7 @@ def test_another_model_is_refused(saved):
         load_state(saved[0], model, optimizer)
 
 
-@pytest.mark.parametrize("file", [WEIGHTS, OPTIMIZER])
+@pytest.mark.parametrize("file", [TRAINED_WEIGHTS, OPTIMIZER])
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "garbage"])
 def test_a_damaged_state_is_refused(saved, file, damage):
     path = saved[0] / file

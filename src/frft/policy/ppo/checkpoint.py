@@ -14,9 +14,9 @@ from frft.store import read_json, write_json
 if TYPE_CHECKING:
     from torch import nn
 
-WEIGHTS = "trained.safetensors"
+TRAINED_WEIGHTS = "trained.safetensors"
 OPTIMIZER = "optimizer.pt"
-STATE = "ppo.json"
+PPO_STATE = "ppo.json"
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -25,9 +25,9 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, s
 
     path.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().contiguous() for name, weight in _trained(model).items()}
-    save_file(weights, path / WEIGHTS)
+    save_file(weights, path / TRAINED_WEIGHTS)
     torch.save(optimizer.state_dict(), path / OPTIMIZER)
-    write_json(path / STATE, state)
+    write_json(path / PPO_STATE, state)
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     trained = _trained(model)
     device = str(next(iter(trained.values())).device)
     try:
-        weights = load_file(path / WEIGHTS, device=device)
+        weights = load_file(path / TRAINED_WEIGHTS, device=device)
         moments = torch.load(path / OPTIMIZER, weights_only=True, map_location=device)
     except (OSError, EOFError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -52,14 +52,14 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     shapes, expected = ({name: weight.shape for name, weight in some.items()} for some in (weights, trained))
     if differing := sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name)):
         raise ArtifactError(
-            f"{path / WEIGHTS} is of another model: {len(differing)} weights differ in name or shape "
+            f"{path / TRAINED_WEIGHTS} is of another model: {len(differing)} weights differ in name or shape "
             f"({', '.join(differing[:3])}). Restore into models like those that it was saved from."
         )
     with torch.no_grad():
         for name, weight in trained.items():
             weight.copy_(weights[name])
     optimizer.load_state_dict(moments)
-    state: dict[str, Any] = read_json(path / STATE)
+    state: dict[str, Any] = read_json(path / PPO_STATE)
     return state
 
 

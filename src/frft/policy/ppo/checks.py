@@ -11,7 +11,7 @@ from accelerate.utils import DistributedType
 from frft.config.sections import PPOConfig
 from frft.errors import UsageError
 from frft.models import Encoder
-from frft.policy.generate import check_room
+from frft.policy.generation import check_room
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 
 from frft.config.sections import PPOConfig
 from frft.errors import RewardError, TrainingError
-from frft.policy.generate import decode, left_padded, response_mask, row_uniforms, sample_tokens
+from frft.policy.generation import decode, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.ppo.actor_critic import ActorCritic
 from frft.policy.ppo.rollout import Rollout, forward_batches, response_logprobs
 

@@ -10,7 +10,7 @@ import pytest
 from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.selection import VectorCache, select
-from frft.selection.select import sufficient_threshold
+from frft.selection.filter import sufficient_threshold
 
 
 def cosine(a, b) -> float:

@@ -10,8 +10,8 @@ from frft.diagnosis import alarms as signatures
 from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
-from frft.diagnosis.subject import Scored, Spread, Subject
-from frft.diagnosis.symptoms import Symptom, symptoms
+from frft.diagnosis.subject import RewardSpread, Scored, Subject
+from frft.diagnosis.symptoms import Symptom, measure_symptoms
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import WINDOW, Estimate, difference, estimate
 
@@ -43,9 +43,9 @@ class Diagnosis:
     links: list[Link]
     alarms: list[Alarm]
     symptoms: list[Symptom]
-    spread: Spread | None
-    spread_raw: Spread | None
-    spread_before: Spread | None
+    spread: RewardSpread | None
+    spread_raw: RewardSpread | None
+    spread_before: RewardSpread | None
     movement: Movement | None
     held_out: OrderAccuracy | None
     off_policy: OrderAccuracy | None
@@ -159,7 +159,7 @@ def diagnose(
         for prompt, request in zip(written.prompts, written.requests, strict=True)
     }
     changes = (
-        symptoms(
+        measure_symptoms(
             *((after.prompts, after.completions) if after else ((), ())),
             *((before.prompts, before.completions) if before else ((), ())),
             embed=embed,

@@ -12,7 +12,7 @@ from frft.errors import SelectionError, UsageError
 from frft.selection import LogRatios, select
 from frft.selection.weights import effective_sample_size
 
-from .test_select import SAMPLES, check_counts, kept_ids, make_pool
+from .test_filter import SAMPLES, check_counts, kept_ids, make_pool
 
 
 @pytest.fixture(scope="module")

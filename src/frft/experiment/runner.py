@@ -22,7 +22,7 @@ from typing import Any
 
 from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
-from frft.experiment.picture import picture
+from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
 from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks
 from frft.experiment.results import StageLog, assemble
@@ -100,7 +100,7 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
             _link(out / "judge", stages.judge.path)
         write_json(out / RESULTS_FILE, results)
         with atomic_write(out / PICTURE_FILE) as file:
-            file.write(picture(results).encode())
+            file.write(draw_picture(results).encode())
     return results
 
 

@@ -27,25 +27,26 @@ from frft.config.sections.refresh import EMBEDDED
 from frft.errors import SelectionError, UsageError
 from frft.progress import SILENT, Progress
 from frft.selection.controls import with_noise, with_shuffled_labels
-from frft.selection.density import Completions, density_ratios
+from frft.selection.density import EmbeddedCompletions, density_ratios
 from frft.selection.selection import (
     BELOW_CUT,
     BELOW_THRESHOLD,
-    FORMAT,
     KEPT,
     NO_SAMPLE,
     NOT_DRAWN,
     OTHER_SOURCE,
     SCHEMA,
+    SELECTION_FORMAT,
     Selection,
     table_counts,
 )
-from frft.selection.similarity import Floats, Rows, Vectors, match_nearest, match_prompt
+from frft.selection.similarity import Vectors, match_nearest, match_prompt
 from frft.selection.strategies import GATES, STRATEGIES, Candidates
 from frft.selection.vectors import VectorCache
-from frft.selection.weights import LogRatios, draw, effective_sample_size, temper
+from frft.selection.weights import LogRatios, draw_rows, effective_sample_size, temper
+from frft.statistics.numbers import Floats, Indices
 
-Texts = Mapping[str, Sequence[str]]
+_TextColumns = Mapping[str, Sequence[str]]
 SOURCES = ("chosen_source", "rejected_source")
 """The columns that say who wrote the two completions of a pair."""
 SOURCES_NAMED = 5
@@ -130,7 +131,7 @@ def select(
     taken, weights = ranked[:wanted], None
     if config.take == "sample":
         tau = temper(log_ratios_N, config.size)
-        taken = draw(tau * log_ratios_N, wanted, chance)
+        taken = draw_rows(tau * log_ratios_N, wanted, chance)
         weights = {"tau": tau, "effective_sample_size": effective_sample_size(tau * log_ratios_N)}
     in_id_order = _table([ids[row] for row in by_id], evidence.values_3N, ranked, taken, config, seed)
     table = in_id_order.take(np.argsort(by_id))
@@ -145,7 +146,7 @@ def select(
         **table_counts(table),
     }
     metadata = {
-        "format": FORMAT,
+        "format": SELECTION_FORMAT,
         **config.model_dump(),
         "seed": seed,
         "embedder": vectors.embedder.digest if config.strategy in EMBEDDED else None,
@@ -157,7 +158,12 @@ def select(
 
 
 def _compare(
-    pool: Texts, samples: Texts, config: SelectionConfig, vectors: VectorCache, seed: int, progress: Progress
+    pool: _TextColumns,
+    samples: _TextColumns,
+    config: SelectionConfig,
+    vectors: VectorCache,
+    seed: int,
+    progress: Progress,
 ) -> _Evidence:
     """Cosines of chosen and rejected with the samples."""
     pairs, used = _comparable(pool["prompt"], samples["prompt"], samples["completion"], config.match)
@@ -178,7 +184,12 @@ def _compare(
 
 
 def _tell_apart(
-    pool: Texts, samples: Texts, config: SelectionConfig, vectors: VectorCache, seed: int, progress: Progress
+    pool: _TextColumns,
+    samples: _TextColumns,
+    config: SelectionConfig,
+    vectors: VectorCache,
+    seed: int,
+    progress: Progress,
 ) -> _Evidence:
     """Log density ratios of the pairs, the policy's samples to the pool's completions, whatever their prompts."""
     used = [s for s, sample in enumerate(samples["completion"]) if sample]
@@ -190,12 +201,12 @@ def _tell_apart(
     chosen_ND, rejected_ND, samples_SD = _embed(texts, config.noise, vectors, seed, progress)
     try:
         ratios = density_ratios(
-            Completions(
+            EmbeddedCompletions(
                 [*pool["prompt"], *pool["prompt"]],
                 [*pool["chosen"], *pool["rejected"]],
                 np.concatenate([chosen_ND, rejected_ND]),
             ),
-            Completions([samples["prompt"][sample] for sample in used], texts["samples"], samples_SD),
+            EmbeddedCompletions([samples["prompt"][sample] for sample in used], texts["samples"], samples_SD),
             seed,
             progress,
         )
@@ -209,7 +220,7 @@ def _tell_apart(
 
 
 def _embed(
-    texts: Texts, noise: float, vectors: VectorCache, seed: int, progress: Progress
+    texts: _TextColumns, noise: float, vectors: VectorCache, seed: int, progress: Progress
 ) -> tuple[Vectors, Vectors, Vectors]:
     """Vectors of the pairs' chosen and rejected and of the samples, noisy where that is asked for."""
     embed_pool(texts["chosen"], texts["rejected"], vectors, progress)
@@ -255,7 +266,7 @@ def _from_source(pool_table: pa.Table, source: str | None) -> npt.NDArray[np.boo
 
 
 def _table(
-    ids: Sequence[str], values_3N: Floats, ranked: Rows, taken: Rows, config: SelectionConfig, seed: int
+    ids: Sequence[str], values_3N: Floats, ranked: Indices, taken: Indices, config: SelectionConfig, seed: int
 ) -> pa.Table:
     """The selection's rows: keep what is taken of what is ranked, split it, and say why of every row."""
     copies_N = np.bincount(taken, minlength=len(ids))
@@ -343,7 +354,7 @@ def _comparable(
 
 
 def _test_rows(
-    kept: Rows, copies_N: npt.NDArray[np.intp], config: SelectionConfig, rng: np.random.Generator
+    kept: Indices, copies_N: npt.NDArray[np.intp], config: SelectionConfig, rng: np.random.Generator
 ) -> list[int]:
     """Draw the test rows from the kept: `test_size` places, or its share of what there is if that is less."""
     taken, wanted = int(copies_N[kept].sum()), config.size + config.test_size

@@ -11,7 +11,7 @@ import torch
 from frft.config.sections import SamplingConfig
 from frft.errors import DataError, ModelError
 from frft.models import load_causal_lm, load_tokenizer
-from frft.policy.generate import generate, left_padded, response_mask, row_uniforms, sample_tokens
+from frft.policy.generation import generate, left_padded, response_mask, row_uniforms, sample_tokens
 
 PROMPTS = [
     "\n\nHuman: Why is the sky blue?\n\nAssistant:",

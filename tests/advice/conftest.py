@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frft.advice.evidence import Evidence, Measured
+from frft.advice.evidence import Evidence, MeasuredEvidence
 from frft.config.sections import WorldConfig
 from frft.worlds import World
 
@@ -47,12 +47,12 @@ def make_evidence():
             "near_pairs": 500,
             "coverage": 0.9,
             "coverage_expected": 0.97,
-            "near_accuracy": Measured(0.6 + agreement, 0.02),
-            "near_log_loss": Measured(0.65, 0.01),
-            "far_accuracy": Measured(0.6, 0.01),
-            "far_log_loss": Measured(0.66, 0.01),
-            "locality": locality if isinstance(locality, Measured) else Measured(locality, 0.005),
-            "locality_accuracy": Measured(0.04, 0.01),
+            "near_accuracy": MeasuredEvidence(0.6 + agreement, 0.02),
+            "near_log_loss": MeasuredEvidence(0.65, 0.01),
+            "far_accuracy": MeasuredEvidence(0.6, 0.01),
+            "far_log_loss": MeasuredEvidence(0.66, 0.01),
+            "locality": locality if isinstance(locality, MeasuredEvidence) else MeasuredEvidence(locality, 0.005),
+            "locality_accuracy": MeasuredEvidence(0.04, 0.01),
             "correction": 1.0,
             "annotator": None,
         }

@@ -1,0 +1,18 @@
+"""Arrays and sequences of numbers, as signatures name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+"""An array of float64; the dimension suffixes of its name say its shape."""
+
+Indices: TypeAlias = npt.NDArray[np.intp]
+"""Positions in an array, such as rows of a pool."""
+
+Numbers: TypeAlias = Sequence[float] | Floats
+"""Numbers in any form that numpy takes."""
