@@ -10,9 +10,9 @@ from frft.statistics.numbers import Floats
 def crossed_estimate(values_AS: Floats) -> Estimate:
     """The mean of a table with a row for each of A actors and a column for each of S seeds, float64 (A, S).
 
-    Its variance is that of two crossed random factors, from the mean squares of rows, columns and residuals. Its degrees
-    of freedom are Satterthwaite's (1946), kept between the smallest and the largest of those three. With one row or one
-    column it has Student's interval; with one value, none.
+    Its variance is that of two crossed random factors, from the mean squares of rows, columns and residuals. Its
+    degrees of freedom are Satterthwaite's (1946), kept between the smallest and the largest of those three. With one
+    row or one column it has Student's interval; with one value, none.
     """
     import numpy as np
     from scipy import stats
