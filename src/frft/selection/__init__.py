@@ -6,7 +6,7 @@ from frft.selection.embedder import Embedder
 from frft.selection.filter import SOURCES, embed_pool, select
 from frft.selection.selection import Selection
 from frft.selection.similarity import match_nearest, match_prompt
-from frft.selection.strategies import STRATEGIES, Candidates, Strategy
+from frft.selection.strategies import STRATEGIES, Candidates
 from frft.selection.vectors import VectorCache
 from frft.selection.weights import LogRatios
 
@@ -18,7 +18,6 @@ __all__ = [
     "Embedder",
     "LogRatios",
     "Selection",
-    "Strategy",
     "VectorCache",
     "embed_pool",
     "match_nearest",

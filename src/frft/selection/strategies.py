@@ -43,7 +43,7 @@ class Candidates:
     from_source: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
 
 
-Strategy = Callable[[Candidates], Indices]
+Ranking = Callable[[Candidates], Indices]
 
 
 def part1(pool: Candidates) -> Indices:
@@ -103,7 +103,7 @@ def everything(pool: Candidates) -> Indices:
     return np.arange(len(pool.similarity_chosen))
 
 
-STRATEGIES: dict[str, Strategy] = {
+STRATEGIES: dict[str, Ranking] = {
     "part1": part1,
     "part2": part2,
     "part3": part3,
