@@ -111,7 +111,7 @@ def test_a_crash_between_the_files_and_the_manifest_makes_the_stage_run_again(ro
         raise KeyboardInterrupt
 
     build = Build()
-    monkeypatch.setattr(artifact_module, "write_json", crash)
+    monkeypatch.setattr(artifact_module, "write_manifest", crash)
     with pytest.raises(KeyboardInterrupt):
         ArtifactStore(root).make("sft", {"seed": 0}, build)
     monkeypatch.undo()
@@ -216,7 +216,7 @@ def test_what_a_stage_goes_on_from_stays_until_the_artifact_is_there(root, monke
         raise KeyboardInterrupt
 
     store = ArtifactStore(root)
-    monkeypatch.setattr(artifact_module, "write_json", killed)
+    monkeypatch.setattr(artifact_module, "write_manifest", killed)
     with pytest.raises(KeyboardInterrupt):
         store.make("ppo", {}, build, scratch="kept-*")
     monkeypatch.undo()

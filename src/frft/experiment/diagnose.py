@@ -38,7 +38,7 @@ from frft.selection import Selection
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import Estimate
 from frft.statistics.numbers import Floats
-from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
+from frft.store import MANIFEST, ArtifactStore, read_json, read_manifest, read_rows
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.worlds import World
 
@@ -157,7 +157,7 @@ class _FinishedRun:
         own_test = accuracy_of(models[-1]["selected_test"])
         if models[-1]["selected_test_gain"] is None:
             return own_test, None, None
-        first = read_json(self._stage(evaluation["base_reward"]) / MANIFEST)["info"]
+        first = read_manifest(self._stage(evaluation["base_reward"]), older=True)["info"]
         return own_test, Estimate(**models[-1]["selected_test_gain"]), accuracy_of([first, *models][-2]["held_out"])
 
     def across(self) -> Link:
@@ -215,13 +215,13 @@ class _FinishedRun:
             raise ArtifactError(
                 f"{path} is not there. Start the run again with the same command, which makes what is missing anew."
             )
-        inputs: _Row = read_json(path)["inputs"]
+        inputs: _Row = read_manifest(path.parent, older=True)["inputs"]
         return inputs
 
     def _model_info(self, evaluation: _Row) -> _Row | None:
         """Figures of the reward model that a policy was trained with last; an ensemble has none of its own."""
         model = evaluation["reward"]
-        return None if isinstance(model, list) else read_json(self._stage(model) / MANIFEST)["info"]
+        return None if isinstance(model, list) else read_manifest(self._stage(model), older=True)["info"]
 
     def _stage(self, of: _Row) -> Path:
         return self.out / "stages" / f"{of['artifact']}-{of['digest'][:DIGEST_CHARACTERS]}"

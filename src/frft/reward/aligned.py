@@ -34,7 +34,7 @@ from frft.reward.realignment import Realignment
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
 from frft.selection import EMBEDDED, SOURCES, Embedder, LogRatios, VectorCache
-from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, read_json, sha256_file
+from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -339,15 +339,12 @@ class AlignedReward:
         self.observed.replace([(scoring, prompt, text) for scoring, prompt, text in state["observed"] if observed])
 
     def _stored(self, kind: str, made: Mapping[str, str]) -> Artifact:
-        folder = self.store.root / made["folder"]
-        if (folder / MANIFEST).exists():
-            manifest = read_json(folder / MANIFEST)
-            found = self.store.find(manifest["kind"], manifest["inputs"])
-            if found is not None and found.digest == made["digest"]:
-                return found
+        found = self.store.read(made["folder"])
+        if found is not None and found.digest == made["digest"]:
+            return found
         raise ArtifactError(
-            f"The checkpoint names a {kind.replace('_', ' ')} in {folder}, which is not there or is another. Use the "
-            "workdir (and the version of frft) that the run was started with."
+            f"The checkpoint names a {kind.replace('_', ' ')} in {self.store.root / made['folder']}, which is not "
+            "there or is another. Use the workdir that the run was started with."
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Durable files: atomic writes, content digests, artifacts with a manifest, append-only journals."""
 
-from frft.store.artifact import ALONE, MANIFEST, Artifact, ArtifactStore, Build, Peers, plain_inputs
+from frft.store.artifact import ALONE, Artifact, ArtifactStore, Build, Peers, plain_inputs
 from frft.store.files import (
     atomic_folder,
     atomic_write,
@@ -13,6 +13,7 @@ from frft.store.files import (
 )
 from frft.store.journal import append_rows, keep_rows, read_rows
 from frft.store.lock import locked
+from frft.store.manifest import MANIFEST, read_manifest
 
 __all__ = [
     "ALONE",
@@ -31,6 +32,7 @@ __all__ = [
     "peak_memory",
     "plain_inputs",
     "read_json",
+    "read_manifest",
     "read_rows",
     "sha256_file",
     "write_json",

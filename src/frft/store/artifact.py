@@ -21,15 +21,14 @@ from typing import Any, Protocol
 
 from frft import __version__
 from frft.errors import ArtifactError
-from frft.store.files import digest_of, forget_memory, peak_memory, read_json, sha256_file, write_json
+from frft.store.files import digest_of, forget_memory, peak_memory
 from frft.store.lock import locked
+from frft.store.manifest import MANIFEST, list_files, read_manifest, verify_files, write_manifest
 
-MANIFEST = "manifest.json"
 LOCKS = ".locks"
 """The folder of the locks, beside the artifacts."""
 DIGEST_CHARACTERS = 12
 """How much of a digest is used in a folder's name; the whole digest stands in the manifest."""
-FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
 
 
 @dataclass(frozen=True)
@@ -102,27 +101,23 @@ class ArtifactStore:
         """The finished artifact of `kind` with these inputs, or None.
 
         Raises:
-            ArtifactError: a folder is there but its manifest is none, or, looked at to `verify`, files in it differ.
+            ArtifactError: a folder is there, but its manifest is none or was changed; or, looked at to `verify`, files
+                differ.
         """
         path = self.path_of(kind, inputs)
+        found = self.read(path.name, verify=verify)
+        if found is not None and found.digest != self._digest(kind, inputs):
+            raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
+        return found
+
+    def read(self, name: str, *, verify: bool = True) -> Artifact | None:
+        """The finished artifact in the folder of this name, whatever it was made from, or None; raises as `find`."""
+        path = self.root / name
         if not (path / MANIFEST).exists():
             return None
-        manifest = read_json(path / MANIFEST)
-        if not isinstance(manifest, dict) or not manifest.keys() >= FIELDS:
-            raise ArtifactError(f"{path / MANIFEST} is not a manifest. Delete the folder {path} and run again.")
-        if manifest["digest"] != self._digest(kind, inputs):
-            raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
-        for name, recorded in manifest["files"].items() if verify else ():
-            file = path / name
-            if (
-                not file.is_file()
-                or file.stat().st_size != recorded["bytes"]
-                or sha256_file(file) != recorded["sha256"]
-            ):
-                raise ArtifactError(
-                    f"{file} differs from the manifest written with it (damaged, edited or cut short). "
-                    f"Delete the folder {path} and run again to make it anew."
-                )
+        manifest = read_manifest(path)
+        if verify:
+            verify_files(path, manifest)
         return _artifact(path, manifest)
 
     def make(
@@ -184,12 +179,6 @@ class ArtifactStore:
         if peers.is_main:
             # As it will be read back: a stage that was found must not differ from one that was built.
             info = json.loads(json.dumps(dict(built), allow_nan=False))
-            files = {
-                file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-                for entry in sorted(set(unfinished.iterdir()).difference(_matches(unfinished, scratch)))
-                for file in (sorted(entry.rglob("*")) if entry.is_dir() else [entry])
-                if file.is_file()
-            }
             manifest = {
                 "kind": kind,
                 "digest": self._digest(kind, inputs),
@@ -197,10 +186,10 @@ class ArtifactStore:
                 "info": info,
                 "seconds": round(time.monotonic() - started, 3),
                 "peak_memory": peak_memory(),
-                "files": files,
+                "files": list_files(unfinished, apart_from=set(_matches(unfinished, scratch))),
             }
             # Written last, and before the folder has its name: an existing manifest means a whole artifact.
-            write_json(unfinished / MANIFEST, manifest)
+            write_manifest(unfinished, manifest)
             shutil.rmtree(path, ignore_errors=True)
             unfinished.replace(path)
             for folder in _matches(path, scratch):
