@@ -14,22 +14,29 @@ from frft.store.files import (
 from frft.store.journal import append_rows, keep_rows, read_rows
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, read_manifest
+from frft.store.stored import OMITTED, RESULTS_FORMAT, StoredValue, fault, format_of, plain
 
 __all__ = [
     "ALONE",
     "MANIFEST",
+    "OMITTED",
+    "RESULTS_FORMAT",
     "Artifact",
     "ArtifactStore",
     "Build",
     "Peers",
+    "StoredValue",
     "append_rows",
     "atomic_folder",
     "atomic_write",
     "digest_of",
+    "fault",
     "folder_digest",
+    "format_of",
     "keep_rows",
     "locked",
     "peak_memory",
+    "plain",
     "plain_inputs",
     "read_json",
     "read_manifest",
