@@ -9,6 +9,7 @@
     │   └── TooManyRejectedError     more rows were unusable than `max_rejected` allows
     ├── SelectionError               a selection that cannot be made as asked (no samples, nothing kept)
     ├── ModelError                   a model, tokenizer or embedder that cannot be loaded or used
+    │   └── UnknownLengthError       a model that does not say how long its sequences may be
     ├── RewardError                  a reward that cannot be computed; never replaced by 0
     ├── TrainingError                training that broke down (a loss that is not finite, ...)
     └── ArtifactError                a stored artifact that is damaged or is not what it claims to be
@@ -60,6 +61,10 @@ class SelectionError(FrftError):
 
 class ModelError(FrftError):
     """A model, tokenizer or embedder that cannot be loaded or used."""
+
+
+class UnknownLengthError(ModelError):
+    """A model that does not say how long its sequences may be. Which option says it depends on the command."""
 
 
 class RewardError(FrftError):

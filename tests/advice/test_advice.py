@@ -72,7 +72,7 @@ def test_reasons_have_the_numbers(make_evidence):
         "90.0%",
         "97.0%",
         "standard error 0.0050",
-        "4.0 more of 100",
+        "4.0 more of 100 rightly",
     ):
         assert figure in text
     assert "follow a rule of their own: a fit" in text
@@ -98,6 +98,20 @@ def test_reasons_have_the_numbers(make_evidence):
 )
 def test_what_is_said_where(changes, sentence, make_evidence):
     assert sentence in " ".join(advise(make_evidence(**changes), None, "e").reasons)
+
+
+@pytest.mark.parametrize(
+    ("locality", "more_right", "better", "more"),
+    [
+        (-0.0035, -0.02, "0.0035 nats worse than", "2.0 fewer of 100 rightly"),
+        (0.0035, 0.04, "0.0035 nats better than", "4.0 more of 100 rightly"),
+        (-0.00001, 0.0, "as well as", "as many rightly"),
+    ],
+)
+def test_a_negative_gain_is_worse(locality, more_right, better, more, make_evidence):
+    accuracy = {"locality_accuracy": MeasuredEvidence(more_right, 0.01)}
+    reasons = " ".join(advise(make_evidence(locality=locality, **accuracy), None, "e").reasons)
+    assert f"predicts them {better} a fit to the whole pool (standard error 0.0050), and {more} (" in reasons
 
 
 def test_of_the_labels_of_few_near_pairs_nothing_is_said(make_evidence, predictor):

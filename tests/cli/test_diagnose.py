@@ -90,6 +90,8 @@ def test_another_reward_model_judges(parts, many, tmp_path, tiny_lm_folder, caps
     right = [(one[0] > one[1]) == (two[0] > two[1]) for one, two in zip(*by_hand, strict=True)]
     assert found["links"][0]["figure"] == pytest.approx(sum(right) / 20)
     assert found["judge"]["name"] == f"rm:{other}"
+    main(["diagnose", *parts, "--judge", f"rm:{other}", "--judge-max-length", "8"])
+    assert f"Of {found['judge']['truncated']['sequences']} texts that the judge read" in capsys.readouterr().out
 
 
 def test_blank_completions_are_a_symptom(parts, write_rows, capsys):

@@ -140,8 +140,22 @@ def test_a_reward_model_judges(tiny_lm_folder, annotations, tmp_path, capsys):
     RewardModel.load(tiny_lm_folder, seed=0, max_length=64).save(folder)
     assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{folder}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["judge"]["truncated"]["sequences"] > 0
+    cut = found["judge"]["truncated"]
+    assert cut["sequences"] > 0
     assert found["comparisons"][0]["n"] == 13
+    assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{folder}"]) == 0
+    assert "texts that the judge read" not in capsys.readouterr().out
+    assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{folder}", "--judge-max-length", "3"]) == 0
+    assert f"Of {cut['sequences']} texts that the judge read" in capsys.readouterr().out
+
+
+def test_a_judge_that_does_not_say_its_length_is_told_by_the_option_of_this_command(
+    tiny_lm_folder, annotations, capsys
+):
+    assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{tiny_lm_folder}"]) == 1
+    complaint = capsys.readouterr().err
+    assert "--judge-max-length" in complaint
+    assert " --max-length" not in complaint
 
 
 def test_a_chat_model_judges_and_is_asked_once(annotations, tmp_path, capsys, monkeypatch):

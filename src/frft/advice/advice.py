@@ -119,9 +119,11 @@ def _described(evidence: Evidence) -> list[str]:
         )
         return sentences
     own, more_right = evidence.locality, evidence.locality_accuracy
+    log_loss = _by(own.mean, "{:.4f} nats", "better", "worse")
+    right = _by(100 * more_right.mean, "{:.1f}", "more", "fewer")
     tested = (
-        f"predicts them by {own.mean:.4f} nats better than a fit to the whole pool ({_error(own, 4)}), and "
-        f"{100 * more_right.mean:.1f} more of 100 ({_error(more_right, 1, 100)})"
+        f"predicts them {log_loss or 'as well'} {'than' if log_loss else 'as'} a fit to the whole pool "
+        f"({_error(own, 4)}), and {f'{right} of 100' if right else 'as many'} rightly ({_error(more_right, 1, 100)})"
     )
     if _clear(own) and own.mean > 0:
         sentences.append(f"Labels near the policy follow a rule of their own: a fit that leans on near pairs {tested}.")
@@ -149,6 +151,14 @@ def _described(evidence: Evidence) -> list[str]:
             f"predicts {who.accuracy.mean:.1%} of those labels ({_error(who.accuracy, 1, 100)})."
         )
     return sentences
+
+
+def _by(difference: float, shown: str, more: str, less: str) -> str | None:
+    """A difference in words: "0.0035 nats worse", not "-0.0035 nats better"; None: it is shown as 0."""
+    size = shown.format(abs(difference))
+    if size == shown.format(0.0):
+        return None
+    return f"{size} {more if difference > 0 else less}"
 
 
 def _clear(measured: MeasuredEvidence) -> bool:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from frft.cli.eval_tasks import tasks
-from frft.cli.judges import JudgeOptions, Judging, account_lines
+from frft.cli.judges import JudgeOptions, Judging
 from frft.errors import DataError, UsageError
-from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
@@ -111,7 +110,7 @@ def winrate(
         )
         return
     _print(found, corrected, ranking)
-    for line in account_lines(options.account(asked)):
+    for line in options.account_lines(asked):
         print_text(line)
 
 
@@ -121,6 +120,7 @@ def _print(
     ranking: Sequence[Ranked],
 ) -> None:
     from frft.cli.output import print_table, print_text
+    from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
     def percent(rate: float, interval: tuple[float, float]) -> str:
         return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"

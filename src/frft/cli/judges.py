@@ -85,7 +85,7 @@ class JudgeOptions(Section):
         except BaseException as stop:
             if isinstance(judge, ChatJudge):
                 stop.add_note("Replies so far are kept, and the same command goes on with them.")
-                for line in account_lines(self.account(judge)):
+                for line in self.account_lines(judge):
                     progress.say(line)
             raise
 
@@ -103,11 +103,30 @@ class JudgeOptions(Section):
             return {"annotated_pairs": judge.pairs, "without_verdict": judge.without_verdict, "report": report}
         return {}
 
+    def account_lines(self, judge: Judge | None) -> list[str]:
+        """What `account` counts, in sentences."""
+        from frft.evaluation import ChatJudge, RewardJudge, StoredAnnotations
+
+        lines: list[str | None] = []
+        if isinstance(judge, ChatJudge):
+            counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in judge.usage.as_dict().items())
+            lines.append(f"Questions: {counts}.")
+            if self.price is not None:
+                lines.append(f"Cost: {judge.usage.cost(*self.price):.4f}.")
+        elif isinstance(judge, RewardJudge):
+            lines.append(judge.model.truncated.sentence("texts that the judge read", judge.model.max_length))
+        elif isinstance(judge, StoredAnnotations):
+            lines.append(f"The annotations hold verdicts on {judge.pairs} different pairs.")
+            if judge.without_verdict:
+                lines.append(f"{judge.without_verdict} annotations have no verdict (null), and count as none.")
+        return [line for line in lines if line is not None]
+
     def _reward_model(self, name: str, progress: Progress) -> Judge:
         from frft.cli.reward import load_scorer
         from frft.evaluation import RewardJudge
 
-        return RewardJudge(load_scorer(name, self.judge_max_length), self.tie_margin, progress)
+        model = load_scorer(name, self.judge_max_length, option="--judge-max-length")
+        return RewardJudge(model, self.tie_margin, progress)
 
     def _chat(self, model: str, progress: Progress) -> Judge:
         from frft.cli.targets import check_file
@@ -123,26 +142,6 @@ class JudgeOptions(Section):
             concurrency=self.concurrency,
             progress=progress,
         )
-
-
-def account_lines(account: dict[str, Any]) -> list[str]:
-    """What a judge was asked, what that cost, what of it was cut, and what annotations could not be used."""
-    lines = []
-    if questions := account.get("questions"):
-        lines.append(
-            "Questions: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items())
-        )
-    if account.get("cost") is not None:
-        lines.append(f"Cost: {account['cost']:.4f}")
-    if account.get("without_verdict"):
-        lines.append(f"{account['without_verdict']} annotations have no verdict (null), and count as none.")
-    truncated = account.get("truncated")
-    if truncated and (truncated["prompts"] or truncated["completions"]):
-        lines.append(
-            f"Of {truncated['sequences']} texts that the judge read, {truncated['prompts']} lost the beginning of "
-            f"their prompt and {truncated['completions']} the end of their completion."
-        )
-    return lines
 
 
 Judging = Annotated[JudgeOptions, Parameter(name="*")]

@@ -15,9 +15,10 @@ def escaped(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def print_text(text: str) -> None:
-    """Text on standard output, which may quote data, names and paths."""
-    print(escaped(text))
+def print_text(text: str | None) -> None:
+    """Text on standard output, which may quote data, names and paths; None: nothing."""
+    if text is not None:
+        print(escaped(text))
 
 
 def print_json(value: Any) -> None:

@@ -9,9 +9,9 @@ from cyclopts import App, Parameter
 
 from frft.cli.pool import PoolOptions, Reading
 from frft.config.sections import RewardModelConfig
+from frft.errors import UnknownLengthError
 
 if TYPE_CHECKING:
-    from frft.models import TruncationCount
     from frft.reward import RewardModel
 
 reward_app = App(name="reward", help="Train and evaluate reward models.")
@@ -85,8 +85,8 @@ def train(
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
     if report.identical:
         print(f"{report.identical} pairs left out: cut to {model.max_length} tokens, their two sides are the same.")
-    _print_truncation("training", report.truncated, model.max_length)
-    _print_truncation("normalisation", model.truncated, model.max_length)
+    for what, cut in (("training", report.truncated), ("normalisation", model.truncated)):
+        print_text(cut.sentence(f"sequences for {what}", model.max_length))
 
 
 @reward_app.command(name="eval")
@@ -116,7 +116,7 @@ def evaluate(
     json
         Print JSON.
     """
-    from frft.cli.output import print_json, print_table
+    from frft.cli.output import print_json, print_table, print_text
     from frft.progress import for_terminal
     from frft.reward import evaluate_reward_model
 
@@ -148,23 +148,23 @@ def evaluate(
         ],
         texts=2,
     )
-    _print_truncation("evaluation", truncated, reward_model.max_length)
+    print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 
-def _print_truncation(what: str, truncated: TruncationCount, max_length: int) -> None:
-    """Say how much of the texts for `what` was cut, where any was."""
-    if truncated.prompts or truncated.completions:
-        print(
-            f"Of {truncated.sequences} sequences for {what}, {truncated.prompts} lost the beginning of their prompt "
-            f"and {truncated.completions} the end of their completion (longer than {max_length} tokens)."
-        )
+def load_scorer(name: str, max_length: int | None, *, option: str = "--max-length") -> RewardModel:
+    """A trained reward model, with as many threads as it can use; one without a trained head is refused.
 
-
-def load_scorer(name: str, max_length: int | None) -> RewardModel:
-    """A trained reward model, with as many threads as it can use; one without a trained head is refused."""
+    Args:
+        name: a folder, or a model's name.
+        max_length: longest sequence in tokens; None: what the folder says.
+        option: the option of this command that gives `max_length`.
+    """
     from frft.models import choose_threads, use_threads
     from frft.reward import RewardModel
 
-    model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False)
+    try:
+        model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False)
+    except UnknownLengthError as error:
+        raise UnknownLengthError(f"{error} Here it is the option {option}.") from None
     use_threads(choose_threads(model.parameters, None))
     return model

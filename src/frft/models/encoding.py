@@ -39,6 +39,20 @@ class TruncationCount:
             "completions_truncated": self.completions,
         }
 
+    def sentence(self, texts: str, max_length: int) -> str | None:
+        """How many of `texts` ("sequences for training", say) were cut, as a sentence; None: not one was.
+
+        Args:
+            texts: what the sequences are, in the plural.
+            max_length: the limit in tokens.
+        """
+        if not self.prompts and not self.completions:
+            return None
+        return (
+            f"Of {self.sequences} {texts}, {self.prompts} lost the beginning of their prompt and {self.completions} "
+            f"the end of their completion (longer than {max_length} tokens)."
+        )
+
 
 @dataclass(frozen=True)
 class EncodedPair:

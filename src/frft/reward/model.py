@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frft.errors import ArtifactError, ModelError, RewardError
+from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError
 from frft.models import Encoder, TruncationCount, check_positions, load_reward_backbone, load_tokenizer, save_model
 from frft.progress import SILENT, Progress
 from frft.store import read_json, write_json
@@ -90,7 +90,8 @@ class RewardModel:
                 saved by `save` must always bring its own.
 
         Raises:
-            ModelError: it cannot be loaded, nothing says how long a sequence may be, or the head is missing.
+            ModelError: it cannot be loaded, or the head is missing.
+            UnknownLengthError: nothing says how long a sequence may be.
             ArtifactError: `reward.json` is damaged.
         """
         file = Path(path_or_name) / REWARD_FILE
@@ -98,9 +99,9 @@ class RewardModel:
         gain, bias, saved_length = read_reward_file(file) if saved else (1.0, 0.0, None)
         length = max_length if max_length is not None else saved_length
         if length is None:
-            raise ModelError(
+            raise UnknownLengthError(
                 f"{path_or_name} has no {REWARD_FILE}. If frft saved this model, check the path; of any other, say how "
-                "long a sequence may be, in tokens: max_length (--max-length)."
+                "long a sequence may be, in tokens: max_length."
             )
         tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
         model = load_reward_backbone(
