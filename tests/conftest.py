@@ -10,6 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test may reach out: a name that is not a local folder must fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# No test may touch the user's store, and none may find what another has made: two runs that are compared would be one.
+# Tests of the store name a folder of their own.
+os.environ["FRFT_STORE"] = "none"
 
 import pytest
 

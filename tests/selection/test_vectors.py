@@ -8,6 +8,7 @@ from frft.config.sections import EmbedderConfig
 from frft.errors import DataError
 from frft.progress import SilentProgress
 from frft.selection import Embedder, VectorCache, vectors
+from frft.store import SharedStore
 
 TEXTS = [f"Text number {number} says {'very ' * (number % 5)}little." for number in range(30)]
 
@@ -114,6 +115,62 @@ def test_a_shard_that_another_process_just_deleted_is_missing(tiny_cache):
     (tiny_cache.folder / f"{'0' * 64}.npy").symlink_to("gone")
     assert tiny_cache.get(TEXTS).shape == (len(TEXTS), 32)
     assert tiny_cache.damaged == 0
+
+
+@pytest.fixture
+def shared(tmp_path):
+    return SharedStore(tmp_path / "store")
+
+
+def test_a_second_run_takes_shards_of_just_its_texts_from_the_store(shared, tiny_embedder, tmp_path):
+    first = VectorCache(tmp_path / "one", tiny_embedder, shared)
+    vectors_ND = first.get(TEXTS)
+    tiny_embedder.encoded.clear()
+    second = VectorCache(tmp_path / "two", tiny_embedder, shared)
+    assert (second.get(TEXTS) == vectors_ND).all()
+    assert tiny_embedder.encoded == []
+    assert second.count_truncated(TEXTS) == first.count_truncated(TEXTS)
+    (mine,), (theirs,) = _shards(second), _shards(first)
+    assert mine.samefile(theirs)
+    shared.prune(0)
+    assert (VectorCache(tmp_path / "two", tiny_embedder).get(TEXTS) == vectors_ND).all(), "the run has its own"
+    assert tiny_embedder.encoded == []
+
+
+def test_what_a_run_finds_does_not_depend_on_what_others_left_in_the_store(shared, tiny_embedder, tmp_path):
+    """Texts that are embedded together are padded together: one that is there in other company is embedded again."""
+    VectorCache(tmp_path / "one", tiny_embedder, shared).get(TEXTS[:20])
+    tiny_embedder.encoded.clear()
+    warm = VectorCache(tmp_path / "two", tiny_embedder, shared).get(TEXTS)
+    assert sorted(tiny_embedder.encoded) == sorted(TEXTS)
+    assert (warm == VectorCache(tmp_path / "cold", tiny_embedder).get(TEXTS)).all()
+
+
+def test_other_batches_are_other_shards(shared, tiny_embedder_folder, tmp_path):
+    for size in (4, 8):
+        embedder = Embedder(EmbedderConfig(model_name_or_path=str(tiny_embedder_folder), batch_size=size))
+        VectorCache(tmp_path / str(size), embedder, shared).get(TEXTS)
+    assert len(shared.entries()) == 2
+
+
+def test_a_damaged_shard_of_the_store_is_not_taken(shared, tiny_embedder, tmp_path):
+    vectors_ND = VectorCache(tmp_path / "one", tiny_embedder, shared).get(TEXTS)
+    entry = shared.entries()[0].path
+    content = bytearray(entry.read_bytes())
+    content[-5] ^= 4
+    entry.unlink()
+    entry.write_bytes(content)
+    second = VectorCache(tmp_path / "two", tiny_embedder, shared)
+    assert (second.get(TEXTS) == vectors_ND).all()
+    assert second.damaged == 1
+
+
+def test_the_store_itself_can_be_the_cache(shared, tiny_embedder, tmp_path):
+    VectorCache(shared.embeddings, tiny_embedder, shared).get(TEXTS)
+    assert [entry.kind for entry in shared.entries()] == ["embeddings"]
+    tiny_embedder.encoded.clear()
+    VectorCache(shared.embeddings, tiny_embedder, shared).get(TEXTS[5:9])
+    assert tiny_embedder.encoded == []
 
 
 def _embed(root, folder, texts, results):

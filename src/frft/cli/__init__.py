@@ -24,6 +24,7 @@ from frft.cli.output import escaped
 from frft.cli.reward import reward_app
 from frft.cli.run import run_command
 from frft.cli.select import select_command
+from frft.cli.store import store_app
 from frft.cli.study import study_command
 from frft.cli.world import world_app
 from frft.errors import FrftError
@@ -52,6 +53,7 @@ app.command(reward_app)
 app.command(eval_app)
 app.command(bench_app)
 app.command(world_app)
+app.command(store_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

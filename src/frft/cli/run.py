@@ -12,6 +12,7 @@ def run_command(
     /,
     *overrides: str,
     out: Path,
+    store: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     json: bool = False,
@@ -29,6 +30,8 @@ def run_command(
         Settings as key=value, with dotted keys: data.pairs=PATH ppo.total_steps=8
     out
         The folder of the run; new, empty, or that of the same run.
+    store
+        The folder of the stages that runs share, or none. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
     limit
         A smoke run on this many pairs.
     dry_run
@@ -42,14 +45,14 @@ def run_command(
     resolved = load_config(config, overrides, limit=limit)
     if dry_run:
         if is_main_process():
-            _plan(resolved, out, json=json)
+            _plan(resolved, out, store, json=json)
         return
     from frft import experiment
     from frft.cli.output import print_json, print_table, print_text
     from frft.progress import SILENT, duration, for_terminal
 
     try:
-        results = experiment.run(resolved, out, for_terminal() if is_main_process() else SILENT)
+        results = experiment.run(resolved, out, for_terminal() if is_main_process() else SILENT, store=store)
     except BaseException as stop:
         stop.add_note("The same command goes on where this one stopped.")
         raise
@@ -72,13 +75,13 @@ def run_command(
     print_text("; ".join(f"{what}: {out / name}" for what, name in places.items()))
 
 
-def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
+def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> None:
     from frft import experiment
     from frft.cli.output import print_json, print_table, print_text
     from frft.config import dump_config
     from frft.progress import duration, for_terminal
 
-    stages = experiment.plan_run(config, out, for_terminal())
+    stages = experiment.plan_run(config, out, for_terminal(), store=store)
     left = sum(stage.seconds for stage in stages)
     if json:
         steps = [
@@ -86,6 +89,7 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
                 "stage": stage.name,
                 "arms": stage.arms,
                 "done": stage.done,
+                "in_store": stage.stored,
                 "seconds": round(stage.seconds, 1),
                 "peak_memory_bytes": stage.memory,
             }
@@ -98,14 +102,19 @@ def _plan(config: RunConfig, out: Path, *, json: bool) -> None:
         (
             stage.name,
             ", ".join(stage.arms),
-            "is there" if stage.done else f"about {duration(stage.seconds)}",
+            "is there" if stage.done else "in the store" if stage.stored else f"about {duration(stage.seconds)}",
             f"{stage.memory / 2**30:.1f} GiB",
         )
         for stage in stages
     ]
     print_table(("stage", "for", "cost", "memory"), rows, texts=2)
     done = sum(stage.done for stage in stages)
-    print(f"{done} of {len(stages)} stages are there; the rest takes very roughly {duration(left)} on this machine.")
+    stored = sum(stage.stored for stage in stages)
+    in_store = f", {stored} in the store" if stored else ""
+    print(
+        f"{done} of {len(stages)} stages are there{in_store}; the rest takes very roughly {duration(left)} on this "
+        "machine."
+    )
     undecided = [name for name in config.arms if (arm := config.arm(name)).alpha and arm.when != "scheduled"]
     if undecided:
         print_text(f"Looks decide on refreshes of {', '.join(undecided)}: counted as if every look called for one.")

@@ -11,6 +11,7 @@ def study_command(
     /,
     *overrides: str,
     out: Path,
+    store: str | None = None,
     points: list[str] | None = None,
     dry_run: bool = False,
     json: bool = False,
@@ -27,6 +28,8 @@ def study_command(
         Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64 points.lambda-0=null
     out
         The folder of the study.
+    store
+        The folder of the stages that runs share, or none. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
     points
         Run this point now; may be given several times. Without it, all.
     dry_run
@@ -48,7 +51,7 @@ def study_command(
         )
     if dry_run:
         left = studies.to_do(resolved, out, chosen)
-        seconds = studies.expected_seconds(resolved, out, left)
+        seconds = studies.expected_seconds(resolved, out, left, store)
         workers = studies.worker_count(resolved.config, len({cell.seed for cell in left}))
         if json:
             print_json({"cells": [cell.name for cell in left], "workers": workers, "seconds": round(seconds, 1)})
@@ -64,7 +67,12 @@ def study_command(
     words = ["frft", "study", name, *overrides, *(word for point in chosen for word in ("--points", point))]
     try:
         results = studies.run_study(
-            resolved, out, for_terminal(), points=chosen, command=shlex.join([*words, "--out", str(out)])
+            resolved,
+            out,
+            for_terminal(),
+            points=chosen,
+            command=shlex.join([*words, "--out", str(out)]),
+            store=store,
         )
     except BaseException as stop:
         stop.add_note("The same command goes on after the cells that are done.")

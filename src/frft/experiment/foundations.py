@@ -85,7 +85,7 @@ class Foundations:
     ) -> None:
         self.config, self.splits, self.store, self.progress = config, splits, store, progress
         self.peers, self.world = peers, world
-        self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress))
+        self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress), store.shared)
         self.sampling = config.evaluation.sampling or config.ppo.sampling
         given = evaluation_prompts or splits.evaluation["prompt"].to_pylist()
         distinct = list(dict.fromkeys(given))

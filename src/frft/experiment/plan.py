@@ -19,13 +19,16 @@ from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads
 from frft.progress import SILENT, Progress
-from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, peak_memory, plain_inputs
+from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, open_store, peak_memory, plain_inputs
 
 CHARACTERS_A_TOKEN = 3.5
 """English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
 
 SHARE_OF_PEAK = 0.5
 """Share of the measured matrix-product rate that whole stages reach; 0.4 to 0.6 in a run of `hh-small`."""
+
+IN_RUN, IN_STORE, NOWHERE = "run", "store", "nowhere"
+"""Where the artifact of a stage is when a plan is made."""
 
 START_STAGE = "the start"
 """What the plan calls the SFT model, which is evaluated beside the arms."""
@@ -42,7 +45,8 @@ class PlannedStage:
         name: its folder's name.
         arms: the arms that need it.
         done: whether it is there already.
-        seconds: about what it will take; 0 where it is done.
+        stored: whether it is in the shared store instead, from where it will be taken.
+        seconds: about what it will take; 0 where it is done or stored.
         memory: bytes that its process will hold at most, predicted.
     """
 
@@ -51,14 +55,15 @@ class PlannedStage:
     done: bool
     seconds: float
     memory: int
+    stored: bool = False
 
 
 class _PlanningStore(ArtifactStore):
     """Finds what is there, and pretends that the rest will be."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.asked: dict[str, tuple[Artifact, Mapping[str, Any], bool, list[str]]] = {}
+    def __init__(self, store: ArtifactStore) -> None:
+        super().__init__(store.root, shared=store.shared)
+        self.asked: dict[str, tuple[Artifact, Mapping[str, Any], str, list[str]]] = {}
         self.arm = ""
 
     def make(
@@ -69,26 +74,37 @@ class _PlanningStore(ArtifactStore):
         if digest not in self.asked:
             # Whether its files are as they were is for the run to see.
             there = self.find(kind, inputs, verify=False)
-            artifact = there or Artifact(self.path_of(kind, inputs), kind, digest, {}, seconds=0.0, peak_memory=0)
-            self.asked[digest] = (artifact, inputs, there is not None, [])
+            stored = self.in_shared_store(kind, inputs) if there is None else None
+            nowhere = Artifact(self.path_of(kind, inputs), kind, digest, {}, seconds=0.0, peak_memory=0)
+            place = IN_RUN if there else IN_STORE if stored else NOWHERE
+            self.asked[digest] = (there or stored or nowhere, inputs, place, [])
         artifact, _, _, arms = self.asked[digest]
         if self.arm not in arms:
             arms.append(self.arm)
         return artifact
 
 
-def plan_run(config: RunConfig, out: Path, progress: Progress = SILENT, *, checks: bool = True) -> list[PlannedStage]:
+def plan_run(
+    config: RunConfig,
+    out: Path,
+    progress: Progress = SILENT,
+    *,
+    checks: bool = True,
+    store: str | Path | None = None,
+) -> list[PlannedStage]:
     """The stages of `frft run` with this configuration and folder, in order. Nothing is written.
 
     Args:
         progress: told of the reading of data, and of what somebody should know before such a run.
         checks: see to it that `out` is a folder of `frft run`; others keep stages, too.
+        store: the shared store, as `frft.store.open_store` takes it.
 
     Raises:
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used.
     """
-    rows, stages = prepare(config, out, ArtifactStore(out / "stages"), progress, checks=checks)
+    artifacts = ArtifactStore(out / "stages", shared=open_store(store, progress.say))
+    rows, stages = prepare(config, out, artifacts, progress, checks=checks)
     for remark in remarks(config, rows):
         progress.say(remark)
     return forecast(stages)
@@ -125,7 +141,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         artifact.digest: inputs for artifact, inputs, _, _ in store.asked.values() if artifact.kind == "selection"
     }
     embedded: set[str] = set()
-    for artifact, inputs, done, arms in store.asked.values():
+    for artifact, inputs, place, arms in store.asked.values():
         free = looks = False
         if artifact.kind in ("selection", "gate") and inputs["samples"] is not None:
             # The vectors of the pool and of a policy's samples are cached for all selections that look at them.
@@ -135,19 +151,21 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         elif artifact.kind == "embedded":
             looks = True
             embedded.add(artifact.digest)
-        seconds = 0.0 if done or free else _flops(stages, artifact.kind, inputs, parameters, selections) / rate
+        seconds = (
+            0.0 if place != NOWHERE or free else _flops(stages, artifact.kind, inputs, parameters, selections) / rate
+        )
         # What a selection loads to look at samples stays in its process.
         loaded = looks or (bool(embedded) and artifact.kind != "selection")
         key = artifact.kind, loaded
         if key not in peaks:
             peaks[key] = memory.peak(artifact.kind, embedder=loaded)
-        planned.append(PlannedStage(artifact.path.name, arms, done, seconds, peaks[key]))
+        planned.append(PlannedStage(artifact.path.name, arms, place == IN_RUN, seconds, peaks[key], place == IN_STORE))
     return planned
 
 
 def _on_paper(stages: Stages) -> tuple[Stages, _PlanningStore]:
     """The same stages, of which none is run."""
-    store = _PlanningStore(stages.store.root)
+    store = _PlanningStore(stages.store)
     stages = copy.copy(stages)
     stages.store = store
     return stages, store

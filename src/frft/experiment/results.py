@@ -59,20 +59,22 @@ class StageLog:
         planned = self.planned.get(name)
         # Where looks decide, a plan does not know what comes, but what kind of it.
         alike = planned or next(each for each in self.planned.values() if each.name.startswith(f"{artifact.kind}-"))
-        was_there = planned is not None and planned.done
+        was_there, was_stored = (False, False) if planned is None else (planned.done, planned.stored)
         self.entries.append(
             {
                 "stage": name,
                 "kind": artifact.kind,
                 "seconds": artifact.seconds,
-                "reused": was_there,
+                "reused": was_there or was_stored,
+                "from_store": was_stored,
                 "peak_memory_bytes": artifact.peak_memory,
                 "predicted_peak_memory_bytes": alike.memory,
                 "truncated": dict(_truncated(artifact.info)),
             }
         )
-        if was_there or not self.told:
-            self._progress.say(f"  {name}  {'was there' if was_there else duration(artifact.seconds)}")
+        if was_there or was_stored or not self.told:
+            took = "was there" if was_there else "from the store" if was_stored else duration(artifact.seconds)
+            self._progress.say(f"  {name}  {took}")
 
     def waits(self, name: str) -> None:
         """Called by the store before it waits for another process."""

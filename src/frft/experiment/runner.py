@@ -8,7 +8,8 @@ OUT/rejects.jsonl         rows of the data that could not be used, with the reas
 OUT/arms/NAME/            completions.jsonl, completions-2.jsonl (a second of each prompt), selection-1.parquet, ...,
                           and links: policy, reward_model
 OUT/sft, OUT/judge        links to the SFT model and, where it is a model, to the judge
-OUT/stages/               what was computed, one folder for each stage; reused when the run is started again
+OUT/stages/               what was computed, one folder for each stage; reused when the run is started again. Its files
+                          are hard links to those of the store that runs share, where there is one
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ from frft.experiment.workers import choose_workers, work_in_parallel
 from frft.models import peers
 from frft.progress import SILENT, Progress
 from frft.reward.refresh import SELECTION_FILE
-from frft.store import ArtifactStore, append_rows, atomic_write, write_json
+from frft.store import ArtifactStore, append_rows, atomic_write, open_store, write_json
 
 RESULTS_FILE = "results.json"
 SECOND = "completions-2.jsonl"
 PICTURE_FILE = "training.svg"
 
 
-def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, Any]:
+def run(
+    config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
+) -> dict[str, Any]:
     """Run an experiment, or go on with one that was stopped, and return what stands in `results.json`.
 
     Launched as several processes (torchrun, accelerate launch), all of them call this: they train policies together,
@@ -51,9 +54,11 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
         config: the experiment.
         out: its folder; empty, new, or that of the same experiment.
         progress: told of everything that takes long.
+        store: what runs share (docs/store.md): a folder, or "none"; None: what the variable FRFT_STORE says, or else
+            a folder in the user's cache.
 
     Raises:
-        OutputError: `out` holds something else, or cannot be written.
+        OutputError: `out` holds something else, or it or the store cannot be written.
         DataError: the preference data cannot be used.
         UsageError: `workers` were asked for under a launcher.
         FrftError: whatever a stage raises; finished stages stay, and the next start goes on after them.
@@ -61,10 +66,11 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     started = time.monotonic()
     together = peers()
     log = StageLog(progress)
-    store = ArtifactStore(out / "stages", log.note, log.waits)
+    shared = open_store(store, progress.say)
+    artifacts = ArtifactStore(out / "stages", log.note, log.waits, shared)
     with place_for_rejects(out) if together.is_main else nullcontext() as rejects:
         rows, stages = prepare(
-            config, out, store, progress, peers=together, checks=together.is_main, rejects_path=rejects
+            config, out, artifacts, progress, peers=together, checks=together.is_main, rejects_path=rejects
         )
     if together.is_main:
         claim(out, config, rows)
@@ -77,7 +83,7 @@ def run(config: RunConfig, out: Path, progress: Progress = SILENT) -> dict[str, 
     workers = choose_workers(stages, planned)
     if workers.count > 1:
         progress.say(f"{workers.count} worker processes: {workers.reason}")
-        work_in_parallel(config, out, workers.count, progress)
+        work_in_parallel(config, out, workers.count, progress, shared)
         log.told = True
     arms, evaluations = [], {}
     for name in arm_names(config):

@@ -31,7 +31,7 @@ from frft.experiment.stages import Stages
 from frft.models import choose_threads, process_count
 from frft.progress import Progress, Task, duration
 from frft.selection import EMBEDDED, embed_pool
-from frft.store import Artifact, ArtifactStore
+from frft.store import Artifact, ArtifactStore, SharedStore
 
 _POLL_S = 0.1
 JUDGE, POOL = "judge", "pool"
@@ -103,7 +103,9 @@ def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
     return Workers(most, f"together {gained:.1f} times as fast as one", speedups)
 
 
-def work_in_parallel(config: RunConfig, out: Path, workers: int, progress: Progress) -> None:
+def work_in_parallel(
+    config: RunConfig, out: Path, workers: int, progress: Progress, shared: SharedStore | None = None
+) -> None:
     """Make all artifacts of an experiment in `out` with so many processes, telling of each that is made.
 
     Raises:
@@ -121,7 +123,7 @@ def work_in_parallel(config: RunConfig, out: Path, workers: int, progress: Progr
     tasks += [(_evaluate, name) for name in (vanilla, *others)]
     messages = multiprocessing.get_context("spawn").Queue()
     screen = _Screen(progress)
-    with process_pool(workers, _begin, (config, out, messages)) as executor:
+    with process_pool(workers, _begin, (config, out, shared, messages)) as executor:
         try:
             with without_interrupts():
                 pending = [executor.submit(_do, task, name) for task, name in tasks]
@@ -147,13 +149,14 @@ def _looks_at_whole_pool(arm: RefreshConfig) -> bool:
 class _Worker:
     """What a worker process keeps between tasks."""
 
-    def __init__(self, config: RunConfig, out: Path, messages: Any) -> None:
+    def __init__(self, config: RunConfig, out: Path, shared: SharedStore | None, messages: Any) -> None:
         self.progress = _SentProgress(messages)
+        self._shared = None if shared is None else shared.saying(self.progress.say)
         self._config, self._out = config, out
 
     @cached_property
     def stages(self) -> Stages:
-        store = ArtifactStore(self._out / "stages", self._note, self._waits)
+        store = ArtifactStore(self._out / "stages", self._note, self._waits, self._shared)
         return prepare(self._config, self._out, store, self.progress, checks=False)[1]
 
     def _note(self, artifact: Artifact, reused: bool) -> None:
@@ -167,9 +170,9 @@ class _Worker:
 _worker: _Worker
 
 
-def _begin(config: RunConfig, out: Path, messages: Any) -> None:
+def _begin(config: RunConfig, out: Path, shared: SharedStore | None, messages: Any) -> None:
     global _worker
-    _worker = _Worker(config, out, messages)
+    _worker = _Worker(config, out, shared, messages)
 
 
 def _do(task: Callable[[Stages, str], None], name: str) -> None:

@@ -1,16 +1,22 @@
 """Vectors cached on disk by content: a text is embedded once per embedder, whoever asks, however often.
 
 Under `root/<embedder's digest>/` lie shards: .npy files (read without pickle) of rows (SHA-256 of the text,
-whether the text exceeded the embedder's window, vector). A shard is named after the SHA-256 of its own bytes
-and appears whole or not at all, so processes may use one cache at the same time, a pass that was stopped keeps what
-it had finished, and damage is seen.
+whether the text exceeded the embedder's window, vector). A shard is named after its texts (SHA-256 of their keys in
+order) and the SHA-256 of its own bytes, and appears whole or not at all, so processes may use one cache at the same
+time, a pass that was stopped keeps what it had finished, and damage is seen.
+
+A cache may have a shared one beside it. From there it takes whole shards, of exactly the texts that it would embed
+together: texts that are embedded together are padded together, which moves the last bits of their vectors. So a run
+finds the vectors that it would have computed itself, whatever other runs have left in the shared cache.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +27,7 @@ import numpy.typing as npt
 from frft.errors import DataError
 from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
-from frft.store import atomic_write, locked, sha256_file
+from frft.store import SharedStore, atomic_write, link_or_copy, locked, sha256_file
 
 _LOCK = ".lock"
 
@@ -36,12 +42,16 @@ class VectorCache:
         embedder: computes what is missing.
         damaged: shards found damaged by this object; each was reported and deleted, and its texts count as
             missing.
+
+    Args:
+        root: the folder.
+        shared: the store whose shards of the same texts are linked in, and which gets links to those made here.
     """
 
-    def __init__(self, root: Path, embedder: Embedder) -> None:
+    def __init__(self, root: Path, embedder: Embedder, shared: SharedStore | None = None) -> None:
         self.embedder = embedder
         self.damaged = 0
-        self._root = root
+        self._root, self._shared = root, shared
         self._loaded: set[str] = set()
         self._shards: list[npt.NDArray[np.void]] = []
         self._row_of: dict[bytes, tuple[int, int]] = {}
@@ -77,6 +87,9 @@ class VectorCache:
                 pending = list(missing.items())
                 for start in range(0, len(pending), SHARD_ROWS):
                     chunk_keys, chunk_texts = zip(*pending[start : start + SHARD_ROWS], strict=True)
+                    if self._take(chunk_keys, progress):
+                        task.advance(len(chunk_texts))
+                        continue
                     vectors_ND = self.embedder.encode(chunk_texts, task)
                     rows = np.empty(len(chunk_texts), dtype=_row_type(vectors_ND.shape[1]))
                     rows["text"] = np.array(chunk_keys, dtype="V32")
@@ -106,24 +119,50 @@ class VectorCache:
         for path in sorted(self.folder.glob("*.npy")):
             if path.stem in self._loaded:
                 continue
-            try:
-                whole = sha256_file(path) == path.stem
-            except FileNotFoundError:
-                continue  # Another process saw the damage first and deleted it.
-            if not whole:
-                path.unlink(missing_ok=True)
-                self.damaged += 1
-                progress.say(f"{path} was damaged and is deleted; its texts are embedded again")
-                continue
-            self._add(path)
+            if self._is_whole(path, progress):
+                self._add(path)
+
+    def _is_whole(self, path: Path, progress: Progress) -> bool:
+        """Whether a shard is as it was written; a damaged one is deleted."""
+        try:
+            whole = sha256_file(path) == path.stem.rpartition("-")[2]
+        except FileNotFoundError:
+            return False  # Another process saw the damage first and deleted it, or pruned the store.
+        if not whole:
+            path.unlink(missing_ok=True)
+            self.damaged += 1
+            progress.say(f"{path} was damaged and is deleted; its texts are embedded again")
+        return whole
+
+    def _take(self, keys: Sequence[bytes], progress: Progress) -> bool:
+        """Link the shared shard of just these texts to this cache; returns whether there was one."""
+        if self._shared is None:
+            return False
+        for path in sorted((self._shared.embeddings / self.embedder.digest).glob(f"{self._shard_name(keys)}-*.npy")):
+            if self._is_whole(path, progress):
+                target = self.folder / path.name
+                with suppress(FileExistsError, FileNotFoundError):
+                    link_or_copy(path, target)
+                if target.exists() and self._is_whole(target, progress):
+                    os.utime(path)
+                    self._add(target)
+                    return True
+        return False
 
     def _save(self, rows: npt.NDArray[np.void]) -> None:
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        path = self.folder / f"{hashlib.sha256(buffer.getbuffer()).hexdigest()}.npy"
+        keys = rows["text"].tolist()
+        path = self.folder / f"{self._shard_name(keys)}-{hashlib.sha256(buffer.getbuffer()).hexdigest()}.npy"
         with atomic_write(path) as file:
             file.write(buffer.getbuffer())
         self._add(path)
+        if self._shared is not None:
+            self._shared.put_vectors(path, self.embedder.digest)
+
+    def _shard_name(self, keys: Sequence[bytes]) -> str:
+        """What tells which texts a shard holds, and in what batches they were embedded."""
+        return hashlib.sha256(b"".join([str(self.embedder.config.batch_size).encode(), *keys])).hexdigest()[:24]
 
     def _add(self, path: Path) -> None:
         # Mapped, not read: a pool's vectors need not fit in memory beside the copy that a caller asks for.

@@ -1,4 +1,4 @@
-"""Durable files: atomic writes, content digests, artifacts with a manifest, append-only journals."""
+"""Durable files: atomic writes, content digests, artifacts, the store that runs share, journals."""
 
 from frft.store.artifact import ALONE, Artifact, ArtifactStore, Build, Peers, plain_inputs
 from frft.store.files import (
@@ -14,6 +14,7 @@ from frft.store.files import (
 from frft.store.journal import append_rows, keep_rows, read_rows
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, read_manifest
+from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
 from frft.store.stored import OMITTED, RESULTS_FORMAT, StoredValue, fault, format_of, plain
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "ArtifactStore",
     "Build",
     "Peers",
+    "SharedStore",
+    "StoreEntry",
     "StoredValue",
     "append_rows",
     "atomic_folder",
@@ -34,13 +37,17 @@ __all__ = [
     "folder_digest",
     "format_of",
     "keep_rows",
+    "link_or_copy",
     "locked",
+    "open_store",
+    "parse_bytes",
     "peak_memory",
     "plain",
     "plain_inputs",
     "read_json",
     "read_manifest",
     "read_rows",
+    "readable_bytes",
     "sha256_file",
     "write_json",
 ]

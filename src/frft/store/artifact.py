@@ -5,7 +5,8 @@ depends on, so that equal inputs mean the same folder: arms of one experiment sh
 and a stopped run finds what it had finished, by one mechanism.
 
 Several processes may use one folder. Whoever asks first for an artifact builds it under a lock; the others wait, and
-then find it. A builder that dies frees its lock, and the next one builds.
+then find it. A builder that dies frees its lock, and the next one builds. Several folders may have one shared store
+beside them (shared.py): what is not in the folder is taken from there, and what is built is put there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from frft.errors import ArtifactError
 from frft.store.files import digest_of, forget_memory, peak_memory
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, list_files, read_manifest, verify_files, write_manifest
+from frft.store.shared import SharedStore
 
 LOCKS = ".locks"
 """The folder of the locks, beside the artifacts."""
@@ -81,6 +83,7 @@ class ArtifactStore:
         root: the folder.
         listener: called once for every artifact that is asked for, with whether it was there already.
         on_wait: told the name of an artifact that another process is building, before waiting for it.
+        shared: the store that this folder shares with others; None: it shares nothing.
     """
 
     def __init__(
@@ -88,8 +91,9 @@ class ArtifactStore:
         root: Path,
         listener: Callable[[Artifact, bool], None] | None = None,
         on_wait: Callable[[str], None] | None = None,
+        shared: SharedStore | None = None,
     ) -> None:
-        self.root = root
+        self.root, self.shared = root, shared
         self._listener, self._on_wait = listener, on_wait
         self._checked: dict[str, Artifact] = {}
 
@@ -98,7 +102,7 @@ class ArtifactStore:
         return self.root / f"{kind}-{self._digest(kind, inputs)[:DIGEST_CHARACTERS]}"
 
     def find(self, kind: str, inputs: Mapping[str, Any], *, verify: bool = True) -> Artifact | None:
-        """The finished artifact of `kind` with these inputs, or None.
+        """The finished artifact of `kind` with these inputs in this folder, or None.
 
         Raises:
             ArtifactError: a folder is there, but its manifest is none or was changed; or, looked at to `verify`, files
@@ -120,10 +124,16 @@ class ArtifactStore:
             verify_files(path, manifest)
         return _artifact(path, manifest)
 
+    def in_shared_store(self, kind: str, inputs: Mapping[str, Any]) -> Artifact | None:
+        """The artifact that `make` would take from the shared store, with the path that it would get, or None."""
+        path, digest = self.path_of(kind, inputs), self._digest(kind, inputs)
+        manifest = None if self.shared is None else self.shared.look_up(path.name, digest)
+        return None if manifest is None else _artifact(path, manifest)
+
     def make(
         self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
     ) -> Artifact:
-        """Return the artifact of `kind` with these inputs, building it first if it is not there.
+        """Return the artifact of `kind` with these inputs, taking it from the shared store or building it first.
 
         Args:
             kind: the sort of stage; the first part of the folder's name.
@@ -147,8 +157,10 @@ class ArtifactStore:
                 with lock if peers.is_main else nullcontext():
                     # While this process waited, another may have made it.
                     found = self.find(kind, inputs) if peers.is_main else None
-                    there = peers.agree(found is not None)
-                    made = found if there else self._build(kind, inputs, build, scratch, peers)
+                    if peers.agree(found is not None):
+                        made = found
+                    else:
+                        found, made = self._take_or_build(kind, inputs, build, scratch, peers)
             made = made or self.find(kind, inputs)
             if made is None:
                 raise ArtifactError(
@@ -160,12 +172,39 @@ class ArtifactStore:
                 self._listener(made, found is not None)
         return self._checked[digest]
 
+    def _take_or_build(
+        self, kind: str, inputs: Mapping[str, Any], build: Build, scratch: str | None, peers: Peers
+    ) -> tuple[Artifact | None, Artifact | None]:
+        """What was taken from the shared store, and what is there now; None in all processes but the main one."""
+        path, shared = self.path_of(kind, inputs), self.shared if peers.is_main else None
+        # Always after the lock of this folder, so that no two processes can each wait for what the other holds.
+        with nullcontext() if shared is None else shared.lock(path.name, lambda: self._waits(path.name)):
+            taken = None if shared is None else self._take(shared, path, self._digest(kind, inputs))
+            if peers.agree(taken is not None):
+                return taken, taken
+            made = self._build(kind, inputs, build, scratch, peers)
+            if shared is not None:
+                shared.put(path)
+            return None, made
+
+    @staticmethod
+    def _take(shared: SharedStore, path: Path, digest: str) -> Artifact | None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # without a manifest: nothing that could be used
+            shutil.rmtree(path)
+        manifest = shared.take(path.name, digest, path)
+        if manifest is None:
+            return None
+        # A build of it that was stopped here has nothing to go on to.
+        shutil.rmtree(_unfinished(path), ignore_errors=True)
+        return _artifact(path, manifest)
+
     def _build(
         self, kind: str, inputs: Mapping[str, Any], build: Build, scratch: str | None, peers: Peers
     ) -> Artifact | None:
         """Build it, and return it in the main process; when this returns in any of them, it is there."""
         path = self.path_of(kind, inputs)
-        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished = _unfinished(path)
         if peers.is_main:
             if scratch is None:
                 # What a stage that was stopped leaves behind holds nothing that can be trusted.
@@ -207,7 +246,11 @@ class ArtifactStore:
         return digest_of({"frft": __version__, "kind": kind, "inputs": plain_inputs(inputs)})
 
 
-def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.unfinished")
+
+
+def _artifact(path: Path, manifest: Mapping[str, Any]) -> Artifact:
     return Artifact(path, *(manifest[name] for name in ("kind", "digest", "info", "seconds", "peak_memory")))
 
 

@@ -19,7 +19,7 @@ from frft.experiment.stages import Stages
 from frft.experiment.texts import score_by_step
 from frft.progress import SILENT
 from frft.reward import Refresh
-from frft.store import Artifact, ArtifactStore, digest_of, read_json, read_rows, write_json
+from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, read_json, read_rows, write_json
 from frft.study.config import Cell
 
 _KEPT_STAGE = "sft"
@@ -53,7 +53,7 @@ def read_record(out: Path, cell: Cell) -> dict[str, Any] | None:
     return record
 
 
-def do_cell(out: Path, cell: Cell) -> str | None:
+def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | None:
     """Run a cell and write what it found, or why it failed; returns the latter in a line.
 
     Stages lie in OUT/seeds/SEED; when the cell is done, those go that no other cell of the seed can use.
@@ -61,7 +61,7 @@ def do_cell(out: Path, cell: Cell) -> str | None:
     folder = out / "seeds" / str(cell.seed)
     failure = failure_path(out, cell)
     try:
-        record = run_cell(cell, folder)
+        record = run_cell(cell, folder, shared)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cells must go on, and it is shown
         reason = f"{type(error).__name__}: {error}"
         write_json(failure, {"cell": cell.name, "error": reason, "traceback": traceback.format_exc()})
@@ -74,15 +74,17 @@ def do_cell(out: Path, cell: Cell) -> str | None:
     return None
 
 
-def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
+def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> dict[str, Any]:
     """Train all arms of a cell, and return what they did, JSON-able.
 
     Args:
         cell: which.
         folder: of its stages and embeddings; what is there already is used.
+        shared: the store that it shares with others.
     """
     started = time.monotonic()
-    _, stages = prepare(cell.config, folder, ArtifactStore(folder / "stages"), SILENT, checks=False)
+    store = ArtifactStore(folder / "stages", shared=shared)
+    _, stages = prepare(cell.config, folder, store, SILENT, checks=False)
     names = arm_names(cell.config)
     arms = {name: run_arm(stages, name) for name in names}
     return {

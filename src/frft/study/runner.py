@@ -22,7 +22,7 @@ from frft.experiment.plan import plan_run
 from frft.experiment.prepare import differences
 from frft.experiment.processes import process_pool, without_interrupts
 from frft.progress import Progress, Task, duration
-from frft.store import atomic_write, locked, read_json, write_json
+from frft.store import SharedStore, atomic_write, locked, open_store, read_json, write_json
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
 from frft.study.picture import gains_picture
@@ -67,7 +67,7 @@ def worker_count(config: StudyConfig, seeds: int) -> int:
     return max(1, min(config.workers or os.cpu_count() or 1, seeds))
 
 
-def expected_seconds(study: Study, out: Path, left: Sequence[Cell]) -> float:
+def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str | Path | None = None) -> float:
     """Very roughly how long these cells take: by the time that cells of the point took, or by their planned stages.
 
     One seed stands for all. Stages and embedded texts that points share are counted once a seed.
@@ -87,7 +87,7 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell]) -> float:
         cell = study.cell(point, study.config.first_seed)
         world = cell.config.data.world
         texts = f"texts of {None if world is None else [getattr(world, name) for name in TEXTS]}"
-        for stage in plan_run(cell.config, out / "seeds" / str(cell.seed), checks=False):
+        for stage in plan_run(cell.config, out / "seeds" / str(cell.seed), checks=False, store=store):
             embeds = stage.name.startswith("selection-")
             if stage.name not in shared and not (embeds and texts in shared):
                 total += count * stage.seconds
@@ -96,7 +96,9 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell]) -> float:
     return total / worker_count(study.config, len({cell.seed for cell in left}))
 
 
-def run_cells(cells: Sequence[Cell], out: Path, workers: int, progress: Progress) -> None:
+def run_cells(
+    cells: Sequence[Cell], out: Path, workers: int, progress: Progress, shared: SharedStore | None = None
+) -> None:
     """Run cells, each seed's in one process. One that fails leaves the reason in its file, and the others go on.
 
     Raises:
@@ -112,7 +114,7 @@ def run_cells(cells: Sequence[Cell], out: Path, workers: int, progress: Progress
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         with (
-            process_pool(workers, _begin, (messages,)) as executor,
+            process_pool(workers, _begin, (messages, shared)) as executor,
             progress.task("cells", len(cells)) as task,
         ):
             with without_interrupts():
@@ -144,6 +146,9 @@ def _show(messages: Any, task: Task, progress: Progress) -> bool:
         name, seconds, error = messages.get(timeout=_POLL_S)
     except Empty:
         return False
+    if seconds is None:
+        progress.say(name)
+        return True
     task.advance(1, name)
     if error is None:
         progress.say(f"  {name}  {duration(seconds)}")
@@ -153,18 +158,20 @@ def _show(messages: Any, task: Task, progress: Progress) -> bool:
 
 
 _messages: Any
+_shared: SharedStore | None
 
 
-def _begin(messages: Any) -> None:
-    global _messages
+def _begin(messages: Any, shared: SharedStore | None) -> None:
+    global _messages, _shared
     _messages = messages
+    _shared = None if shared is None else shared.saying(lambda text: messages.put((text, None, None)))
 
 
 def _do_seed(out: Path, cells: Sequence[Cell]) -> None:
     failures = 0
     for cell in cells:
         started = time.monotonic()
-        error = do_cell(out, cell)
+        error = do_cell(out, cell, _shared)
         failures += error is not None
         _messages.put((cell.name, time.monotonic() - started, error))
     if not failures:
@@ -172,7 +179,13 @@ def _do_seed(out: Path, cells: Sequence[Cell]) -> None:
 
 
 def run_study(
-    study: Study, out: Path, progress: Progress, *, points: Sequence[str] = (), command: str
+    study: Study,
+    out: Path,
+    progress: Progress,
+    *,
+    points: Sequence[str] = (),
+    command: str,
+    store: str | Path | None = None,
 ) -> dict[str, Any]:
     """Run what is left of a study, and write and return what all of its finished cells found.
 
@@ -187,6 +200,7 @@ def run_study(
         progress: told of every cell.
         points: run cells of these points only; those of others that are done are in the results all the same.
         command: what made it, for the page.
+        store: what runs share, as `frft.experiment.run` takes it.
 
     Raises:
         OutputError: OUT holds something else, or cells that were made by another version or with other settings, or
@@ -203,16 +217,18 @@ def run_study(
     # Before the lock, so that nothing is written to a folder of something else.
     _ = to_do(study, out, points)
     with locked(out / STUDY_LOCK, refuse):
-        return _run(study, out, progress, points, command)
+        return _run(study, out, progress, points, command, open_store(store, progress.say))
 
 
-def _run(study: Study, out: Path, progress: Progress, points: Sequence[str], command: str) -> dict[str, Any]:
+def _run(
+    study: Study, out: Path, progress: Progress, points: Sequence[str], command: str, shared: SharedStore | None
+) -> dict[str, Any]:
     left = to_do(study, out, points)
     done = len(study.cells) - len(left)
     if done:
         progress.say(f"{done} of {len(study.cells)} cells are done, or not asked for")
     if left:
-        run_cells(left, out, worker_count(study.config, len({cell.seed for cell in left})), progress)
+        run_cells(left, out, worker_count(study.config, len({cell.seed for cell in left})), progress, shared)
     records = [record for cell in study.cells if (record := read_record(out, cell)) is not None]
     failures = [read_json(path) for cell in study.cells if (path := failure_path(out, cell)).exists()]
     results = summarise(study, records, [f"{each['cell']}: {each['error']}" for each in failures])
