@@ -66,7 +66,7 @@ def test_blank_answers_are_judged(world, tmp_path, capsys):
 
 def test_what_shares_no_prompt_is_refused_before_anything_is_judged(world, tmp_path, capsys, monkeypatch):
     made, folder, _, files = world
-    monkeypatch.setattr(type(made), "prefer", lambda *args: pytest.fail("it was judged"))
+    monkeypatch.setattr(type(made), "gold", lambda *args: pytest.fail("it was judged"))
     other = tmp_path / "other.jsonl"
     other.write_text('{"prompt": "another thing", "completion": "yes"}\n')
     assert main(["eval", "winrate", *files[:2], str(other), "--judge", f"gold:{folder}"]) == 2

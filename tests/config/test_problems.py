@@ -22,7 +22,8 @@ CASES = [
     ({"ppo": {"top_k": 3}}, "ppo.top_k: unknown key; did you mean ppo.sampling.top_k?"),
     (
         {"evaluation": {"zork": 3}},
-        "evaluation.zork: unknown key; the keys here are prompts, max_prompts, sampling, tie_margin",
+        "evaluation.zork: unknown key; the keys here are tie_margin, judge_max_length, base_url, judge_request, "
+        "concurrency, price, prompts, max_prompts, sampling",
     ),
     ({"seed": True}, "seed: must not be true or false, got true"),
     ({"seed": "x"}, "seed: must be a whole number, got 'x'"),

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from frft.config.sections import EvaluationConfig, WorldConfig
+from frft.evaluation import GoldJudge
 from frft.experiment.evaluation import against_gold, judged, ordered_as_gold, variance_under_policy
 from frft.models import TruncationCount
 from frft.policy import Completions
@@ -99,7 +100,7 @@ def test_a_reward_model_off_policy(world):
     rows = pairs.to_pylist()
     longer = [np.sign(len(row["chosen"]) - len(row["rejected"])) for row in rows]
     assert found["labels"]["accuracy"] == pytest.approx(np.mean([(1 + sign) / 2 for sign in longer]))
-    better = [world.prefer([row["prompt"]], [row["chosen"]], [row["rejected"]])[0] for row in rows]
+    better = [GoldJudge(world).prefer([row["prompt"]], [row["chosen"]], [row["rejected"]])[0] for row in rows]
     right = [(1 + sign * (2 * gold - 1)) / 2 for sign, gold in zip(longer, better, strict=True) if gold != 0.5]
     assert found["gold"]["accuracy"] == pytest.approx(np.mean(right))
     assert found["gold"]["without_order"] == sum(gold == 0.5 for gold in better)

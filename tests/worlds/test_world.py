@@ -217,11 +217,6 @@ def test_a_source_writes_on_request(default):
     assert default.gold(prompts, texts).mean() > default.gold(prompts, texts[1:] + texts[:1]).mean() + 0.5
 
 
-def test_the_gold_judge(default):
-    prompt = "Name a tool."
-    assert default.prefer([prompt] * 3, ["a saw", "a dog", "x"], ["", "an axe", "x"]) == [1.0, 0.0, 0.5]
-
-
 def test_prompts_that_ask_for_the_same_are_known_whatever_their_wording(default):
     def asked(text):
         return default.request_ids([f"\n\nHuman: {text}\n\nAssistant:"])[0]

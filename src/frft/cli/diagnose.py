@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.cli.judges import JudgeOptions, Judging
+from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.pool import PoolOptions, Reading
 from frft.errors import UsageError
 from frft.progress import Progress, for_terminal
@@ -27,7 +27,7 @@ def diagnose_command(
     completions_before: str | None = None,
     judge: str | None = None,
     judge_scores: str | None = None,
-    options: Judging = JudgeOptions(),
+    options: Judging = JudgeArguments(),
     reading: Reading = PoolOptions(),
     max_length: int | None = None,
     json: bool = False,
@@ -92,8 +92,8 @@ def diagnose_command(
         sources = (completions, completions_before)
         with options.accounted(asked, progress):
             found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
-        account = None if asked is None else {"name": judge, **options.account(asked)}
-        return _report(found, account, options.account_lines(asked), json=json)
+        account = None if asked is None else {"name": judge, **asked.counts()}
+        return _report(found, account, json=json)
 
 
 def _is_one(first: str, second: str) -> bool:
@@ -139,9 +139,10 @@ def _parts(
     return diagnosed(subject_of_parts(model, pool.table, after, before, judge or scores, progress=progress))
 
 
-def _report(found: Diagnosis, account: dict[str, Any] | None, account_lines: list[str], *, json: bool) -> int:
+def _report(found: Diagnosis, account: dict[str, Any] | None, *, json: bool) -> int:
     from frft.cli.output import print_json, print_text
     from frft.diagnosis import training_to_evaluation
+    from frft.evaluation import counts_in_words
 
     # One reward model is one point of a link that takes five.
     assert found.held_out is not None
@@ -151,7 +152,7 @@ def _report(found: Diagnosis, account: dict[str, Any] | None, account_lines: lis
         print_json({**found.as_dict(), "across": across.as_dict(), "judge": account})
     else:
         _print(found, [*found.links, across])
-        for line in account_lines:
+        for line in counts_in_words(account or {}):
             print_text(line)
     return 0 if found.healthy else 1
 

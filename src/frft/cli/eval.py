@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from frft.cli.eval_tasks import tasks
-from frft.cli.judges import JudgeOptions, Judging
+from frft.cli.judges import JudgeArguments, Judging
 from frft.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LITTLE_OVERLAP = 0.1
 def winrate(
     *completions: str,
     judge: str,
-    options: Judging = JudgeOptions(),
+    options: Judging = JudgeArguments(),
     split: str = "train",
     max_rejected: float = 0.01,
     seed: int = 0,
@@ -55,7 +55,7 @@ def winrate(
         Print JSON.
     """
     from frft.cli.output import print_json, print_text
-    from frft.evaluation import compare, length_controlled, match, rank, rate_of
+    from frft.evaluation import compare, counts_in_words, length_controlled, match, rank, rate_of
     from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.statistics import holm
@@ -92,7 +92,7 @@ def winrate(
     if json:
         print_json(
             {
-                "judge": {"name": judge, **options.account(asked)},
+                "judge": {"name": judge, **asked.counts()},
                 "completions": {name: samples.report.as_dict() for name, samples in arms.items()},
                 "comparisons": [
                     {
@@ -110,7 +110,7 @@ def winrate(
         )
         return
     _print(found, corrected, ranking)
-    for line in options.account_lines(asked):
+    for line in counts_in_words(asked.counts()):
         print_text(line)
 
 

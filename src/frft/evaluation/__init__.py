@@ -2,7 +2,8 @@
 
 from frft.evaluation.annotations import StoredAnnotations
 from frft.evaluation.chat import ChatJudge, ChatUsage
-from frft.evaluation.judge import Judge, RewardJudge
+from frft.evaluation.judge import GoldJudge, Judge, RewardJudge, ScoringJudge, counts_in_words
+from frft.evaluation.judge_names import JudgeKind, JudgeRequest, NamedJudge, judge_kinds, named_judge, unread_options
 from frft.evaluation.length import LengthControlled, length_controlled, prompt_difficulty
 from frft.evaluation.matching import Matched, match
 from frft.evaluation.ranking import Ranked, rank
@@ -14,11 +15,16 @@ __all__ = [
     "ChatJudge",
     "ChatUsage",
     "Comparison",
+    "GoldJudge",
     "Judge",
+    "JudgeKind",
+    "JudgeRequest",
     "LengthControlled",
     "Matched",
+    "NamedJudge",
     "Ranked",
     "RewardJudge",
+    "ScoringJudge",
     "StoredAnnotations",
     "TaskDifference",
     "TaskScore",
@@ -27,11 +33,15 @@ __all__ = [
     "check_tasks",
     "compare",
     "compare_tasks",
+    "counts_in_words",
+    "judge_kinds",
     "length_controlled",
     "match",
+    "named_judge",
     "prompt_difficulty",
     "rank",
     "rate_of",
     "run_tasks",
+    "unread_options",
     "win_rate",
 ]

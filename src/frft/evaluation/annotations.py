@@ -42,12 +42,15 @@ class StoredAnnotations:
 
     Attributes:
         report: how the file was read.
+        description: what a report calls them.
         pairs: different pairs of texts that have a verdict.
         without_verdict: rows whose preference is null.
     """
 
-    def __init__(self, verdicts: Sequence[Verdict], report: ReadReport | None = None) -> None:
-        self.report = report
+    def __init__(
+        self, verdicts: Sequence[Verdict], report: ReadReport | None = None, *, description: str = "stored annotations"
+    ) -> None:
+        self.report, self.description = report, description
         self.without_verdict = 0
         known: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
         for prompt, first, second, preference in verdicts:
@@ -86,7 +89,7 @@ class StoredAnnotations:
             columns="Name the columns as AlpacaEval does, or prompt, first, second and preference.",
             progress=progress,
         )
-        return cls(verdicts, report)
+        return cls(verdicts, report, description=f"the annotations in {path}")
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float | None]:
         """The stored preference of each pair; None for one that nobody judged."""
@@ -96,6 +99,11 @@ class StoredAnnotations:
             preference = self._preferences.get(key, 0.5 if key[1] == key[2] else None)
             found.append(1 - preference if preference is not None and turned else preference)
         return found
+
+    def counts(self) -> dict[str, Any]:
+        """`annotated_pairs`, `without_verdict` and `report`: what was read, how much of it could be used."""
+        report = None if self.report is None else self.report.as_dict()
+        return {"annotated_pairs": self.pairs, "without_verdict": self.without_verdict, "report": report}
 
 
 def _key(prompt: str, first: str, second: str) -> tuple[tuple[str, str, str], bool]:

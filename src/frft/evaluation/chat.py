@@ -87,6 +87,7 @@ class ChatJudge:
         concurrency: requests at a time.
         timeout_s: of a request.
         tries: requests for one question before it has failed.
+        price: what a million prompt tokens and a million completion tokens cost; none: no cost is told.
         progress: told the questions done.
 
     Attributes:
@@ -108,13 +109,14 @@ class ChatJudge:
         concurrency: int = 8,
         timeout_s: float = 120.0,
         tries: int = 5,
+        price: tuple[float, float] | None = None,
         progress: Progress = SILENT,
     ) -> None:
         if concurrency < 1 or tries < 1 or timeout_s <= 0:
             raise UsageError(f"concurrency {concurrency}, tries {tries}, timeout {timeout_s} s: give more than 0.")
         self.model, self.journal, self.progress = model, journal, progress
         self.options = {"temperature": 0} if options is None else dict(options)
-        self.concurrency, self.tries = concurrency, tries
+        self.concurrency, self.tries, self.price = concurrency, tries, price
         self.usage = ChatUsage()
         self._client = _client(base_url, timeout_s)
         self._lock = threading.Lock()
@@ -159,6 +161,18 @@ class ChatJudge:
             self.progress.say(f"{self.model}: {missing} of {len(keys)} questions have no verdict.{self._why_none}")
         return [known[keys[question]] if question in keys else 0.5 for question in questions]
 
+    @property
+    def description(self) -> str:
+        """Model and endpoint."""
+        return f"{self.model} at {self._client.base_url}"
+
+    def counts(self) -> dict[str, Any]:
+        """`questions`: what became of them, with the tokens (see `ChatUsage`); `cost`: None without a price."""
+        return {
+            "questions": self.usage.as_dict(),
+            "cost": None if self.price is None else self.usage.cost(*self.price),
+        }
+
     def _key(self, question: Question) -> str:
         # The endpoint is part of it: small servers give their one model any name.
         return digest_of(
@@ -183,8 +197,8 @@ class ChatJudge:
                     key = f"key ({KEY_VARIABLE} is not set)" if self._client.api_key == NO_KEY else "key"
                     self._stopping.set()
                     raise ModelError(
-                        f"{self._where} refuses: {self._said(error)}. Check the URL (most end in /v1), {key}, model "
-                        "and quota."
+                        f"{self.description} refuses: {self._said(error)}. Check the URL (most end in /v1), {key}, "
+                        "model and quota."
                     ) from None
                 if error.status_code not in (408, 409, 429) and error.status_code < 500:
                     # This question alone: too long for the model, or filtered. Another try would end as this one.
@@ -245,13 +259,9 @@ class ChatJudge:
                 self._stopping.set()
                 down = " Is the server running there?" if isinstance(error, openai.APIConnectionError) else ""
                 raise ModelError(
-                    f"{self._where} has not answered {self._failures_in_a_row} questions in a row; the last time: "
+                    f"{self.description} has not answered {self._failures_in_a_row} questions in a row; the last time: "
                     f"{self._said(error)}.{down} What it answered before is kept."
                 ) from None
-
-    @property
-    def _where(self) -> str:
-        return f"{self.model} at {self._client.base_url}"
 
     def _said(self, error: Exception) -> str:
         """What an error says, on one line, without the key that an endpoint may quote."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frft.config.sections import EvaluationConfig
-from frft.evaluation import RewardJudge, compare, rate_of
+from frft.evaluation import GoldJudge, RewardJudge, compare, rate_of
 from frft.policy import Completions
 from frft.reward import RewardModel, requests, score_margins
 from frft.statistics import OrderAccuracy, order_accuracy, within_prompt_variance
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-ScoringJudge = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
+ScoreFunction = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
 
 
 class Scorer(Protocol):
@@ -47,7 +47,7 @@ def judged(
     texts = (written.prompts, written.completions)
     compared = None
     if baseline is not None:
-        how = judge if isinstance(judge, World) else RewardJudge(judge, config.tie_margin)
+        how = GoldJudge(judge) if isinstance(judge, World) else RewardJudge(judge, config.tie_margin)
         comparison = compare(how, *texts, baseline.completions)
         if isinstance(judge, World):
             # A world has fewer requests than wordings of them.
@@ -81,7 +81,7 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
     }
 
 
-def agreement(score: ScoringJudge, judge: ScoringJudge, table: pa.Table) -> OrderAccuracy:
+def agreement(score: ScoreFunction, judge: ScoreFunction, table: pa.Table) -> OrderAccuracy:
     """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say."""
     return order_accuracy(score_margins(score, table), score_margins(judge, table), requests(table))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
 from frft.diagnosis.links import TRAINING_POLICY
-from frft.experiment.evaluation import Scorer, ScoringJudge
+from frft.experiment.evaluation import ScoreFunction, Scorer
 from frft.policy import Completions
 from frft.selection.density import EmbeddedCompletions as Texts
 from frft.statistics import OrderAccuracy
@@ -37,7 +37,7 @@ def is_over_optimised(look: Artifact) -> bool:
     return any(name in OVER_OPTIMISED for name in look.info.get("fired", ()))
 
 
-def scored(written: Sequence[Completions], reward: Scorer, judge: ScoringJudge, world: World | None) -> Scored:
+def scored(written: Sequence[Completions], reward: Scorer, judge: ScoreFunction, world: World | None) -> Scored:
     """Several completions of each prompt, by the reward that the policy is trained with, and by the judge."""
     prompts = [prompt for each in written for prompt in each.prompts]
     texts = [text for each in written for text in each.completions]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, measure_drift
-from frft.experiment.evaluation import ScoringJudge, agreement
+from frft.experiment.evaluation import ScoreFunction, agreement
 from frft.experiment.foundations import Foundations
 from frft.experiment.looks import accuracy_of, course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
@@ -144,7 +144,7 @@ class Monitor(Foundations):
     ) -> _View:
         return _View(judge, [self._judged(segment, judge) for segment in segments], self._agreement(reward, judge))
 
-    def _judge_score(self, judge: Artifact | None) -> ScoringJudge:
+    def _judge_score(self, judge: Artifact | None) -> ScoreFunction:
         if judge is not None:
             return self._load_reward(judge).score
         assert self.world is not None

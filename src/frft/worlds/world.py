@@ -228,15 +228,6 @@ class World:
             raise RewardError(f"{len(prompts)} prompts and {len(completions)} completions; give one of each a sample.")
         return gold_rewards(read_prompts(prompts), completions)
 
-    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:
-        """The gold judge: 1 where the first completion's gold reward is the higher, 0 where it is lower, 1/2 at a tie.
-
-        Raises:
-            RewardError: as `gold`.
-        """
-        steps = self.gold(prompts, first) - self.gold(prompts, second)
-        return [float(preference) for preference in (np.sign(steps) + 1) / 2]
-
     def style(self, completions: Sequence[str]) -> RowNumbers:
         """Markers of each style in N texts: int64 (N, styles); see `frft.worlds.style`."""
         return style_counts(completions)

@@ -6,7 +6,7 @@ Names follow Hugging Face's where it has one. Units stand in the descriptions.
 from frft.config.sections.base import Section
 from frft.config.sections.benchmark import FixedActorConfig, Start
 from frft.config.sections.data import DataConfig
-from frft.config.sections.evaluation import EvaluationConfig
+from frft.config.sections.evaluation import EvaluationConfig, JudgeOptions
 from frft.config.sections.models import (
     EmbedderConfig,
     LoraConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "FixedActorConfig",
     "GateConfig",
     "GroupConfig",
+    "JudgeOptions",
     "LoraConfig",
     "MonitorConfig",
     "PPOConfig",

@@ -1,14 +1,49 @@
-"""The comparison of arms."""
+"""The comparison of arms, and what there is to say about a judge."""
 
 from __future__ import annotations
 
-from pydantic import Field
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from frft.config.sections.base import Section
 from frft.config.sections.refresh import SamplingConfig
 
 
-class EvaluationConfig(Section):
+def _as_text(value: Any) -> Any:
+    """YAML has objects of its own; a command line has text only."""
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _holds_an_object(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f'must be a JSON object, such as {{"temperature": 0}}; got {text!r}')
+    return text
+
+
+class JudgeOptions(Section):
+    """What there is to say about a judge besides its name. Each kind of judge reads its own (`frft.JudgeKind`)."""
+
+    tie_margin: float = Field(default=0.0, ge=0)
+    """Of a reward model as judge: scores that differ by at most this are a tie."""
+    judge_max_length: int | None = Field(default=None, gt=0)
+    """Of rm: longest sequence in tokens, for a model that was not trained by frft."""
+    base_url: str | None = None
+    """Of openai: the endpoint, to which the key in OPENAI_API_KEY is sent."""
+    judge_request: Annotated[str, BeforeValidator(_as_text), AfterValidator(_holds_an_object)] | None = None
+    """Of openai: more of each request, as a JSON object; none: {"temperature": 0}."""
+    concurrency: int = Field(default=8, gt=0)
+    """Of openai: requests at a time."""
+    price: tuple[float, float] | None = None
+    """Of openai: what a million prompt tokens and a million completion tokens cost."""
+
+
+class EvaluationConfig(JudgeOptions):
     """The comparison of arms."""
 
     prompts: str | None = None
@@ -17,5 +52,3 @@ class EvaluationConfig(Section):
     """Most prompts to use; drawn at random where there are more (counted)."""
     sampling: SamplingConfig | None = None
     """How evaluation completions are sampled; none: as in PPO."""
-    tie_margin: float = Field(default=0.0, ge=0)
-    """Judge scores closer than this are a tie."""
