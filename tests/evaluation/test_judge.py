@@ -39,7 +39,7 @@ def test_what_a_judge_counted_in_words():
         "7 annotations have no verdict (null), and count as none.",
     ]
     assert counts_in_words({"truncated": cut, "max_length": 64}) == [
-        "Of 4 texts that the judge read, 1 lost the beginning of their prompt and 2 the end of their completion (longer "
-        "than 64 tokens)."
+        "Of 4 texts that the judge read, 1 lost the beginning of their prompt and 2 the end of their completion "
+        "(longer than 64 tokens)."
     ]
     assert counts_in_words({"truncated": dict.fromkeys(cut, 0), "max_length": 64, "cost": None}) == []
