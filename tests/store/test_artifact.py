@@ -12,6 +12,7 @@ from frft.errors import ArtifactError
 from frft.store import ArtifactStore, digest_of
 from frft.store import artifact as artifact_module
 from frft.store.artifact import LOCKS, MANIFEST
+from frft.store.code import library_versions
 
 
 class Build:
@@ -39,15 +40,21 @@ def test_a_stage_is_built_once_and_found_again(root):
     first = ArtifactStore(root).make("sft", {"seed": 0}, build)
     again = ArtifactStore(root).make("sft", {"seed": 0}, build)
     assert build.runs == 1
-    assert first == again == ArtifactStore(root).find("sft", {"seed": 0})
-    assert first.path == ArtifactStore(root).path_of("sft", {"seed": 0})
+    assert first == again == ArtifactStore(root).find("sft", {"seed": 0}, Build())
+    assert first.path == ArtifactStore(root).nowhere("sft", {"seed": 0}, Build()).path
     assert first.info == {"rows": 3}
     assert (first.path / "model" / "weights.bin").read_bytes() == b"weights"
 
 
 def test_the_digest_is_that_of_kind_and_inputs(root):
     made = ArtifactStore(root).make("sft", {"b": (1, 2), "a": 0.5}, Build())
-    assert made.digest == digest_of({"frft": __version__, "kind": "sft", "inputs": {"a": 0.5, "b": [1, 2]}})
+    assert made.digest == digest_of(
+        {
+            "kind": "sft",
+            "inputs": {"a": 0.5, "b": [1, 2]},
+            "code": {"frft": __version__, "libraries": library_versions()},
+        }
+    )
     assert made.path.name == f"sft-{made.digest[:12]}"
 
 
@@ -69,7 +76,7 @@ def test_an_artifact_depends_on_its_parents_inputs(root):
     digests = {store.make("ppo", {"from": parent, "parts": [parent]}, Build()).digest for parent in parents}
     assert len(digests) == 2
     moved = ArtifactStore(root.with_name("elsewhere")).make("sft", {"seed": 0}, Build())
-    assert store.find("ppo", {"from": moved, "parts": [moved]}), "where a parent lies makes no difference"
+    assert store.find("ppo", {"from": moved, "parts": [moved]}, Build()), "where a parent lies makes no difference"
 
 
 def test_the_manifest_records_everything(root):
@@ -88,7 +95,7 @@ def test_the_manifest_records_everything(root):
 
 
 def test_what_is_not_there_is_not_found(root):
-    assert ArtifactStore(root).find("sft", {"seed": 0}) is None
+    assert ArtifactStore(root).find("sft", {"seed": 0}, Build()) is None
 
 
 def test_a_failed_stage_leaves_nothing_that_is_found(root):
@@ -99,7 +106,7 @@ def test_a_failed_stage_leaves_nothing_that_is_found(root):
     store = ArtifactStore(root)
     with pytest.raises(RuntimeError, match="out of luck"):
         store.make("sft", {"seed": 0}, fail)
-    assert store.find("sft", {"seed": 0}) is None
+    assert store.find("sft", {"seed": 0}, Build()) is None
     made = store.make("sft", {"seed": 0}, Build())
     assert not (made.path / "half.bin").exists()
     left = {entry.name for entry in root.iterdir()}
@@ -116,16 +123,16 @@ def test_a_crash_between_the_files_and_the_manifest_makes_the_stage_run_again(ro
         ArtifactStore(root).make("sft", {"seed": 0}, build)
     monkeypatch.undo()
     store = ArtifactStore(root)
-    assert store.find("sft", {"seed": 0}) is None
+    assert store.find("sft", {"seed": 0}, Build()) is None
     store.make("sft", {"seed": 0}, build)
     assert build.runs == 2
-    assert ArtifactStore(root).find("sft", {"seed": 0})
+    assert ArtifactStore(root).find("sft", {"seed": 0}, Build())
 
 
 def test_info_that_is_not_json_is_refused(root):
     with pytest.raises(ValueError, match="not JSON compliant"):
         ArtifactStore(root).make("sft", {"seed": 0}, Build({"loss": float("nan")}))
-    assert ArtifactStore(root).find("sft", {"seed": 0}) is None
+    assert ArtifactStore(root).find("sft", {"seed": 0}, Build()) is None
 
 
 def edited(path):
@@ -145,7 +152,7 @@ def test_damage_is_detected_and_named(root, damage):
     made = ArtifactStore(root).make("sft", {"seed": 0}, Build())
     damage(made.path)
     with pytest.raises(ArtifactError, match=r"(rows\.txt|weights\.bin) differs from the manifest"):
-        ArtifactStore(root).find("sft", {"seed": 0})
+        ArtifactStore(root).find("sft", {"seed": 0}, Build())
     with pytest.raises(ArtifactError, match="Delete the folder"):
         ArtifactStore(root).make("sft", {"seed": 0}, Build())
 
@@ -155,15 +162,15 @@ def test_a_damaged_manifest_is_an_artifact_error(root, content):
     made = ArtifactStore(root).make("sft", {"seed": 0}, Build())
     (made.path / MANIFEST).write_text(content)
     with pytest.raises(ArtifactError, match=r"manifest\.json"):
-        ArtifactStore(root).find("sft", {"seed": 0})
+        ArtifactStore(root).find("sft", {"seed": 0}, Build())
 
 
 def test_a_folder_of_other_inputs_is_refused(root):
     store = ArtifactStore(root)
     made = store.make("sft", {"seed": 0}, Build())
-    made.path.rename(store.path_of("sft", {"seed": 1}))
+    made.path.rename(store.nowhere("sft", {"seed": 1}, Build()).path)
     with pytest.raises(ArtifactError, match="belongs to other inputs"):
-        store.find("sft", {"seed": 1})
+        store.find("sft", {"seed": 1}, Build())
 
 
 def test_one_store_checks_an_artifact_once_and_tells_its_listener(root):
@@ -175,11 +182,21 @@ def test_one_store_checks_an_artifact_once_and_tells_its_listener(root):
     assert heard == [("sft", False), ("sft", True)]
 
 
-def test_what_another_version_made_is_not_found(tmp_path, monkeypatch):
-    made = ArtifactStore(tmp_path).make("sft", {"a": 1}, lambda path: {})
-    monkeypatch.setattr("frft.store.artifact.__version__", "999.0")
-    assert ArtifactStore(tmp_path).find("sft", {"a": 1}) is None
-    assert ArtifactStore(tmp_path).path_of("sft", {"a": 1}) != made.path
+@pytest.mark.parametrize(
+    "code", [{"frft": "edited", "libraries": {"torch": "1"}}, {"frft": "source", "libraries": {"torch": "2"}}]
+)
+def test_what_other_code_made_is_not_found_and_stays(root, monkeypatch, code):
+    build = Build()
+    monkeypatch.setattr(artifact_module, "code_of", lambda build: {"frft": "source", "libraries": {"torch": "1"}})
+    made = ArtifactStore(root).make("sft", {"a": 1}, build)
+    monkeypatch.setattr(artifact_module, "code_of", lambda build: code)
+    assert ArtifactStore(root).find("sft", {"a": 1}, build) is None
+    other = ArtifactStore(root).make("sft", {"a": 1}, build)
+    assert build.runs == 2
+    assert other.path != made.path
+    monkeypatch.undo()
+    assert json.loads((other.path / MANIFEST).read_text())["code"] == code
+    assert ArtifactStore(root).read(made.path.name) == made, "readable by its name all the same"
 
 
 def test_a_resumable_stage_goes_on_in_the_folder_that_it_left(root):
@@ -197,7 +214,7 @@ def test_a_resumable_stage_goes_on_in_the_folder_that_it_left(root):
         with pytest.raises(KeyboardInterrupt):
             store.make("ppo", {"seed": seed}, half, scratch="kept-*")
     # A manifest that was written just before the process was killed says nothing of what comes now.
-    (root / f"{store.path_of('ppo', {'seed': 0}).name}.unfinished" / MANIFEST).write_text("{}")
+    (root / f"{store.nowhere('ppo', {'seed': 0}, half).path.name}.unfinished" / MANIFEST).write_text("{}")
     made = store.make("ppo", {"seed": 0}, rest, scratch="kept-*")
     assert made.info == {"found": True}
     assert set(json.loads((made.path / MANIFEST).read_text())["files"]) == {"first.bin", "second.bin"}
@@ -224,7 +241,7 @@ def test_what_a_stage_goes_on_from_stays_until_the_artifact_is_there(root, monke
     assert made.info == {"found": True}, "killed after it was built, it went on from there"
     assert {path.name for path in made.path.iterdir()} == {"whole.bin", MANIFEST}
     assert set(json.loads((made.path / MANIFEST).read_text())["files"]) == {"whole.bin"}
-    assert ArtifactStore(root).find("ppo", {}) == made
+    assert ArtifactStore(root).find("ppo", {}, Build()) == made
 
 
 def test_the_peak_is_that_of_the_stage(root):

@@ -9,18 +9,19 @@ from frft.errors import ArtifactError
 from frft.store import MANIFEST, ArtifactStore, read_manifest
 
 
+def build(path):
+    (path / "one.txt").write_text("1")
+    (path / "two.txt").write_text("2")
+    return {"accuracy": 0.5, "losses": [0.1, 2]}
+
+
 @pytest.fixture
 def made(tmp_path):
-    def build(path):
-        (path / "one.txt").write_text("1")
-        (path / "two.txt").write_text("2")
-        return {"accuracy": 0.5, "losses": [0.1, 2]}
-
     return ArtifactStore(tmp_path).make("reward", {"seed": 0, "rows": [1, 2]}, build)
 
 
 def find(made):
-    return ArtifactStore(made.path.parent).find("reward", {"seed": 0, "rows": [1, 2]})
+    return ArtifactStore(made.path.parent).find("reward", {"seed": 0, "rows": [1, 2]}, build)
 
 
 def rewrite(folder, change):
@@ -45,9 +46,18 @@ def test_the_checksum_is_that_of_the_content_in_canonical_json(made):
         lambda manifest: manifest["files"].pop("two.txt"),
         lambda manifest: manifest["inputs"].update(seed=1),
         lambda manifest: manifest.update(seconds=0),
+        lambda manifest: manifest["code"].update(frft="another"),
         lambda manifest: manifest.pop("sha256"),
     ],
-    ids=["a figure", "a nested figure", "a file struck from the list", "an input", "the time", "the checksum"],
+    ids=[
+        "a figure",
+        "a nested figure",
+        "a file struck from the list",
+        "an input",
+        "the time",
+        "the code",
+        "the checksum",
+    ],
 )
 def test_a_changed_manifest_is_an_error(made, change):
     rewrite(made.path, change)

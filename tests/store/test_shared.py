@@ -49,13 +49,13 @@ def test_a_second_run_takes_what_the_first_has_built(folder, said):
     second = folder("two", listener=lambda artifact, found: heard.append(found)).make("sft", {"seed": 0}, build)
     assert build.runs == 1
     assert heard == [True]
-    assert second.path == folder("two").path_of("sft", {"seed": 0}) != first.path
+    assert second.path == folder("two").nowhere("sft", {"seed": 0}, Build()).path != first.path
     assert (second.digest, second.info, second.seconds) == (first.digest, first.info, first.seconds)
     for name in ("rows.txt", "model/weights.bin", MANIFEST):
         assert (second.path / name).read_bytes() == (first.path / name).read_bytes()
         assert (second.path / name).samefile(first.path / name), "a hard link, no second copy"
     assert not said
-    assert folder("two").find("sft", {"seed": 0}), "verified like any other"
+    assert folder("two").find("sft", {"seed": 0}, Build()), "verified like any other"
 
 
 def test_the_own_folder_comes_first(folder, shared):
@@ -71,9 +71,9 @@ def test_pruning_and_deleting_the_store_break_no_run(folder, shared):
     made = folder("one").make("sft", {}, Build())
     assert [entry.path.name for entry in shared.prune(0)] == [made.path.name]
     assert shared.entries() == []
-    assert folder("one").find("sft", {}) == made
+    assert folder("one").find("sft", {}, Build()) == made
     shutil.rmtree(shared.root)
-    assert folder("one").find("sft", {}) == made
+    assert folder("one").find("sft", {}, Build()) == made
 
 
 @pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EMLINK])
@@ -86,7 +86,7 @@ def test_where_links_cannot_be_made_files_are_copied(folder, monkeypatch, error)
     first, second = (folder(name).make("sft", {}, build) for name in ("one", "two"))
     assert build.runs == 1
     assert not (first.path / "rows.txt").samefile(second.path / "rows.txt")
-    assert folder("two").find("sft", {}) == second
+    assert folder("two").find("sft", {}, Build()) == second
 
 
 def test_shared_files_are_read_only(folder):
@@ -112,7 +112,7 @@ def test_what_is_damaged_in_the_store_is_said_deleted_and_built_anew(folder, sha
     build = Build()
     made = folder("two").make("sft", {}, build)
     assert build.runs == 1
-    assert folder("two").find("sft", {}) == made
+    assert folder("two").find("sft", {}, Build()) == made
     assert len(said) == 1
     assert f"{name} in the store {shared.root} is damaged and was deleted" in said[0]
     assert folder("three").make("sft", {}, build).info == {"rows": 3}
@@ -140,12 +140,12 @@ def test_a_crash_while_taking_or_putting_leaves_nothing_that_is_found(folder, sh
     with pytest.raises(KeyboardInterrupt):
         folder("one").make("sft", {}, build)  # while it is put
     assert shared.entries() == []
-    assert folder("one").find("sft", {}), "the run has it"
+    assert folder("one").find("sft", {}, Build()), "the run has it"
     folder("two").make("sft", {}, build)
     calls.clear()
     with pytest.raises(KeyboardInterrupt):
         folder("three").make("sft", {}, build)  # while it is taken
-    assert folder("three").find("sft", {}) is None
+    assert folder("three").find("sft", {}, Build()) is None
     monkeypatch.undo()
     assert folder("three").make("sft", {}, build).info == {"rows": 3}
     assert build.runs == 2
@@ -175,7 +175,7 @@ def test_checkpoints_are_not_shared(folder, shared):
 
 
 def test_over_its_size_the_least_recently_used_goes_and_it_is_said(tmp_path, said):
-    shared = SharedStore(tmp_path / "store", 2500, said.append)
+    shared = SharedStore(tmp_path / "store", 10**6, said.append)
     store = ArtifactStore(tmp_path / "run", shared=shared)
     made = [store.make("sft", {"seed": seed}, Build(1)) for seed in range(3)]
     size = shared.entries()[0].bytes
@@ -231,7 +231,7 @@ def test_a_store_that_cannot_be_written_fails_no_run(folder, said, monkeypatch):
 
     monkeypatch.setattr("frft.store.shared.link_or_copy", full)
     made = folder("one").make("sft", {}, Build())
-    assert folder("one").find("sft", {}) == made
+    assert folder("one").find("sft", {}, Build()) == made
     assert len(said) == 1
     assert "is not put in the store" in said[0]
     assert "No space left" in said[0]
@@ -283,10 +283,10 @@ def test_a_builder_that_is_killed_leaves_the_store_to_the_others(tmp_path):
 def test_a_plan_looks_at_the_store_and_changes_nothing(folder, shared):
     made = folder("one").make("sft", {}, Build())
     plan = folder("two")
-    found = plan.in_shared_store("sft", {})
+    found = plan.in_shared_store("sft", {}, Build())
     assert found is not None
-    assert (found.path, found.info) == (plan.path_of("sft", {}), made.info)
-    assert plan.in_shared_store("sft", {"seed": 1}) is None
+    assert (found.path, found.info) == (plan.nowhere("sft", {}, Build()).path, made.info)
+    assert plan.in_shared_store("sft", {"seed": 1}, Build()) is None
     assert not plan.root.exists()
 
 

@@ -69,13 +69,13 @@ class _PlanningStore(ArtifactStore):
     def make(
         self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
     ) -> Artifact:
-        del build, scratch, peers
-        digest = self._digest(kind, inputs)
+        del scratch, peers
+        nowhere = self.nowhere(kind, inputs, build)
+        digest = nowhere.digest
         if digest not in self.asked:
             # Whether its files are as they were is for the run to see.
-            there = self.find(kind, inputs, verify=False)
-            stored = self.in_shared_store(kind, inputs) if there is None else None
-            nowhere = Artifact(self.path_of(kind, inputs), kind, digest, {}, seconds=0.0, peak_memory=0)
+            there = self.find(kind, inputs, build, verify=False)
+            stored = self.in_shared_store(kind, inputs, build) if there is None else None
             place = IN_RUN if there else IN_STORE if stored else NOWHERE
             self.asked[digest] = (there or stored or nowhere, inputs, place, [])
         artifact, _, _, arms = self.asked[digest]

@@ -21,7 +21,7 @@ from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, Refresh, read_p
 from frft.reward.samples import PolicySamples
 from frft.reward.train import train_reward_model
 from frft.selection import EMBEDDED, SOURCES, LogRatios, Selection, VectorCache, select
-from frft.store import Artifact, ArtifactStore
+from frft.store import Artifact, ArtifactStore, source_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,7 +118,7 @@ class Realignment:
             "samples": samples.identity,
             "held_out": pairs_identity(held_out),
             "gate": config.model_dump(),
-            "alarms": f"{self.alarms.__module__}.{self.alarms.__qualname__}" if self.alarms else None,
+            "alarms": source_of(self.alarms) if self.alarms else None,
             "embedder": self.vectors.embedder.digest,
         }
         return replace(refresh, gate=self.store.make("gate", inputs, build))

@@ -1,9 +1,9 @@
 """Vectors cached on disk by content: a text is embedded once per embedder, whoever asks, however often.
 
-Under `root/<embedder's digest>/` lie shards: .npy files (read without pickle) of rows (SHA-256 of the text,
-whether the text exceeded the embedder's window, vector). A shard is named after its texts (SHA-256 of their keys in
-order) and the SHA-256 of its own bytes, and appears whole or not at all, so processes may use one cache at the same
-time, a pass that was stopped keeps what it had finished, and damage is seen.
+Under `root/<digest of the embedder and of the code that asks it>/` lie shards: .npy files (read without pickle) of rows
+(SHA-256 of the text, whether the text exceeded the embedder's window, vector). A shard is named after its texts
+(SHA-256 of their keys in order) and the SHA-256 of its own bytes, and appears whole or not at all, so processes may use
+one cache at the same time, a pass that was stopped keeps what it had finished, and damage is seen.
 
 A cache may have a shared one beside it. From there it takes whole shards, of exactly the texts that it would embed
 together: texts that are embedded together are padded together, which moves the last bits of their vectors. So a run
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from frft.errors import DataError
 from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
-from frft.store import SharedStore, atomic_write, link_or_copy, locked, sha256_file
+from frft.store import SharedStore, atomic_write, code_of_modules, digest_of, link_or_copy, locked, sha256_file
 
 _LOCK = ".lock"
 
@@ -59,7 +59,7 @@ class VectorCache:
     @cached_property
     def folder(self) -> Path:
         """Where this embedder's shards lie."""
-        return self._root / self.embedder.digest
+        return self._root / digest_of({"embedder": self.embedder.digest, "code": code_of_modules(__name__)})
 
     def get(self, texts: Sequence[str], progress: Progress = SILENT) -> npt.NDArray[np.float32]:
         """Vectors of N texts, float32 of shape (N, D), length 1. Equal texts have equal vectors, to the bit.
@@ -138,7 +138,7 @@ class VectorCache:
         """Link the shared shard of just these texts to this cache; returns whether there was one."""
         if self._shared is None:
             return False
-        for path in sorted((self._shared.embeddings / self.embedder.digest).glob(f"{self._shard_name(keys)}-*.npy")):
+        for path in sorted((self._shared.embeddings / self.folder.name).glob(f"{self._shard_name(keys)}-*.npy")):
             if self._is_whole(path, progress):
                 target = self.folder / path.name
                 with suppress(FileExistsError, FileNotFoundError):
@@ -158,7 +158,7 @@ class VectorCache:
             file.write(buffer.getbuffer())
         self._add(path)
         if self._shared is not None:
-            self._shared.put_vectors(path, self.embedder.digest)
+            self._shared.put_vectors(path, self.folder.name)
 
     def _shard_name(self, keys: Sequence[bytes]) -> str:
         """What tells which texts a shard holds, and in what batches they were embedded."""

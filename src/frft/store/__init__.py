@@ -1,6 +1,7 @@
 """Durable files: atomic writes, content digests, artifacts, the store that runs share, journals."""
 
 from frft.store.artifact import ALONE, Artifact, ArtifactStore, Build, Peers, plain_inputs
+from frft.store.code import Code, code_of_modules, source_of
 from frft.store.files import (
     atomic_folder,
     atomic_write,
@@ -25,6 +26,7 @@ __all__ = [
     "Artifact",
     "ArtifactStore",
     "Build",
+    "Code",
     "Peers",
     "SharedStore",
     "StoreEntry",
@@ -32,6 +34,7 @@ __all__ = [
     "append_rows",
     "atomic_folder",
     "atomic_write",
+    "code_of_modules",
     "digest_of",
     "fault",
     "folder_digest",
@@ -49,5 +52,6 @@ __all__ = [
     "read_rows",
     "readable_bytes",
     "sha256_file",
+    "source_of",
     "write_json",
 ]

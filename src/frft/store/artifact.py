@@ -1,8 +1,8 @@
 """Artifacts: folders that are whole when their manifest is there.
 
 A stage takes artifacts and returns an artifact. Its folder is named after the digest of everything that it
-depends on, so that equal inputs mean the same folder: arms of one experiment share what they have in common,
-and a stopped run finds what it had finished, by one mechanism.
+depends on: its inputs, and the code that builds it (code.py). So equal inputs mean the same folder: arms of one
+experiment share what they have in common, and a stopped run finds what it had finished, by one mechanism.
 
 Several processes may use one folder. Whoever asks first for an artifact builds it under a lock; the others wait, and
 then find it. A builder that dies frees its lock, and the next one builds. Several folders may have one shared store
@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from frft import __version__
 from frft.errors import ArtifactError
+from frft.store.code import code_of
 from frft.store.files import digest_of, forget_memory, peak_memory
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, list_files, read_manifest, verify_files, write_manifest
@@ -40,7 +41,7 @@ class Artifact:
     Attributes:
         path: the folder.
         kind: what sort of stage made it ("sft", "ppo", ...).
-        digest: SHA-256 of frft's version, the kind, the inputs and the parents' digests.
+        digest: SHA-256 of the kind, the inputs, the parents' digests and the code that builds it.
         info: what the stage reported of itself (counts, metrics); JSON-able.
         seconds: wall-clock seconds that the stage took when it ran; of one that was resumed, the last part's.
         peak_memory: the most bytes that its process held while it ran.
@@ -76,6 +77,28 @@ ALONE: Peers = _Alone()
 Build = Callable[[Path], Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What `make` is asked for."""
+
+    kind: str
+    inputs: Mapping[str, Any]
+    build: Build
+
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """What the digest covers, JSON-able."""
+        return {"kind": self.kind, "inputs": plain_inputs(self.inputs), "code": code_of(self.build)}
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of(self.contents)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.digest[:DIGEST_CHARACTERS]}"
+
+
 class ArtifactStore:
     """A folder of artifacts, addressed by what they depend on.
 
@@ -97,21 +120,24 @@ class ArtifactStore:
         self._listener, self._on_wait = listener, on_wait
         self._checked: dict[str, Artifact] = {}
 
-    def path_of(self, kind: str, inputs: Mapping[str, Any]) -> Path:
-        """Where the artifact of `kind` with these inputs lies, whether or not it is there yet."""
-        return self.root / f"{kind}-{self._digest(kind, inputs)[:DIGEST_CHARACTERS]}"
+    def nowhere(self, kind: str, inputs: Mapping[str, Any], build: Build) -> Artifact:
+        """What `make` would be asked for with the same arguments, as an artifact of which nothing is there yet."""
+        wanted = _Wanted(kind, inputs, build)
+        return Artifact(self.root / wanted.name, kind, wanted.digest, {}, seconds=0.0, peak_memory=0)
 
-    def find(self, kind: str, inputs: Mapping[str, Any], *, verify: bool = True) -> Artifact | None:
-        """The finished artifact of `kind` with these inputs in this folder, or None.
+    def find(self, kind: str, inputs: Mapping[str, Any], build: Build, *, verify: bool = True) -> Artifact | None:
+        """The finished artifact of `kind` with these inputs in this folder, built by what `build` is now, or None.
 
         Raises:
             ArtifactError: a folder is there, but its manifest is none or was changed; or, looked at to `verify`, files
                 differ.
         """
-        path = self.path_of(kind, inputs)
-        found = self.read(path.name, verify=verify)
-        if found is not None and found.digest != self._digest(kind, inputs):
-            raise ArtifactError(f"{path} belongs to other inputs than its name says. Delete it and run again.")
+        return self._find(_Wanted(kind, inputs, build), verify=verify)
+
+    def _find(self, wanted: _Wanted, *, verify: bool = True) -> Artifact | None:
+        found = self.read(wanted.name, verify=verify)
+        if found is not None and found.digest != wanted.digest:
+            raise ArtifactError(f"{found.path} belongs to other inputs than its name says. Delete it and run again.")
         return found
 
     def read(self, name: str, *, verify: bool = True) -> Artifact | None:
@@ -124,11 +150,11 @@ class ArtifactStore:
             verify_files(path, manifest)
         return _artifact(path, manifest)
 
-    def in_shared_store(self, kind: str, inputs: Mapping[str, Any]) -> Artifact | None:
+    def in_shared_store(self, kind: str, inputs: Mapping[str, Any], build: Build) -> Artifact | None:
         """The artifact that `make` would take from the shared store, with the path that it would get, or None."""
-        path, digest = self.path_of(kind, inputs), self._digest(kind, inputs)
-        manifest = None if self.shared is None else self.shared.look_up(path.name, digest)
-        return None if manifest is None else _artifact(path, manifest)
+        wanted = _Wanted(kind, inputs, build)
+        manifest = None if self.shared is None else self.shared.look_up(wanted.name, wanted.digest)
+        return None if manifest is None else _artifact(self.root / wanted.name, manifest)
 
     def make(
         self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
@@ -138,7 +164,8 @@ class ArtifactStore:
         Args:
             kind: the sort of stage; the first part of the folder's name.
             inputs: everything that the result depends on: JSON-able values, and parent `Artifact`s.
-            build: fills an empty folder and returns what is worth knowing about it (JSON-able).
+            build: fills an empty folder and returns what is worth knowing about it (JSON-able). The module of frft in
+                which it is defined, and what that imports, are part of the digest.
             scratch: names (a glob pattern) of folders from which a build that was stopped goes on. Where given, `build`
                 gets the folder as such a build has left it, instead of an empty one. They are no part of the artifact
                 and are deleted when it is there, not before: hashing a large one takes long.
@@ -148,41 +175,40 @@ class ArtifactStore:
         Raises:
             ArtifactError: what is there is damaged, or the folder is not the same one for all peers.
         """
-        digest = self._digest(kind, inputs)
-        if digest not in self._checked:
-            path = self.path_of(kind, inputs)
-            made = found = self.find(kind, inputs) if peers.is_main else None
+        wanted = _Wanted(kind, inputs, build)
+        if wanted.digest not in self._checked:
+            made = found = self._find(wanted) if peers.is_main else None
             if not peers.agree(found is not None):
-                lock = locked(self.root / LOCKS / path.name, lambda: self._waits(path.name))
+                lock = locked(self.root / LOCKS / wanted.name, lambda: self._waits(wanted.name))
                 with lock if peers.is_main else nullcontext():
                     # While this process waited, another may have made it.
-                    found = self.find(kind, inputs) if peers.is_main else None
+                    found = self._find(wanted) if peers.is_main else None
                     if peers.agree(found is not None):
                         made = found
                     else:
-                        found, made = self._take_or_build(kind, inputs, build, scratch, peers)
-            made = made or self.find(kind, inputs)
+                        found, made = self._take_or_build(wanted, scratch, peers)
+            made = made or self._find(wanted)
             if made is None:
                 raise ArtifactError(
-                    f"{path} was made by the main process, and this one does not see it. All processes of a "
-                    "distributed run must write to one folder that they share."
+                    f"{self.root / wanted.name} was made by the main process, and this one does not see it. All "
+                    "processes of a distributed run must write to one folder that they share."
                 )
-            self._checked[digest] = made
+            self._checked[wanted.digest] = made
             if self._listener is not None:
                 self._listener(made, found is not None)
-        return self._checked[digest]
+        return self._checked[wanted.digest]
 
     def _take_or_build(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, scratch: str | None, peers: Peers
+        self, wanted: _Wanted, scratch: str | None, peers: Peers
     ) -> tuple[Artifact | None, Artifact | None]:
         """What was taken from the shared store, and what is there now; None in all processes but the main one."""
-        path, shared = self.path_of(kind, inputs), self.shared if peers.is_main else None
+        path, shared = self.root / wanted.name, self.shared if peers.is_main else None
         # Always after the lock of this folder, so that no two processes can each wait for what the other holds.
-        with nullcontext() if shared is None else shared.lock(path.name, lambda: self._waits(path.name)):
-            taken = None if shared is None else self._take(shared, path, self._digest(kind, inputs))
+        with nullcontext() if shared is None else shared.lock(wanted.name, lambda: self._waits(wanted.name)):
+            taken = None if shared is None else self._take(shared, path, wanted.digest)
             if peers.agree(taken is not None):
                 return taken, taken
-            made = self._build(kind, inputs, build, scratch, peers)
+            made = self._build(wanted, scratch, peers)
             if shared is not None:
                 shared.put(path)
             return None, made
@@ -199,11 +225,9 @@ class ArtifactStore:
         shutil.rmtree(_unfinished(path), ignore_errors=True)
         return _artifact(path, manifest)
 
-    def _build(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, scratch: str | None, peers: Peers
-    ) -> Artifact | None:
+    def _build(self, wanted: _Wanted, scratch: str | None, peers: Peers) -> Artifact | None:
         """Build it, and return it in the main process; when this returns in any of them, it is there."""
-        path = self.path_of(kind, inputs)
+        path = self.root / wanted.name
         unfinished = _unfinished(path)
         if peers.is_main:
             if scratch is None:
@@ -214,14 +238,13 @@ class ArtifactStore:
         peers.agree(None)
         started = time.monotonic()
         forget_memory()
-        built = build(unfinished)
+        built = wanted.build(unfinished)
         if peers.is_main:
             # As it will be read back: a stage that was found must not differ from one that was built.
             info = json.loads(json.dumps(dict(built), allow_nan=False))
             manifest = {
-                "kind": kind,
-                "digest": self._digest(kind, inputs),
-                "inputs": plain_inputs(inputs),
+                **wanted.contents,
+                "digest": wanted.digest,
                 "info": info,
                 "seconds": round(time.monotonic() - started, 3),
                 "peak_memory": peak_memory(),
@@ -239,11 +262,6 @@ class ArtifactStore:
     def _waits(self, name: str) -> None:
         if self._on_wait is not None:
             self._on_wait(name)
-
-    @staticmethod
-    def _digest(kind: str, inputs: Mapping[str, Any]) -> str:
-        # What another version of frft made with the same inputs is not the same.
-        return digest_of({"frft": __version__, "kind": kind, "inputs": plain_inputs(inputs)})
 
 
 def _unfinished(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """What an artifact says of itself: manifest.json, with a checksum of every file and one of its own content.
 
-    {"format": 2, "kind": ..., "digest": ..., "inputs": ..., "info": ..., "seconds": ..., "peak_memory": ...,
-     "files": {NAME: {"bytes": ..., "sha256": ...}}, "sha256": of all of the above}
+    {"format": 2, "kind": ..., "digest": ..., "inputs": ..., "code": ..., "info": ..., "seconds": ...,
+     "peak_memory": ..., "files": {NAME: {"bytes": ..., "sha256": ...}}, "sha256": of all of the above}
 
 The checksum of the content covers the figures in `info` and the list of files: a changed figure, or a file struck from
 the list, is found as surely as a changed file.
@@ -19,7 +19,8 @@ from frft.store.files import digest_of, read_json, sha256_file, write_json
 MANIFEST = "manifest.json"
 FORMAT = 2
 """1 had neither a number nor a checksum of its content."""
-FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
+OLD_FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
+FIELDS = {*OLD_FIELDS, "code"}
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
@@ -40,12 +41,12 @@ def read_manifest(folder: Path, *, older: bool = False) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     manifest = read_json(path)
-    if not isinstance(manifest, dict) or not manifest.keys() >= FIELDS:
+    if not isinstance(manifest, dict) or not manifest.keys() >= OLD_FIELDS:
         raise ArtifactError(f"{path} is not a manifest. Delete the folder {folder} and run again.")
     number = manifest.get("format", 1)
     if older and number == 1:
         return manifest
-    if number != FORMAT:
+    if number != FORMAT or "code" not in manifest:
         raise ArtifactError(
             f"{path} has format {number}; this version of frft reads format {FORMAT}. Use the version that wrote it, "
             "or delete the folder and run again."
