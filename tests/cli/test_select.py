@@ -60,7 +60,7 @@ def test_select_says_why_it_kept_fewer_than_wanted(pairs, write_rows, samples_fi
     only = "Fewer than the 32 wanted: only 24 of 26 pairs have a sample of their prompt; give samples of more prompts"
     assert said(30, "part4").startswith(only)
     assert said(30, "part1", "--threshold", "-1").startswith(only)
-    from_b = "Fewer than the 22 wanted: only 12 pairs have both completions from 'b'."
+    from_b = "Fewer than the 22 wanted: only 12 of 26 pairs qualify (the other 14: from another source)."
     assert said(20, "source", "--source", "b") == from_b
     lower = re.fullmatch(
         r"Fewer than the 22 wanted: with --threshold (0\.\d{4}), at least 22 would qualify\.",
@@ -90,7 +90,7 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     assert "10 drawn with tau" in printed
     selection = Selection.read(out)
     assert len(selection.train_ids) == 8
-    assert ("The export holds each pair once" in printed) == (len(read_rows(export)) < 8)
+    assert ("train on, each once, in" in printed) == (len(read_rows(export)) < 8)
     assert main([*command, "--strategy", "source", "--source", "b", "--shuffle-labels"]) == 0
     assert "12  from another source" in capsys.readouterr().out
     assert Selection.read(out).metadata["shuffle_labels"] is True

@@ -10,7 +10,8 @@ import pytest
 from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.selection import VectorCache, select
-from frft.selection.filter import sufficient_threshold
+from frft.selection.thresholds import sufficient_threshold
+from frft.strategies import get_strategy
 
 
 def cosine(a, b) -> float:
@@ -284,7 +285,7 @@ def test_a_sufficient_threshold_lets_so_many_in(tiny_cache, strategy, pick, want
     pool = make_pool(60)
     cosines = [(c, r) for _, c, r in brute_similarities(pool, SAMPLES, tiny_cache, "prompt") if c is not None]
     columns = np.array([*cosines, (np.nan, np.nan)]).T
-    threshold, pairs = sufficient_threshold(strategy, *columns, wanted)
+    threshold, pairs = sufficient_threshold(get_strategy(strategy).threshold, *columns, wanted)
     assert pairs == min(wanted, 36)
     assert sum(pick(pair) > threshold for pair in cosines) >= pairs
     assert sum(pick(pair) > threshold + 2e-4 for pair in cosines) < pairs

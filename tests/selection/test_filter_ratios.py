@@ -159,7 +159,10 @@ def test_source_keeps_pairs_of_one_source_in_random_order(tiny_cache, tiny_embed
 @pytest.mark.parametrize(
     ("pool", "message"),
     [
-        (make_pool(6), "no column 'chosen_source' to select by source. It has id, prompt, chosen, rejected"),
+        (
+            make_pool(6),
+            "no column 'chosen_source', which the strategy source reads. It has id, prompt, chosen, rejected",
+        ),
         (
             with_sources(make_pool(6), [*"aabbbc"], [*"aabbbd"]),
             r"No pair has both completions from 'z'.*both from 'b' \(3 pairs\), 'a' \(2 pairs\)\.",

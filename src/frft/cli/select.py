@@ -13,10 +13,8 @@ from frft.config.sections import EmbedderConfig, SelectionConfig
 if TYPE_CHECKING:
     from frft.selection import Selection
 
-_NOT_HERE = {
-    "policy_ratio": "it needs the policy and the SFT model, which only a run has; density needs samples alone.",
-    "none": "it selects no pairs.",
-}
+EMBEDDER_OPTION = "--embedder.model-name-or-path"
+"""The option that names another embedder."""
 
 
 def select_command(
@@ -52,7 +50,7 @@ def select_command(
     model
         Use only the samples whose column `model` says this.
     export
-        Also write the kept training pairs, in the pool's own form, as JSON Lines.
+        Also write the pairs to train on, in the pool's own form, as JSON Lines: without --test-size, all that are kept.
     cache
         Where embeddings are kept between runs.
     seed
@@ -67,9 +65,16 @@ def select_command(
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
     from frft.selection import select as select_pairs
+    from frft.strategies import get_strategy
 
-    if config.strategy in _NOT_HERE:
-        raise UsageError(f"--strategy {config.strategy}: {_NOT_HERE[config.strategy]}")
+    strategy = get_strategy(config.strategy)
+    if not strategy.selects:
+        raise UsageError(f"--strategy {strategy.name}: it selects no pairs.")
+    if strategy.needs_models:
+        raise UsageError(
+            f"--strategy {strategy.name}: it needs the policy and the SFT model, which only a run has; density needs "
+            "samples alone."
+        )
     if config.shuffle_labels and export is not None:
         raise UsageError(
             "--export copies pairs as they were published, which --shuffle-labels exchanges; leave one out."
@@ -97,41 +102,81 @@ def select_command(
     if json:
         print_json(selection.metadata)
         return
+    for line in _summary(selection):
+        print_text(line)
+    if export is not None:
+        print_text(_exported(selection, export))
+    print_text(f"Wrote {out}" + (f" and {export}" if export else ""))
+
+
+def _summary(selection: Selection) -> list[str]:
+    """What the counts say, in lines."""
     counts, density, weights = selection.counts, selection.metadata["density"], selection.metadata["weights"]
-    print(f"{counts['kept']} of {counts['pool_rows']} pairs kept: {counts['train']} train, {counts['test']} test")
-    for reason, count in counts["reasons"].items():
-        print(f"  {count:>8}  {reason}")
+    parts = f": {counts['train']} train, {counts['test']} test" if counts["test"] else ""
+    lines = [f"{counts['kept']} of {counts['pool_rows']} pairs kept{parts}"]
+    lines += [f"  {count:>8}  {reason}" for reason, count in counts["reasons"].items()]
+    lines += _uncompared(selection)
     if density is not None:
-        print(f"Unseen, samples and pool are told apart with AUC {density['auc']:.3f} (0.5: not at all).")
+        lines.append(f"Unseen, samples and pool are told apart with AUC {density['auc']:.3f} (0.5: not at all).")
     if weights is not None:
-        print(
+        lines.append(
             f"{counts['taken']} drawn with tau {weights['tau']:.4f} from pairs that tell as much as "
             f"{weights['effective_sample_size']:.0f}; the column copies says how often each trains."
         )
-    if export is not None and counts["taken"] > counts["kept"]:
-        print("The export holds each pair once.")
     if counts["taken"] < counts["wanted"]:
-        print_text(f"Fewer than the {counts['wanted']} wanted: {_too_few(selection)}.")
-    print_text(f"Wrote {out}" + (f" and {export}" if export else ""))
+        lines.append(f"Fewer than the {counts['wanted']} wanted: {_too_few(selection)}.")
+    return lines
+
+
+def _uncompared(selection: Selection) -> list[str]:
+    """What of the texts the filter did not see: samples that it had no use for, and ends that the embedder cut."""
+    from frft.strategies import get_strategy
+
+    counts, strategy = selection.counts, get_strategy(selection.metadata["strategy"])
+    if not strategy.embeds:
+        return []
+    samples, lines = counts["samples"], []
+    if counts["samples_empty"]:
+        lines.append(f"{counts['samples_empty']} of {samples} samples hold no text and were not compared.")
+    elsewhere = samples - counts["samples_of_pool_prompts"]
+    if elsewhere and strategy.matches_prompts and selection.metadata["match"] == "prompt":
+        lines.append(f"{elsewhere} of {samples} samples have no prompt of the pool and were not compared.")
+    pairs = counts["with_similarity"] if strategy.matches_prompts else counts["pool_rows"]
+    of = {"chosen": (pairs, "chosen"), "rejected": (pairs, "rejected completions"), "samples": (samples, "samples")}
+    cut = [f"{counts['truncated'][side]} of {most} {named}" for side, (most, named) in of.items()]
+    if any(counts["truncated"].values()):
+        lines.append(
+            f"Longer than the embedder's window, so that only their beginnings were compared: {', '.join(cut)}. An "
+            f"embedder with a longer window ({EMBEDDER_OPTION}) would see more."
+        )
+    return lines
+
+
+def _exported(selection: Selection, export: Path) -> str:
+    """Which pairs the export holds."""
+    counts = selection.counts
+    test = f"; the {counts['test']} test pairs are marked in the selection alone" if counts["test"] else ""
+    once = ", each once" if counts["taken"] > counts["kept"] else ""
+    return f"{export} holds the {counts['train']} pairs to train on{once}, in the order in which they were read{test}."
 
 
 def _too_few(selection: Selection) -> str:
     """Why fewer pairs were taken than wanted, and what would give more."""
-    from frft.selection import EMBEDDED
-    from frft.selection.filter import sufficient_threshold
-    from frft.selection.strategies import GATES
+    from frft.selection.thresholds import sufficient_threshold
+    from frft.strategies import get_strategy
 
-    strategy, counts = selection.metadata["strategy"], selection.counts
+    strategy, counts = get_strategy(selection.metadata["strategy"]), selection.counts
     pool, compared = counts["pool_rows"], counts["with_similarity"]
-    if strategy in GATES and counts["qualifying"] < compared:
+    if strategy.threshold is not None and counts["qualifying"] < compared:
         chosen_N, rejected_N = (selection.table[f"similarity_{side}"].to_numpy() for side in ("chosen", "rejected"))
-        threshold, pairs = sufficient_threshold(strategy, chosen_N, rejected_N, counts["wanted"])
+        threshold, pairs = sufficient_threshold(strategy.threshold, chosen_N, rejected_N, counts["wanted"])
         return f"with --threshold {threshold:.4f}, at least {pairs} would qualify"
-    if strategy == "source":
-        return f"only {counts['qualifying']} pairs have both completions from {selection.metadata['source']!r}"
-    if strategy in EMBEDDED and strategy != "density" and compared < pool:
+    if strategy.matches_prompts and compared < pool:
         return (
             f"only {compared} of {pool} pairs have a sample of their prompt; give samples of more prompts, or compare "
             "each pair with its nearest sample (--match nearest)"
         )
+    if counts["qualifying"] < pool:
+        others = pool - counts["qualifying"]
+        return f"only {counts['qualifying']} of {pool} pairs qualify (the other {others}: {strategy.unqualified})"
     return f"the pool has only {pool} pairs"

@@ -19,6 +19,7 @@ from frft.config.sections import (
     Section,
     WorldConfig,
 )
+from frft.config.sections.refresh import TEST_SIZE
 
 OF_A_CRITIC = ("num_ppo_epochs", "critic_learning_rate", "lam", "cliprange_value", "vf_coef", "critic", "kl_horizon")
 UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
@@ -78,7 +79,7 @@ class RunConfig(Section):
     """Policy training, by whichever algorithm."""
     group: GroupConfig = GroupConfig()
     """What RLOO and GRPO have of their own."""
-    refresh: RefreshConfig = RefreshConfig()
+    refresh: RefreshConfig = Field(default=RefreshConfig(), validate_default=True)
     """What the arms' refreshes have in common."""
     monitor: MonitorConfig = MonitorConfig()
     """Looks at the arms while they are trained."""
@@ -141,6 +142,11 @@ class RunConfig(Section):
             # Policies are trained and sampled on the pool's prompts, as with pairs.
             keys += ["data.world.train_prompts"] * (world.train_prompts != WorldConfig().train_prompts)
         return keys
+
+    @field_validator("refresh")
+    @classmethod
+    def _tests_refreshes(cls, refresh: RefreshConfig) -> RefreshConfig:
+        return _with_test_pairs(refresh)
 
     @field_validator("arms")
     @classmethod
@@ -252,7 +258,15 @@ def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
         values["drift"] = RefreshConfig.model_fields["drift"].default
     if values["alpha"] == 0 and "at_steps" not in changes:
         values["at_steps"] = None
-    return RefreshConfig.model_validate(values)
+    return _with_test_pairs(RefreshConfig.model_validate(values))
+
+
+def _with_test_pairs(refresh: RefreshConfig) -> RefreshConfig:
+    """The same with the usual number of test pairs, where it leaves that open: a run tests every refresh."""
+    if refresh.selection.test_size is not None:
+        return refresh
+    selection = refresh.selection.model_copy(update={"test_size": TEST_SIZE})
+    return refresh.model_copy(update={"selection": selection})
 
 
 def _picked(values: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from frft.statistics.estimates import Estimate
 from frft.statistics.numbers import Floats
 from frft.store import MANIFEST, ArtifactStore, read_json, read_manifest, read_rows
 from frft.store.artifact import DIGEST_CHARACTERS
+from frft.strategies import get_strategy
 from frft.worlds import World
 
 _Row = dict[str, Any]
@@ -275,7 +276,7 @@ class _FinishedRun:
             return None
         table, sources, similarity = selection.table, None, None
         kept_N = np.array(table["kept"].to_pylist(), dtype=bool)
-        if self.rows is not None and selection.metadata["strategy"] != "all":
+        if self.rows is not None and not get_strategy(selection.metadata["strategy"]).takes_all:
             pool = self.rows[0].splits.pool
             of = dict(zip(pool["id"].to_pylist(), range(pool.num_rows), strict=True))
             ids = table["id"].to_pylist()

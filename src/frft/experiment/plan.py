@@ -20,6 +20,7 @@ from frft.experiment.stages import Stages
 from frft.models import choose_threads
 from frft.progress import SILENT, Progress
 from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, open_store, peak_memory, plain_inputs
+from frft.strategies import get_strategy
 
 CHARACTERS_A_TOKEN = 3.5
 """English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
@@ -242,7 +243,7 @@ def _selected(inputs: Mapping[str, Any], pool: int) -> float:
     selection = inputs["selection"]
     if isinstance(inputs["pool"], Artifact):
         return float(selection["size"])
-    if selection["strategy"] == "all":
+    if get_strategy(selection["strategy"]).takes_all:
         return pool
     return float(selection["size"] if selection["take"] == "sample" else min(selection["size"], pool))
 

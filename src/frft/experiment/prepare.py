@@ -16,8 +16,8 @@ from frft.models.training import check_reporter
 from frft.preferences import load_pool, load_prompts
 from frft.progress import Progress
 from frft.reward import pairs_identity
-from frft.selection import EMBEDDED
 from frft.store import ALONE, MANIFEST, ArtifactStore, Peers, atomic_write, read_json, write_json
+from frft.strategies import get_strategy
 from frft.worlds import World
 
 RUN_FILE = "run.json"
@@ -92,7 +92,7 @@ def prepare(
     )
     arms = [config.arm(name) for name in config.arms]
     looks = config.monitor.every is not None and config.monitor.drift
-    if looks or any(arm.alpha and (arm.gate or arm.selection.strategy in EMBEDDED) for arm in arms):
+    if looks or any(arm.alpha and (arm.gate or get_strategy(arm.selection.strategy).embeds) for arm in arms):
         # Finding out after an hour that there is no embedder would be late.
         _ = stages.vectors.embedder.digest
     return rows, stages
@@ -122,9 +122,9 @@ def _selecting(config: RunConfig) -> dict[int, list[str]]:
     for name in config.arms:
         arm = config.arm(name)
         # What is drawn by weight may be drawn again.
-        ranked = arm.selection.take == "top" and arm.selection.strategy not in ("all", "none")
+        ranked = arm.selection.take == "top" and get_strategy(arm.selection.strategy).chooses
         if arm.alpha and ranked:
-            arms.setdefault(arm.selection.size + arm.selection.test_size, []).append(name)
+            arms.setdefault(arm.selection.places, []).append(name)
     return arms
 
 

@@ -30,8 +30,9 @@ from frft.reward import (
     Refresh,
 )
 from frft.reward.refresh import LOG_RATIOS_FILE, PAIRS_FILE
-from frft.selection import EMBEDDED, LogRatios
+from frft.selection import LogRatios
 from frft.store import Artifact, digest_of
+from frft.strategies import get_strategy
 
 LIKELIHOODS = "likelihoods.npy"
 
@@ -136,13 +137,13 @@ class Stages(Monitor):
             order what `policy` writes. Its texts are the same in all arms, and neither model has been exploited by
             more than they all have.
         """
-        if isinstance(reward, EnsembleReward) or arm.selection.strategy == "none":
+        if isinstance(reward, EnsembleReward) or not get_strategy(arm.selection.strategy).selects:
             return None, None
         before = reward.current
         samples = self.samples(policy, segments, arm)
         if arm.labels == "gold":
             made = reward.refresh(samples, pool=self._labelled_pairs(policy, arm))
-        elif arm.selection.strategy == "policy_ratio":
+        elif get_strategy(arm.selection.strategy).needs_models:
             made = reward.refresh(samples, log_ratios=self._log_ratios(policy, arm))
         else:
             made = reward.refresh(samples)
@@ -156,7 +157,7 @@ class Stages(Monitor):
 
         None at all for an arm that looks at none of it.
         """
-        if arm.selection.strategy not in EMBEDDED and arm.gate is None:
+        if not get_strategy(arm.selection.strategy).embeds and arm.gate is None:
             return PolicySamples.of([], [])
         if arm.samples == "rollouts":
             return rollout_samples(segments, arm.max_samples)
@@ -238,7 +239,7 @@ class Stages(Monitor):
 
     def _labelled_pairs(self, policy: Artifact, arm: RefreshConfig) -> Artifact:
         """Pairs of what `policy` writes, freshly labelled by the gold reward of the world: pairs.parquet."""
-        world, size, seed = self.world, arm.selection.size + arm.selection.test_size, self._seed("labelled-pairs")
+        world, size, seed = self.world, arm.selection.places, self._seed("labelled-pairs")
         prompts = self._draw(self.splits.prompts, size, "labelled-pairs")
         sampling = arm.sampling or self.config.ppo.sampling
         first, second = (self._completions(policy, prompts, sampling, which) for which in ("first", "second"))

@@ -30,8 +30,9 @@ from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads, process_count
 from frft.progress import Progress, Task, duration
-from frft.selection import EMBEDDED, embed_pool
+from frft.selection import embed_pool
 from frft.store import Artifact, ArtifactStore, SharedStore
+from frft.strategies import get_strategy
 
 _POLL_S = 0.1
 JUDGE, POOL = "judge", "pool"
@@ -140,9 +141,10 @@ def work_in_parallel(
 
 
 def _looks_at_whole_pool(arm: RefreshConfig) -> bool:
-    if not arm.alpha or arm.selection.strategy not in EMBEDDED:
+    strategy = get_strategy(arm.selection.strategy)
+    if not arm.alpha or not strategy.embeds:
         return False
-    by_prompt = arm.selection.match == "prompt" and arm.selection.strategy != "density"
+    by_prompt = arm.selection.match == "prompt" and strategy.matches_prompts
     return not by_prompt or arm.max_samples is None
 
 

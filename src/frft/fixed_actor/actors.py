@@ -19,7 +19,7 @@ import numpy as np
 
 from frft.errors import DataError, UsageError, printable
 from frft.fixed_actor.sides import Sides
-from frft.selection import SOURCES
+from frft.strategies import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frft.config.sections import FixedActorConfig, Start
+from frft.errors import UsageError
 
 REFERENCE = "random"
 """What a strategy is compared with, at the same size and from the same start."""
@@ -47,9 +48,22 @@ GUESSES = (HeadArm("scratch", CONSTANT), HeadArm("scratch", CONSTANT_BY_OPPONENT
 """What a reward model has to beat by reading, always there."""
 
 
+def check_names(config: FixedActorConfig) -> None:
+    """Refuse strategies that have the name of an arm that is no selection, whose lines could not be told from theirs.
+
+    Raises:
+        UsageError: there are such.
+    """
+    taken = {ALL, ORACLE, CONSTANT, CONSTANT_BY_OPPONENT}.intersection(config.strategies)
+    if taken:
+        raise UsageError(
+            f"A strategy is named {', '.join(sorted(taken))}, as an arm of this benchmark is. Rename the strategy."
+        )
+
+
 def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
     """All arms, the base and the guesses first."""
-    strategies = list(dict.fromkeys([REFERENCE, *(name for name in config.strategies if name != ALL)]))
+    strategies = list(dict.fromkeys([REFERENCE, *config.strategies]))
     yield BASE
     yield from GUESSES
     for start in config.starts:

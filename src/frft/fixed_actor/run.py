@@ -21,15 +21,16 @@ from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
 from frft.errors import OutputError, UsageError
 from frft.fixed_actor.actors import Actor, Division, Share, divide
-from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of
+from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of, check_names
 from frft.fixed_actor.sides import accuracies, constant_margins, correct
 from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_head_trainer
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
 from frft.reward import pairs_identity
-from frft.selection import SOURCES, VectorCache, select
+from frft.selection import VectorCache, select
 from frft.statistics.numbers import Floats
 from frft.store import append_rows, digest_of, locked, read_json, read_rows, write_json
+from frft.strategies import SOURCES, strategy_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,8 @@ SELECTED_TEST = 0.1
 """Pairs of a placebo's selection that it is tested on, for each that it is trained on: the authors' 200 for 2,000."""
 LATER = {"seeds", "strategies", "sizes", "starts"}
 """Fields that say which lines there are, not what they mean."""
+OWN_STRATEGIES = "own_strategies"
+"""Where the settings keep what decides what strategies of installed packages do."""
 NO_THRESHOLD = -1.0
 """The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
 
@@ -63,9 +66,10 @@ def run_fixed_actor(
 
     Raises:
         OutputError: the folder holds the results of other data or settings, or is in use.
-        UsageError: a size exceeds the pool.
+        UsageError: a size exceeds the pool, or a strategy has the name of an arm that is no selection.
         DataError: an actor has too few pairs or samples.
     """
+    check_names(config)
     with locked(out / ".lock"):
         _keep_settings(pairs, actors, config, vectors, out)
         divisions = {seed: divide(pairs, actors, seed) for seed in range(config.seeds)}
@@ -229,18 +233,24 @@ def _keep_settings(
             actor.name: digest_of([pairs_identity(actor.own), actor.prompts, actor.completions]) for actor in actors
         },
     }
+    own = {name: origin for name in config.strategies if (origin := strategy_origin(name)) is not None}
     path = out / SETTINGS
     if not path.exists():
         if (out / RESULTS).exists():
             raise OutputError(f"{out} holds results, but not what they were made with. Name a new folder.")
-        write_json(path, settings)
+        write_json(path, settings | ({OWN_STRATEGIES: own} if own else {}))
         return
     found = read_json(path)
-    if different := [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]:
+    different = [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]
+    before = found.get(OWN_STRATEGIES, {}) if isinstance(found, dict) else {}
+    different += [f"strategy {name}" for name in own if name in before and before[name] != own[name]]
+    if different:
         raise OutputError(
             f"{out} holds results that were made with another {', '.join(different)}. Only "
             f"{', '.join(sorted(LATER))} can be asked for later. Name a new folder."
         )
+    if own.keys() - before.keys():
+        write_json(path, found | {OWN_STRATEGIES: before | own})
 
 
 def _tested(size: int) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.errors import DataError, printable
-from frft.selection import SOURCES
 from frft.statistics.numbers import Floats
+from frft.strategies import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -33,8 +33,9 @@ from frft.reward.model import REWARD_FILE, RewardModel, read_reward_file
 from frft.reward.realignment import Realignment
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
-from frft.selection import EMBEDDED, SOURCES, Embedder, LogRatios, VectorCache
+from frft.selection import Embedder, LogRatios, VectorCache
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
+from frft.strategies import get_strategy, strategy_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -200,13 +201,16 @@ class AlignedReward:
                 f"{', '.join(ignored)}: optimizers and KL anchor are the trainer's, which in TRL this reward cannot "
                 "touch. Leave out."
             )
-        if self.config.alpha and (self.config.labels == "gold" or self.config.selection.strategy == "policy_ratio"):
+        strategy = get_strategy(self.config.selection.strategy)
+        if self.config.alpha and (self.config.labels == "gold" or strategy.needs_models):
             raise UsageError(
-                "In a trainer of TRL, this reward sees texts alone: labels: gold and selection.strategy: policy_ratio "
-                "are for `frft run`. Set labels: offline and another strategy."
+                "In a trainer of TRL, this reward sees texts alone: labels: gold and strategies that read the "
+                "likelihoods of two models (policy_ratio) are for `frft run`. Set labels: offline and another strategy."
             )
-        if self.config.alpha and self.config.selection.strategy == "none":
-            raise UsageError("strategy: none refreshes without data, which changes no reward. Set alpha: 0.")
+        if self.config.alpha and not strategy.selects:
+            raise UsageError(
+                f"strategy: {strategy.name} refreshes without data, which changes no reward. Set alpha: 0."
+            )
         from frft.reward.callback import RefreshCallback
 
         self._has_callback = True
@@ -350,13 +354,14 @@ class AlignedReward:
     @cached_property
     def _made_from(self) -> str:
         reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
-        embeds = self.config.gate is not None or selection.strategy in EMBEDDED
+        strategy, origin = get_strategy(selection.strategy), strategy_origin(selection.strategy)
+        embeds = self.config.gate is not None or strategy.embeds
         return digest_of(
             plain_inputs(
                 {
                     "reward_model": model_identity(self.base),
                     "backbone": None if self.backbone is None else model_identity(self.backbone),
-                    "pool": pairs_identity(self.pool, *(SOURCES if selection.strategy == "source" else ())),
+                    "pool": pairs_identity(self.pool, *strategy.columns),
                     "embedder": self.vectors.embedder.digest if embeds else None,
                     "config": self.config.model_dump(),
                     "training": self.training.model_dump(),
@@ -364,6 +369,7 @@ class AlignedReward:
                     "held_out": None if held_out is None else pairs_identity(held_out),
                     "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),
                     "seed": self.seed,
+                    **({} if origin is None else {"strategy": origin}),
                 }
             )
         )

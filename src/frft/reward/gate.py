@@ -133,7 +133,7 @@ def nearest_pairs(
     vectors: VectorCache,
 ) -> pa.Table:
     """The pairs whose completions are nearest to samples of the policy, by the sum of both cosines; all if fewer."""
-    nearest = SelectionConfig(strategy="part1", threshold=-1, match="nearest", size=number, test_size=0)
+    nearest = SelectionConfig(strategy="part1", threshold=-1, match="nearest", size=number)
     return select(held_out, prompts, completions, nearest, vectors, 0).pairs(held_out, "train")
 
 

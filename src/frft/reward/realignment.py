@@ -20,8 +20,9 @@ from frft.reward.model import RewardModel
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, Refresh, read_pairs
 from frft.reward.samples import PolicySamples
 from frft.reward.train import train_reward_model
-from frft.selection import EMBEDDED, SOURCES, LogRatios, Selection, VectorCache, select
+from frft.selection import LogRatios, Selection, VectorCache, select
 from frft.store import Artifact, ArtifactStore, source_of
+from frft.strategies import get_strategy, strategy_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,15 +82,16 @@ class Realignment:
             selection.write(path / SELECTION_FILE)
             return selection.metadata
 
-        looks = config.strategy in EMBEDDED
-        sources = SOURCES if config.strategy == "source" else ()
+        strategy, origin = get_strategy(config.strategy), strategy_origin(config.strategy)
         inputs = {
-            "pool": pool if isinstance(pool, Artifact) else pairs_identity(pool, *sources),
-            "samples": samples.identity if looks else None,
+            "pool": pool if isinstance(pool, Artifact) else pairs_identity(pool, *strategy.columns),
+            "samples": samples.identity if strategy.embeds else None,
             "log_ratios": log_ratios.identity if isinstance(log_ratios, LogRatios) else log_ratios,
             "selection": config.model_dump(),
-            "embedder": vectors.embedder.digest if looks else None,
+            "embedder": vectors.embedder.digest if strategy.embeds else None,
             "seed": seed,
+            # The code of a strategy that comes with frft changes with frft alone.
+            **({} if origin is None else {"strategy": origin}),
         }
         return self.store.make("selection", inputs, build)
 

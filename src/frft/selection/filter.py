@@ -3,6 +3,8 @@
     embed completions -> cosine with the policy's samples -> rank -> keep the first size + test_size -> split
                       or log density ratio, policy / pool         or draw them by weight
 
+Without test pairs (`test_size`, 0 unless it is asked for) nothing is split: the first `size` are all trained on.
+
 Departures from the authors' code: pairs that part2 keeps twice fall on one side of the split together (theirs
 could train on a pair and test on it); where fewer pairs qualify than are wanted, what qualifies is split in
 the same proportion.
@@ -13,7 +15,6 @@ ratio of the pair, if its completions are independent given the prompt. The orde
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,34 +24,28 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from frft.config.sections import SelectionConfig
-from frft.config.sections.refresh import EMBEDDED
 from frft.errors import SelectionError, UsageError
 from frft.progress import SILENT, Progress
 from frft.selection.controls import with_noise, with_shuffled_labels
 from frft.selection.density import EmbeddedCompletions, density_ratios
 from frft.selection.selection import (
     BELOW_CUT,
-    BELOW_THRESHOLD,
     KEPT,
     NO_SAMPLE,
     NOT_DRAWN,
-    OTHER_SOURCE,
     SCHEMA,
     SELECTION_FORMAT,
     Selection,
     table_counts,
 )
 from frft.selection.similarity import Vectors, match_nearest, match_prompt
-from frft.selection.strategies import GATES, STRATEGIES, Candidates
+from frft.selection.thresholds import nothing_qualifies
 from frft.selection.vectors import VectorCache
 from frft.selection.weights import LogRatios, draw_rows, effective_sample_size, temper
 from frft.statistics.numbers import Floats, Indices
+from frft.strategies import Candidates, Strategy, get_strategy, strategy_origin
 
 _TextColumns = Mapping[str, Sequence[str]]
-SOURCES = ("chosen_source", "rejected_source")
-"""The columns that say who wrote the two completions of a pair."""
-SOURCES_NAMED = 5
-"""Sources that an error names, the most frequent first."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,9 @@ def select(
     *,
     log_ratios: LogRatios | None = None,
 ) -> Selection:
-    """Keep `config.size + config.test_size` pairs of the pool by `config.strategy`.
+    """Keep the `config.size` best pairs of the pool by `config.strategy`, best first in `Selection.train_ids`.
+
+    With a `config.test_size`, so many more are kept, and the test pairs are drawn at random from all that are.
 
     The result depends on the set of rows, not on their order. Completions alone are embedded, and prompts are
     compared, both without surrounding white space. A sample without text is counted and not compared. With
@@ -88,8 +85,8 @@ def select(
     embeddings nothing is, and their similarities are null.
 
     Args:
-        pool_table: the pool, with string columns id (unique), prompt, chosen, rejected; for the strategy `source`
-            also chosen_source and rejected_source.
+        pool_table: the pool, with string columns id (unique), prompt, chosen, rejected, and the columns that the
+            strategy needs (`source`: chosen_source and rejected_source).
         sample_prompts: prompts of S samples of the policy.
         sample_completions: what the policy wrote, one for each.
         config: the filter.
@@ -99,11 +96,13 @@ def select(
         log_ratios: what `policy_ratio`, and nothing else, ranks by; in the pool's order.
 
     Raises:
-        SelectionError: no pairs, no samples, none of them usable, or no pair that qualifies.
-        UsageError: the strategy is `none`, or the log ratios are missing, or there without need.
+        SelectionError: no pairs, no samples, none of them usable, a column is missing, or no pair qualifies.
+        UsageError: the strategy selects nothing (`none`), or the log ratios are missing, or there without need.
     """
+    strategy = get_strategy(config.strategy)
     ids = _checked_ids(pool_table, sample_prompts, sample_completions)
-    _check_log_ratios(config, log_ratios, len(ids))
+    _check_log_ratios(strategy, log_ratios, len(ids))
+    _check_columns(pool_table, strategy)
     if config.shuffle_labels:
         pool_table = with_shuffled_labels(pool_table, seed)
     # Strategies break ties by position, so from here on row n is the row with the n-th smallest id.
@@ -113,27 +112,35 @@ def select(
     evidence = _Evidence(np.full((3, len(ids)), np.nan))
     if log_ratios is not None:
         evidence.values_3N[2] = (log_ratios.chosen_N + log_ratios.rejected_N)[by_id]
-    elif config.strategy == "density":
+    elif strategy.reads == "density ratio":
         evidence = _tell_apart(pool, samples, config, vectors, seed, progress)
-    elif config.strategy in EMBEDDED:
+    elif strategy.reads == "cosines":
         evidence = _compare(pool, samples, config, vectors, seed, progress)
     if config.shuffle_embeddings:
         evidence = evidence.dealt_out(np.random.default_rng([seed, 5]))
     chosen_N, rejected_N, log_ratios_N = evidence.values_3N
-    chance = np.random.default_rng([seed, 0])
-    candidates = Candidates(chosen_N, rejected_N, config.threshold, config.duplicates, chance, log_ratios_N)
-    if config.strategy == "source":
-        candidates = replace(candidates, from_source=_from_source(pool_table, config.source)[by_id])
-    ranked = STRATEGIES[config.strategy](candidates)
-    wanted = len(ids) if config.strategy == "all" else config.size + config.test_size
+    candidates = Candidates(
+        similarity_chosen=chosen_N,
+        similarity_rejected=rejected_N,
+        log_ratios=log_ratios_N,
+        rng=np.random.default_rng([seed, 0]),
+        columns={name: pool_table[name].take(by_id).to_pylist() for name in strategy.columns},
+        source=config.source,
+        threshold=config.threshold,
+        duplicates=config.duplicates,
+    )
+    ranked = _ranked(strategy, candidates)
+    wanted = len(ids) if strategy.takes_all else config.places
     if not len(ranked):
-        raise SelectionError(_nothing_qualifies(config, candidates, wanted))
+        raise SelectionError(nothing_qualifies(strategy, candidates, wanted))
     taken, weights = ranked[:wanted], None
     if config.take == "sample":
-        tau = temper(log_ratios_N, config.size)
-        taken = draw_rows(tau * log_ratios_N, wanted, chance)
-        weights = {"tau": tau, "effective_sample_size": effective_sample_size(tau * log_ratios_N)}
-    in_id_order = _table([ids[row] for row in by_id], evidence.values_3N, ranked, taken, config, seed)
+        # By id, so that the draws do not depend on how the strategy ranked.
+        rows = np.unique(ranked)
+        tau = temper(log_ratios_N[rows], config.size)
+        taken = rows[draw_rows(tau * log_ratios_N[rows], wanted, candidates.rng)]
+        weights = {"tau": tau, "effective_sample_size": effective_sample_size(tau * log_ratios_N[rows])}
+    in_id_order = _table([ids[row] for row in by_id], evidence.values_3N, ranked, taken, strategy, config, seed)
     table = in_id_order.take(np.argsort(by_id))
     known_prompts = set(pool["prompt"])
     counts = {
@@ -148,12 +155,15 @@ def select(
     metadata = {
         "format": SELECTION_FORMAT,
         **config.model_dump(),
+        "test_size": config.test_size or 0,
         "seed": seed,
-        "embedder": vectors.embedder.digest if config.strategy in EMBEDDED else None,
+        "embedder": vectors.embedder.digest if strategy.embeds else None,
         "density": evidence.density,
         "weights": weights,
         "counts": counts,
     }
+    if origin := strategy_origin(strategy.name):
+        metadata["strategy_origin"] = origin
     return Selection(table, metadata)
 
 
@@ -211,7 +221,7 @@ def _tell_apart(
             progress,
         )
     except SelectionError as error:
-        raise SelectionError(f"{error} Or select by another strategy than density.") from None
+        raise SelectionError(f"{error} Or select by another strategy than {config.strategy}.") from None
     values_3N = np.full((3, len(chosen_ND)), np.nan)
     values_3N[2] = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
     truncated = {name: vectors.count_truncated(group) for name, group in texts.items()}
@@ -244,29 +254,34 @@ def embed_pool(
     vectors.get(sorted({text.strip() for text in (*chosen, *rejected)}), progress)
 
 
-def _from_source(pool_table: pa.Table, source: str | None) -> npt.NDArray[np.bool_]:
-    """Which of N pairs have both completions from `source`.
+def _ranked(strategy: Strategy, candidates: Candidates) -> Indices:
+    """The rows that qualify, best first; whatever a strategy returns, they are rows of the pool.
 
     Raises:
-        SelectionError: the pool does not say where its completions come from, or none comes from there.
+        SelectionError: they are not.
     """
-    missing = [name for name in SOURCES if name not in pool_table.column_names]
-    if missing:
+    assert strategy.rank is not None
+    ranked = np.asarray(strategy.rank(candidates))
+    if ranked.ndim == 1 and not ranked.size:
+        return np.empty(0, dtype=np.intp)
+    is_rows = ranked.ndim == 1 and np.issubdtype(ranked.dtype, np.integer)
+    if not is_rows or ranked.min() < 0 or ranked.max() >= len(candidates):
         raise SelectionError(
-            f"The pool has no column {missing[0]!r} to select by source. It has {', '.join(pool_table.column_names)}."
+            f"The strategy {strategy.name} must rank rows of the pool, numbers from 0 to {len(candidates) - 1} in one "
+            f"dimension, but returned {ranked.dtype} of shape {ranked.shape}"
+            + (f" from {ranked.min()} to {ranked.max()}." if is_rows else ".")
         )
-    sources = list(zip(*(pool_table[name].to_pylist() for name in SOURCES), strict=True))
-    both = [None if one != two or one is None else str(one) for one, two in sources]
-    from_source_N = np.array([name == source for name in both], dtype=bool)
-    if not from_source_N.any():
-        there_are = Counter(name for name in both if name is not None).most_common(SOURCES_NAMED)
-        named = ", ".join(f"{name!r} ({count} pairs)" for name, count in there_are) or "no source at all"
-        raise SelectionError(f"No pair has both completions from {source!r}. The pool has both from {named}.")
-    return from_source_N
+    return ranked.astype(np.intp)
 
 
 def _table(
-    ids: Sequence[str], values_3N: Floats, ranked: Indices, taken: Indices, config: SelectionConfig, seed: int
+    ids: Sequence[str],
+    values_3N: Floats,
+    ranked: Indices,
+    taken: Indices,
+    strategy: Strategy,
+    config: SelectionConfig,
+    seed: int,
 ) -> pa.Table:
     """The selection's rows: keep what is taken of what is ranked, split it, and say why of every row."""
     copies_N = np.bincount(taken, minlength=len(ids))
@@ -278,8 +293,9 @@ def _table(
     split_N[kept] = "train"
     split_N[_test_rows(kept, copies_N, config, np.random.default_rng([seed, 1]))] = "test"
     chosen_N, rejected_N, score_N = values_3N
-    reason_N = np.full(len(ids), BELOW_THRESHOLD, dtype=object)
-    reason_N[np.isnan(chosen_N)] = OTHER_SOURCE if config.strategy == "source" else NO_SAMPLE
+    reason_N = np.full(len(ids), strategy.unqualified, dtype=object)
+    if strategy.reads == "cosines":
+        reason_N[np.isnan(chosen_N)] = NO_SAMPLE
     reason_N[ranked] = NOT_DRAWN if config.take == "sample" else BELOW_CUT
     reason_N[kept] = KEPT
     return pa.table(
@@ -319,14 +335,26 @@ def _checked_ids(pool_table: pa.Table, sample_prompts: Sequence[str], sample_com
     return ids
 
 
-def _check_log_ratios(config: SelectionConfig, log_ratios: LogRatios | None, pairs: int) -> None:
-    if config.strategy == "none":
-        raise UsageError("The strategy none selects no pairs: the reward model stays as it is. There is nothing to do.")
-    if (config.strategy == "policy_ratio") != (log_ratios is not None):
+def _check_columns(pool_table: pa.Table, strategy: Strategy) -> None:
+    missing = [name for name in strategy.columns if name not in pool_table.column_names]
+    if missing:
+        raise SelectionError(
+            f"The pool has no column {missing[0]!r}, which the strategy {strategy.name} reads. It has "
+            f"{', '.join(pool_table.column_names)}."
+        )
+
+
+def _check_log_ratios(strategy: Strategy, log_ratios: LogRatios | None, pairs: int) -> None:
+    name = strategy.name
+    if not strategy.selects:
         raise UsageError(
-            "The strategy policy_ratio ranks by log_ratios, which take the policy and the SFT model: give them."
+            f"The strategy {name} selects no pairs: the reward model stays as it is. There is nothing to do."
+        )
+    if strategy.needs_models != (log_ratios is not None):
+        raise UsageError(
+            f"The strategy {name} ranks by log_ratios, which take the policy and the SFT model: give them."
             if log_ratios is None
-            else f"log_ratios are given, but the strategy {config.strategy} does not look at them."
+            else f"log_ratios are given, but the strategy {name} does not look at them."
         )
     if log_ratios is not None and len(log_ratios.chosen_N) != pairs:
         raise SelectionError(
@@ -357,8 +385,8 @@ def _test_rows(
     kept: Indices, copies_N: npt.NDArray[np.intp], config: SelectionConfig, rng: np.random.Generator
 ) -> list[int]:
     """Draw the test rows from the kept: `test_size` places, or its share of what there is if that is less."""
-    taken, wanted = int(copies_N[kept].sum()), config.size + config.test_size
-    places = config.test_size if taken >= wanted else round(taken * config.test_size / wanted)
+    taken, wanted = int(copies_N[kept].sum()), config.places
+    places = config.test_places if taken >= wanted else round(taken * config.test_places / wanted)
     test = []
     # The last row always trains: a selection that leaves nothing to train on is none.
     for row in rng.permutation(kept)[:-1]:
@@ -366,33 +394,3 @@ def _test_rows(
             places -= copies_N[row]
             test.append(int(row))
     return test
-
-
-def sufficient_threshold(strategy: str, chosen_N: Floats, rejected_N: Floats, wanted: int) -> tuple[float, int]:
-    """A threshold, to four places, with which `wanted` pairs qualify for part1 or either, and how many at least do.
-
-    Args:
-        strategy: one of the two.
-        chosen_N, rejected_N: cosines of N pairs; NaN: no sample, so no threshold lets the pair in.
-        wanted: pairs; where fewer have cosines, the threshold is for all of them.
-    """
-    value_N = GATES[strategy](chosen_N, rejected_N)
-    values = np.sort(value_N[~np.isnan(value_N)])
-    pairs = min(wanted, len(values))
-    # Rounded down to four places and strictly below, since part1 wants the threshold exceeded.
-    return max((np.ceil(values[-pairs] * 1e4) - 1) / 1e4, -1.0), pairs
-
-
-def _nothing_qualifies(config: SelectionConfig, candidates: Candidates, wanted: int) -> str:
-    cosines = candidates.similarity_chosen, candidates.similarity_rejected
-    value_N: Floats = GATES[config.strategy](*cosines)
-    values = value_N[~np.isnan(value_N)]
-    least, median, high, most = np.quantile(values, [0, 0.5, 0.9, 1])
-    enough, enough_for = sufficient_threshold(config.strategy, *cosines, wanted)
-    which, relation = ("smaller", "exceeds") if config.strategy == "part1" else ("larger", "reaches")
-    return (
-        f"No pair qualifies for {config.strategy}: the {which} of its two cosines {relation} "
-        f"{config.threshold} in none of the {len(values)} pairs with a sample. It lies between {least:.4f} "
-        f"and {most:.4f}; median {median:.4f}, 90 % below {high:.4f}. With a threshold of {enough:.4f} at "
-        f"least {enough_for} pairs qualify ({wanted} are wanted)."
-    )

@@ -21,10 +21,8 @@ METADATA_KEY = b"frft"
 
 KEPT = "kept"
 NO_SAMPLE = "no sample of its prompt"
-BELOW_THRESHOLD = "below the threshold"
 BELOW_CUT = "ranked below the cut"
 NOT_DRAWN = "not drawn"
-OTHER_SOURCE = "from another source"
 
 SELECTION_COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),
@@ -54,7 +52,8 @@ class Selection:
             rejected are those after the shuffling; `pairs` gives the texts.
         metadata: format, every setting of the filter by its name, seed, embedder (digest, or null where none was
             needed), density (of the classifier, or null: see `DensityRatios`), weights (tau and
-            effective_sample_size of what was drawn from, or null) and counts (see `counts`). JSON-able.
+            effective_sample_size of what was drawn from, or null), counts (see `counts`) and, for a strategy of an
+            installed package, strategy_origin (see `frft.strategies.strategy_origin`). JSON-able.
     """
 
     table: pa.Table

@@ -22,6 +22,7 @@ from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
 from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
+from frft.strategies import get_strategy
 
 VANILLA = "vanilla"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -134,7 +135,7 @@ class Study:
         from frft.worlds import World
 
         filters = {name: cell.config.arm(name).selection for name in cell.config.arms}
-        named = {name: each.source for name, each in filters.items() if each.strategy == "source"}
+        named = {name: each.source for name, each in filters.items() if get_strategy(each.strategy).needs_source}
         if not named or cell.config.data.world is None:
             return []
         world = World(cell.config.data.world)

@@ -10,6 +10,7 @@ import numpy as np
 from frft import __version__
 from frft.statistics import holm
 from frft.statistics.estimates import estimate
+from frft.strategies import get_strategy
 from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step, paired_p
 from frft.study.config import VANILLA, Study
 from frft.study.measured import (
@@ -63,7 +64,7 @@ def _budget(study: Study) -> dict[str, Any]:
     for cell in (study.cell(point, study.config.first_seed) for point in study.config.points):
         for name in cell.config.arms:
             arm = cell.config.arm(name)
-            refreshed = arm.alpha > 0 and arm.selection.strategy != "none"
+            refreshed = arm.alpha > 0 and get_strategy(arm.selection.strategy).selects
             arms.setdefault(
                 name,
                 {

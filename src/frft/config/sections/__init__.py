@@ -16,7 +16,7 @@ from frft.config.sections.models import (
     TrainConfig,
 )
 from frft.config.sections.monitor import MonitorConfig
-from frft.config.sections.refresh import GateConfig, RefreshConfig, SamplingConfig, SelectionConfig, Strategy
+from frft.config.sections.refresh import GateConfig, RefreshConfig, SamplingConfig, SelectionConfig
 from frft.config.sections.training import GroupConfig, PPOConfig
 from frft.config.sections.world import WorldConfig
 
@@ -39,7 +39,6 @@ __all__ = [
     "Section",
     "SelectionConfig",
     "Start",
-    "Strategy",
     "TrainConfig",
     "WorldConfig",
 ]

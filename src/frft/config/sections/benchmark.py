@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self, get_args
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from frft.config.sections.base import Section
+from frft.config.sections.refresh import known_strategy
+from frft.strategies import BUILT_IN
 
-Filter = Literal["random", "part1", "part2", "part3", "part4", "either", "density"]
 Start = Literal["scratch", "continue"]
 
 
@@ -17,7 +18,7 @@ class FixedActorConfig(Section):
 
     seeds: int = Field(default=5, gt=0)
     """Divisions of the prompts into those trained on and those tested on, each with other random numbers."""
-    strategies: list[Filter] = Field(default=list(get_args(Filter)))
+    strategies: list[str] = Field(default=[each.name for each in BUILT_IN if each.ranks_by_samples_alone])
     """Filters; `random` is what the others are compared with, and is always there."""
     sizes: list[PositiveInt] = Field(default=[2000, 8000], min_length=1)
     """Pairs that a filter keeps; all of them is always compared, too."""
@@ -38,6 +39,17 @@ class FixedActorConfig(Section):
     """Peak learning rate; none: what suits `train`."""
     max_tokens: int = Field(default=128, gt=8)
     """Longest sequence of prompt and completion in tokens, for `top` and `full`; longer ones are cut and counted."""
+
+    @field_validator("strategies")
+    @classmethod
+    def _can_be_compared(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not known_strategy(name).ranks_by_samples_alone:
+                raise ValueError(
+                    f"the strategy {name} cannot be compared here, where filters rank a pool by samples alone; choose "
+                    f"from {', '.join(each.name for each in BUILT_IN if each.ranks_by_samples_alone)}, or your own"
+                )
+        return names
 
     @model_validator(mode="after")
     def _backbone_is_read(self) -> Self:

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from frft.config.sections.base import Section
+from frft.errors import UsageError
+from frft.strategies import Strategy, described_strategies, get_strategy
 
-Strategy = Literal[
-    "part1", "part2", "part3", "part4", "either", "density", "policy_ratio", "source", "random", "all", "none"
-]
-WEIGHTED: frozenset[Strategy] = frozenset({"density", "policy_ratio"})
-"""Strategies that give every pair a log density ratio, by which pairs can be drawn."""
-EMBEDDED: frozenset[Strategy] = frozenset({"part1", "part2", "part3", "part4", "either", "density"})
-"""Strategies that look at embeddings; for the others none are computed."""
+TEST_SIZE = 200
+"""Pairs to test a refresh of `frft run` on, unless its configuration says otherwise."""
 
 
 class SelectionConfig(Section):
     """Which pairs of the pool lie where the policy writes (METHOD: FRFT, section on the four filters)."""
 
-    strategy: Strategy = "part1"
-    """part1: both cosines above the threshold, top by their sum; part2: top half by chosen and top half by
-    rejected; part3: top by rejected; part4: top by chosen; either: any cosine at or above the threshold;
-    density: by the log density ratio policy / pool of both completions, as a classifier tells it from all samples (so
-    `match` has no meaning for it); policy_ratio: by log pi_t - log pi_SFT of both completions (OCRM); source: pairs
-    whose completions both come from `source`; random; all; none: no pairs, the reward model stays as it is."""
+    strategy: str = Field(default="part1", description=described_strategies())
+    # The description lists what frft.strategies holds.
     threshold: float = Field(default=0.8, ge=-1, le=1)
-    """Cosine that part1 must exceed and `either` must reach."""
+    """Cosine that a pair must exceed for `part1` and reach for `either`."""
     size: int = Field(default=2000, gt=0)
     """Pairs to train on; `all` takes whatever there is."""
-    test_size: int = Field(default=200, ge=0)
-    """Further pairs, kept by the same rule and drawn at random from the kept, to test on."""
+    test_size: int | None = Field(default=None, ge=0)
+    """Further pairs, kept by the same rule, to test on: size + test_size pairs are kept, and the test pairs are drawn
+    from them at random. None: 0, so that the `size` best are trained on; in `frft run`, 200."""
     duplicates: Literal["once", "twice"] = "once"
     """part2's pairs that are top by both: taken once and the lists filled up from further down, or twice."""
     match: Literal["prompt", "nearest"] = "prompt"
@@ -49,18 +43,46 @@ class SelectionConfig(Section):
     shuffle_labels: bool = False
     """The placebo: a coin exchanges chosen and rejected of every pair before the filter sees it."""
 
+    @property
+    def test_places(self) -> int:
+        """Pairs to keep for testing."""
+        return self.test_size or 0
+
+    @property
+    def places(self) -> int:
+        """Pairs to keep, for training and for testing."""
+        return self.size + self.test_places
+
+    @field_validator("strategy")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        return known_strategy(name).name
+
     @model_validator(mode="after")
     def _fits_the_strategy(self) -> Self:
-        if self.strategy == "source" and self.source is None:
-            raise ValueError("strategy: source needs the name of one; set source")
-        if self.take == "sample" and self.strategy not in WEIGHTED:
-            raise ValueError(f"take: sample draws by a density ratio, which {self.strategy} has none of; use take: top")
-        if (self.shuffle_embeddings or self.noise) and self.strategy not in EMBEDDED:
+        strategy = known_strategy(self.strategy)
+        if strategy.needs_source and self.source is None:
+            raise ValueError(f"strategy: {strategy.name} needs the name of one; set source")
+        if self.take == "sample" and not strategy.has_ratios:
+            raise ValueError(f"take: sample draws by a density ratio, which {strategy.name} has none of; use take: top")
+        if (self.shuffle_embeddings or self.noise) and not strategy.embeds:
             raise ValueError(
-                f"shuffle_embeddings and noise change nothing for {self.strategy}, which looks at no embeddings; "
+                f"shuffle_embeddings and noise change nothing for {strategy.name}, which looks at no embeddings; "
                 "leave them out"
             )
         return self
+
+
+def known_strategy(name: str) -> Strategy:
+    """The strategy of this name, for a validator.
+
+    Raises:
+        ValueError: there is none, or the package that brings it is broken.
+    """
+    try:
+        return get_strategy(name)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 class SamplingConfig(Section):
@@ -166,30 +188,30 @@ class RefreshConfig(Section):
                 raise ValueError(f"at_steps names {len(self.at_steps)} steps, but alpha is {self.alpha}")
             if any(step < 0 for step in self.at_steps) or sorted(set(self.at_steps)) != self.at_steps:
                 raise ValueError(f"at_steps must be rising, from 0 on, got {self.at_steps}")
-        matches = self.selection.strategy in EMBEDDED - WEIGHTED and self.selection.match == "prompt"
+        strategy = known_strategy(self.selection.strategy)
+        matches = strategy.matches_prompts and self.selection.match == "prompt"
         if self.samples == "rollouts" and self.alpha > 0 and matches:
             raise ValueError(
                 "samples: rollouts covers only the prompts that were rolled out; use selection.match: nearest with it"
             )
         if self.samples == "rollouts" and self.alpha > 0 and self.at_steps is not None and self.at_steps[0] == 0:
             raise ValueError("samples: rollouts has none before the first step (at_steps: 0); use samples: fresh")
-        if self.labels == "gold" and self.alpha > 0 and self.selection.strategy != "all":
+        if self.labels == "gold" and self.alpha > 0 and not strategy.takes_all:
             raise ValueError(
                 "labels: gold makes pairs of the policy's own samples, of which there is nothing to filter; use "
                 "selection.strategy: all with it"
             )
         if self.drift != type(self).model_fields["drift"].default and self.when != "drift":
             raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
-        if self.gate is not None and self.alpha > 0 and self.selection.strategy == "none":
+        if self.gate is not None and self.alpha > 0 and not strategy.selects:
             raise ValueError(
-                "selection.strategy: none trains no reward model that a gate could examine; leave gate out, or, where "
-                "an arm inherits one, set gate: null"
+                f"selection.strategy: {strategy.name} trains no reward model that a gate could examine; leave gate "
+                "out, or, where an arm inherits one, set gate: null"
             )
-        if self.replay and self.alpha > 0 and self.labels == "offline" and self.selection.strategy in ("all", "none"):
+        if self.replay and self.alpha > 0 and self.labels == "offline" and not strategy.chooses:
             raise ValueError(
                 f"replay: {self.replay} adds pairs that were not selected to those that were, and strategy: "
-                f"{self.selection.strategy} {'leaves none' if self.selection.strategy == 'all' else 'trains on none'}; "
-                "set replay: 0"
+                f"{strategy.name} {'leaves none' if strategy.takes_all else 'trains on none'}; set replay: 0"
             )
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")

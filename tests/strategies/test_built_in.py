@@ -2,27 +2,29 @@
 
 import math
 from collections import Counter
-from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frft.config import sections
-from frft.config.sections.refresh import WEIGHTED
-from frft.selection import EMBEDDED, STRATEGIES, Candidates
-from frft.selection.strategies import GATES
+from frft.errors import SelectionError
+from frft.strategies import BUILT_IN, Candidates, get_strategy
 
 NAN = math.nan
 level = st.integers(-4, 4).map(lambda tenths: tenths / 4)
 pairs = st.lists(st.one_of(st.tuples(level, level), st.just((NAN, NAN))), min_size=1, max_size=40)
 
 
+def candidates(pool, seed=0, **given):
+    chosen, rejected = np.array(pool, dtype=float).reshape(-1, 2).T
+    nothing = {"log_ratios": np.full(len(chosen), NAN), "rng": np.random.default_rng(seed)}
+    return Candidates(similarity_chosen=chosen, similarity_rejected=rejected, **(nothing | given))
+
+
 def ranking(name, pool, threshold=0.0, duplicates="once", seed=0):
-    chosen, rejected = np.array(pool, dtype=float).T
-    rng = np.random.default_rng(seed)
-    return STRATEGIES[name](Candidates(chosen, rejected, threshold, duplicates, rng)).tolist()
+    given = candidates(pool, seed, threshold=threshold, duplicates=duplicates)
+    return get_strategy(name).rank(given).tolist()
 
 
 def brute(pool, score, qualifies=lambda c, r: True):
@@ -36,12 +38,6 @@ def brute(pool, score, qualifies=lambda c, r: True):
             place += 1
         ranked.insert(place, row)
     return ranked
-
-
-def test_the_registry_is_what_the_configuration_offers():
-    assert set(STRATEGIES) | {"none"} == set(get_args(sections.Strategy))
-    assert set(STRATEGIES) >= EMBEDDED | WEIGHTED
-    assert set(GATES) <= EMBEDDED
 
 
 @given(pairs, level)
@@ -109,27 +105,29 @@ def test_random_is_uniform():
     assert sum((first[row] - expected) ** 2 / expected for row in range(5)) < 18.5  # chi-square, df 4, p = .001
 
 
-@pytest.mark.parametrize("name", sorted(EMBEDDED - WEIGHTED))
+@pytest.mark.parametrize("name", [each.name for each in BUILT_IN if each.reads == "cosines"])
 def test_rows_without_a_sample_never_qualify(name):
     assert ranking(name, [(NAN, NAN), (0.5, 0.5), (NAN, NAN)], threshold=-1) in ([1], [1, 1])
     assert ranking(name, [(NAN, NAN)] * 3, threshold=-1) == []
 
 
-@pytest.mark.parametrize("name", sorted(WEIGHTED))
+@pytest.mark.parametrize("name", [each.name for each in BUILT_IN if each.has_ratios])
 @given(scores=st.lists(st.one_of(level, st.just(NAN)), min_size=1, max_size=30))
 def test_best_by_the_log_ratio(name, scores):
-    nothing = np.full(len(scores), NAN)
-    pool = Candidates(nothing, nothing, 0.0, "once", np.random.default_rng(0), log_ratios=np.array(scores))
-    assert STRATEGIES[name](pool).tolist() == brute([(score, score) for score in scores], lambda c, r: c)
+    pool = candidates([(NAN, NAN)] * len(scores), log_ratios=np.array(scores))
+    assert get_strategy(name).rank(pool).tolist() == brute([(score, score) for score in scores], lambda c, r: c)
 
 
 def test_pairs_of_a_source_come_in_random_order():
-    def ranked(seed):
-        nothing, rng = np.full(5, NAN), np.random.default_rng(seed)
-        from_source = np.array([True, False, True, True, False])
-        return STRATEGIES["source"](Candidates(nothing, nothing, 0.0, "once", rng, from_source=from_source)).tolist()
+    columns = {"chosen_source": ["a", "a", "a", "a", None], "rejected_source": ["a", "b", "a", "a", None]}
+
+    def ranked(seed, source="a"):
+        pool = candidates([(NAN, NAN)] * 5, seed, columns=columns, source=source)
+        return get_strategy("source").rank(pool).tolist()
 
     orders = Counter(tuple(ranked(seed)) for seed in range(1200))
     assert {tuple(sorted(order)) for order in orders} == {(0, 2, 3)}
     assert len(orders) == 6
     assert sum((count - 200) ** 2 / 200 for count in orders.values()) < 20.5  # chi-square, df 5, p = .001
+    with pytest.raises(SelectionError, match=r"both completions from 'b'\. The pool has both from 'a' \(3 pairs\)"):
+        ranked(0, "b")

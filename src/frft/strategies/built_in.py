@@ -1,0 +1,190 @@
+"""The strategies that come with the package: how each ranks, and what it is.
+
+A rank function returns the rows that qualify, best first; keeping `size` rows means taking the first `size` of them.
+Rows stand in ascending order of their ids, and of two rows that tie, the one with the smaller id comes first. A row
+without cosines (NaN: no sample of its prompt) never qualifies where the strategy reads them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from frft.errors import SelectionError
+from frft.strategies.strategy import Candidates, Strategy, ThresholdRule, best_first
+
+if TYPE_CHECKING:
+    from frft.statistics.numbers import Floats, Indices
+
+SOURCES = ("chosen_source", "rejected_source")
+"""The columns that say who wrote the two completions of a pair."""
+SOURCES_NAMED = 5
+"""Sources that an error names, the most frequent first."""
+_BELOW = "below the threshold"
+
+
+def smaller(chosen_N: Floats, rejected_N: Floats) -> Floats:
+    """The smaller of two cosines, for N pairs."""
+    import numpy as np
+
+    return np.minimum(chosen_N, rejected_N)
+
+
+def larger(chosen_N: Floats, rejected_N: Floats) -> Floats:
+    """The larger of two cosines, for N pairs."""
+    import numpy as np
+
+    return np.maximum(chosen_N, rejected_N)
+
+
+BOTH = ThresholdRule(value=smaller, named="the smaller of its two cosines", relation="exceeds")
+ANY = ThresholdRule(value=larger, named="the larger of its two cosines", relation="reaches")
+
+
+def part1(pool: Candidates) -> Indices:
+    """Both cosines above the threshold; best by their sum (the paper's "overall", RM1)."""
+    return best_first(pool.similarity_chosen + pool.similarity_rejected, BOTH.passes(pool))
+
+
+def part2(pool: Candidates) -> Indices:
+    """Half by the chosen, half by the rejected (RM2): the best by chosen and the best by rejected in turn.
+
+    The first `size` rows of c1, r1, c2, r2, ... are the top half of each list (chosen has the odd one). With
+    duplicates `twice` a row that is in both halves stands there twice, and so trains twice, as in the
+    authors' code; with `once` it stands where it first occurs, and the walk goes further down both lists for
+    those that it misses.
+    """
+    import numpy as np
+
+    walk = np.stack([part4(pool), part3(pool)], axis=1).ravel()
+    if pool.duplicates == "twice":
+        return walk
+    _, first = np.unique(walk, return_index=True)
+    return walk[np.sort(first)]
+
+
+def part3(pool: Candidates) -> Indices:
+    """Best by the cosine of the rejected completion (RM3)."""
+    return best_first(pool.similarity_rejected, pool.compared)
+
+
+def part4(pool: Candidates) -> Indices:
+    """Best by the cosine of the chosen completion (RM4)."""
+    return best_first(pool.similarity_chosen, pool.compared)
+
+
+def either(pool: Candidates) -> Indices:
+    """Any cosine at or above the threshold (the authors' earlier filter); best by the larger (a reading)."""
+    return best_first(ANY.value(pool.similarity_chosen, pool.similarity_rejected), ANY.passes(pool))
+
+
+def by_log_ratio(pool: Candidates) -> Indices:
+    """Best by the log density ratio: of the policy to the pool (density), or to the SFT model (policy_ratio)."""
+    import numpy as np
+
+    return best_first(pool.log_ratios, ~np.isnan(pool.log_ratios))
+
+
+def of_one_source(pool: Candidates) -> Indices:
+    """Pairs of one source, in random order: the filter that knows what the similarity has to guess.
+
+    Raises:
+        SelectionError: no pair has both completions from it.
+    """
+    import numpy as np
+
+    sides = zip(*(pool.columns[name] for name in SOURCES), strict=True)
+    both = [None if one != two or one is None else str(one) for one, two in sides]
+    rows = np.flatnonzero([name == pool.source for name in both])
+    if not rows.size:
+        there_are = Counter(name for name in both if name is not None).most_common(SOURCES_NAMED)
+        named = ", ".join(f"{name!r} ({count} pairs)" for name, count in there_are) or "no source at all"
+        raise SelectionError(f"No pair has both completions from {pool.source!r}. The pool has both from {named}.")
+    return pool.rng.permutation(rows)
+
+
+def at_random(pool: Candidates) -> Indices:
+    """Every row, also those without a sample, in random order: the control of equal size."""
+    return pool.rng.permutation(len(pool))
+
+
+def everything(pool: Candidates) -> Indices:
+    """Every row: the refresh without a filter."""
+    import numpy as np
+
+    return np.arange(len(pool))
+
+
+BUILT_IN = (
+    Strategy(
+        name="part1",
+        description="both cosines above the threshold, best by their sum (the paper's RM1)",
+        rank=part1,
+        reads="cosines",
+        threshold=BOTH,
+        unqualified=_BELOW,
+    ),
+    Strategy(
+        name="part2",
+        description="best by the chosen and best by the rejected completion's cosine in turn (RM2)",
+        rank=part2,
+        reads="cosines",
+    ),
+    Strategy(
+        name="part3",
+        description="best by the rejected completion's cosine (RM3)",
+        rank=part3,
+        reads="cosines",
+    ),
+    Strategy(
+        name="part4",
+        description="best by the chosen completion's cosine (RM4)",
+        rank=part4,
+        reads="cosines",
+    ),
+    Strategy(
+        name="either",
+        description="any cosine at or above the threshold, best by the larger (the authors' earlier filter)",
+        rank=either,
+        reads="cosines",
+        threshold=ANY,
+        unqualified=_BELOW,
+    ),
+    Strategy(
+        name="density",
+        description="best by how much likelier a classifier finds both completions among all samples than in the pool",
+        rank=by_log_ratio,
+        reads="density ratio",
+    ),
+    Strategy(
+        name="policy_ratio",
+        description="best by log pi_t - log pi_SFT of both completions (OCRM)",
+        rank=by_log_ratio,
+        reads="policy ratio",
+    ),
+    Strategy(
+        name="source",
+        description="pairs whose completions both come from `source`, in random order",
+        rank=of_one_source,
+        columns=SOURCES,
+        unqualified="from another source",
+        needs_source=True,
+    ),
+    Strategy(
+        name="random",
+        description="any pairs, in random order: the control of the same size",
+        rank=at_random,
+    ),
+    Strategy(
+        name="all",
+        description="every pair, whatever the size: a refresh without a filter",
+        rank=everything,
+        takes_all=True,
+    ),
+    Strategy(
+        name="none",
+        description="no pairs: the reward model stays as it is",
+        rank=None,
+    ),
+)
+"""The order in which help and documentation list them."""
