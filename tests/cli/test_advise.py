@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from frft import diagnosis
+from frft import advice
 from frft.advice.predictor import Model, Predictor, Test
 from frft.cli import main
 from frft.selection import Embedder
@@ -46,7 +46,7 @@ def predictor_file(tmp_path):
 
 
 def test_without_a_predictor_the_evidence_alone(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(diagnosis, "packaged_predictor", lambda: None)
+    monkeypatch.setattr(advice, "packaged_predictor", lambda: None)
     assert main(["advise", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "The policy's 20 samples are told from the pool's completions with AUC" in printed

@@ -32,10 +32,15 @@ def judged(write_rows, score):
     return str(write_rows("judge.jsonl", rows))
 
 
-def test_without_a_judge_links_are_not_measured(parts, capsys):
-    main(["diagnose", *parts])
+def test_without_a_judge_links_are_not_measured(many, capsys):
+    parts = many(1)[:-2]
+    assert main(["diagnose", *parts]) == 0
+    short = capsys.readouterr().out
+    assert short.startswith("Verdict: undecided. Nothing broken was found, but not enough was measured to say more.")
+    assert "not measured: policy training <-> evaluation" in short
+    assert main(["diagnose", *parts, "-v"]) == 0
     printed = capsys.readouterr().out
-    assert "not measured" in printed
+    assert printed.startswith(short.split("Links, alarms")[0])
     assert "over-optimisation: nobody judged enough of what the policy wrote" in printed
     assert "Its calibration error on held-out pairs" in printed
 
@@ -43,7 +48,7 @@ def test_without_a_judge_links_are_not_measured(parts, capsys):
 def test_json_says_the_same_as_the_exit_status(parts, write_rows, samples_file, capsys):
     status = main(["diagnose", *parts, "--judge-scores", judged(write_rows, float), "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert status == (0 if found["healthy"] else 1)
+    assert status == (1 if found["verdict"] == "broken" else 0)
     assert found["across"]["state"] == "not measured"
     assert {link["name"] for link in found["links"]} == {
         "reward-model training <-> policy training",
@@ -65,12 +70,14 @@ def many(write_rows, parts):
     return judged
 
 
-@pytest.mark.parametrize(("sign", "status", "said"), [(1, 0, "nothing found, but 2 of 3"), (-1, 1, "not healthy")])
+@pytest.mark.parametrize(("sign", "status", "said"), [(1, 0, "undecided"), (-1, 1, "broken")])
 def test_a_broken_link_alone_is_exit_status_1(many, sign, status, said, capsys):
     """A judge that likes what the reward model dislikes."""
-    assert main(["diagnose", *many(sign)]) == status
+    assert main(["diagnose", *many(sign), "--verbose"]) == status
     printed = capsys.readouterr().out
-    assert f"the policy: {said}" in printed
+    assert printed.startswith(f"Verdict: {said}. ")
+    assert f"the policy  {said}: " in printed
+    assert ("broken link: reward-model training <-> policy training" in printed.splitlines()[0]) == (sign < 0)
     assert "FIRED" not in printed
     assert ("no better than a coin" in printed) == (sign < 0)
 
@@ -118,8 +125,7 @@ def test_an_alarm_is_exit_status_1(parts, write_rows, capsys):
     parts[1] = str(write_rows("unused", []).parent / "flat")
     assert main(["diagnose", *parts]) == 1
     printed = capsys.readouterr().out
-    assert "reward model collapsed" in printed
-    assert "FIRED" in printed
+    assert printed.startswith("Verdict: broken. alarm: reward model collapsed")
     assert "Train it again" in printed
 
 
@@ -132,6 +138,7 @@ def test_an_alarm_is_exit_status_1(parts, write_rows, capsys):
         ([".", "--judge-scores", "x"], "leave out --judge-scores"),
         (["."], "holds no run"),
         ([".", "--judge", "rm:x"], "leave out --judge,"),
+        ([*MINE, "--arm", "x"], "parts of your own have none"),
         ([*MINE, "--judge", "rm:m"], "the reward model that is to be judged"),
         ([*MINE, "--judge", "rm:./m"], "the reward model that is to be judged"),
         ([".", "--tie-margin", "1"], "--tie-margin says more about --judge, which is not given"),

@@ -315,21 +315,21 @@ def test_an_interrupted_run_says_that_it_can_go_on(conversations_file, tmp_path,
 def test_an_interruption_that_a_library_turned_into_its_own_error_is_still_one(
     monkeypatch, pairs_file, tmp_path, capsys
 ):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt as stop:
             raise ImportError("cannot import name 'peft'") from stop
 
-    monkeypatch.setattr("frft.experiment.runner", interrupted)
+    monkeypatch.setattr("frft.experiment.run", interrupted)
     assert main(["run", "hh-small", f"data.pairs={pairs_file}", "--out", str(tmp_path / "out")]) == 130
     assert "goes on where this one stopped" in capsys.readouterr().err
 
 
 def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch, pairs_file, tmp_path):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("frft.experiment.runner", broken)
+    monkeypatch.setattr("frft.experiment.run", broken)
     with pytest.raises(ZeroDivisionError):
         main(["run", "hh-small", f"data.pairs={pairs_file}", "--out", str(tmp_path / "out")])

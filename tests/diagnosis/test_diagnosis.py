@@ -54,7 +54,7 @@ def healthy():
 
 def test_everything_is_measured_of_a_healthy_subject(healthy):
     found = diagnose(healthy, embed=lambda written: np.eye(len(written)))
-    assert found.healthy
+    assert found.verdict == "healthy"
     assert [link.state for link in found.links] == ["holds", "holds"]
     assert [(alarm.name, alarm.fired) for alarm in found.alarms if alarm.fired] == []
     # Of all signatures only one was not to be looked for: a judge that rises shows no peak.
@@ -79,7 +79,7 @@ def test_a_policy_that_hacks_its_reward_is_not_healthy():
             course=course(lambda steps: steps * (0.5 - 0.5 * steps)),
         )
     )
-    assert not found.healthy
+    assert found.verdict == "broken"
     assert {alarm.name for alarm in found.fired} == {"over-optimisation", "past the peak"}
     assert [link.state for link in found.links] == ["broken", "broken"]
 
@@ -88,14 +88,14 @@ def test_a_broken_link_alone_is_not_healthy():
     found = diagnose(Subject("blind", after=texts(0.0, 2, hacked=True), held_out=accuracy(0.7)))
     assert not found.fired
     assert found.links[0].state == "broken"
-    assert not found.healthy
+    assert found.verdict == "broken"
 
 
 def test_what_is_not_there_is_said_and_not_guessed():
     found = diagnose(Subject("unknown", unmeasured=["the rest: it is gone"]))
     assert (found.alarms, found.symptoms, found.spread, found.movement, found.gao) == ([], [], None, None, None)
     assert {link.state for link in found.links} == {"not measured"}
-    assert found.healthy
+    assert found.verdict == "undecided"
     assert found.unmeasured[0] == "the rest: it is gone"
     assert len(found.unmeasured) == 1 + 12
     assert any("self-similarity" in line for line in diagnose(Subject("x", after=texts(0.0, 1))).unmeasured)
@@ -142,5 +142,5 @@ def test_held_out_accuracy_by_the_same_judge_goes_before_that_by_labels(healthy)
 
 def test_a_diagnosis_is_json_able(healthy):
     found = json.loads(json.dumps(diagnose(healthy).as_dict(), allow_nan=False))
-    assert found["healthy"] is True
+    assert (found["verdict"], found["decided_by"]) == ("healthy", [])
     assert found["links"][0]["state"] == "holds"

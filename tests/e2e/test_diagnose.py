@@ -117,9 +117,9 @@ def test_three_reward_models_do_not_tell_what_accuracy_is_worth(in_a_world):
 
 
 def test_the_verb_prints_what_was_found(run_in_a_world, in_a_world, capsys):
-    status = main(["diagnose", str(run_in_a_world)])
+    status = main(["diagnose", str(run_in_a_world), "--verbose"])
     printed = capsys.readouterr().out
-    assert status == (0 if in_a_world.healthy else 1)
+    assert status == (1 if in_a_world.verdict == "broken" else 0)
     for words in (
         "vanilla:",
         "part1:",
@@ -237,3 +237,26 @@ def test_gold_is_that_of_the_world(in_a_world, run_in_a_world):
     movement = in_a_world.arms[0].movement.judge.estimate
     after = movement.mean + known["start"]["gold"]["mean"]
     assert after == pytest.approx(gold.mean(), abs=3 * gold.std() / np.sqrt(len(gold)))
+
+
+def test_the_verdict_comes_first_and_details_of_an_arm_when_asked(run_in_a_world, in_a_world, monkeypatch, capsys):
+    # The same diagnosis four times would only take time.
+    monkeypatch.setattr("frft.experiment.diagnose.diagnose_run", lambda *_: in_a_world)
+    main(["diagnose", str(run_in_a_world)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"Verdict: {in_a_world.verdict}. ")
+    for line, arm in zip(lines[1:], in_a_world.arms, strict=False):
+        assert line.split()[:2] == [arm.name, f"{arm.verdict}:"]
+    # What is wrong is named in the first line, with the arms of which it was found.
+    for ground, arms in in_a_world.grounds:
+        assert f"{ground.found} ({', '.join(arms)})" in lines[0]
+    assert len(lines) < 30
+    main(["diagnose", str(run_in_a_world), "--arm", "part1"])
+    printed = capsys.readouterr().out
+    part1 = next(arm for arm in in_a_world.arms if arm.name == "part1")
+    assert f"\npart1: {part1.verdict}\n" in printed
+    assert "\nvanilla: " not in printed
+    main(["diagnose", str(run_in_a_world), "--arm", "part1", "--json"])
+    assert list(json.loads(capsys.readouterr().out)["arms"]) == ["part1"]
+    assert main(["diagnose", str(run_in_a_world), "--arm", "prat1"]) == 2
+    assert "its arms are vanilla, ensemble, part1, random" in " ".join(capsys.readouterr().err.split())

@@ -110,7 +110,7 @@ def test_what_is_not_healthy_is_named():
         np.tile([2.0, 1.0], 40),
     )
     found = diagnose(Subject("worse texts score higher", after=texts))
-    assert not found.healthy
+    assert found.verdict == "broken"
     assert fired(found) == ["broken link: reward-model training <-> policy training"]
     agreed = Scored(texts.prompts, texts.completions, texts.proxy_N, texts.proxy_N)
     assert fired(diagnose(Subject("better ones do", after=agreed))) == []

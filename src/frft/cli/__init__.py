@@ -20,7 +20,7 @@ from frft.cli.configs import init, presets
 from frft.cli.data import data_command
 from frft.cli.diagnose import diagnose_command
 from frft.cli.eval import eval_app
-from frft.cli.output import escaped
+from frft.cli.output import print_error
 from frft.cli.reward import reward_app
 from frft.cli.run import run_command
 from frft.cli.select import select_command
@@ -94,8 +94,7 @@ def _was_interrupted(error: BaseException | None) -> bool:
 
 
 def _complain(message: str) -> None:
-    # Messages quote arguments, file names and data, which may hold control characters.
-    print(f"frft: {escaped(message)}", file=sys.stderr)
+    print_error(f"frft: {message}")
 
 
 def _explain(error: CycloptsError) -> str:

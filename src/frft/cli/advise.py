@@ -127,13 +127,15 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
         print_json(asdict(predictor))
         return
     model = predictor.model
-    print(f"Trained on {model.cases} cells of {model.worlds} worlds; FRFT gained in {model.helped}.")
+    print_text(f"Trained on {model.cases} cells of {model.worlds} worlds; FRFT gained in {model.helped}.")
     for name, coefficient in model.coefficients.items():
-        print(f"  {name:<10} {coefficient:+.3f} in the log odds for a standard deviation ({model.scales[name]:.4f})")
-    print(f"Tested on the other half: {predictor.test.sentence()}")
-    print(f"The other way round:      {predictor.exchanged.sentence()}")
+        print_text(
+            f"  {name:<10} {coefficient:+.3f} in the log odds for a standard deviation ({model.scales[name]:.4f})"
+        )
+    print_text(f"Tested on the other half: {predictor.test.sentence()}")
+    print_text(f"The other way round:      {predictor.exchanged.sentence()}")
     if not predictor.beats_a_coin:
-        print("It is not shown to be better than a coin, so its verdict will be `unclear`, without a probability.")
+        print_text("It is not shown to be better than a coin, so its verdict will be `unclear`, without a probability.")
     print_text(f"Wrote {out}")
 
 
@@ -141,7 +143,7 @@ def _print(advice: Advice) -> None:
     from frft.cli.output import print_text
 
     for title, sentences in (("What was measured", advice.reasons), ("What this cannot know", advice.limits)):
-        print(f"{title}:")
+        print_text(f"{title}:")
         for sentence in sentences:
             print_text(f"  - {sentence}")
     print_text(f"Answer: {advice.answer}")

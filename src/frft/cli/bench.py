@@ -64,7 +64,7 @@ def fixed_actor(
     cache
         Where embeddings are kept between runs.
     """
-    from frft.cli.output import print_text
+    from frft.cli.output import print_table, print_text
     from frft.cli.targets import check_writable_folder
     from frft.fixed_actor import draw_actors, named_actors, read_table, run_fixed_actor, written_actor
     from frft.models import use_threads
@@ -98,7 +98,13 @@ def fixed_actor(
         except BaseException as stop:
             stop.add_note("What was finished is kept, and the same command goes on with it.")
             raise
-    text = read_table(out).markdown()
-    with atomic_write(out / "table.md") as file:
-        file.write(text.encode())
-    print_text(text)
+    table = read_table(out)
+    page = out / "table.md"
+    with atomic_write(page) as file:
+        file.write(table.markdown().encode())
+    for part in table.parts():
+        if isinstance(part, str):
+            print_text(f"{part}\n")
+        else:
+            print_table(part.columns, part.rows, texts=part.texts)
+    print_text(f"The same as a page: {page}")

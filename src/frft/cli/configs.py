@@ -34,14 +34,14 @@ def init(preset: str, *, out: Path | None = None) -> None:
     out
         File to write; standard output where none is named. An existing file is never overwritten.
     """
-    from frft.cli.output import print_text
+    from frft.cli.output import print_text, print_verbatim
     from frft.cli.targets import check_file
     from frft.config import annotated_preset
     from frft.store import atomic_write
 
     text = annotated_preset(preset)
     if out is None:
-        print(text, end="")
+        print_verbatim(text)
         return
     if out.exists():
         raise OutputError(f"{out} exists. Name another file, or delete it first.")

@@ -27,7 +27,7 @@ def data_command(
     json
         Print JSON.
     """
-    from frft.cli.output import print_json
+    from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_not_read
     from frft.preferences import describe_pool
     from frft.progress import for_terminal
@@ -41,4 +41,4 @@ def data_command(
     if json:
         print_json(description.as_dict())
     else:
-        print("\n".join(description.lines()))
+        print_text("\n".join(description.lines()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.pool import PoolOptions, Reading
@@ -13,7 +15,7 @@ from frft.errors import UsageError
 from frft.progress import Progress, for_terminal
 
 if TYPE_CHECKING:
-    from frft.diagnosis import Diagnosis, Link
+    from frft.diagnosis import Diagnosis
     from frft.evaluation import Judge
 
 
@@ -30,12 +32,15 @@ def diagnose_command(
     options: Judging = JudgeArguments(),
     reading: Reading = PoolOptions(),
     max_length: int | None = None,
+    arm: list[str] | None = None,
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
     json: bool = False,
 ) -> int:
-    """Say whether the reward can still be trusted: three links, the failure signatures, and what to do.
+    """Say whether the reward can still be trusted: a verdict, what decided it, and what to do.
 
-    Exit status: 0 nothing was found, in what could be measured; 1 an alarm fired or a link is broken; 2 no verdict,
-    because the request, the data or a model is wrong.
+    The verdict is `healthy` (all links between training, policy and evaluation hold, and no alarm fired), `broken` (a
+    link is broken, or an alarm fired), or `undecided` (nothing is broken, but not enough was measured to say more).
+    Exit status: 0 healthy or undecided; 1 broken; 2 no verdict, because the request, the data or a model is wrong.
 
     Parameters
     ----------
@@ -60,8 +65,12 @@ def diagnose_command(
         How to read the pairs; --split and --max-rejected count for the completions, too.
     max_length
         Longest sequence in tokens, for a reward model that was not trained by frft.
+    arm
+        Of a run: show the links, alarms and symptoms of these arms.
+    verbose
+        Show the links, alarms and symptoms of everything.
     json
-        Print everything as JSON.
+        Print everything as JSON; with --arm, of these arms.
     """
     parts = {"--reward-model": reward_model, "--pairs": pairs, "--completions": completions}
     more = {
@@ -76,10 +85,14 @@ def diagnose_command(
             raise UsageError(f"The folder of a run brings its own parts; leave out {', '.join(given)}, or the folder.")
         options.check_unused()
         with _no_verdict():
-            return _run(run, json=json)
+            return _run(run, arm or [], verbose=verbose, json=json)
     if reward_model is None or pairs is None or completions is None:
         missing = [name for name, value in parts.items() if value is None]
         raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
+    if arm:
+        raise UsageError(
+            "--arm names an arm of a run; parts of your own have none. Leave it out (--verbose shows all)."
+        )
     if judge is not None and judge_scores is not None:
         raise UsageError("--judge and --judge-scores are two judges; leave one of them out.")
     if judge is None:
@@ -93,7 +106,7 @@ def diagnose_command(
         with options.accounted(asked, progress):
             found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
         account = None if asked is None else {"name": judge, **asked.counts()}
-        return _report(found, account, json=json)
+        return _report(found, account, verbose=verbose, json=json)
 
 
 def _is_one(first: str, second: str) -> bool:
@@ -139,7 +152,8 @@ def _parts(
     return diagnosed(subject_of_parts(model, pool.table, after, before, judge or scores, progress=progress))
 
 
-def _report(found: Diagnosis, account: dict[str, Any] | None, *, json: bool) -> int:
+def _report(found: Diagnosis, account: dict[str, Any] | None, *, verbose: bool, json: bool) -> int:
+    from frft.cli.diagnosis_output import print_details, print_summary
     from frft.cli.output import print_json, print_text
     from frft.diagnosis import training_to_evaluation
     from frft.evaluation import counts_in_words
@@ -150,163 +164,45 @@ def _report(found: Diagnosis, account: dict[str, Any] | None, *, json: bool) -> 
     across = training_to_evaluation([found.held_out.accuracy], [0.0])
     if json:
         print_json({**found.as_dict(), "across": across.as_dict(), "judge": account})
+        return _status(found.verdict)
+    print_summary(found.verdict, [(ground, [found.name]) for ground in found.grounds], [found])
+    if verbose:
+        print_details(found, [*found.links, across])
     else:
-        _print(found, [*found.links, across])
-        for line in counts_in_words(account or {}):
-            print_text(line)
-    return 0 if found.healthy else 1
+        print_text("Links, alarms and symptoms: --verbose.")
+    for line in counts_in_words(account or {}):
+        print_text(line)
+    return _status(found.verdict)
 
 
-def _run(folder: Path, *, json: bool) -> int:
-    from frft.cli.output import print_json
-    from frft.experiment.diagnose import diagnose_run
+def _run(folder: Path, shown: list[str], *, verbose: bool, json: bool) -> int:
+    from frft.cli.diagnosis_output import print_details, print_links, print_looks, print_summary
+    from frft.cli.output import print_json, print_text
+    from frft.experiment.diagnose import arms_of_run, diagnose_run
 
+    # Before minutes go into a diagnosis.
+    if unknown := [name for name in shown if name not in (known := arms_of_run(folder))]:
+        raise UsageError(f"--arm {', '.join(unknown)}: no such arm in {folder}; its arms are {', '.join(known)}.")
     found = diagnose_run(folder, for_terminal())
+    names = [arm.name for arm in found.arms]
     if json:
-        print_json(found.as_dict())
-    else:
-        if not found.finished:
-            print("The run is under way: this is what its steps tell so far.\n")
-        for arm in found.arms:
-            _print(arm, arm.links)
-            _print_looks(found.looks.get(arm.name, []))
-        print("Over all arms")
-        _print_links([found.across])
-    return 0 if found.healthy else 1
+        values = found.as_dict()
+        print_json({**values, "arms": {name: values["arms"][name] for name in names if name in (shown or names)}})
+        return _status(found.verdict)
+    print_summary(found.verdict, found.grounds, found.arms)
+    if not found.finished:
+        print_text("The run is under way: this is what its steps tell so far.")
+    for arm in found.arms:
+        if verbose or arm.name in shown:
+            print_details(arm, arm.links)
+            print_looks(found.looks.get(arm.name, []))
+    if verbose:
+        print_text("\nOver all arms")
+        print_links([found.across])
+    elif not shown:
+        print_text(f"Links, alarms and symptoms: --arm NAME for those of an arm, --verbose for all {len(names)}.")
+    return _status(found.verdict)
 
 
-def _print(found: Diagnosis, links: list[Link]) -> None:
-    from frft.cli.output import print_table, print_text
-
-    print_text(f"{found.name}: {_state(found, links)}")
-    _print_links(links)
-    print_table(
-        ("alarm", "", "figure [95 %]", "fires"),
-        [
-            (
-                alarm.name,
-                "FIRED" if alarm.fired else "silent",
-                _figure(alarm.figure, alarm.interval),
-                f"{alarm.side} {alarm.threshold:.3g}",
-            )
-            for alarm in found.alarms
-        ],
-        texts=2,
-    )
-    for alarm in found.fired:
-        print_text(f"• {alarm.name} ({alarm.measured}). {alarm.meaning} {alarm.advice}")
-    print_table(
-        ("symptom", "of what", "before", "after", "change [95 %]"),
-        [
-            (
-                each.name,
-                each.unit,
-                "–" if each.before is None else f"{each.before.mean:.3f}",
-                f"{each.after.mean:.3f}",
-                "–" if each.change is None else _figure(each.change.estimate.mean, each.change.estimate.interval),
-            )
-            for each in found.symptoms
-        ],
-        texts=2,
-    )
-    for line in _figures(found):
-        print_text(f"• {line}")
-    if found.unmeasured:
-        print("Not measured:")
-    for line in found.unmeasured:
-        print_text(f"  - {line}")
-    print()
-
-
-def _state(found: Diagnosis, links: list[Link]) -> str:
-    if not found.healthy:
-        return "not healthy"
-    blind = sum(link.state == "not measured" for link in links)
-    return f"nothing found, but {blind} of {len(links)} links could not be measured" if blind else "healthy"
-
-
-def _print_looks(looks: list[dict[str, Any]]) -> None:
-    """What was seen while the arm was trained, against its last refresh, or its start."""
-    from frft.cli.output import print_table
-
-    def change(look: dict[str, Any], of: str) -> str:
-        found = (look["movement"] or {}).get(of, {}).get("estimate")
-        return "–" if found is None or found["low"] is None else f"{found['mean']:+.3f}"
-
-    if looks:
-        print("While it was trained, since the last refresh:")
-        print_table(
-            ("after step", "drift (AUC)", "proxy", "judge", "accuracy on own texts", "alarms"),
-            [
-                (
-                    str(look["step"]),
-                    "–" if look["drift"] is None else _figure(look["drift"]["mean"], _ends(look["drift"])),
-                    change(look, "proxy"),
-                    change(look, "judge"),
-                    "–" if look["links"][0]["figure"] is None else f"{look['links'][0]['figure']:.3f}",
-                    ", ".join(look["fired"]) or "–",
-                )
-                for look in looks
-            ],
-            texts=1,
-        )
-        print()
-
-
-def _ends(estimate: dict[str, Any]) -> tuple[float, float] | None:
-    return None if estimate["low"] is None else (estimate["low"], estimate["high"])
-
-
-def _print_links(links: list[Link]) -> None:
-    from frft.cli.output import print_table, print_text
-
-    print_table(
-        ("link", "", "figure [95 %]"),
-        [
-            (link.name, link.state, "–" if link.figure is None else _figure(link.figure, link.interval))
-            for link in links
-        ],
-        texts=2,
-    )
-    for link in links:
-        print_text(f"• {link.name} ({link.measured}): {link.verdict} {link.advice}")
-
-
-def _figures(found: Diagnosis) -> list[str]:
-    lines = []
-    for spread, where in ((found.spread, "the policy"), (found.spread_before, "the policy at the start")):
-        if spread is not None:
-            within = _figure(spread.within.mean, spread.within.interval)
-            lines.append(
-                f"Under {where}, the reward has mean {spread.mean:+.3f} and variance {within} within prompts, "
-                f"{spread.between:.3f} between them."
-            )
-    if found.spread_raw is not None:
-        raw = found.spread_raw
-        lines.append(
-            f"Before normalisation: mean {raw.mean:+.3g}, variance {raw.within.mean:.3g} and {raw.between:.3g}."
-        )
-    for accuracy, where in ((found.held_out, "their labels say"), (found.off_policy, "the judge does")):
-        if accuracy is not None and accuracy.accuracy is not None:
-            ordered = _figure(accuracy.accuracy, accuracy.interval)
-            lines.append(f"It orders {accuracy.n} held-out pairs as {where} with accuracy {ordered}.")
-    if found.lost is not None:
-        lost = _figure(found.lost.mean, found.lost.interval)
-        lines.append(f"Accuracy on the policy's own texts less that on held-out pairs is {lost}.")
-    if found.calibration_error is not None:
-        lines.append(f"Its calibration error on held-out pairs is {found.calibration_error:.3f}.")
-    if found.kl is not None:
-        lines.append(f"KL from the SFT model is {_figure(found.kl.mean, found.kl.interval)} nats a completion.")
-    if found.gao is not None:
-        gao = found.gao
-        peak = (
-            "shows no peak that could be told from noise"
-            if gao.peak is None or gao.peak_interval is None
-            else "peaks at d* = {:.2f} [{:.2f}, {:.2f}]".format(gao.peak, *gao.peak_interval)
-        )
-        lines.append(f"Gao's curve of the judge over d = sqrt(KL) {peak}; the policy is at d = {gao.d:.2f}.")
-    return lines
-
-
-def _figure(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:.3f}" if interval is None else f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+def _status(verdict: str) -> int:
+    return 1 if verdict == "broken" else 0

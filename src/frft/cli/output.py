@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
+from frft.cli.layout import table_lines, wrapped
 from frft.errors import printable
+
+
+def line_width(stream: TextIO) -> int | None:
+    """Columns that a line of output may have: COLUMNS, where it is set, else those of the terminal; None: no limit.
+
+    A file or a pipe has no width: whatever reads it can break the lines itself.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    if not stream.isatty():
+        return None
+    try:
+        # 0: the terminal does not know.
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
 
 
 def escaped(text: str) -> str:
@@ -16,9 +35,22 @@ def escaped(text: str) -> str:
 
 
 def print_text(text: str | None) -> None:
-    """Text on standard output, which may quote data, names and paths; None: nothing."""
+    """Prose on standard output, which may quote data, names and paths; None: nothing.
+
+    Too long lines are broken between words (see `frft.cli.layout.wrapped`).
+    """
     if text is not None:
-        print(escaped(text))
+        print("\n".join(wrapped(escaped(text), line_width(sys.stdout))))
+
+
+def print_error(text: str) -> None:
+    """Prose on standard error, where it does not mix with what a command prints."""
+    print("\n".join(wrapped(escaped(text), line_width(sys.stderr))), file=sys.stderr)
+
+
+def print_verbatim(text: str) -> None:
+    """The text of a file on standard output, line by line as it is."""
+    print(text.removesuffix("\n"))
 
 
 def print_json(value: Any) -> None:
@@ -29,15 +61,9 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
-    """A table on standard output: the first `texts` columns hold words, the others figures; none is markup."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """A table on standard output: the first `texts` columns hold words, the others figures.
 
-    grid = Table()
-    for number, column in enumerate(columns):
-        grid.add_column(Text(printable(column)), justify="left" if number < texts else "right")
-    for row in rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
-    # A pipe has no width; wide enough that no cell is folded there.
-    Console(width=None if sys.stdout.isatty() else 160).print(grid)
+    No cell is ever cut: see `frft.cli.layout.table_lines` for what happens where it is too wide.
+    """
+    heads, cells = [printable(column) for column in columns], [[printable(cell) for cell in row] for row in rows]
+    print("\n".join(table_lines(heads, cells, texts, line_width(sys.stdout))))

@@ -84,7 +84,9 @@ def train(
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
     if report.identical:
-        print(f"{report.identical} pairs left out: cut to {model.max_length} tokens, their two sides are the same.")
+        print_text(
+            f"{report.identical} pairs left out: cut to {model.max_length} tokens, their two sides are the same."
+        )
     for what, cut in (("training", report.truncated), ("normalisation", model.truncated)):
         print_text(cut.sentence(f"sequences for {what}", model.max_length))
 

@@ -63,8 +63,8 @@ def run_command(
         return
     print_table(experiment.columns(results), experiment.results_table(results))
     for name, meaning in experiment.legend(results):
-        print(f"  {name:<15} {meaning}")
-    print()
+        print_text(f"  {name:<15} {meaning}")
+    print_text("")
     for line in experiment.interpret(results):
         print_text(f"• {line}")
     print_text(
@@ -77,7 +77,7 @@ def run_command(
 
 def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> None:
     from frft import experiment
-    from frft.cli.output import print_json, print_table, print_text
+    from frft.cli.output import print_json, print_table, print_text, print_verbatim
     from frft.config import dump_config
     from frft.progress import duration, for_terminal
 
@@ -97,7 +97,7 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
         ]
         print_json({"config": config.model_dump(), "stages": steps, "seconds": round(left, 1)})
         return
-    print(dump_config(config))
+    print_verbatim(dump_config(config))
     rows = [
         (
             stage.name,
@@ -111,7 +111,7 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
     done = sum(stage.done for stage in stages)
     stored = sum(stage.stored for stage in stages)
     in_store = f", {stored} in the store" if stored else ""
-    print(
+    print_text(
         f"{done} of {len(stages)} stages are there{in_store}; the rest takes very roughly {duration(left)} on this "
         "machine."
     )
@@ -119,4 +119,4 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
     if undecided:
         print_text(f"Looks decide on refreshes of {', '.join(undecided)}: counted as if every look called for one.")
     most = max(stage.memory for stage in stages) / 2**30
-    print(f"A process needs about {most:.1f} GiB at most.")
+    print_text(f"A process needs about {most:.1f} GiB at most.")

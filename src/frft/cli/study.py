@@ -62,7 +62,7 @@ def study_command(
             arms = ", ".join(resolved.cell(point, resolved.config.first_seed).config.arms)
             rows.append((point, ", ".join(str(cell.seed) for cell in cells) or "none", arms))
         print_table(("point", "seeds to run", "arms"), rows, texts=3)
-        print(f"{len(left)} cells, {workers} at a time: very roughly {duration(seconds)} on this machine.")
+        print_text(f"{len(left)} cells, {workers} at a time: very roughly {duration(seconds)} on this machine.")
         return 0
     words = ["frft", "study", name, *overrides, *(word for point in chosen for word in ("--points", point))]
     try:

@@ -44,7 +44,7 @@ def make(*, out: Path, config: Dials = WorldConfig(), json: bool = False) -> Non
         print_text("\n".join(f"{count:>9,}  {out / name}" for name, count in rows.items()))
 
 
-@world_app.command
+@world_app.command(name="describe")
 def world_describe(folder: Path | None = None, *, config: Dials = WorldConfig(), json: bool = False) -> None:
     """Measure a world before any network is trained: rewards, annotators, and what averaging them costs.
 
@@ -70,16 +70,16 @@ def world_describe(folder: Path | None = None, *, config: Dials = WorldConfig(),
 
 
 def _print(measured: Measurements) -> None:
-    from frft.cli.output import print_table
+    from frft.cli.output import print_table, print_text
 
-    print(f"{measured.pairs:,} pairs measured, on {measured.distinct_prompts:,} different prompts; "
+    print_text(f"{measured.pairs:,} pairs measured, on {measured.distinct_prompts:,} different prompts; "
           f"{measured.vocabulary} words in all texts")  # fmt: skip
     for what, (median, p95) in (("prompt", measured.prompt_tokens), ("completion", measured.completion_tokens)):
-        print(f"tokens of a {what}: median {median:.0f}, 95 % up to {p95:.0f}")
-    print(f"gold reward: mean {measured.gold_mean:.2f}, standard deviation {measured.gold_sd:.2f}; "
+        print_text(f"tokens of a {what}: median {median:.0f}, 95 % up to {p95:.0f}")
+    print_text(f"gold reward: mean {measured.gold_mean:.2f}, standard deviation {measured.gold_sd:.2f}; "
           f"equal in {measured.gold_ties:.1%} of the pairs, which are left out of every agreement below")  # fmt: skip
-    print(f"chosen is the longer one in {measured.chosen_longer:.1%} of the pairs of unequal length")
-    print(f"coupling: source and annotator share {measured.coupling_bits:.2f} bits; style tells the annotator in "
+    print_text(f"chosen is the longer one in {measured.chosen_longer:.1%} of the pairs of unequal length")
+    print_text(f"coupling: source and annotator share {measured.coupling_bits:.2f} bits; style tells the annotator in "
           f"{measured.style_predicts:.1%} (always naming the most frequent: {measured.most_frequent:.1%})")  # fmt: skip
     print_table(
         ("annotator", "pairs", "lambda", "bias sd", "bias ~ gold", "utility agrees with gold", "labels agree"),
@@ -97,8 +97,8 @@ def _print(measured: Measurements) -> None:
         ],
     )
     if measured.unmeasured:
-        print(f"{measured.unmeasured} more annotators judge too few of these pairs to be measured")
-    print("Averaging: Bradley-Terry on gold reward and style, one fit on all pairs and one on each source's own; "
+        print_text(f"{measured.unmeasured} more annotators judge too few of these pairs to be measured")
+    print_text("Averaging: Bradley-Terry on gold reward and style, one fit on all pairs and one on each source's own; "
           "held-out pairs")  # fmt: skip
     print_table(
         ("source", "gold", "sd", "tokens", "log loss, all", "own", "averaging costs", "agrees with gold, all", "own"),

@@ -13,15 +13,18 @@ from frft.diagnosis.parts import load_judge_scores, subject_of_parts
 from frft.diagnosis.refresh import refresh_alarms
 from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected, Subject
 from frft.diagnosis.symptoms import Symptom, measure_symptoms
+from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
 
 __all__ = [
     "Alarm",
     "Course",
     "Diagnosis",
     "GaoFit",
+    "Ground",
     "Link",
     "Movement",
     "RewardSpread",
+    "RewardVerdict",
     "Scored",
     "Selected",
     "Subject",
@@ -38,4 +41,5 @@ __all__ = [
     "subject_of_parts",
     "training_to_evaluation",
     "training_to_policy",
+    "verdict_of",
 ]

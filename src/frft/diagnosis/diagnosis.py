@@ -12,6 +12,7 @@ from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, tr
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
 from frft.diagnosis.subject import RewardSpread, Scored, Subject
 from frft.diagnosis.symptoms import Symptom, measure_symptoms
+from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import WINDOW, Estimate, difference, estimate
 
@@ -62,13 +63,23 @@ class Diagnosis:
         return [alarm for alarm in self.alarms if alarm.fired]
 
     @property
-    def healthy(self) -> bool:
-        """Whether no alarm fired and no link is broken; of what could not be measured that says nothing."""
-        return not self.fired and all(link.state != "broken" for link in self.links)
+    def verdict(self) -> RewardVerdict:
+        """Healthy, broken or undecided; see `verdict_of`."""
+        return verdict_of(self.links, self.alarms)[0]
+
+    @property
+    def grounds(self) -> list[Ground]:
+        """What the verdict rests on."""
+        return verdict_of(self.links, self.alarms)[1]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**asdict(self), "gao": None if self.gao is None else self.gao.as_dict(), "healthy": self.healthy}
+        return {
+            "verdict": self.verdict,
+            "decided_by": [ground.found for ground in self.grounds],
+            **asdict(self),
+            "gao": None if self.gao is None else self.gao.as_dict(),
+        }
 
 
 def diagnose(

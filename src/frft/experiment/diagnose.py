@@ -8,7 +8,6 @@ what the policy wrote first and last. Nothing is written but embeddings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 
 from frft.config import RunConfig, load_config
 from frft.config.sections import WorldConfig
-from frft.diagnosis.diagnosis import Diagnosis, diagnose
+from frft.diagnosis.diagnosis import diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
@@ -27,6 +26,7 @@ from frft.experiment.looks import accuracy_of, course_of
 from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare
+from frft.experiment.run_diagnosis import RunDiagnosis
 from frft.experiment.runner import RESULTS_FILE
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
@@ -51,35 +51,16 @@ LAST_STEPS = 5
 """Steps whose rollouts are what the policy of a run under way writes."""
 
 
-@dataclass(frozen=True)
-class RunDiagnosis:
-    """What was found about a run.
+def arms_of_run(out: Path) -> list[str]:
+    """The arms of the run in this folder, in the order in which `diagnose_run` has them.
 
-    Attributes:
-        finished: whether the run was.
-        arms: one diagnosis for each arm that has begun.
-        across: the link that takes several reward models.
-        looks: of each arm, what was seen of it while it was trained (`monitor.every`), look by look.
+    Raises:
+        UsageError: the folder holds no run.
     """
-
-    finished: bool
-    arms: list[Diagnosis]
-    across: Link
-    looks: dict[str, list[_Row]] = field(default_factory=dict)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether no alarm fired and no link is broken."""
-        return all(arm.healthy for arm in self.arms) and self.across.state != "broken"
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "finished": self.finished,
-            "healthy": self.healthy,
-            "arms": {arm.name: {**arm.as_dict(), "looks": self.looks.get(arm.name, [])} for arm in self.arms},
-            "across": self.across.as_dict(),
-        }
+    _check_is_run(out)
+    if (out / RESULTS_FILE).is_file():
+        return list(read_json(out / RESULTS_FILE)["arms"])
+    return list(load_config(str(out / CONFIG_FILE)).arms)
 
 
 def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
@@ -88,8 +69,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     Raises:
         UsageError: it holds no run, or none that this version can read, or one that has not begun to train.
     """
-    if not (out / RUN_FILE).is_file():
-        raise UsageError(f"{out} holds no run (no {RUN_FILE}). Name the folder that was given to `frft run --out`.")
+    _check_is_run(out)
     if not (out / RESULTS_FILE).is_file():
         return _under_way(out, progress)
     results = read_json(out / RESULTS_FILE)
@@ -102,6 +82,11 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
     looks = {name: arm["looks"] for name, arm in results["arms"].items()}
     return RunDiagnosis(True, arms, run.across(), looks)
+
+
+def _check_is_run(out: Path) -> None:
+    if not (out / RUN_FILE).is_file():
+        raise UsageError(f"{out} holds no run (no {RUN_FILE}). Name the folder that was given to `frft run --out`.")
 
 
 class _FinishedRun:

@@ -54,9 +54,9 @@ def legend(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("RM held-out", "its accuracy on unfiltered pairs that no training saw"),
         (
             "RM own test",
-            "its accuracy on the test rows of its own selection. Believe the other one: the filter makes 'looks",
+            "its accuracy on the test rows of its own selection. Believe the other one: the filter makes 'looks like "
+            "the policy' predict the label, and with init: current the base model was trained on these rows",
         ),
-        ("", "like the policy' predict the label, and with init: current the base model was trained on these rows"),
     ]
 
 

@@ -60,6 +60,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Cells in rows under heads; the first `texts` columns hold words, the others figures."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int
+
+    def markdown(self) -> str:
+        """As a table of a page."""
+        rule = ["---" if n < self.texts else "---:" for n in range(len(self.columns))]
+        return "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in (self.columns, rule, *self.rows)
+        )
+
+
+@dataclass(frozen=True)
 class Table:
     """All arms, the actors and seeds that have all of them, and how many lines are left out because others miss.
 
@@ -75,7 +92,11 @@ class Table:
     left_out: int
 
     def markdown(self) -> str:
-        """The table as a page."""
+        """All parts as a page."""
+        return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
+
+    def parts(self) -> list[str | Grid]:
+        """What there is to say, in order: paragraphs and grids."""
         rows = [_cells(line) for line in self.lines if not line.arm.placebo]
         placebos = [
             [line.arm.strategy, f"{line.pairs:,.0f}", _share(line.selected), _share(line.balanced)]
@@ -87,23 +108,23 @@ class Table:
             f"`{printable(name).replace('`', chr(39))}`" + (f" against {count} sources" if count else "")
             for name, count in self.actors.items()
         )
-        parts = [
+        parts: list[str | Grid] = [
             f"{len(self.actors)} actors ({names}), {len(self.seeds)} seeds, {self.test_pairs:,.0f} "
             "test pairs an actor and seed. Per cent and percentage points; 95 % intervals over actors and seeds, which "
             "divide the same prompts.",
             "Balanced: the mean of the accuracies where the actor's completion is chosen and where it is rejected; a "
             "guess that is the same for all pairs has 50. Differences are of it. The constants read no text: who wins "
             "most of the actor's training pairs, in all or against this opponent.",
-            _grid(TABLE_COLUMNS, rows, 2),
+            Grid(TABLE_COLUMNS, rows, 2),
         ]
         if placebos:
             parts += [
                 "Placebo: labels shuffled before the filter, from scratch. Above 50 on its own pairs is the shortcut.",
-                _grid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
+                Grid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
             ]
         if self.left_out:
             parts.append(f"Unfinished: {self.left_out} lines are of seeds that not every actor and arm has yet.")
-        return "\n\n".join(parts) + "\n"
+        return parts
 
 
 def read_table(out: Path) -> Table:
@@ -171,10 +192,3 @@ def _share(estimate: Estimate | None, sign: str = "") -> str:
     if estimate.interval is None:
         return mean
     return f"{mean} [{', '.join(f'{100 * bound:{sign}.1f}' for bound in estimate.interval)}]"
-
-
-def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    rule = ["---" if n < texts else "---:" for n in range(len(columns))]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (columns, rule, *rows)
-    )

@@ -1,0 +1,60 @@
+"""What a diagnosis found about all arms of a run, and the verdict on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from frft.diagnosis.diagnosis import Diagnosis
+from frft.diagnosis.links import Link
+from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
+
+
+@dataclass(frozen=True)
+class RunDiagnosis:
+    """What was found about a run.
+
+    Attributes:
+        finished: whether the run was.
+        arms: one diagnosis for each arm that has begun.
+        across: the link that takes several reward models.
+        looks: of each arm, what was seen of it while it was trained (`monitor.every`), look by look.
+    """
+
+    finished: bool
+    arms: list[Diagnosis]
+    across: Link
+    looks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> RewardVerdict:
+        """Broken where an arm is, or the link over all arms; healthy where all arms are; else undecided.
+
+        That the link over all arms was not measured (it takes five reward models) is no reason to doubt an arm.
+        """
+        verdicts = {arm.verdict for arm in self.arms}
+        if "broken" in verdicts or self.across.state == "broken":
+            return "broken"
+        return "healthy" if verdicts == {"healthy"} else "undecided"
+
+    @property
+    def grounds(self) -> list[tuple[Ground, list[str]]]:
+        """What the verdict rests on, and the arms of which that was found; none: the link over all arms."""
+        found: dict[str, tuple[Ground, list[str]]] = {}
+        for arm in self.arms:
+            for ground in arm.grounds if arm.verdict == self.verdict else ():
+                found.setdefault(ground.found, (ground, []))[1].append(arm.name)
+        if self.across.state == "broken":
+            for ground in verdict_of([self.across], [])[1]:
+                found[ground.found] = ground, []
+        return list(found.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "finished": self.finished,
+            "verdict": self.verdict,
+            "decided_by": {ground.found: arms for ground, arms in self.grounds},
+            "arms": {arm.name: {**arm.as_dict(), "looks": self.looks.get(arm.name, [])} for arm in self.arms},
+            "across": self.across.as_dict(),
+        }
