@@ -11,10 +11,11 @@ help: ## list the targets
 test: .venv/ready ## run the tests (five to ten minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-check: .venv/ready ## lint, formatting, strict types, the one-way imports
+check: .venv/ready ## lint, formatting, strict types, the typed surface, the one-way imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 # MODELS: sizes, as in benchmarks/models.py; PAIRS: preference data; TRL_PYTHON: an interpreter with TRL 1.12.

@@ -3,6 +3,7 @@
     FrftError                        exit status 1
     ├── UsageError                   exit status 2: the request is wrong, and nothing was started
     │   ├── ConfigError              a configuration: unknown key, bad value, contradiction
+    │   │   └── SettingsError        a section made in Python (RefreshConfig(...)) with such settings; a ValueError, too
     │   └── OutputError              an output path that holds something else
     ├── DataError                    exit status 2: data that cannot be used
     │   ├── UnreadableError          a path that is missing, unreadable, or of no known format
@@ -35,6 +36,13 @@ class UsageError(FrftError):
 
 class ConfigError(UsageError):
     """A configuration that cannot be used; names the file and the key."""
+
+
+class SettingsError(ConfigError, ValueError):
+    """A section of a configuration that was made in Python with settings that cannot be used; names the nearest.
+
+    A ValueError, too, as pydantic's own error is: so it may be raised where pydantic checks a model that holds one.
+    """
 
 
 class OutputError(UsageError):
@@ -82,3 +90,22 @@ class ArtifactError(FrftError):
 def printable(text: str) -> str:
     """`text` on one line with everything that a terminal might obey escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice: str = "") -> None:
+    """Refuse an argument of another type than `kinds`, in words and at once.
+
+    Args:
+        name: the argument's name.
+        value: what was given.
+        kinds: the types that will do. True is no number.
+        advice: what to write instead.
+
+    Raises:
+        UsageError: the value is of another type.
+    """
+    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted):
+        return
+    names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in wanted)
+    raise UsageError(f"{name} must be {names}, got {type(value).__name__}: {repr(value)[:60]}. {advice}".rstrip())

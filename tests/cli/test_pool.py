@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from pydantic import ValidationError
 
 from frft.cli import main
 from frft.cli.pool import PoolOptions
 from frft.config.sections import DataConfig
+from frft.errors import SettingsError
 from frft.progress import SILENT
 
 
@@ -17,7 +17,7 @@ def test_options_are_those_of_a_run():
     assert PoolOptions().model_dump() == DataConfig(pairs="x").model_dump(include=set(fields))
     for name, field in fields.items():
         assert field.description == DataConfig.model_fields[name].description
-    with pytest.raises(ValidationError, match="less than or equal to 1"):
+    with pytest.raises(SettingsError, match=r"must be at most 1\.0, got 1\.5"):
         PoolOptions(max_rejected=1.5)
 
 

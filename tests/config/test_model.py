@@ -11,6 +11,7 @@ from frft.config import load_config
 from frft.config.model import RunConfig
 from frft.config.problems import leaves
 from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig
+from frft.errors import SettingsError
 
 
 def run_config(**sections):
@@ -94,13 +95,13 @@ def test_true_is_not_the_number_1(key):
 
 def test_shares_must_leave_pairs_to_train_on():
     assert DataConfig(pairs="x", judge_fraction=0.5, evaluation_fraction=0.4)
-    with pytest.raises(ValidationError, match="leave no pairs to train on"):
+    with pytest.raises(SettingsError, match="leave no pairs to train on"):
         DataConfig(pairs="x", judge_fraction=0.6, evaluation_fraction=0.4)
 
 
 def test_one_column_cannot_be_two():
     assert DataConfig(pairs="x", chosen_key="a", rejected_key="b")
-    with pytest.raises(ValidationError, match="different columns"):
+    with pytest.raises(SettingsError, match="different columns"):
         DataConfig(pairs="x", chosen_key="a", rejected_key="a")
 
 
@@ -112,13 +113,13 @@ def test_heads_must_divide_the_width():
 @pytest.mark.parametrize("steps", [[4], [4, 4], [8, 4], [-1, 4], [4, 8, 12]])
 def test_a_schedule_must_fit_alpha_and_rise(steps):
     assert RefreshConfig(alpha=2, at_steps=[0, 8]).refresh_steps(10) == [0, 8]
-    with pytest.raises(ValidationError, match="at_steps"):
+    with pytest.raises(SettingsError, match="at_steps"):
         RefreshConfig(alpha=2, at_steps=steps)
 
 
 def test_rollouts_need_nearest_matching():
     assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"match": "nearest"}})
-    with pytest.raises(ValidationError, match="match: nearest"):
+    with pytest.raises(SettingsError, match="match: nearest"):
         RefreshConfig(samples="rollouts")
     for strategy in ("random", "density", "all"):
         assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"strategy": strategy}})
@@ -270,7 +271,7 @@ def test_adapters_of_a_policy_have_no_dropout():
 
 
 def test_the_controller_cannot_turn_the_penalty_round():
-    with pytest.raises(ValidationError, match=r"kl_horizon \(10\) is too short for rollout_batch_size \(50\)"):
+    with pytest.raises(SettingsError, match=r"kl_horizon \(10\) is too short for rollout_batch_size \(50\)"):
         PPOConfig(kl_target=6.0, kl_horizon=10, rollout_batch_size=50)
     assert PPOConfig(kl_target=6.0, kl_horizon=11, rollout_batch_size=50).kl_horizon == 11
     assert PPOConfig(kl_horizon=10, rollout_batch_size=50).kl_target is None

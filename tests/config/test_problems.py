@@ -1,12 +1,13 @@
 """What a person reads when a configuration is wrong."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from frft.config.layers import Layer
 from frft.config.model import RunConfig
 from frft.config.problems import explain, leaves, plain_message
 from frft.config.sections import RefreshConfig, SelectionConfig
+from frft.errors import SettingsError
 
 
 def explained(values):
@@ -144,3 +145,57 @@ def test_a_fault_in_plain_words(values, text):
     with pytest.raises(ValidationError) as caught:
         SelectionConfig.model_validate(values)
     assert [plain_message(fault) for fault in caught.value.errors()] == [text]
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "message"),
+    [
+        (RefreshConfig, {"alpah": 2}, "RefreshConfig: alpah: unknown key; did you mean alpha?"),
+        (RefreshConfig, {"size": 9}, "RefreshConfig: size: unknown key; did you mean selection.size?"),
+        (RefreshConfig, {"selection": {"sise": 9}}, "RefreshConfig: selection.sise: unknown key; did you mean size?"),
+        (
+            RefreshConfig,
+            {"at_steps": [4, 4], "alpha": 2},
+            "RefreshConfig: at_steps must be rising, from 0 on, got [4, 4]",
+        ),
+        (SelectionConfig, {"size": 0}, "SelectionConfig: size: must be above 0, got 0"),
+        (RunConfig, {}, "RunConfig: data: must be given"),
+        (
+            RunConfig,
+            {"data": {"pairs": "x"}, "arms": {**VANILLA, "p": {"selection": {"stategy": "part1"}}}},
+            "RunConfig: arms.p.selection.stategy: unknown key; did you mean strategy?",
+        ),
+    ],
+)
+def test_a_section_made_in_python_is_refused_in_the_same_words(section, settings, message):
+    with pytest.raises(SettingsError) as caught:
+        section(**settings)
+    assert str(caught.value) == message
+
+
+def test_every_fault_of_a_section_made_in_python_is_named():
+    with pytest.raises(SettingsError) as caught:
+        SelectionConfig(strategy="part9", size="many", test_size=True)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["strategy", "size", "test_size"]
+
+
+def test_pydantic_finds_faults_in_a_section_within_a_model_of_its_own():
+    class Mine(BaseModel):
+        refresh: RefreshConfig
+
+    # Made by pydantic, a section says nothing of its own: the path stays whole.
+    with pytest.raises(ValidationError) as caught:
+        Mine(refresh={"selection": {"sise": 3}})
+    assert caught.value.errors()[0]["loc"] == ("refresh", "selection", "sise")
+
+    class Strict(BaseModel):
+        alpha: int
+
+        @model_validator(mode="after")
+        def _makes_a_section(self):
+            RefreshConfig(alpha=self.alpha)
+            return self
+
+    # Made by a validator, it is a ValueError like any other.
+    with pytest.raises(ValidationError, match="alpha: must be at least 0, got -1"):
+        Strict(alpha=-1)

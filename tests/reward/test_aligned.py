@@ -25,13 +25,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def make(base, pool, vectors, reward_training, tiny_lm_folder, tmp_path):
-    def make_reward(**changes) -> AlignedReward:
+    def make_reward(pairs=pool, **changes) -> AlignedReward:
         options = changes.pop("options", {})
         selection = SelectionConfig(strategy="part4", size=6, test_size=2)
         config = RefreshConfig.model_validate({"selection": selection.model_dump()} | changes)
         store = ArtifactStore(tmp_path / "store")
         return AlignedReward(
-            base, pool, config, reward_training, backbone=tiny_lm_folder, vectors=vectors, store=store, **options
+            base, pairs, config, reward_training, backbone=tiny_lm_folder, vectors=vectors, store=store, **options
         )
 
     return make_reward
@@ -166,10 +166,10 @@ def test_by_the_source_that_the_pool_names(make, pool):
     selection = {"strategy": "source", "source": "tea", "size": 2, "test_size": 1}
 
     def refresh(sources):
-        reward = make(selection=selection)
+        named = pool
         for name in ("chosen_source", "rejected_source"):
-            reward.pool = reward.pool.append_column(name, pa.array(sources))
-        return reward.refresh(samples_of(pool, "bees"))
+            named = named.append_column(name, pa.array(sources))
+        return make(named, selection=selection).refresh(samples_of(pool, "bees"))
 
     named = refresh(sources)
     kept = named.read_selection()
@@ -243,10 +243,9 @@ def test_a_model_that_frft_did_not_save_is_as_long_as_the_training_says_and_must
     shutil.copytree(base, foreign)
     (foreign / "reward.json").unlink()
     assert AlignedReward(foreign, pool, training=reward_training).model.max_length == 48
-    with pytest.raises(UsageError, match=r"Say it: training=RewardModelConfig\(train={'max_length': ...}\)"):
-        AlignedReward(foreign, pool)
-    with pytest.raises(ModelError, match="weights are missing"):
-        _ = AlignedReward(tiny_lm_folder, pool, training=reward_training).model
+    assert AlignedReward(foreign, pool).model.max_length == 128
+    with pytest.raises(ModelError, match=r"has 2 outputs by its config\.json \(made for GPT2LMHeadModel\)"):
+        AlignedReward(tiny_lm_folder, pool, training=reward_training)
 
 
 def test_starting_from_sft_needs_to_know_where_from(base, pool):
@@ -356,7 +355,8 @@ def test_what_went_before_can_be_restored_in_another_process(make, pool):
 
 def test_who_wrote_the_pool_is_a_setting_where_pairs_are_selected_by_it(base, pool, reward_training, vectors, tmp_path):
     def made(strategy, source):
-        written_by = pool.append_column("chosen_source", pa.array([source] * pool.num_rows))
+        sources = pa.array([source] * pool.num_rows)
+        written_by = pool.append_column("chosen_source", sources).append_column("rejected_source", sources)
         selection = {"strategy": strategy, "source": "a" if strategy == "source" else None}
         config = RefreshConfig.model_validate({"selection": selection})
         return AlignedReward(base, written_by, config, reward_training, vectors=vectors, workdir=tmp_path)

@@ -14,6 +14,9 @@ from frft.config.model import RunConfig
 from frft.config.sections import RefreshConfig, Section
 from frft.config.syntax import dotted, shown
 
+_Key = tuple[str | int, ...]
+"""The keys that lead to a setting; a number is a place in a list."""
+
 _NAMES = {
     str: "text",
     int: "a whole number",
@@ -41,9 +44,7 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
         error: what `RunConfig.model_validate` raised.
         layers: where the values came from, lowest first.
     """
-    by_key: dict[tuple[str | int, ...], list[dict[str, Any]]] = {}
-    for line in error.errors(include_url=False):
-        by_key.setdefault(_key_of(line), []).append(dict(line))
+    by_key = _faults_by_key(error, RunConfig)
     broken_refresh = any(key[:1] == ("refresh",) for key in by_key)
     lines = []
     for key, found in by_key.items():
@@ -51,8 +52,23 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
             # Arms are `refresh` with changes; while that is broken, a contradiction with it means nothing.
             continue
         origin = origin_of(key, layers)
-        lines.append(f"{origin}: {f'{dotted(key)}: ' if key else ''}{_say(key, found)}")
+        lines.append(f"{origin}: {f'{dotted(key)}: ' if key else ''}{_say(key, found, RunConfig)}")
     return "\n".join(lines)
+
+
+def in_words(error: ValidationError, section: type[Section]) -> str:
+    """All problems that pydantic found when a section was made in Python, one line each."""
+    return "\n".join(
+        f"{section.__name__}: {f'{dotted(key)}: ' if key else ''}{_say(key, found, section)}"
+        for key, found in _faults_by_key(error, section).items()
+    )
+
+
+def _faults_by_key(error: ValidationError, root: type[Section]) -> dict[_Key, list[dict[str, Any]]]:
+    by_key: dict[_Key, list[dict[str, Any]]] = {}
+    for line in error.errors(include_url=False):
+        by_key.setdefault(_key_of(line, root), []).append(dict(line))
+    return by_key
 
 
 def plain_message(fault: Mapping[str, Any]) -> str:
@@ -76,12 +92,14 @@ def expected(annotation: Any) -> str:
     return f"a section with keys {', '.join(section.model_fields)}" if section else "a section"
 
 
-def _say(key: tuple[str | int, ...], found: list[dict[str, Any]]) -> str:
+def _say(key: _Key, found: list[dict[str, Any]], root: type[Section]) -> str:
     # A union reports one error for each of its types; a limit says more than "is not the other type".
     first = min(found, key=lambda line: line["type"] not in _FAULTS and line["type"] != "value_error")
     kind = first["type"]
     if kind == "extra_forbidden":
-        return f"unknown key; {_suggestion(key)}"
+        return f"unknown key; {_suggestion(key, root)}"
+    if kind == "missing":
+        return "must be given"
     if kind == "value_error":
         return str(first["ctx"]["error"])
     if kind in _FAULTS:
@@ -89,15 +107,15 @@ def _say(key: tuple[str | int, ...], found: list[dict[str, Any]]) -> str:
     elif first["loc"][-1:] == ("[key]",):
         what = "keys must be text"
     else:
-        what = f"must be {expected(_annotation_at(key))}"
+        what = f"must be {expected(_annotation_at(key, root))}"
     return f"{what}, got {shown(found[0]['input'])}"
 
 
-def _suggestion(key: tuple[str | int, ...]) -> str:
-    section = section_in(_annotation_at(key[:-1]))
+def _suggestion(key: _Key, root: type[Section]) -> str:
+    section = section_in(_annotation_at(key[:-1], root))
     assert section is not None
     below = [dotted((*key[:-1], *path)) for path, _ in leaves(section) if path[-1] == key[-1]]
-    elsewhere = below or settings_named(str(key[-1]))
+    elsewhere = below or settings_named(str(key[-1]), root)
     if elsewhere:
         return f"did you mean {' or '.join(elsewhere)}?"
     nearest = difflib.get_close_matches(str(key[-1]), section.model_fields, n=1)
@@ -106,9 +124,9 @@ def _suggestion(key: tuple[str | int, ...]) -> str:
     return f"the keys here are {', '.join(section.model_fields)}"
 
 
-def settings_named(name: str) -> list[str]:
-    """The settings of a run, by their dotted keys, whose last key is `name`."""
-    return [dotted(path) for path, _ in leaves(RunConfig) if path[-1] == name]
+def settings_named(name: str, root: type[Section] = RunConfig) -> list[str]:
+    """The settings of a section (of a run), by their dotted keys, whose last key is `name`."""
+    return [dotted(path) for path, _ in leaves(root) if path[-1] == name]
 
 
 def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -121,11 +139,11 @@ def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tup
             yield from leaves(inner, (*prefix, name))
 
 
-def _key_of(line: Mapping[str, Any]) -> tuple[str | int, ...]:
+def _key_of(line: Mapping[str, Any], root: type[Section]) -> _Key:
     """The keys that lead to an error, without the tags that pydantic adds for the members of a union."""
-    key: tuple[str | int, ...] = ()
+    key: _Key = ()
     for step in line["loc"]:
-        if _annotation_at((*key, step)) is None:
+        if _annotation_at((*key, step), root) is None:
             if line["type"] in ("extra_forbidden", "invalid_key"):
                 key = (*key, step)
             break
@@ -133,9 +151,9 @@ def _key_of(line: Mapping[str, Any]) -> tuple[str | int, ...]:
     return key
 
 
-def _annotation_at(key: Sequence[str | int]) -> Any:
-    """The type of the setting that these keys lead to; None where they lead nowhere."""
-    current: Any = RunConfig
+def _annotation_at(key: Sequence[str | int], root: type[Section]) -> Any:
+    """The type of the setting that these keys lead to from `root`; None where they lead nowhere."""
+    current: Any = root
     for step in key:
         section = section_in(current)
         lists = [kind for kind in (current, *get_args(current)) if get_origin(kind) is list]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from frft.errors import check_type
 from frft.models import TruncationCount
 from frft.progress import SILENT, Progress
 
@@ -60,6 +61,9 @@ class GoldJudge:
     description = "the gold reward"
 
     def __init__(self, world: World) -> None:
+        from frft.worlds import World
+
+        check_type("world", world, World, "frft.World.load(Path(FOLDER)) loads one.")
         self.world = world
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:
@@ -97,6 +101,9 @@ class RewardJudge:
         *,
         description: str = "a reward model",
     ) -> None:
+        from frft.reward import RewardModel
+
+        check_type("model", model, RewardModel, "frft.RewardModel.load(FOLDER, seed=0) loads one.")
         self.model, self.tie_margin, self.progress, self.description = model, tie_margin, progress, description
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:

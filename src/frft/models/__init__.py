@@ -6,8 +6,10 @@ from frft.models.launch import is_main_process, peers, process_count
 from frft.models.loading import (
     check_positions,
     load_causal_lm,
+    load_model_config,
     load_reward_backbone,
     load_tokenizer,
+    longest_sequence,
     save_model,
 )
 from frft.models.runtime import choose_threads, quiet, seed_for, seeded, use_threads
@@ -24,8 +26,10 @@ __all__ = [
     "choose_threads",
     "is_main_process",
     "load_causal_lm",
+    "load_model_config",
     "load_reward_backbone",
     "load_tokenizer",
+    "longest_sequence",
     "peers",
     "process_count",
     "quiet",

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+NO_LIMIT = 10**9
+"""Tokens that no sequence has."""
+
+
 def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """A tokenizer by name or folder, with a padding token distinct from EOS.
 
@@ -82,6 +86,22 @@ def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> P
         "configuration of", name, AutoConfig.from_pretrained, trust_remote_code=trust_remote_code
     )
     return config
+
+
+def longest_sequence(name: str | Path, *, trust_remote_code: bool = False) -> int | None:
+    """Tokens that a model reads at most, as its configuration and its tokenizer say; None where neither does.
+
+    The smaller of the two counts: RoBERTa's configuration, for one, has positions that no token can take.
+
+    Raises:
+        ModelError: configuration or tokenizer cannot be loaded.
+    """
+    config = load_model_config(name, trust_remote_code=trust_remote_code).get_text_config()
+    tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
+    said = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
+    # A tokenizer that does not know says 1e30.
+    limits = [int(tokens) for tokens in said if tokens is not None and 0 < tokens < NO_LIMIT]
+    return min(limits) if limits else None
 
 
 def load_reward_backbone(

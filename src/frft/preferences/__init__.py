@@ -3,6 +3,7 @@
 from frft.preferences.describe import Description, describe_pool
 from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
 from frft.preferences.export import export_rows
+from frft.preferences.given import PairSource, pairs_table
 from frft.preferences.pool import load_pool
 from frft.preferences.rejects import Reason
 from frft.preferences.samples import Samples, load_prompts, load_samples
@@ -12,6 +13,7 @@ __all__ = [
     "Description",
     "FileReport",
     "Message",
+    "PairSource",
     "Pool",
     "ReadReport",
     "Reason",
@@ -22,6 +24,7 @@ __all__ = [
     "load_pool",
     "load_prompts",
     "load_samples",
+    "pairs_table",
     "parse_dialogue",
     "render_dialogue",
 ]

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models.training import ReportTo
-from frft.preferences import Pool, Render, load_pool
+from frft.preferences import PairSource, Render, pairs_table
 from frft.progress import SILENT, Progress
+from frft.reward.arguments import check_kinds, check_models, check_settings, check_workdir, training_like
 from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
-from frft.reward.model import REWARD_FILE, RewardModel, read_reward_file
+from frft.reward.model import REWARD_FILE, RewardModel
 from frft.reward.realignment import Realignment
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
@@ -54,8 +55,8 @@ class AlignedReward:
     Args:
         reward_model: the base reward model: an artifact, a folder (written by `RewardModel.save`, or by a trainer of
             sequence classifiers with one output), or a name.
-        pool: the offline preference pairs D: a table with columns id, prompt, chosen, rejected (N rows), or files,
-            folders or ids of data sets as `frft.load_pool` reads them.
+        pool: the offline preference pairs D: a table with columns id, prompt, chosen, rejected (N rows), what
+            `frft.load_pool` returns, or files, folders or ids of data sets that it reads.
         config: the filter and how to fine-tune.
         training: how the base model was trained; what a refresh does not set for itself, it takes from here. None:
             as by default, with sequences as long as the base model's.
@@ -67,7 +68,7 @@ class AlignedReward:
             variance 1 (METHOD section 1). None: it gets the mean and variance that the one before had on the samples
             of the refresh; or, with `training.normalise_samples` 0, scores stay as they come.
         held_out: *unfiltered* pairs to judge refreshed models on; a model's own filtered test rows flatter it, because
-            "looks like the policy" predicts their label (METHOD section 1, selection shortcut).
+            "looks like the policy" predicts their label (METHOD section 1, selection shortcut). In any form of `pool`.
         gate_pairs: others of that kind, for the gate, so that `held_out` does not examine a choice that it made; none:
             `held_out`.
         render: what the messages of a prompt become text by, in the pool and in scoring (a chat template, say); none:
@@ -84,9 +85,12 @@ class AlignedReward:
         is_observing: whether what is scored is remembered as the policy's; the callback turns it on and off.
 
     Raises:
-        UsageError: the configuration needs a backbone, and there is none; or asks for an ensemble; or the reward model
-            does not say how long its sequences are, and `training` neither.
-        DataError: the pool cannot be read.
+        UsageError: an argument is of another type than it must be; the configuration needs a backbone, and there is
+            none; or asks for an ensemble; or a gate lacks what it asks for; or nothing says how long the reward
+            model's sequences are.
+        DataError: pairs cannot be read, or are none.
+        ModelError: there is no such model, or the reward model has more outputs than one.
+        OutputError: `workdir` cannot be written.
     """
 
     __name__ = "aligned_reward"
@@ -95,7 +99,7 @@ class AlignedReward:
     def __init__(
         self,
         reward_model: Artifact | str | Path,
-        pool: pa.Table | Pool | str | Path | Sequence[str | Path],
+        pool: PairSource,
         config: RefreshConfig = FROM_ROLLOUTS,
         training: RewardModelConfig | None = None,
         *,
@@ -104,8 +108,8 @@ class AlignedReward:
         vectors: VectorCache | None = None,
         store: ArtifactStore | None = None,
         reference_samples: PolicySamples | None = None,
-        held_out: pa.Table | None = None,
-        gate_pairs: pa.Table | None = None,
+        held_out: PairSource | None = None,
+        gate_pairs: PairSource | None = None,
         render: Render | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
@@ -113,23 +117,23 @@ class AlignedReward:
         report_to: ReportTo = "none",
         trust_remote_code: bool = False,
     ) -> None:
-        if config.init == "sft" and backbone is None:
-            raise UsageError(
-                "init: sft starts every refresh from the model that the reward model came from. Name it by `backbone`, "
-                "or set init: current."
-            )
-        if config.ensemble > 1:
-            raise UsageError(
-                f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.reward.EnsembleReward."
-            )
+        check_kinds(locals())
+        check_workdir(Path(workdir))
+        table = pairs_table(pool, "pool", render=render, progress=progress)
+        check_settings(config, backbone, table)
+        held_out, gate_pairs = (
+            None if pairs is None else pairs_table(pairs, name, render=render, progress=progress)
+            for name, pairs in (("held_out", held_out), ("gate_pairs", gate_pairs))
+        )
         gate_pairs = held_out if gate_pairs is None else gate_pairs
         check_gate(config.gate, gate_pairs, alarms)
-        if isinstance(pool, str | Path | Sequence):
-            pool = load_pool(pool, render=render, seed=seed, progress=progress)
+        check_models(reward_model, backbone, trust_remote_code=trust_remote_code)
+        if training is None:
+            training = training_like(reward_model, progress, trust_remote_code=trust_remote_code)
         self._alarms = alarms
         self._report_to, self._trust_remote_code, self._render = report_to, trust_remote_code, render
-        self.config, self.training, self.seed = config, training or _training_like(reward_model), seed
-        self.pool: pa.Table = pool.table if isinstance(pool, Pool) else pool
+        self.config, self.training, self.seed = config, training, seed
+        self.pool = table
         self.held_out, self.gate_pairs, self.reference_samples = held_out, gate_pairs, reference_samples
         self.base, self.backbone, self.progress = reward_model, backbone, progress
         self.vectors = vectors or VectorCache(Path(workdir) / "embeddings", Embedder(EmbedderConfig(), progress))
@@ -373,16 +377,3 @@ class AlignedReward:
                 }
             )
         )
-
-
-def _training_like(reward_model: Artifact | str | Path) -> RewardModelConfig:
-    """The default, with sequences as long as the model's."""
-    training, file = RewardModelConfig(), Path(model_path(reward_model)) / REWARD_FILE
-    if not file.exists():
-        raise UsageError(
-            f"{reward_model} does not say how long the sequences are that it scores (it has no {REWARD_FILE}, which "
-            "frft writes). Say it: training=RewardModelConfig(train={'max_length': ...}), in tokens; what is longer is "
-            "cut, and counted."
-        )
-    *_, max_length = read_reward_file(file)
-    return training.model_copy(update={"train": training.train.model_copy(update={"max_length": max_length})})

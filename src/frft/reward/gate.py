@@ -66,7 +66,7 @@ def check_gate(config: GateConfig | None, held_out: pa.Table | None, alarms: Ala
             "gate compares reward models on unfiltered pairs that no training saw: give gate_pairs, or held_out."
         )
     if config is not None and config.alarms and alarms is None:
-        raise UsageError("gate asks for alarms: give alarms=frft.diagnosis.refresh_alarms, or set gate.alarms: false.")
+        raise UsageError("gate asks for alarms: give alarms=frft.refresh_alarms, or set gate.alarms: false.")
 
 
 def examine(

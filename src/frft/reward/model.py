@@ -15,8 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError
-from frft.models import Encoder, TruncationCount, check_positions, load_reward_backbone, load_tokenizer, save_model
+from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError, UsageError, check_type
+from frft.models import (
+    Encoder,
+    TruncationCount,
+    check_positions,
+    load_reward_backbone,
+    load_tokenizer,
+    longest_sequence,
+    save_model,
+)
 from frft.progress import SILENT, Progress
 from frft.store import read_json, write_json
 
@@ -46,6 +54,7 @@ class RewardModel:
 
     Raises:
         ModelError: the model has more than one output, or fewer positions than `max_length`.
+        UsageError: `model` is no model, or gain or bias no number.
     """
 
     def __init__(
@@ -58,7 +67,11 @@ class RewardModel:
         bias: float = 0.0,
     ) -> None:
         import torch
+        from transformers import PreTrainedModel
 
+        check_type("model", model, PreTrainedModel, "frft.RewardModel.load(FOLDER, seed=0) loads one.")
+        if not gain or not math.isfinite(gain) or not math.isfinite(bias):
+            raise UsageError(f"gain {gain} and bias {bias}: both must be numbers, and the gain not 0.")
         if model.config.num_labels != 1:
             raise ModelError(f"A reward model has one output; this model has {model.config.num_labels}.")
         check_positions(model, max_length, "reward model", "max_length")
@@ -84,7 +97,8 @@ class RewardModel:
             path_or_name: a folder, or a model's name.
             seed: decides the weights of a fresh head, which a causal language model (or a classifier with
                 several outputs) gets.
-            max_length: longest sequence in tokens; None: what `reward.json` says.
+            max_length: longest sequence in tokens; None: what `reward.json` says, or, of a model that frft did not
+                save, what its configuration and its tokenizer say that it can read.
             trust_remote_code: run code that comes with the model.
             allow_fresh_head: whether a fresh head will do, because the model is going to be trained. What was
                 saved by `save` must always bring its own.
@@ -99,9 +113,11 @@ class RewardModel:
         gain, bias, saved_length = read_reward_file(file) if saved else (1.0, 0.0, None)
         length = max_length if max_length is not None else saved_length
         if length is None:
+            length = longest_sequence(path_or_name, trust_remote_code=trust_remote_code)
+        if length is None:
             raise UnknownLengthError(
-                f"{path_or_name} has no {REWARD_FILE}. If frft saved this model, check the path; of any other, say how "
-                "long a sequence may be, in tokens: max_length."
+                f"Nothing in {path_or_name} says how long a sequence may be (neither {REWARD_FILE}, config.json nor "
+                "tokenizer). If frft saved this model, check the path; of any other, say it, in tokens: max_length."
             )
         tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
         model = load_reward_backbone(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from frft.errors import UsageError
 from frft.store import digest_of
 
 Sample = tuple[int, str, str]
@@ -27,7 +28,13 @@ class PolicySamples:
 
     @classmethod
     def of(cls, prompts: Sequence[str], completions: Sequence[str]) -> PolicySamples:
-        """PolicySamples that are already in memory, identified by their content."""
+        """PolicySamples that are already in memory, identified by their content.
+
+        Raises:
+            UsageError: the numbers of prompts and completions differ.
+        """
+        if len(prompts) != len(completions):
+            raise UsageError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
         texts = (list(prompts), list(completions))
         return cls(digest_of(texts), lambda: texts)
 

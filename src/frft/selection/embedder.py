@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.config.sections import EmbedderConfig
-from frft.errors import ModelError
+from frft.errors import ModelError, check_type
 from frft.progress import SILENT, Progress, Task
 from frft.store import digest_of, sha256_file
 
@@ -40,6 +40,8 @@ class Embedder:
     """
 
     def __init__(self, config: EmbedderConfig | None = None, progress: Progress = SILENT) -> None:
+        kinds = (EmbedderConfig, type(None))
+        check_type("config", config, kinds, "Give frft.EmbedderConfig(model_name_or_path=NAME_OR_FOLDER).")
         self.config = config or EmbedderConfig()
         self.truncated = 0
         self._progress = progress

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frft.errors import DataError
+from frft.errors import DataError, check_type
 from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
 from frft.store import SharedStore, atomic_write, code_of_modules, digest_of, link_or_copy, locked, sha256_file
@@ -44,14 +44,20 @@ class VectorCache:
             missing.
 
     Args:
-        root: the folder.
+        root: the folder in which vectors are kept, of any number of embedders.
+        embedder: computes what is missing.
         shared: the store whose shards of the same texts are linked in, and which gets links to those made here.
+
+    Raises:
+        UsageError: `embedder` is none, or `root` no path.
     """
 
-    def __init__(self, root: Path, embedder: Embedder, shared: SharedStore | None = None) -> None:
+    def __init__(self, root: str | Path, embedder: Embedder, shared: SharedStore | None = None) -> None:
+        check_type("root", root, (str, Path), "Give the folder in which vectors are kept.")
+        check_type("embedder", embedder, Embedder, "Give frft.Embedder(), or one of another model.")
         self.embedder = embedder
         self.damaged = 0
-        self._root, self._shared = root, shared
+        self._root, self._shared = Path(root), shared
         self._loaded: set[str] = set()
         self._shards: list[npt.NDArray[np.void]] = []
         self._row_of: dict[bytes, tuple[int, int]] = {}

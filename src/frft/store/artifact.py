@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from frft.errors import ArtifactError
+from frft.errors import ArtifactError, check_type
 from frft.store.code import code_of
 from frft.store.files import digest_of, forget_memory, peak_memory
 from frft.store.lock import locked
@@ -111,12 +111,13 @@ class ArtifactStore:
 
     def __init__(
         self,
-        root: Path,
+        root: str | Path,
         listener: Callable[[Artifact, bool], None] | None = None,
         on_wait: Callable[[str], None] | None = None,
         shared: SharedStore | None = None,
     ) -> None:
-        self.root, self.shared = root, shared
+        check_type("root", root, (str, Path), "Give the folder in which artifacts are kept.")
+        self.root, self.shared = Path(root), shared
         self._listener, self._on_wait = listener, on_wait
         self._checked: dict[str, Artifact] = {}
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from frft.config.sections import WorldConfig
-from frft.errors import ConfigError, RewardError, UsageError
+from frft.errors import ConfigError, RewardError, UsageError, check_type
 from frft.statistics.numbers import Floats
 from frft.store import read_json
 from frft.worlds.annotators import Annotators, calibrated, follower, prefers_first
@@ -84,6 +84,7 @@ class World:
     style_names = STYLE_NAMES
 
     def __init__(self, config: WorldConfig | None = None) -> None:
+        check_type("config", config, (WorldConfig, type(None)), "Give frft.WorldConfig(seed=1, ...).")
         config = config or WorldConfig()
         self.config = config
         self.sources = make_sources(config.sources, config.seed).with_foreign(config.near_policy)

@@ -169,6 +169,16 @@ def test_there_is_no_step_after_the_last(make_trainer):
 
 
 def test_prompts_that_cannot_be_rolled_out_are_refused_at_once(make_trainer):
+    for wrong, message in (
+        ({"prompts": "Why?"}, "prompts must be a list of texts; 'Why\\?'"),
+        ({"prompts": [1]}, r"prompts must be a list of texts; 1 \(int\) is none"),
+        ({"reward": 1.0}, r"reward is 1\.0; it must be a function"),
+        ({"policy": "folder", "critic": object()}, r"policy must be Module, got str.*frft\.load_causal_lm"),
+        ({"reference": "folder"}, "reference must be Module or WithoutAdapters"),
+        ({"critic": torch.nn.Linear(1, 1)}, r"critic must be Critic or ValueHead, got Linear.*from_causal_lm"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            make_trainer(**wrong)
     with pytest.raises(UsageError, match="no prompts"):
         make_trainer(prompts=[])
     with pytest.raises(DataError, match=r"Prompt 1 of 2 .* no tokens: ''"):

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+from frft.errors import SettingsError
 
 
 class Section(BaseModel):
     """Base of all sections: immutable, unknown keys refused, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    if not TYPE_CHECKING:
+        # Type checkers know the fields of every section as arguments, which this signature would hide.
+
+        def __init__(self, /, **settings: Any) -> None:
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                from frft.config.problems import in_words
+
+                raise SettingsError(in_words(error, type(self))) from None
+
+        # By this mark pydantic does not call this for sections within sections, nor in `model_validate`: there its own
+        # error goes up, with the path to the fault.
+        __init__.__pydantic_base_init__ = True
 
     @field_validator("*", mode="before")
     @classmethod

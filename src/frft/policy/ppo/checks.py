@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from frft.config.sections import PPOConfig
-from frft.errors import UsageError
-from frft.models import Encoder
+from frft.errors import UsageError, check_type
+from frft.models import Encoder, WithoutAdapters
+from frft.policy.critic import Critic, ValueHead
 from frft.policy.generation import check_room
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Refuse arguments of `PPOTrainer` of a kind that nothing could be done with.
+
+    Raises:
+        UsageError: says which argument, what it is, and what to give.
+    """
+    model, settings = torch.nn.Module, "Give frft.PPOConfig(total_steps=32, ...)."
+    check_type("policy", given["policy"], model, "frft.load_causal_lm(FOLDER, tokenizer) loads one.")
+    check_type("reference", given["reference"], (model, WithoutAdapters), "Give a second load of the policy's folder.")
+    check_type("critic", given["critic"], (Critic, ValueHead), "frft.Critic.from_causal_lm(policy) makes one.")
+    check_type("config", given["config"], PPOConfig, settings)
+    check_type("seed", given["seed"], int)
+    if not callable(given["reward"]):
+        raise UsageError(f"reward is {given['reward']!r:.60}; it must be a function (prompts, completions) -> scores.")
+    prompts = given["prompts"]
+    wrong = [prompts] if isinstance(prompts, str) else [prompt for prompt in prompts if not isinstance(prompt, str)]
+    if wrong:
+        raise UsageError(f"prompts must be a list of texts; {wrong[0]!r:.60} ({type(wrong[0]).__name__}) is none.")
 
 
 def check_start(

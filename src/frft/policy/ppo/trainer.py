@@ -36,7 +36,7 @@ from frft.policy.order import prompt_indices
 from frft.policy.ppo import functions as fn
 from frft.policy.ppo.actor_critic import ActorCritic
 from frft.policy.ppo.checkpoint import load_state, save_state
-from frft.policy.ppo.checks import check_start
+from frft.policy.ppo.checks import check_arguments, check_start
 from frft.policy.ppo.collect import Collector, Reward
 from frft.policy.ppo.rollout import Rollout, forward_batches
 
@@ -82,9 +82,9 @@ class PPOTrainer:
         accelerator: devices and processes; where none is given, one for CUDA or the CPU.
 
     Raises:
-        UsageError: without prompts; batch sizes that several processes cannot share; an engine that shards weights;
-            from `train` and `step`, if they would go beyond `config.total_steps`, where the learning rate has fallen
-            to 0.
+        UsageError: an argument is of another type than it must be; there are no prompts; batch sizes that several
+            processes cannot share; an engine that shards weights; from `train` and `step`, if they would go beyond
+            `config.total_steps`, where the learning rate has fallen to 0.
         DataError: a prompt has no tokens.
         ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
         TrainingError: from `step`, if a loss or a gradient norm is not finite.
@@ -105,6 +105,7 @@ class PPOTrainer:
         sft: PreTrainedModel | WithoutAdapters | None = None,
         accelerator: Accelerator | None = None,
     ) -> None:
+        check_arguments(locals())
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
         self.config, self.seed, self.tokenizer = config, seed, tokenizer
         self.prompts = list(prompts)
