@@ -10,7 +10,10 @@ import pytest
 from frft.config.sections import RefreshConfig
 from frft.progress import SILENT
 from frft.reward import PolicySamples, RewardModel, evaluate_reward_model
-from frft.reward.realignment import Realignment
+from frft.reward.realignment import realign
+from frft.reward.stages import Realignment
+from frft.reward.stages.fine_tuning import replayed_pairs
+from frft.stages import StageRunner
 from frft.store import ArtifactStore
 
 pytestmark = pytest.mark.skipif(
@@ -32,6 +35,8 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
             number=number,
             current=base,
             load=load,
+            samples=PolicySamples.of([], []),
+            pool=pool,
             config=RefreshConfig.model_validate({"selection": selection, **changes}),
             training=reward_training,
             backbone=None,
@@ -40,7 +45,6 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
             held_out=pool.slice(0, 8),
             gate_pairs=pool.slice(0, 8),
             vectors=vectors,
-            store=ArtifactStore(tmp_path / "store"),
             seed=0,
             progress=SILENT,
             alarms=None,
@@ -51,11 +55,21 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
     return make
 
 
-def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, pool):
+@pytest.fixture
+def run(tmp_path):
+    """Realigns with these samples, by pairs of this pool."""
+
+    def refresh(how: Realignment, samples: PolicySamples, pool):
+        return realign(replace(how, samples=samples, pool=pool), StageRunner(ArtifactStore(tmp_path / "store")))
+
+    return refresh
+
+
+def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, run, pool):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     loaded: list[int] = []
     gate = {"pairs": 4, "alarms": False}
-    made = realignment(loaded, gate=gate).make(PolicySamples.of(prompts, completions), None, pool)
+    made = run(realignment(loaded, gate=gate), PolicySamples.of(prompts, completions), pool)
     # For the scale of the scores, and for the gate.
     assert loaded == [0, 0]
     assert made.gate.info["pairs"] == 4
@@ -64,17 +78,17 @@ def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, pool):
         raise AssertionError("samples are not read where all is there")
 
     again = PolicySamples(PolicySamples.of(prompts, completions).identity, unread)
-    assert realignment(loaded, gate=gate).make(again, None, pool) == made
+    assert run(realignment(loaded, gate=gate), again, pool) == made
     assert loaded == [0, 0]
 
 
-def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, pool, base, tiny_lm_folder):
+def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, run, pool, base, tiny_lm_folder):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     loaded: list[int] = []
     # Normalised on samples of its own, so that it is loaded for this alone.
     start = replace(realignment(loaded), reference_samples=samples)
-    made = start.make(samples, None, pool)
+    made = run(start, samples, pool)
     test = made.read_selection().pairs(pool, "test")
     before, after = (RewardModel.load(each, seed=0) for each in (base, made.reward_model.path))
     gain = evaluate_reward_model(after, test).accuracy - evaluate_reward_model(before, test).accuracy
@@ -83,21 +97,21 @@ def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, pool, 
     assert loaded == [0]
     # One that starts from a backbone, without a head, has nothing before it.
     fresh = replace(realignment(loaded, init="sft"), backbone=tiny_lm_folder, reference_samples=samples)
-    assert fresh.make(samples, None, pool).reward_model.info["selected_test_gain"] is None
+    assert run(fresh, samples, pool).reward_model.info["selected_test_gain"] is None
     assert loaded == [0]
 
 
-def test_the_next_refresh_draws_anew(realignment, pool):
+def test_the_next_refresh_draws_anew(realignment, run, pool):
     samples = PolicySamples.of(pool["prompt"].to_pylist()[:6], pool["chosen"].to_pylist()[:6])
     random = {"selection": {"strategy": "random", "size": 6, "test_size": 2}}
-    first, second = (realignment([], number, **random).make(samples, None, pool) for number in (0, 1))
+    first, second = (run(realignment([], number, **random), samples, pool) for number in (0, 1))
     assert first.gate is None
     assert first.selection.digest != second.selection.digest
     kept = [refresh.read_selection() for refresh in (first, second)]
     assert sorted(kept[0].train_ids) != sorted(kept[1].train_ids)
 
 
-def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, pool, base, tmp_path):
+def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, run, pool, base, tmp_path):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     loaded: list[int] = []
@@ -109,39 +123,39 @@ def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, 
     other.save(tmp_path / "other")
     requests = pool.slice(0, 8).append_column("request", [["one"] * 8])
     changes = [{}, {"current": tmp_path / "other"}, {"gate_pairs": pool.slice(8, 8)}, {"gate_pairs": requests}]
-    made = [replace(first, **change).make(samples, None, pool) for change in changes]
+    made = [run(replace(first, **change), samples, pool) for change in changes]
     assert len({refresh.reward_model.digest for refresh in made}) == 1
     assert len({refresh.gate.digest for refresh in made}) == len(loaded) == 4
     assert made[3].gate.info["bound"] == -1
-    assert replace(first, **changes[3]).make(samples, None, pool) == made[3]
+    assert run(replace(first, **changes[3]), samples, pool) == made[3]
 
 
-def test_replayed_pairs_are_others_of_the_pool_beside_the_selected(realignment, pool):
+def test_replayed_pairs_are_others_of_the_pool_beside_the_selected(realignment, run, pool):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     few = {"selection": {"strategy": "part4", "size": 4, "test_size": 2}}
-    alone, half = (realignment([], replay=share, **few).make(samples, None, pool) for share in (0.0, 0.5))
+    alone, half = (run(realignment([], replay=share, **few), samples, pool) for share in (0.0, 0.5))
     assert alone.selection == half.selection
     assert alone.reward_model.digest != half.reward_model.digest
     found = [each.reward_model.info for each in (alone, half)]
     assert [each["replayed"] for each in found] == [0, 4]
     assert [each["training"]["pairs"] for each in found] == [4, 8]
     selection, refresh = half.read_selection(), realignment([], replay=0.5)
-    replayed = refresh._replayed(selection, 4)["id"].to_pylist()
+    replayed = replayed_pairs(refresh, selection, 4)["id"].to_pylist()
     assert len(set(replayed)) == 4
     assert not set(replayed) & {*selection.train_ids, *selection.test_ids}
-    assert refresh._replayed(selection, 4)["id"].to_pylist() == replayed
-    assert realignment([], number=1, replay=0.5)._replayed(selection, 4)["id"].to_pylist() != replayed
+    assert replayed_pairs(refresh, selection, 4)["id"].to_pylist() == replayed
+    assert replayed_pairs(realignment([], number=1, replay=0.5), selection, 4)["id"].to_pylist() != replayed
     # A third of six; and all that there are, where the share asks for more.
-    assert realignment([], replay=1 / 3)._replayed(selection, 4).num_rows == 2
-    assert realignment([], replay=0.99)._replayed(selection, 4).num_rows == pool.num_rows - 6
+    assert replayed_pairs(realignment([], replay=1 / 3), selection, 4).num_rows == 2
+    assert replayed_pairs(realignment([], replay=0.99), selection, 4).num_rows == pool.num_rows - 6
 
 
-def test_pairs_with_fresh_labels_are_replayed_beside_those_of_the_pool(realignment, pool):
+def test_pairs_with_fresh_labels_are_replayed_beside_those_of_the_pool(realignment, run, pool):
     fresh = pool.slice(0, 5).select(["id", "prompt", "chosen", "rejected"])
     fresh = fresh.set_column(0, "id", [[f"fresh-{number}" for number in range(5)]])
     refresh = realignment([], labels="gold", selection={"strategy": "all", "test_size": 1}, replay=0.5)
-    made = refresh.make(PolicySamples.of(*(pool[name].to_pylist() for name in ("prompt", "chosen"))), None, fresh)
+    made = run(refresh, PolicySamples.of(*(pool[name].to_pylist() for name in ("prompt", "chosen"))), fresh)
     taken = len(made.read_selection().train_ids)
     assert made.reward_model.info["replayed"] == taken
     assert made.reward_model.info["training"]["pairs"] == 2 * taken

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import frft
-from frft.reward.realignment import Realignment
+from frft.reward.stages import FineTuningStage
 from frft.selection.vectors import VectorCache
 from frft.store import code
 from frft.store.code import closure, code_of, code_of_modules, fingerprint, source_of
@@ -17,7 +17,7 @@ from frft.store.code import closure, code_of, code_of_modules, fingerprint, sour
 PACKAGE = {
     "__init__.py": "",
     "errors.py": "class Wrong(Exception): pass",
-    "stages.py": """
+    "steps.py": """
         from typing import TYPE_CHECKING
         from frft.errors import Wrong
         from frft.models import load as read
@@ -65,8 +65,8 @@ def package(tmp_path, monkeypatch):
 
 
 def test_the_closure_is_what_a_module_imports_wherever_it_does(package):
-    assert closure("frft.stages") == {
-        "frft.stages",
+    assert closure("frft.steps") == {
+        "frft.steps",
         "frft.models.loading",  # by way of the package, under another name
         "frft.models.words",  # relatively
         "frft.policy.train",  # within a function
@@ -78,7 +78,7 @@ def test_the_closure_is_what_a_module_imports_wherever_it_does(package):
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("stages.py", PACKAGE["stages.py"] + "\n        SEED = 1"),
+        ("steps.py", PACKAGE["steps.py"] + "\n        SEED = 1"),
         ("models/loading.py", PACKAGE["models/loading.py"].replace("'a'", "'b'")),
         ("models/words.py", "ALL = 2"),
         ("models/words.txt", "one three"),
@@ -88,9 +88,9 @@ def test_the_closure_is_what_a_module_imports_wherever_it_does(package):
     ],
 )
 def test_an_edit_of_what_builds_a_stage_changes_it(package, file, text):
-    before = fingerprint("frft.stages")
+    before = fingerprint("frft.steps")
     package(file, text)
-    assert fingerprint("frft.stages") != before
+    assert fingerprint("frft.steps") != before
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_an_edit_of_what_builds_a_stage_changes_it(package, file, text):
     ],
 )
 def test_an_edit_of_anything_else_does_not(package, file, text):
-    before = fingerprint("frft.stages")
+    before = fingerprint("frft.steps")
     package(file, text)
-    assert fingerprint("frft.stages") == before
+    assert fingerprint("frft.steps") == before
 
 
 def test_the_code_of_a_function_of_a_method_and_of_a_stranger():
-    assert code_of(Realignment.make) == code_of_modules("frft.reward.realignment")
+    assert code_of(FineTuningStage.build) == code_of_modules("frft.reward.stages.fine_tuning")
 
     class Derived(VectorCache):
         build = VectorCache.get
@@ -121,8 +121,8 @@ def test_the_code_of_a_function_of_a_method_and_of_a_stranger():
     own = Derived.__new__(Derived)
     assert code_of(own.build) == code_of_modules("frft.selection.vectors"), "that of the class that it derives from"
     assert code_of(forget)["frft"] == frft.__version__
-    assert source_of(Realignment.make).startswith("frft.reward.realignment.Realignment.make ")
-    assert source_of(Realignment.make).split()[1] == fingerprint("frft.reward.realignment")
+    assert source_of(FineTuningStage.build).startswith("frft.reward.stages.fine_tuning.FineTuningStage.build ")
+    assert source_of(FineTuningStage.build).split()[1] == fingerprint("frft.reward.stages.fine_tuning")
 
 
 def test_libraries_are_the_installed_ones():
@@ -135,7 +135,7 @@ def test_libraries_are_the_installed_ones():
 
 def test_it_covers_at_least_what_python_imports():
     """What is in memory after a module was imported, less what packages pass on to nobody."""
-    for name in ("frft.selection.vectors", "frft.policy.ppo.trainer", "frft.reward.realignment"):
+    for name in ("frft.selection.vectors", "frft.policy.ppo.trainer", "frft.reward.stages.fine_tuning"):
         importlib.import_module(name)
         found = closure(name)
         assert name in found
@@ -171,5 +171,5 @@ def test_no_imports_by_names_that_only_run_time_knows():
 
 
 def test_what_is_wrapped_counts():
-    assert code_of(partial(Realignment.make, number=1)) == code_of(Realignment.make)
+    assert code_of(partial(FineTuningStage.build, number=1)) == code_of(FineTuningStage.build)
     assert code_of(VectorCache.__new__(VectorCache)) == code_of(VectorCache.get), "an object that is called"

@@ -98,7 +98,8 @@ def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate
         gate=gate and SimpleNamespace(info=gate),
         read_selection=lambda: SimpleNamespace(train_ids=["a", "b"]),
     )
-    stages = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool), config=config)
+    context = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool))
+    stages = SimpleNamespace(context=context, config=config)
     found = _refresh(stages, made, SimpleNamespace(info=1), SimpleNamespace(info=2))
     assert (found["gate"], found["near_share"]) == (gate, 0.5)
 

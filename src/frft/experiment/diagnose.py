@@ -161,7 +161,7 @@ class _FinishedRun:
     def embed(self, texts: Sequence[str]) -> Any:
         """Vectors by the run's own embedder, of texts as a selection looks at them: those are there already."""
         assert self.rows is not None
-        return self.rows[1].vectors.get([text.strip() for text in texts], self.progress)
+        return self.rows[1].context.vectors.get([text.strip() for text in texts], self.progress)
 
     @cached_property
     def rows(self) -> tuple[RunRows, Stages] | None:

@@ -1,26 +1,23 @@
 """What a run would do: its stages, which of them are there, and roughly what the rest would cost.
 
-The experiment itself is walked through, with a store that notes every artifact that is asked for instead of making it.
+The experiment itself is walked through, with a runner that notes every stage that it is handed instead of building it.
+Each stage then says for itself what it costs and how much memory it holds.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
-from frft.experiment.memory import MemoryModel, policy_on_meta
 from frft.experiment.prepare import prepare, remarks
 from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads
 from frft.progress import SILENT, Progress
-from frft.store import ALONE, Artifact, ArtifactStore, Build, Peers, digest_of, open_store, peak_memory, plain_inputs
-from frft.strategies import get_strategy
+from frft.stages import Stage, Workload
+from frft.store import Artifact, ArtifactStore, open_store, peak_memory
 
 CHARACTERS_A_TOKEN = 3.5
 """English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
@@ -34,8 +31,12 @@ IN_RUN, IN_STORE, NOWHERE = "run", "store", "nowhere"
 START_STAGE = "the start"
 """What the plan calls the SFT model, which is evaluated beside the arms."""
 
-EMBEDDER_PARAMETERS = 10_600_000
-"""all-MiniLM-L6-v2 without its table of tokens; another embedder costs more or less in proportion."""
+LIBRARIES_BYTES = 350 * 2**20
+"""What TRL, PEFT, datasets and sentence-transformers, imported when they are first needed, and the caches of the
+arithmetic add to the process: 90 MiB after a first stage, 380 after many, measured with 2.7 million parameters."""
+
+EMBEDDER_BYTES = 300 * 2**20
+"""all-MiniLM-L6-v2, which stays loaded after its first use; a larger embedder takes more."""
 
 
 @dataclass(frozen=True)
@@ -59,30 +60,37 @@ class PlannedStage:
     stored: bool = False
 
 
-class _PlanningStore(ArtifactStore):
-    """Finds what is there, and pretends that the rest will be."""
+@dataclass
+class _Asked:
+    """A stage, its artifact (without figures where it is not there yet), where that is, and the arms that need it."""
+
+    stage: Stage
+    artifact: Artifact
+    place: str
+    arms: list[str]
+
+
+class _PlanningRunner:
+    """Notes every stage that it is handed, finds what is there, and pretends that the rest will be."""
 
     def __init__(self, store: ArtifactStore) -> None:
-        super().__init__(store.root, shared=store.shared)
-        self.asked: dict[str, tuple[Artifact, Mapping[str, Any], str, list[str]]] = {}
+        self.store = store
+        self.asked: dict[str, _Asked] = {}
         self.arm = ""
 
-    def make(
-        self, kind: str, inputs: Mapping[str, Any], build: Build, *, scratch: str | None = None, peers: Peers = ALONE
-    ) -> Artifact:
-        del scratch, peers
-        nowhere = self.nowhere(kind, inputs, build)
-        digest = nowhere.digest
-        if digest not in self.asked:
+    def __call__(self, stage: Stage) -> Artifact:
+        given = (stage.kind, stage.inputs(), stage.build)
+        nowhere = self.store.nowhere(*given)
+        if nowhere.digest not in self.asked:
             # Whether its files are as they were is for the run to see.
-            there = self.find(kind, inputs, build, verify=False)
-            stored = self.in_shared_store(kind, inputs, build) if there is None else None
+            there = self.store.find(*given, verify=False)
+            stored = self.store.in_shared_store(*given) if there is None else None
             place = IN_RUN if there else IN_STORE if stored else NOWHERE
-            self.asked[digest] = (there or stored or nowhere, inputs, place, [])
-        artifact, _, _, arms = self.asked[digest]
-        if self.arm not in arms:
-            arms.append(self.arm)
-        return artifact
+            self.asked[nowhere.digest] = _Asked(stage, there or stored or nowhere, place, [])
+        asked = self.asked[nowhere.digest]
+        if self.arm not in asked.arms:
+            asked.arms.append(self.arm)
+        return asked.artifact
 
 
 def plan_run(
@@ -118,137 +126,48 @@ def planned_arms(stages: Stages) -> list[Arm]:
 
 def forecast(stages: Stages) -> list[PlannedStage]:
     """What a run of these stages would do, in order."""
-    stages, store = _on_paper(stages)
+    stages, runner = _on_paper(stages)
     vanilla = None
     for name in arm_names(stages.config):
-        store.arm = name
+        runner.arm = name
         arm = run_arm(stages, name)
         vanilla = vanilla or arm
         _ = stages.evaluation(arm.policy, vanilla.policy, arm.reward)
     assert vanilla is not None
-    store.arm = START_STAGE
+    runner.arm = START_STAGE
     _ = stages.evaluation(stages.sft, vanilla.policy, vanilla.reward)
-    pool = stages.splits.pool
-    longest = max(len(text) for side in ("chosen", "rejected") for text in pool[side].to_pylist())
-    texts = 2 * pool.num_rows + len(stages.splits.prompts)
-    policy = policy_on_meta(stages.config.policy)
-    parameters = policy.num_parameters()
-    memory = MemoryModel(stages.config, policy, texts, longest / CHARACTERS_A_TOKEN, peak_memory())
-    threads = choose_threads(parameters, stages.config.threads)
-    rate = flops_a_second(threads) * SHARE_OF_PEAK
-    peaks: dict[tuple[str, bool], int] = {}
-    planned = []
-    selections = {
-        artifact.digest: inputs for artifact, inputs, _, _ in store.asked.values() if artifact.kind == "selection"
-    }
+    workload = _workload(stages)
+    rate = flops_a_second(choose_threads(workload.parameters, stages.config.threads)) * SHARE_OF_PEAK
+    process = peak_memory() + LIBRARIES_BYTES
     embedded: set[str] = set()
-    for artifact, inputs, place, arms in store.asked.values():
-        free = looks = False
-        if artifact.kind in ("selection", "gate") and inputs["samples"] is not None:
-            # The vectors of the pool and of a policy's samples are cached for all selections that look at them.
-            samples = digest_of(plain_inputs(inputs["samples"]))
-            free, looks = samples in embedded, True
-            embedded.add(samples)
-        elif artifact.kind == "embedded":
-            looks = True
-            embedded.add(artifact.digest)
-        seconds = (
-            0.0 if place != NOWHERE or free else _flops(stages, artifact.kind, inputs, parameters, selections) / rate
-        )
-        # What a selection loads to look at samples stays in its process.
-        loaded = looks or (bool(embedded) and artifact.kind != "selection")
-        key = artifact.kind, loaded
-        if key not in peaks:
-            peaks[key] = memory.peak(artifact.kind, embedder=loaded)
-        planned.append(PlannedStage(artifact.path.name, arms, place == IN_RUN, seconds, peaks[key], place == IN_STORE))
+    planned = []
+    for asked in runner.asked.values():
+        texts = asked.stage.embeds()
+        is_free = asked.place != NOWHERE or texts in embedded
+        embedded.update([texts] if texts else [])
+        # Once loaded, an embedder stays in its process.
+        held = process + (EMBEDDER_BYTES if embedded else 0)
+        seconds = 0.0 if is_free else asked.stage.flops(workload) / rate
+        memory = held + int(asked.stage.memory(workload))
+        place = {"done": asked.place == IN_RUN, "stored": asked.place == IN_STORE}
+        planned.append(PlannedStage(asked.artifact.path.name, asked.arms, seconds=seconds, memory=memory, **place))
     return planned
 
 
-def _on_paper(stages: Stages) -> tuple[Stages, _PlanningStore]:
+def _on_paper(stages: Stages) -> tuple[Stages, _PlanningRunner]:
     """The same stages, of which none is run."""
-    store = _PlanningStore(stages.store)
-    stages = copy.copy(stages)
-    stages.store = store
-    return stages, store
+    runner = _PlanningRunner(stages.context.runner.store)
+    return Stages(stages.context.with_runner(runner)), runner
 
 
-def _flops(
-    stages: Stages, kind: str, inputs: Mapping[str, Any], weights: int, selections: Mapping[str, Mapping[str, Any]]
-) -> float:
-    """Floating-point operations of a stage: 2 a weight and token forward, 4 more backward.
-
-    Args:
-        weights: of the policy, and about as many of a reward model.
-        selections: what selections are made of, by the digest of the stage.
-    """
-    config, splits = stages.config, stages.splits
-    sampling = config.ppo.sampling
+def _workload(stages: Stages) -> Workload:
+    splits, sampling = stages.context.splits, stages.config.ppo.sampling
     lengths = [min(len(prompt) / CHARACTERS_A_TOKEN, sampling.max_prompt_tokens) for prompt in splits.prompts]
-    sequence = sum(lengths) / len(lengths) + sampling.max_new_tokens
-    held_out: int = splits.evaluation.num_rows
-    tokens: float
-    if kind == "sft":
-        tokens = 3 * splits.sft.num_rows * config.policy.sft.num_train_epochs * sequence
-    elif kind in ("reward", "judge"):
-        rows, model = (splits.pool, config.reward) if kind == "reward" else (splits.judge, config.judge_model)
-        tokens = 2 * (3 * _pairs_seen(model.train.model_dump(), rows.num_rows) + held_out) * sequence
-    elif kind == "refresh":
-        pairs = _selected(selections[inputs["selection"].digest], splits.pool.num_rows)
-        if inputs["replay"]:
-            # What is replayed is others of the pool, as many as there are.
-            pairs = min(pairs / (1 - inputs["replay"]["share"]), max(pairs, splits.pool.num_rows))
-        tokens = 2 * (3 * _pairs_seen(inputs["training"]["train"], pairs) + held_out) * sequence
-    elif kind == "selection":
-        if inputs["samples"] is None:
-            return 0.0
-        tokens = 3 * splits.pool.num_rows * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
-    elif kind in ("labelled", "log_ratios"):
-        return 0.0
-    elif kind == "on_policy":
-        tokens = 2 * len(stages.evaluation_prompts) * sequence
-    elif kind == "look":
-        # Two policies' two texts, by three reward models at most.
-        tokens = 3 * 4 * config.monitor.prompts * sequence
-    elif kind == "embedded":
-        tokens = 2 * config.monitor.prompts * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
-    elif kind == "judged":
-        tokens = (config.monitor.every or 0) * config.ppo.rollout_batch_size * sequence
-    elif kind == "agreement":
-        tokens = 4 * held_out * sequence
-    elif kind == "gate":
-        looked_at = min(inputs["gate"]["pairs"], held_out)
-        tokens = 4 * looked_at * sequence + 2 * held_out * sampling.max_new_tokens * EMBEDDER_PARAMETERS / weights
-    elif kind == "likelihoods":
-        tokens = 2 * splits.pool.num_rows * sequence
-    elif kind == "completions":
-        tokens = inputs["count"] * sequence
-    elif kind == config.algorithm:
-        begin = max((step for step in stages.cuts if step < inputs["until_step"]), default=0)
-        # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
-        separate = kind == "ppo" and config.ppo.critic == "separate"
-        epochs = config.ppo.num_ppo_epochs if kind == "ppo" else config.group.num_iterations
-        passes = 1 + 2 + separate + epochs * (1 + separate) * 3
-        tokens = passes * (inputs["until_step"] - begin) * config.ppo.rollout_batch_size * sequence
-    elif kind == "evaluation":
-        # The judge on two sides, the base and the arm's reward model, the policy and the SFT model.
-        held_out_twice = 2 * held_out if config.data.world is not None else 0
-        tokens = (7 * config.evaluation.max_prompts + held_out_twice) * sequence
-    else:
-        raise AssertionError(f"no plan knows what a stage {kind!r} costs")
-    return 2 * weights * tokens
-
-
-def _selected(inputs: Mapping[str, Any], pool: int) -> float:
-    """Pairs that a selection keeps at most, out of so many, or out of pairs that are labelled for it."""
-    selection = inputs["selection"]
-    if isinstance(inputs["pool"], Artifact):
-        return float(selection["size"])
-    if get_strategy(selection["strategy"]).takes_all:
-        return pool
-    return float(selection["size"] if selection["take"] == "sample" else min(selection["size"], pool))
-
-
-def _pairs_seen(train: Mapping[str, Any], pairs: float) -> float:
-    """Pairs that go through a training on so many of them."""
-    batch = train["per_device_train_batch_size"] * train["gradient_accumulation_steps"]
-    return float(train["max_steps"] * batch if train["max_steps"] else pairs * train["num_train_epochs"])
+    longest = max(len(text) for side in ("chosen", "rejected") for text in splits.pool[side].to_pylist())
+    return Workload(
+        stages.config.policy,
+        sequence=sum(lengths) / len(lengths) + sampling.max_new_tokens,
+        completion=sampling.max_new_tokens,
+        texts=2 * splits.pool.num_rows + len(splits.prompts),
+        longest_text=longest / CHARACTERS_A_TOKEN,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from frft.config import RunConfig, dump_config
 from frft.errors import DataError, OutputError
 from frft.experiment.splits import Splits, split, world_splits
-from frft.experiment.stages import Stages
+from frft.experiment.stages import RunContext, Stages
 from frft.models.training import check_reporter
 from frft.preferences import load_pool, load_prompts
 from frft.progress import Progress
@@ -80,7 +80,7 @@ def prepare(
         rows = _of_pairs(config, rejects_path, progress)
     if checks:
         check_run_folder(out, config, rows.identity)
-    stages = Stages(
+    context = RunContext(
         config,
         rows.splits,
         store,
@@ -94,8 +94,8 @@ def prepare(
     looks = config.monitor.every is not None and config.monitor.drift
     if looks or any(arm.alpha and (arm.gate or get_strategy(arm.selection.strategy).embeds) for arm in arms):
         # Finding out after an hour that there is no embedder would be late.
-        _ = stages.vectors.embedder.digest
-    return rows, stages
+        _ = context.vectors.embedder.digest
+    return rows, Stages(context)
 
 
 def remarks(config: RunConfig, rows: RunRows) -> list[str]:

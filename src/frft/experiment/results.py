@@ -112,8 +112,8 @@ def assemble(
         "config": config.model_dump(),
         "data": {
             **rows.report,
-            "splits": stages.splits.counts(),
-            "evaluation_prompts": stages.evaluation_prompt_counts,
+            "splits": stages.context.splits.counts(),
+            "evaluation_prompts": stages.context.evaluation_prompt_counts,
         },
         "sft": stages.sft.info,
         "base_reward": stages.base_reward.info,

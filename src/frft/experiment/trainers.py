@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.config import RunConfig
-from frft.models import WithoutAdapters, add_adapters, load_causal_lm, load_tokenizer
+from frft.experiment.policies import load_policy
+from frft.models import WithoutAdapters, add_adapters
 from frft.policy import Critic, PPOTrainer
 from frft.policy.critic import ValueHead
 from frft.reward import AlignedReward, EnsembleReward, RewardModel
@@ -70,15 +71,6 @@ def make_policy_trainer(
     from frft.policy.online import GroupTrainer
 
     return GroupTrainer(config.algorithm, policy, *given, config.group, **more)
-
-
-def load_policy(folder: Path, *, trust_remote_code: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """A policy and its tokenizer, on the GPU where there is one."""
-    import torch
-
-    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    model = load_causal_lm(folder, tokenizer, trust_remote_code=trust_remote_code)
-    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _critic(

@@ -22,7 +22,6 @@ from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
 from frft.errors import UsageError
 from frft.experiment.loop import arm_names, run_arm
-from frft.experiment.memory import machine_memory, policy_on_meta
 from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import prepare
 from frft.experiment.processes import process_pool, without_interrupts
@@ -31,6 +30,7 @@ from frft.experiment.stages import Stages
 from frft.models import choose_threads, process_count
 from frft.progress import Progress, Task, duration
 from frft.selection import embed_pool
+from frft.stages.memory import machine_memory, policy_on_meta
 from frft.store import Artifact, ArtifactStore, SharedStore
 from frft.strategies import get_strategy
 
@@ -189,8 +189,8 @@ def _train(stages: Stages, name: str) -> None:
 
 def _embed(stages: Stages, name: str) -> None:
     del name
-    chosen, rejected = (stages.splits.pool[side].to_pylist() for side in ("chosen", "rejected"))
-    embed_pool(chosen, rejected, stages.vectors, stages.progress)
+    chosen, rejected = (stages.context.splits.pool[side].to_pylist() for side in ("chosen", "rejected"))
+    embed_pool(chosen, rejected, stages.context.vectors, stages.context.progress)
 
 
 def _judge(stages: Stages, name: str) -> None:

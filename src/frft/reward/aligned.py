@@ -31,10 +31,12 @@ from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
 from frft.reward.model import REWARD_FILE, RewardModel
-from frft.reward.realignment import Realignment
+from frft.reward.realignment import realign
 from frft.reward.refresh import Refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
+from frft.reward.stages import Realignment
 from frft.selection import Embedder, LogRatios, VectorCache
+from frft.stages import Runner, StageRunner
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
 from frft.strategies import get_strategy, strategy_origin
 
@@ -82,6 +84,7 @@ class AlignedReward:
     Attributes:
         current: the reward model that scores now.
         refreshes: those that were made, in order.
+        runner: makes the stages of a refresh in `store`; a plan puts in its place what only notes them.
         is_observing: whether what is scored is remembered as the policy's; the callback turns it on and off.
 
     Raises:
@@ -138,6 +141,7 @@ class AlignedReward:
         self.base, self.backbone, self.progress = reward_model, backbone, progress
         self.vectors = vectors or VectorCache(Path(workdir) / "embeddings", Embedder(EmbedderConfig(), progress))
         self.store = store or ArtifactStore(Path(workdir) / "stages")
+        self.runner: Runner = StageRunner(self.store)
         self.current = reward_model
         self.refreshes: list[Refresh] = []
         self.observed = ObservedSamples(config.max_samples)
@@ -284,6 +288,8 @@ class AlignedReward:
             number=len(self.refreshes),
             current=self.current,
             load=lambda: self.model,
+            samples=samples,
+            pool=self.pool if pool is None else pool,
             config=self.config,
             training=self.training,
             backbone=self.backbone,
@@ -292,14 +298,13 @@ class AlignedReward:
             held_out=self.held_out,
             gate_pairs=self.gate_pairs,
             vectors=self.vectors,
-            store=self.store,
             seed=self.seed,
             progress=self.progress,
             alarms=self._alarms,
             report_to=self._report_to,
             trust_remote_code=self._trust_remote_code,
         )
-        refresh = realignment.make(samples, log_ratios, self.pool if pool is None else pool)
+        refresh = realign(realignment, self.runner, log_ratios)
         self.refreshes.append(refresh)
         self.observed.replace(())
         if refresh.accepted:
@@ -351,8 +356,8 @@ class AlignedReward:
         if found is not None and found.digest == made["digest"]:
             return found
         raise ArtifactError(
-            f"The checkpoint names a {kind.replace('_', ' ')} in {self.store.root / made['folder']}, which is not "
-            "there or is another. Use the workdir that the run was started with."
+            f"The checkpoint names a {kind.replace('_', ' ')} in {self.store.root / made['folder']}, which is "
+            "not there or is another. Use the workdir that the run was started with."
         )
 
     @cached_property

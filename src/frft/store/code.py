@@ -26,8 +26,9 @@ from frft import __version__
 from frft.store.files import digest_of
 
 PACKAGE = "frft"
-SILENT_MODULES = ("frft.errors", "frft.progress", "frft.store")
-"""What they hold says, shows and keeps what others compute. What changes how it is kept raises a format number."""
+SILENT_MODULES = ("frft.errors", "frft.progress", "frft.stages", "frft.store")
+"""What they hold says, shows, plans and keeps what others compute. What changes how it is kept raises a format
+number."""
 LIBRARIES = (
     "accelerate",
     "datasets",

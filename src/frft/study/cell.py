@@ -15,7 +15,7 @@ from frft import __version__
 from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.prepare import NO_OUTCOME, prepare
 from frft.experiment.segment import METRICS
-from frft.experiment.stages import Stages
+from frft.experiment.stages import Stages, reference_samples
 from frft.experiment.texts import score_by_step
 from frft.progress import SILENT
 from frft.reward import Refresh
@@ -102,15 +102,17 @@ def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> dic
 
 
 def _sft_samples(stages: Stages) -> dict[str, list[str]]:
-    samples = stages.reference_samples(stages.config.reward)
+    samples = reference_samples(stages.context, stages.config.reward)
     prompts, completions = ([], []) if samples is None else samples.load()
     return {"prompt": list(prompts), "completion": list(completions)}
 
 
 def _arm(stages: Stages, arm: Arm, baseline: Arm) -> dict[str, Any]:
-    assert stages.world is not None
+    assert stages.context.world is not None
     steps = [row for segment in arm.segments for row in read_rows(segment.path / METRICS)]
-    gold = [each for segment in arm.segments for each in score_by_step(stages.world.gold, segment.path).values()]
+    gold = [
+        each for segment in arm.segments for each in score_by_step(stages.context.world.gold, segment.path).values()
+    ]
     made: list[Artifact] = [*arm.segments, *(each.reward_model for each in arm.refreshes)]
     return {
         "steps": {
@@ -136,12 +138,12 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
 
     `on_policy` is of the reward models before and after it, on what the policy wrote then.
     """
-    assert stages.world is not None
-    pool, train = stages.splits.pool, stages.config.reward.train
+    assert stages.context.world is not None
+    pool, train = stages.context.splits.pool, stages.config.reward.train
     source_of = dict(zip(pool["id"].to_pylist(), pool["chosen_source"].to_pylist(), strict=True))
     ids = refresh.read_selection().train_ids
     sources = [source_of.get(each) for each in ids]
-    near = stages.world.sources.names[stages.world.config.near_policy]
+    near = stages.context.world.sources.names[stages.context.world.config.near_policy]
     training = refresh.reward_model.info["training"]
     return {
         "selection": refresh.selection.info,

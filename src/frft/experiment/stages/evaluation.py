@@ -1,0 +1,126 @@
+"""Judge a policy at the end of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frft.experiment.evaluation import against_gold, judged, variance_under_policy
+from frft.experiment.policies import load_policy, policy_folder
+from frft.experiment.stages.completions import evaluation_completions
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.reward_model import base_reward_model, judge_of
+from frft.experiment.stages.scoring import load_reward, scored_by
+from frft.experiment.stages.sft import sft_model
+from frft.experiment.texts import read_completions
+from frft.policy import Completions, measure_divergence
+from frft.reward import AlignedReward, EnsembleReward
+from frft.stages import Stage, Workload
+from frft.store import Artifact
+
+
+@dataclass(frozen=True)
+class EvaluationStage(Stage):
+    """No files; every figure of a trained policy.
+
+    Attributes:
+        context: the run.
+        policy: what is evaluated.
+        own, second: what it writes for the evaluation prompts, twice.
+        baseline: what the policy that it is compared with writes.
+        judge: the judge; None: the gold reward of the world.
+        reward: what the policy was trained with.
+        base_reward: the reward model that all arms start with.
+        sft: the SFT model.
+    """
+
+    context: RunContext
+    policy: Artifact
+    own: Artifact
+    second: Artifact
+    baseline: Artifact
+    judge: Artifact | None
+    reward: AlignedReward | EnsembleReward
+    base_reward: Artifact
+    sft: Artifact
+
+    kind = "evaluation"
+
+    def inputs(self) -> Mapping[str, Any]:
+        context = self.context
+        return {
+            "own": self.own,
+            "second": self.second,
+            "baseline": self.baseline,
+            "judge": self.judge or "gold",
+            **scored_by(self.reward),
+            "base_reward": self.base_reward,
+            "held_out": None if context.world is None else context.identities["evaluation"],
+            "sft": self.sft,
+            "tie_margin": context.config.evaluation.tie_margin,
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        del folder
+        context, world = self.context, self.context.world
+        written, again = read_completions(self.own), read_completions(self.second)
+        judge = world if self.judge is None else load_reward(context, self.judge)
+        assert judge is not None
+        against = None if self.own.digest == self.baseline.digest else read_completions(self.baseline)
+        found = judged(written, against, judge, context.config.evaluation)
+        found["base_reward_score"] = float(
+            load_reward(context, self.base_reward).score(written.prompts, written.completions).mean()
+        )
+        found["reward_variance"] = variance_under_policy(self.reward.model, written, again)
+        if world is not None:
+            found |= against_gold(world, self.reward.model, written, again, context.splits.evaluation)
+        return {**found, **self._texts(written)}
+
+    def flops(self, workload: Workload) -> float:
+        # The judge on two sides, the base and the arm's reward model, the policy and the SFT model.
+        config = self.context.config
+        held_out_twice = 2 * self.context.splits.evaluation.num_rows if config.data.world is not None else 0
+        return workload.flops((7 * config.evaluation.max_prompts + held_out_twice) * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        # The base reward model and the arm's, and, where gold does not judge, the judge.
+        config = self.context.config
+        judges = workload.classifier_bytes(config.reward) + self.context.scoring_bytes(workload)
+        if config.data.world is None:
+            judges += workload.classifier_bytes(config.judge_model)
+        return judges + 2 * workload.policy_bytes + workload.measuring_bytes(self.context.sampling)
+
+    def _texts(self, written: Completions) -> dict[str, Any]:
+        """How far the policy is from the SFT model, and what its texts are like."""
+        context = self.context
+        tokenizer, model = load_policy(policy_folder(self.policy), trust_remote_code=context.trust)
+        moved = measure_divergence(
+            model,
+            load_policy(policy_folder(self.sft), trust_remote_code=context.trust)[1],
+            tokenizer,
+            written,
+            temperature=context.sampling.temperature,
+            max_prompt_tokens=context.sampling.max_prompt_tokens,
+            progress=context.progress,
+        )
+        count = len(written.prompts)
+        return {
+            "kl_sft_k1": moved.k1,
+            "kl_sft_k3": moved.k3,
+            "response_tokens": sum(map(len, written.tokens)) / count,
+            "has_eos": sum(written.has_eos) / count,
+            "distinct_completions": len(set(written.completions)) / count,
+            "written_truncated": written.truncated.as_dict(),
+        }
+
+
+def evaluation_of(
+    context: RunContext, policy: Artifact, baseline: Artifact, reward: AlignedReward | EnsembleReward
+) -> Artifact:
+    """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
+    own, second = evaluation_completions(context, policy)
+    other, _ = evaluation_completions(context, baseline)
+    judge, base = judge_of(context), base_reward_model(context)
+    return context.make(EvaluationStage(context, policy, own, second, other, judge, reward, base, sft_model(context)))

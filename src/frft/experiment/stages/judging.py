@@ -1,0 +1,110 @@
+"""What an independent judge says of an arm's rollouts and of its reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frft.experiment.evaluation import agreement
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.scoring import scored_by, scoring_judge
+from frft.experiment.texts import score_by_step
+from frft.reward import AlignedReward, EnsembleReward
+from frft.stages import Stage, Workload
+from frft.store import Artifact
+
+
+@dataclass(frozen=True)
+class JudgedStage(Stage):
+    """No files; the judge's mean score of each step's rollouts in a segment.
+
+    Attributes:
+        context: the run.
+        segment: whose rollouts.
+        judge: a reward model; None: the gold reward of the world.
+    """
+
+    context: RunContext
+    segment: Artifact
+    judge: Artifact | None
+
+    kind = "judged"
+
+    def inputs(self) -> Mapping[str, Any]:
+        return {"segment": self.segment, "judge": self.judge or "gold"}
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        del folder
+        return {"means": list(score_by_step(scoring_judge(self.context, self.judge), self.segment.path).values())}
+
+    def flops(self, workload: Workload) -> float:
+        config = self.context.config
+        return workload.flops((config.monitor.every or 0) * config.ppo.rollout_batch_size * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        return workload.classifier_bytes(self.context.config.judge_model)
+
+
+@dataclass(frozen=True)
+class AgreementStage(Stage):
+    """No files; how often a reward orders the held-out pairs as the judge does.
+
+    Attributes:
+        context: the run.
+        reward: an arm's reward.
+        judge: a reward model; None: the gold reward of the world.
+    """
+
+    context: RunContext
+    reward: AlignedReward | EnsembleReward
+    judge: Artifact | None
+
+    kind = "agreement"
+
+    def inputs(self) -> Mapping[str, Any]:
+        held_out = self.context.identities["evaluation"]
+        return {"judge": self.judge or "gold", "held_out": held_out, **scored_by(self.reward)}
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        del folder
+        judge = scoring_judge(self.context, self.judge)
+        return agreement(self.reward.model.score, judge, self.context.splits.evaluation).as_dict()
+
+    def flops(self, workload: Workload) -> float:
+        return workload.flops(4 * self.context.splits.evaluation.num_rows * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        judge = workload.classifier_bytes(self.context.config.judge_model)
+        return judge + self.context.scoring_bytes(workload)
+
+
+@dataclass(frozen=True)
+class JudgeView:
+    """What one judge says: of each segment's rollouts, and of the held-out pairs.
+
+    Attributes:
+        judge: a reward model; None: the gold reward of the world.
+        judged: its scores, segment by segment.
+        agreement: how often the reward agrees with it.
+    """
+
+    judge: Artifact | None
+    judged: list[Artifact]
+    agreement: Artifact
+
+    def inputs(self) -> dict[str, Any]:
+        """What a stage that takes it depends on."""
+        return {"judge": self.judge or "gold", "judged": self.judged, "agreement": self.agreement}
+
+
+def judge_view(
+    context: RunContext,
+    reward: AlignedReward | EnsembleReward,
+    segments: Sequence[Artifact],
+    judge: Artifact | None,
+) -> JudgeView:
+    """What a judge says of an arm's reward and of its rollouts in these segments."""
+    judged = [context.make(JudgedStage(context, segment, judge)) for segment in segments]
+    return JudgeView(judge, judged, context.make(AgreementStage(context, reward, judge)))

@@ -1,0 +1,178 @@
+"""Look at an arm while it is trained: what an independent judge says of it, drift, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, measure_drift
+from frft.experiment.looks import accuracy_of, course_of, fired, scored, summary, texts_of
+from frft.experiment.segment import METRICS
+from frft.experiment.stages.completions import completions_of
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.embedded import EmbeddedStage, read_vectors
+from frft.experiment.stages.judging import JudgeView, judge_view
+from frft.experiment.stages.reward_model import base_reward_model, held_out_judge
+from frft.experiment.stages.scoring import load_reward, scored_by, scoring_judge
+from frft.experiment.texts import read_completions
+from frft.reward import AlignedReward, EnsembleReward
+from frft.stages import Stage, Workload
+from frft.store import Artifact, read_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LookStage(Stage):
+    """No files; a diagnosis of an arm as it is after so many steps.
+
+    Attributes:
+        context: the run.
+        step: how many PPO steps are completed.
+        moved: whether the policy has been trained since `before`.
+        now, before: what the policy writes, twice, and what it wrote when the arm was refreshed last (or after SFT).
+        embedded: the vectors of both; empty where drift is not measured.
+        reward: what it is trained with.
+        base_reward: the reward model that all arms start with.
+        views: what each judge says; alarms are decided by `by_judge`.
+        segments: its training since the last refresh.
+    """
+
+    context: RunContext
+    step: int
+    moved: bool
+    now: list[Artifact]
+    before: list[Artifact]
+    embedded: list[Artifact]
+    reward: AlignedReward | EnsembleReward
+    base_reward: Artifact
+    views: Mapping[str, JudgeView]
+    segments: Sequence[Artifact]
+
+    kind = "look"
+
+    @property
+    def _seed(self) -> int:
+        return self.context.seed("drift")
+
+    @property
+    def _looks(self) -> int:
+        # The first look, before training, can find no over-optimisation.
+        return len(self.context.look_steps) - 1
+
+    def inputs(self) -> Mapping[str, Any]:
+        return {
+            "step": self.step,
+            "now": self.now,
+            "before": self.before,
+            **scored_by(self.reward),
+            "base_reward": self.base_reward,
+            **{name: view.inputs() for name, view in self.views.items()},
+            "looks": self._looks,
+            "drift": [*self.embedded, self._seed] if self.embedded else None,
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        del folder
+        progress = self.context.progress
+        found, after, start = self._seen(self.views["by_judge"])
+        moved = None
+        if self.embedded and self.moved:
+            moved = measure_drift(texts_of(start, self._embed), texts_of(after, self._embed), self._seed, progress)
+        for alarm in found.fired:
+            progress.say(f"  after step {self.step}: {alarm.name} ({alarm.measured}: {alarm.figure:.3g})")
+        for name in fired(found)[len(found.fired) :] if self.step else ():
+            progress.say(f"  after step {self.step}: {name}")
+        by_gold = self.views.get("by_gold")
+        return {
+            "step": self.step,
+            "drift": None if moved is None else moved.as_dict(),
+            "fired": fired(found),
+            **found.as_dict(),
+            "by_gold": None if by_gold is None else summary(self._seen(by_gold)[0]),
+        }
+
+    def flops(self, workload: Workload) -> float:
+        # Two policies' two texts, by three reward models at most.
+        return workload.flops(3 * 4 * self.context.config.monitor.prompts * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        config = self.context.config
+        judge, reward = (workload.classifier_bytes(each) for each in (config.judge_model, config.reward))
+        return judge + reward + self.context.scoring_bytes(workload)
+
+    def _seen(self, view: JudgeView) -> tuple[Diagnosis, Scored, Scored]:
+        """The diagnosis with one judge, and the scored texts of now and before."""
+        context, reward = self.context, self.reward
+        score = scoring_judge(context, view.judge)
+        after, start = (
+            scored([read_completions(each) for each in both], reward.model, score, context.world)
+            for both in (self.now, self.before)
+        )
+        # An ensemble is no one model with a scale and an accuracy.
+        single = reward if isinstance(reward, AlignedReward) else None
+        current = reward.current if isinstance(reward.current, Artifact) else None
+        refreshed = current is not None and current.digest != self.base_reward.digest
+        base = load_reward(context, self.base_reward) if refreshed else None
+        subject = Subject(
+            f"after step {self.step}",
+            gain=None if single is None else single.model.gain,
+            bias=0.0 if single is None else single.model.bias,
+            after=after,
+            before=start,
+            before_by_first=None if base is None else base.score(start.prompts, start.completions),
+            held_out=None if current is None else accuracy_of(current.info["held_out"]),
+            off_policy=accuracy_of(view.agreement.info),
+            calibration_error=None if current is None else current.info["held_out"]["calibration_error"],
+            course=course_of(
+                [row for segment in self.segments for row in read_rows(segment.path / METRICS)],
+                [mean for each in view.judged for mean in each.info["means"]],
+            ),
+        )
+        return diagnose(subject, self._embed if self.embedded else None, looks=self._looks), after, start
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        # Where a text is in both, the vector of now counts.
+        vector_of = {text: vector for each in reversed(self.embedded) for text, vector in read_vectors(each)}
+        return np.stack([vector_of[text.strip()] for text in texts])
+
+
+def look_at(
+    context: RunContext,
+    step: int,
+    policy: Artifact,
+    reward: AlignedReward | EnsembleReward,
+    began: Artifact,
+    segments: Sequence[Artifact],
+) -> Artifact:
+    """Diagnose an arm as it is after `step` steps.
+
+    Args:
+        context: the run.
+        step: how many PPO steps are completed.
+        policy: the current policy.
+        reward: what it is trained with.
+        began: the policy when the arm was refreshed last, or the SFT model: what `policy` is compared with.
+        segments: its training since then.
+    """
+    monitor, sampling = context.config.monitor, context.config.ppo.sampling
+    prompts = context.draw(context.splits.prompts, monitor.prompts, "looks")
+    now, before = (
+        [completions_of(context, each, prompts, sampling, "looks", which) for which in ("first", "second")]
+        for each in (policy, began)
+    )
+    decides = None if monitor.judge == "gold" else held_out_judge(context)
+    views = {"by_judge": judge_view(context, reward, segments, decides)}
+    if context.world is not None and monitor.judge != "gold":
+        # What the judge would have to see; nothing is decided by it.
+        views["by_gold"] = judge_view(context, reward, segments, None)
+    base = base_reward_model(context)
+    embedded = [context.make(EmbeddedStage(context, both)) for both in (now, before)] if monitor.drift else []
+    return context.make(
+        LookStage(context, step, policy.digest != began.digest, now, before, embedded, reward, base, views, segments)
+    )

@@ -1,0 +1,143 @@
+"""Train a policy from one cut of an arm to the next, by PPO, RLOO or GRPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frft.experiment.checkpoints import PATTERN as CHECKPOINTS
+from frft.experiment.policies import policy_folder
+from frft.experiment.segment import LOGS, train_segment
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.scoring import scored_by
+from frft.experiment.trainers import make_policy_trainer
+from frft.reward import AlignedReward, EnsembleReward
+from frft.stages import Stage, Workload
+from frft.stages.memory import adapted_on_meta, kept_for_backward, policy_on_meta, weight_bytes
+from frft.store import Artifact, Peers, digest_of
+
+
+@dataclass(frozen=True)
+class PolicyTrainingStage(Stage):
+    """The files of `frft.experiment.segment`, and the metrics of the last step.
+
+    Processes that were launched together train it together; stopped, it goes on from its last checkpoint.
+
+    Attributes:
+        context: the run.
+        policy: what it trains on from: the SFT model, or an earlier segment.
+        reward: what it is trained against.
+        anchor: the KL reference.
+        sft: the SFT model.
+        base_reward: what the critic starts from.
+        until_step: the step at which it ends.
+        reset_optimizer: whether the moments of the segment before are forgotten.
+    """
+
+    context: RunContext
+    policy: Artifact
+    reward: AlignedReward | EnsembleReward
+    anchor: Artifact
+    sft: Artifact
+    base_reward: Artifact
+    until_step: int
+    reset_optimizer: bool = False
+
+    scratch = CHECKPOINTS
+
+    @property
+    def kind(self) -> str:
+        return self.context.config.algorithm
+
+    @property
+    def peers(self) -> Peers:
+        return self.context.peers
+
+    def inputs(self) -> Mapping[str, Any]:
+        context, config = self.context, self.context.config
+        return {
+            "policy": self.policy,
+            **scored_by(self.reward),
+            "critic": self.base_reward,
+            "anchor": self.anchor,
+            "sft": self.sft,
+            "lora": config.policy.model_dump()["lora"],
+            # How often it is saved changes nothing.
+            "ppo": config.ppo.model_dump(exclude={"save_steps"}),
+            "group": None if config.algorithm == "ppo" else config.group.model_dump(),
+            "prompts": digest_of(context.splits.prompts),
+            "until_step": self.until_step,
+            "reset_optimizer": self.reset_optimizer,
+            "seed": context.seed("ppo"),
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        context, reward = self.context, self.reward
+        trainer = make_policy_trainer(
+            context.config,
+            self.sft.path,
+            None if self.anchor.digest == self.sft.digest else policy_folder(self.anchor),
+            self.base_reward.path,
+            reward,
+            context.splits.prompts,
+            seed=context.seed("ppo"),
+            logs=folder / LOGS,
+        )
+        found = train_segment(
+            folder,
+            trainer,
+            None if self.policy.digest == self.sft.digest else self.policy.path,
+            self.until_step,
+            reset_optimizer=self.reset_optimizer,
+            scored=lambda: reward.model.truncated,
+            save_steps=context.config.ppo.save_steps,
+            peers=context.peers,
+            progress=context.progress,
+        )
+        # Not `end_training`, which would disconnect the processes for good.
+        for tracker in trainer.accelerator.trackers:
+            tracker.finish()
+        return found
+
+    def flops(self, workload: Workload) -> float:
+        config = self.context.config
+        begin = max((step for step in self.context.cuts if step < self.until_step), default=0)
+        # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
+        separate = config.algorithm == "ppo" and config.ppo.critic == "separate"
+        epochs = config.ppo.num_ppo_epochs if config.algorithm == "ppo" else config.group.num_iterations
+        passes = 1 + 2 + separate + epochs * (1 + separate) * 3
+        sequences = (self.until_step - begin) * config.ppo.rollout_batch_size
+        return workload.flops(passes * sequences * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        # All segments hold the same.
+        return workload.once("policy training", lambda: self._bytes(workload))
+
+    def _bytes(self, workload: Workload) -> float:
+        run, ppo, lora = self.context.config, self.context.config.ppo, self.context.config.policy.lora
+        policy, critic = policy_on_meta(run.policy), workload.classifier(run.reward)
+        shared = ppo.critic == "shared" or run.algorithm != "ppo"
+        held = weight_bytes(policy) + self.context.scoring_bytes(workload) + (0 if shared else weight_bytes(critic))
+        if lora is None:
+            held += weight_bytes(policy)  # the SFT model, the KL reference
+        else:
+            policy = adapted_on_meta(policy, lora, "CAUSAL_LM")
+            critic = adapted_on_meta(critic, lora, "SEQ_CLS")
+        if any(run.arm(name).kl_anchor == "previous" for name in run.arms):
+            held += workload.policy_bytes
+        held += 3 * (weight_bytes(policy, trained=True) + (0 if shared else weight_bytes(critic, trained=True)))
+        length = ppo.sampling.max_prompt_tokens + ppo.sampling.max_new_tokens
+        rows = max(1, min(ppo.forward_batch_tokens // length, ppo.mini_batch_size))
+        half = 0.5 if ppo.bf16 else 1.0
+        kept = 0.0
+        for model, more in ((policy, {"logits_to_keep": ppo.sampling.max_new_tokens + 1}), (critic, {})):
+            if model is critic and shared:
+                continue
+            each = half * kept_for_backward(model, rows, length, use_cache=False, **more)
+            kept += workload.checkpointed_bytes(each, rows * length) if ppo.gradient_checkpointing else each
+        update = kept + workload.logit_bytes(rows * ppo.sampling.max_new_tokens)
+        # The policy as it is saved: with adapters merged into a copy, and as bytes.
+        saving = (1 if lora is None else 2) * workload.policy_bytes
+        return held + max(update, saving, workload.sampling_bytes(ppo.sampling, ppo.rollout_batch_size))

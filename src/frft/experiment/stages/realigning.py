@@ -1,0 +1,91 @@
+"""The reward of an arm, and how it is realigned with the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frft.config.sections import RefreshConfig
+from frft.diagnosis import refresh_alarms
+from frft.experiment.stages.completions import completions_of
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.labelled_pairs import labelled_pairs_of
+from frft.experiment.stages.likelihoods import log_ratios_of
+from frft.experiment.stages.on_policy import on_policy_accuracy
+from frft.experiment.stages.reward_model import base_reward_model, reference_samples
+from frft.experiment.stages.sft import sft_model
+from frft.experiment.texts import rollout_samples, stored_samples
+from frft.reward import AlignedReward, EnsembleReward, PolicySamples, Refresh
+from frft.store import Artifact
+from frft.strategies import get_strategy
+
+
+def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | EnsembleReward:
+    """The reward of an arm, before its first refresh; the stages of a refresh are made by the run's own runner."""
+    config, splits = context.config, context.splits
+    if arm.ensemble > 1:
+        members = [base_reward_model(context, member) for member in range(arm.ensemble)]
+        return EnsembleReward(members, arm.ensemble_coef, trust_remote_code=context.trust)
+    reward = AlignedReward(
+        base_reward_model(context),
+        splits.pool,
+        arm,
+        config.reward,
+        backbone=config.reward.model_name_or_path or sft_model(context),
+        vectors=context.vectors,
+        store=context.runner.store,
+        reference_samples=reference_samples(context, config.reward),
+        held_out=splits.evaluation,
+        gate_pairs=splits.gate if arm.gate else None,
+        seed=context.seed("aligned"),
+        progress=context.progress,
+        alarms=refresh_alarms,
+        report_to=config.report_to,
+        trust_remote_code=context.trust,
+    )
+    reward.runner = context.runner
+    return reward
+
+
+def refresh_reward(
+    context: RunContext,
+    reward: AlignedReward | EnsembleReward,
+    policy: Artifact,
+    segments: Sequence[Artifact],
+    arm: RefreshConfig,
+) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
+    """Realign an arm's reward model with `policy`, whose rollouts since the last refresh are in these segments.
+
+    Returns:
+        The refresh, if there was something to do, and then, in a world, how the model before and the one after order
+        what `policy` writes. Its texts are the same in all arms, and neither model has been exploited by more than
+        they all have.
+    """
+    if isinstance(reward, EnsembleReward) or not get_strategy(arm.selection.strategy).selects:
+        return None, None
+    before = reward.current
+    samples = samples_of(context, policy, segments, arm)
+    if arm.labels == "gold":
+        made = reward.refresh(samples, pool=labelled_pairs_of(context, policy, arm))
+    elif get_strategy(arm.selection.strategy).needs_models:
+        made = reward.refresh(samples, log_ratios=log_ratios_of(context, policy, arm))
+    else:
+        made = reward.refresh(samples)
+    if context.world is None:
+        return made, None
+    assert isinstance(before, Artifact)
+    return made, (on_policy_accuracy(context, policy, before), on_policy_accuracy(context, policy, made.reward_model))
+
+
+def samples_of(
+    context: RunContext, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig
+) -> PolicySamples:
+    """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments.
+
+    None at all for an arm that looks at none of it.
+    """
+    if not get_strategy(arm.selection.strategy).embeds and arm.gate is None:
+        return PolicySamples.of([], [])
+    if arm.samples == "rollouts":
+        return rollout_samples(segments, arm.max_samples)
+    prompts = context.draw(context.splits.prompts, arm.max_samples, "samples")
+    return stored_samples(completions_of(context, policy, prompts, arm.sampling or context.config.ppo.sampling))

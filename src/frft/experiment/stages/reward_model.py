@@ -1,0 +1,125 @@
+"""Train a reward model on all pairs of one purpose: the base reward model, members of an ensemble, the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from frft.config.sections import RewardModelConfig
+from frft.experiment.stages.completions import completions_of
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.sft import sft_model
+from frft.experiment.texts import stored_samples
+from frft.reward import PolicySamples, evaluate_reward_model, train_reward_model
+from frft.stages import Stage, Workload, trained_pairs
+from frft.store import Artifact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class RewardModelStage(Stage):
+    """The model's folder, and how accurate it is.
+
+    Attributes:
+        context: the run.
+        purpose: what it is for; it is trained on D, or on the rows of the judge.
+        config: how it is trained.
+        start: what it starts from, an artifact or a name.
+        reference: samples of the SFT model that its scores are normalised on; None: they are not.
+        member: its number in an ensemble; each has a seed of its own.
+    """
+
+    context: RunContext
+    purpose: Literal["reward", "judge"]
+    config: RewardModelConfig
+    start: Artifact | str
+    reference: PolicySamples | None
+    member: int = 0
+
+    @property
+    def kind(self) -> str:
+        return self.purpose
+
+    @property
+    def _rows(self) -> str:
+        return "pool" if self.purpose == "reward" else "judge"
+
+    @property
+    def _table(self) -> pa.Table:
+        return getattr(self.context.splits, self._rows)
+
+    @property
+    def _seed(self) -> int:
+        return self.context.seed(self.purpose, *(self.member,) * (self.member > 0))
+
+    def inputs(self) -> Mapping[str, Any]:
+        context, start = self.context, self.start
+        return {
+            "start": start if isinstance(start, Artifact) else context.model_identity_of(start),
+            "rows": context.identities[self._rows],
+            "training": self.config.model_dump(),
+            "reference_samples": None if self.reference is None else self.reference.identity,
+            "held_out": context.identities["evaluation"],
+            "seed": self._seed,
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        context = self.context
+        model, report = train_reward_model(
+            self.start.path if isinstance(self.start, Artifact) else self.start,
+            self._table,
+            self.config,
+            seed=self._seed,
+            workdir=folder / "logs",
+            progress=context.progress,
+            report_to=context.config.report_to,
+            trust_remote_code=context.trust,
+        )
+        if self.reference is not None:
+            model.normalise(*self.reference.load(), progress=context.progress)
+        model.save(folder)
+        evaluation = evaluate_reward_model(model, context.splits.evaluation, progress=context.progress)
+        numbers = {"parameters": model.parameters, "gain": model.gain, "bias": model.bias}
+        figures = {"training": report.as_dict(), "held_out": evaluation.as_dict()}
+        return {**numbers, **figures, "scoring_truncated": model.truncated.as_dict()}
+
+    def flops(self, workload: Workload) -> float:
+        trained = 3 * trained_pairs(self.config.train, self._table.num_rows)
+        return workload.flops(2 * (trained + self.context.splits.evaluation.num_rows) * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        return workload.classifier_training_bytes(self.config)
+
+
+def base_reward_model(context: RunContext, member: int = 0) -> Artifact:
+    """The reward model that all arms start with, trained on all of D; or another member of an ensemble of such."""
+    return _reward_model(context, "reward", context.config.reward, member)
+
+
+def held_out_judge(context: RunContext) -> Artifact:
+    """A reward model trained on rows that nothing else saw, which a world has only for looks."""
+    return _reward_model(context, "judge", context.config.judge_model)
+
+
+def judge_of(context: RunContext) -> Artifact | None:
+    """What policies are judged by; None in a world, where the gold reward judges."""
+    return None if context.world is not None else held_out_judge(context)
+
+
+def reference_samples(context: RunContext, config: RewardModelConfig) -> PolicySamples | None:
+    """The SFT model's samples, on which reward models are normalised; None: they are not."""
+    if not config.normalise_samples:
+        return None
+    prompts = context.draw(context.splits.prompts, config.normalise_samples, "reference-samples")
+    return stored_samples(completions_of(context, sft_model(context), prompts, context.config.ppo.sampling))
+
+
+def _reward_model(
+    context: RunContext, purpose: Literal["reward", "judge"], config: RewardModelConfig, member: int = 0
+) -> Artifact:
+    start = config.model_name_or_path or sft_model(context)
+    return context.make(RewardModelStage(context, purpose, config, start, reference_samples(context, config), member))

@@ -1,0 +1,105 @@
+"""The stages of one run, as the loop asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frft.config import RunConfig
+from frft.config.sections import RefreshConfig
+from frft.experiment.stages.completions import evaluation_completions
+from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.evaluation import evaluation_of
+from frft.experiment.stages.look import look_at
+from frft.experiment.stages.policy_training import PolicyTrainingStage
+from frft.experiment.stages.realigning import refresh_reward, reward_of
+from frft.experiment.stages.reward_model import base_reward_model, judge_of
+from frft.experiment.stages.sft import sft_model
+from frft.reward import AlignedReward, EnsembleReward, Refresh
+from frft.store import Artifact
+
+
+class Stages:
+    """What the loop takes from a run; each returns an artifact, computed where it is not there yet.
+
+    Args:
+        context: what all stages have in common.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of the run."""
+        return self.context.config
+
+    @property
+    def cuts(self) -> list[int]:
+        """PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut."""
+        return self.context.cuts
+
+    @property
+    def look_steps(self) -> set[int]:
+        """PPO steps at which every arm is looked at."""
+        return self.context.look_steps
+
+    @property
+    def sft(self) -> Artifact:
+        """The SFT model: the first policy, the KL reference, and the backbone of reward models."""
+        return sft_model(self.context)
+
+    @property
+    def base_reward(self) -> Artifact:
+        """The reward model that all arms start with, trained on all of D."""
+        return base_reward_model(self.context)
+
+    @property
+    def judge(self) -> Artifact | None:
+        """The judge, trained on rows that nothing else saw; none in a world, where the gold reward judges."""
+        return judge_of(self.context)
+
+    def reward(self, arm: RefreshConfig) -> AlignedReward | EnsembleReward:
+        """The reward of an arm, before its first refresh."""
+        return reward_of(self.context, arm)
+
+    def train(
+        self,
+        policy: Artifact,
+        reward: AlignedReward | EnsembleReward,
+        anchor: Artifact,
+        *,
+        until_step: int,
+        reset_optimizer: bool = False,
+    ) -> Artifact:
+        """Train on from `policy` (the SFT model or an earlier segment) until `until_step` steps are done."""
+        given = (self.context, policy, reward, anchor, self.sft, self.base_reward, until_step, reset_optimizer)
+        return self.context.make(PolicyTrainingStage(*given))
+
+    def look(
+        self,
+        step: int,
+        policy: Artifact,
+        reward: AlignedReward | EnsembleReward,
+        began: Artifact,
+        segments: Sequence[Artifact],
+    ) -> Artifact:
+        """Diagnose an arm as it is after `step` steps: see `look_at`."""
+        return look_at(self.context, step, policy, reward, began, segments)
+
+    def refresh(
+        self,
+        reward: AlignedReward | EnsembleReward,
+        policy: Artifact,
+        segments: Sequence[Artifact],
+        arm: RefreshConfig,
+    ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
+        """Realign an arm's reward model with `policy`: see `refresh_reward`."""
+        return refresh_reward(self.context, reward, policy, segments, arm)
+
+    def evaluation_completions(self, policy: Artifact) -> tuple[Artifact, Artifact]:
+        """What a policy writes for the evaluation prompts, twice; the first is what is compared with other arms."""
+        return evaluation_completions(self.context, policy)
+
+    def evaluation(self, policy: Artifact, baseline: Artifact, reward: AlignedReward | EnsembleReward) -> Artifact:
+        """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
+        return evaluation_of(self.context, policy, baseline, reward)

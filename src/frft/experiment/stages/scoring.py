@@ -1,0 +1,32 @@
+"""What scores completions: the reward of an arm, a reward model in an artifact, a judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from frft.reward import EnsembleReward, RewardModel
+from frft.store import Artifact
+
+if TYPE_CHECKING:
+    from frft.experiment.evaluation import ScoreFunction
+    from frft.experiment.stages.context import RunContext
+    from frft.reward import AlignedReward
+
+
+def scored_by(reward: AlignedReward | EnsembleReward) -> dict[str, Any]:
+    """What decides the scores of a reward, as inputs of a stage."""
+    coef = reward.coef if isinstance(reward, EnsembleReward) else None
+    return {"reward": reward.current, "ensemble_coef": coef}
+
+
+def load_reward(context: RunContext, artifact: Artifact) -> RewardModel:
+    """The reward model in an artifact."""
+    return RewardModel.load(artifact.path, seed=0, trust_remote_code=context.trust)
+
+
+def scoring_judge(context: RunContext, judge: Artifact | None) -> ScoreFunction:
+    """The scores of a judge; None: the gold reward of the world."""
+    if judge is not None:
+        return load_reward(context, judge).score
+    assert context.world is not None
+    return context.world.gold

@@ -1,0 +1,99 @@
+"""Supervised fine-tuning: the SFT model, which is the first policy, the KL reference, and where reward models start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.experiment.stages.context import RunContext
+from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model, train_tokenizer
+from frft.policy import fine_tune
+from frft.stages import Stage, Workload
+from frft.store import Artifact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class SFTStage(Stage):
+    """A plain model folder."""
+
+    context: RunContext
+
+    kind = "sft"
+
+    def inputs(self) -> Mapping[str, Any]:
+        context, config = self.context, self.context.config.policy
+        name = config.model_name_or_path
+        return {
+            # Adapters come with reinforcement learning.
+            "policy": config.model_dump(exclude={"lora"}),
+            "model": "scratch" if name is None else context.model_identity_of(name),
+            "rows": context.identities["sft"],
+            "tokenizer_rows": context.identities[self._tokenizer_rows] if name is None else None,
+            "seed": context.seed("sft"),
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        context, config, rows = self.context, self.context.config.policy, self.context.splits.sft
+        tokenizer, policy = self._start()
+        context.use_threads(policy.num_parameters())
+        report = fine_tune(
+            policy,
+            tokenizer,
+            rows["prompt"].to_pylist(),
+            rows["chosen"].to_pylist(),
+            config.sft,
+            seed=context.seed("sft"),
+            workdir=folder / "logs",
+            # A model from nothing has to learn what prompts look like, too.
+            whole_text=config.model_name_or_path is None,
+            progress=context.progress,
+            report_to=context.config.report_to,
+        )
+        save_model(policy, tokenizer, folder)
+        return {"parameters": policy.num_parameters(), **report.as_dict()}
+
+    def flops(self, workload: Workload) -> float:
+        epochs = self.context.config.policy.sft.num_train_epochs
+        return workload.flops(3 * self.context.splits.sft.num_rows * epochs * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        train = self.context.config.policy.sft
+        rows = train.per_device_train_batch_size
+        kept = workload.once("sft", lambda: workload.backward_bytes(workload.policy, train, rows, use_cache=False))
+        return 4 * workload.policy_bytes + kept + workload.logit_bytes(rows * train.max_length)
+
+    @property
+    def _tokenizer_rows(self) -> str:
+        """What a tokenizer learns from: the pool; in a world, the demonstrations, which have no labels.
+
+        So worlds that differ in their labels alone share their SFT model.
+        """
+        return "pool" if self.context.world is None else "sft"
+
+    def _start(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+        config, trust = self.context.config.policy, self.context.trust
+        name = config.model_name_or_path
+        if name is not None:
+            tokenizer = load_tokenizer(name, trust_remote_code=trust)
+            return tokenizer, load_causal_lm(name, tokenizer, trust_remote_code=trust)
+        table: pa.Table = getattr(self.context.splits, self._tokenizer_rows)
+        columns = (
+            table[column].to_pylist() for column in ("prompt", "chosen", "rejected") if column in table.column_names
+        )
+        tokenizer = train_tokenizer((text for column in columns for text in column), config.scratch)
+        return tokenizer, build_causal_lm(config.scratch, tokenizer, self.context.seed("sft"))
+
+
+def sft_model(context: RunContext) -> Artifact:
+    """The SFT model of a run."""
+    artifact = context.make(SFTStage(context))
+    # Every other stage follows this one, also where it was found and not built: one number of threads for all.
+    if "parameters" in artifact.info:
+        context.use_threads(artifact.info["parameters"])
+    return artifact

@@ -1,0 +1,156 @@
+"""Fine-tune a reward model on selected pairs: the refreshed reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frft.config.sections import RewardModelConfig
+from frft.models import seed_for
+from frft.reward.evaluate import accuracy_gain, evaluate_reward_model
+from frft.reward.identity import model_identity, model_path, pairs_identity
+from frft.reward.model import RewardModel
+from frft.reward.refresh import SELECTION_FILE, read_pairs
+from frft.reward.stages.realignment import Realignment
+from frft.reward.train import train_reward_model
+from frft.selection import Selection
+from frft.stages import Stage, Workload, trained_pairs
+from frft.store import Artifact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class FineTuningStage(Stage):
+    """The model's folder, and how accurate it is.
+
+    Attributes:
+        realignment: what it is part of.
+        selection: the artifact of the selection.
+        most_pairs: how many pairs that selected at most.
+    """
+
+    realignment: Realignment
+    selection: Artifact
+    most_pairs: float
+
+    kind = "refresh"
+
+    @cached_property
+    def _seed(self) -> int:
+        return seed_for(self.realignment.seed, "refresh", self.realignment.number)
+
+    @cached_property
+    def _training(self) -> RewardModelConfig:
+        of = self.realignment
+        budget = {name: getattr(of.config, name) for name in ("num_train_epochs", "max_steps", "learning_rate")}
+        return of.training.model_copy(update={"train": of.training.train.model_copy(update=budget)})
+
+    @property
+    def _starts_from_current(self) -> bool:
+        return self.realignment.config.init == "current" or self.realignment.backbone is None
+
+    @property
+    def _start(self) -> Artifact | str | Path:
+        of = self.realignment
+        return of.current if of.backbone is None or self._starts_from_current else of.backbone
+
+    @property
+    def _keeps_scale(self) -> bool:
+        """Whether it gets the mean and variance of the model before."""
+        return self.realignment.reference_samples is None and self._training.normalise_samples > 0
+
+    def inputs(self) -> Mapping[str, Any]:
+        of, share = self.realignment, self.realignment.config.replay
+        scale_of = {"model": model_identity(of.current), "samples": of.samples.identity} if self._keeps_scale else None
+        return {
+            "selection": self.selection,
+            "start": model_identity(self._start),
+            "training": self._training.model_dump(),
+            "replay": {"share": share, "of": pairs_identity(of.offline)} if share else None,
+            "scale_of": scale_of,
+            "reference_samples": None if of.reference_samples is None else of.reference_samples.identity,
+            "held_out": None if of.held_out is None else pairs_identity(of.held_out),
+            "seed": self._seed,
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        of, chosen = self.realignment, Selection.read(self.selection.path / SELECTION_FILE)
+        pairs = read_pairs(of.pool)
+        train, test = chosen.pairs(pairs, "train"), chosen.pairs(pairs, "test")
+        replayed = replayed_pairs(of, chosen, train.num_rows)
+        model, report = train_reward_model(
+            model_path(self._start),
+            together(train, replayed),
+            self._training,
+            seed=self._seed,
+            workdir=folder / "logs",
+            progress=of.progress,
+            report_to=of.report_to,
+            trust_remote_code=of.trust_remote_code,
+        )
+        compares = self._starts_from_current and test.num_rows > 0
+        current = of.load() if self._keeps_scale or compares else None
+        self._rescale(model, current)
+        model.save(folder)
+        info: dict[str, Any] = {
+            "training": report.as_dict(),
+            "replayed": replayed.num_rows,
+            "gain": model.gain,
+            "bias": model.bias,
+        }
+        for name, table in (("selected_test", test), ("held_out", of.held_out)):
+            if table is not None and table.num_rows:
+                info[name] = evaluate_reward_model(model, table, progress=of.progress).as_dict()
+        # The model that it starts from may know these pairs already; a backbone has no opinion yet.
+        info["selected_test_gain"] = (
+            accuracy_gain(current, model, test, progress=of.progress).as_dict()
+            if current is not None and compares
+            else None
+        )
+        return {**info, "scoring_truncated": model.truncated.as_dict()}
+
+    def flops(self, workload: Workload) -> float:
+        of, pairs, share = self.realignment, self.most_pairs, self.realignment.config.replay
+        if share:
+            # What is replayed is others of the pool, as many as there are.
+            pairs = min(pairs / (1 - share), max(pairs, of.offline.num_rows))
+        held_out = 0 if of.held_out is None else of.held_out.num_rows
+        texts = 2 * (3 * trained_pairs(self._training.train, pairs) + held_out)
+        return workload.flops(texts * workload.sequence)
+
+    def memory(self, workload: Workload) -> float:
+        # The model before it is loaded, too, where it has a scale to keep or test pairs to be compared on.
+        training = self.realignment.training
+        return workload.classifier_training_bytes(training) + workload.classifier_bytes(training)
+
+    def _rescale(self, model: RewardModel, current: RewardModel | None) -> None:
+        of = self.realignment
+        if of.reference_samples is not None:
+            model.normalise(*of.reference_samples.load(), progress=of.progress)
+        elif current is not None and self._keeps_scale:
+            model.match(current, *of.samples.load(), progress=of.progress)
+
+
+def replayed_pairs(of: Realignment, selection: Selection, number: int) -> pa.Table:
+    """Pairs of D that were not selected, drawn at random beside this number of selected ones; all if fewer."""
+    share = of.config.replay
+    taken = {*selection.train_ids, *selection.test_ids}
+    rows = [row for row, id_ in enumerate(of.offline["id"].to_pylist()) if id_ not in taken]
+    wanted = min(len(rows), round(number * share / (1 - share)))
+    rng = np.random.default_rng(seed_for(of.seed, "replay", of.number))
+    return of.offline.take(np.sort(rng.choice(np.array(rows, dtype=np.int64), wanted, replace=False)))
+
+
+def together(first: pa.Table, second: pa.Table) -> pa.Table:
+    """Pairs of two tables, with the columns that both have."""
+    import pyarrow as pa
+
+    columns = [name for name in first.column_names if name in second.column_names]
+    return pa.concat_tables([first.select(columns), second.select(columns)])

@@ -1,0 +1,77 @@
+"""Ask the gate whether a refreshed reward model may take the place of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.config.sections import GateConfig
+from frft.reward.gate import examine
+from frft.reward.identity import model_identity, pairs_identity
+from frft.reward.refresh import Refresh
+from frft.reward.stages.realignment import Realignment
+from frft.stages import Stage, Workload
+from frft.store import digest_of, plain_inputs, source_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class GateStage(Stage):
+    """No files; what the gate found.
+
+    Attributes:
+        realignment: what it is part of.
+        refresh: what it judges.
+        config: its settings.
+        pairs: unfiltered pairs that no training saw.
+    """
+
+    realignment: Realignment
+    refresh: Refresh
+    config: GateConfig
+    pairs: pa.Table
+
+    kind = "gate"
+
+    def inputs(self) -> Mapping[str, Any]:
+        of, alarms = self.realignment, self.realignment.alarms
+        return {
+            "before": model_identity(of.current),
+            "after": self.refresh.reward_model,
+            "samples": of.samples.identity,
+            "held_out": pairs_identity(self.pairs),
+            "gate": self.config.model_dump(),
+            "alarms": source_of(alarms) if alarms else None,
+            "embedder": of.vectors.embedder.digest,
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        del folder
+        of = self.realignment
+        return examine(
+            self.refresh,
+            of.load(),
+            of.samples,
+            self.pairs,
+            self.config,
+            of.vectors,
+            of.alarms,
+            of.progress,
+            of.trust_remote_code,
+        )
+
+    def flops(self, workload: Workload) -> float:
+        held_out = self.pairs.num_rows
+        # Two reward models score two texts of each pair that is looked at, and all pairs are embedded to find them.
+        scoring = workload.flops(4 * min(self.config.pairs, held_out) * workload.sequence)
+        return scoring + workload.embedding_flops(2 * held_out * workload.completion)
+
+    def memory(self, workload: Workload) -> float:
+        return max(2 * workload.classifier_bytes(self.realignment.training), workload.embedding_bytes())
+
+    def embeds(self) -> str | None:
+        return digest_of(plain_inputs(self.realignment.samples.identity))

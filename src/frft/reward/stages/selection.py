@@ -1,0 +1,91 @@
+"""Select the pairs that a reward model is realigned on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from frft.models import seed_for
+from frft.reward.identity import pairs_identity
+from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, read_pairs
+from frft.reward.stages.realignment import Realignment
+from frft.selection import LogRatios, select
+from frft.stages import Stage, Workload
+from frft.store import Artifact, digest_of, plain_inputs
+from frft.strategies import Strategy, get_strategy, strategy_origin
+
+
+@dataclass(frozen=True)
+class SelectionStage(Stage):
+    """selection.parquet, row by row, and its counts.
+
+    Attributes:
+        realignment: what it is part of.
+        log_ratios: what the strategy `policy_ratio` ranks by, or the artifact that holds it (log_ratios.npy).
+    """
+
+    realignment: Realignment
+    log_ratios: LogRatios | Artifact | None
+
+    kind = "selection"
+
+    @cached_property
+    def _seed(self) -> int:
+        return seed_for(self.realignment.seed, "selection", self.realignment.number)
+
+    @property
+    def _strategy(self) -> Strategy:
+        return get_strategy(self.realignment.config.selection.strategy)
+
+    def inputs(self) -> Mapping[str, Any]:
+        of, config, ratios = self.realignment, self.realignment.config.selection, self.log_ratios
+        origin = strategy_origin(config.strategy)
+        return {
+            "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *self._strategy.columns),
+            "samples": of.samples.identity if self._strategy.embeds else None,
+            "log_ratios": ratios.identity if isinstance(ratios, LogRatios) else ratios,
+            "selection": config.model_dump(),
+            "embedder": of.vectors.embedder.digest if self._strategy.embeds else None,
+            "seed": self._seed,
+            # The code of a strategy that comes with frft changes with frft alone.
+            **({} if origin is None else {"strategy": origin}),
+        }
+
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        of, ratios = self.realignment, self.log_ratios
+        selection = select(
+            read_pairs(of.pool),
+            *of.samples.load(),
+            of.config.selection,
+            of.vectors,
+            self._seed,
+            of.progress,
+            log_ratios=LogRatios.read(ratios.path / LOG_RATIOS_FILE) if isinstance(ratios, Artifact) else ratios,
+        )
+        selection.write(folder / SELECTION_FILE)
+        return selection.metadata
+
+    def flops(self, workload: Workload) -> float:
+        # Both completions of each pair, and a prompt or sample.
+        texts = 3 * self.realignment.offline.num_rows
+        return workload.embedding_flops(texts * workload.completion) if self._strategy.embeds else 0.0
+
+    def memory(self, workload: Workload) -> float:
+        return workload.embedding_bytes() if self._strategy.embeds else 0.0
+
+    def embeds(self) -> str | None:
+        return digest_of(plain_inputs(self.realignment.samples.identity)) if self._strategy.embeds else None
+
+    def most_pairs(self) -> float:
+        """How many pairs it selects at most."""
+        config, pairs = self.realignment.config.selection, self.realignment.offline.num_rows
+        if isinstance(self.realignment.pool, Artifact):
+            # As many are labelled as are asked for.
+            return float(config.size)
+        if self._strategy.takes_all:
+            return float(pairs)
+        # What is drawn by weight may be drawn again.
+        return float(config.size if config.take == "sample" else min(config.size, pairs))

@@ -1,0 +1,93 @@
+"""Models without their weights, and how many bytes they would take.
+
+What a backward pass keeps is not guessed from a formula: models run on torch's `meta` device, where tensors have shapes
+and no contents, and what they would keep is added up.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from frft.config.sections import LoraConfig, PolicyConfig
+from frft.models import add_adapters, build_causal_lm, train_tokenizer
+from frft.models.loading import load_model_config
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+FLOAT = 4
+"""Bytes of a float32, of which weights, gradients and moments are; arithmetic in bfloat16 takes half."""
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def policy_on_meta(config: PolicyConfig) -> PreTrainedModel:
+    """The policy without its weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        if config.model_name_or_path is None:
+            model = build_causal_lm(config.scratch, train_tokenizer(["a"], config.scratch), 0)
+            # The tokenizer is not trained yet; a full vocabulary is the likely outcome.
+            model.resize_token_embeddings(config.scratch.vocab_size, mean_resizing=False)
+            return model
+        trust = config.trust_remote_code
+        model_config = load_model_config(config.model_name_or_path, trust_remote_code=trust)
+        return AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust)
+
+
+def classifier_on_meta(config: PretrainedConfig, *, trust_remote_code: bool) -> PreTrainedModel:
+    """A reward model on the backbone of this configuration, without its weights."""
+    import copy
+
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    own = copy.deepcopy(config)
+    own.num_labels = 1
+    own.get_text_config().pad_token_id = 0
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(own, trust_remote_code=trust_remote_code)
+
+
+def weight_bytes(model: Any, *, trained: bool = False) -> int:
+    """Bytes of a model's weights, or of those of them that are trained."""
+    return FLOAT * sum(int(each.numel()) for each in model.parameters() if each.requires_grad or not trained)
+
+
+def kept_for_backward(model: Any, rows: int, length: int, **inputs: Any) -> int:
+    """Bytes of what a forward pass over `rows` sequences of `length` tokens keeps until its backward pass."""
+    import torch
+
+    own = {each.untyped_storage()._cdata for each in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        # Fused attention, which `meta` does not have, keeps no matrices of all pairs of positions for every head.
+        of_pairs = tensor.shape[-2:] == (length, length) and (tensor.ndim == 4 or tensor.shape[0] != rows)
+        if storage._cdata not in own and not of_pairs:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(rows, length, dtype=torch.long, device="meta")
+    # A mask of all pairs of positions, because models look into one of positions.
+    mask = torch.ones(rows, 1, length, length, dtype=torch.bool, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(input_ids=ids, attention_mask=mask, **inputs)
+        found = sum(kept.values())
+        del output
+    return found
+
+
+def adapted_on_meta(model: Any, lora: LoraConfig, task: Any) -> Any:
+    """`model` with adapters, without their weights; the model itself is changed."""
+    import torch
+
+    with torch.device("meta"):
+        return add_adapters(model, lora, task, seed=0)

@@ -1,0 +1,84 @@
+"""A stage: one step of an experiment that takes artifacts and leaves an artifact.
+
+Everything that is known about a stage stands in its class: its name, what it depends on, how it is built, what it costs
+and how much memory it holds. A run asks it to build (`StageRunner`); a plan asks the same object what it would cost. A
+class that leaves one of these out cannot be instantiated, so there is no stage that a plan knows nothing about.
+
+    class Wordcount(Stage):
+        kind = "wordcount"
+
+        def __init__(self, completions: Artifact) -> None:
+            self.completions = completions
+
+        def inputs(self):
+            return {"completions": self.completions}
+
+        def build(self, folder):
+            ...  # fill the folder
+            return {"words": 7}
+
+        def flops(self, workload):
+            return 0.0
+
+        def memory(self, workload):
+            return 0.0
+
+    artifact = runner(Wordcount(completions))
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from frft.stages.workload import Workload
+from frft.store import ALONE, Peers
+
+
+class Stage(ABC):
+    """One stage.
+
+    Attributes:
+        kind: the name of this sort of stage: the first part of the name of its folder.
+        scratch: a glob pattern of the folders in which a stage that was stopped left what it can go on from; None: it
+            starts again from nothing. See `ArtifactStore.make`.
+    """
+
+    scratch: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def kind(self) -> str: ...
+
+    @property
+    def peers(self) -> Peers:
+        """The processes that build it together; most stages are built by one."""
+        return ALONE
+
+    @abstractmethod
+    def inputs(self) -> Mapping[str, Any]:
+        """Everything that the result depends on: JSON-able values, and parent artifacts. Equal inputs: one artifact."""
+
+    @abstractmethod
+    def build(self, folder: Path) -> Mapping[str, Any]:
+        """Fill an empty folder, and return the figures to keep with it (JSON-able).
+
+        All that takes time happens in here, so that a plan, which never calls it, walks through a run at once.
+        """
+
+    @abstractmethod
+    def flops(self, workload: Workload) -> float:
+        """About how many floating-point operations building it takes."""
+
+    @abstractmethod
+    def memory(self, workload: Workload) -> float:
+        """Bytes that building it holds at most, beside the process itself and a loaded embedder."""
+
+    def embeds(self) -> str | None:
+        """A digest of the texts whose vectors it takes; None: it uses no embedder.
+
+        Vectors are cached: of several stages that take those of the same texts, a plan counts the first alone.
+        """
+        return None
