@@ -63,6 +63,22 @@ def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def silent_lm_folder(tiny_lm_folder, tmp_path_factory) -> Path:
+    """A model's folder of which neither the configuration nor the tokenizer says how long a sequence may be."""
+    import json
+    import shutil
+
+    from transformers import BloomConfig
+
+    folder = tmp_path_factory.mktemp("silent") / "lm"
+    shutil.copytree(tiny_lm_folder, folder)
+    BloomConfig(vocab_size=320, hidden_size=8, n_layer=1, n_head=1, num_labels=1).save_pretrained(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 10**30}))
+    return folder
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """Name cases by the argument where it is bytes: compressed ones hold the time, and names must not change."""
     return argname if isinstance(val, bytes) else None

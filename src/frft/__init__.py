@@ -107,6 +107,8 @@ if TYPE_CHECKING:
     from frft.policy.ppo.collect import Reward as Reward
     from frft.policy.ppo.rollout import Rollout as Rollout
     from frft.policy.ppo.trainer import PPOTrainer as PPOTrainer
+    from frft.policy.sample_file import WrittenSamples as WrittenSamples
+    from frft.policy.sample_file import write_samples as write_samples
     from frft.policy.sft import SFTReport as SFTReport
     from frft.policy.sft import fine_tune as fine_tune
     from frft.preferences.dialogue import Message as Message

@@ -150,9 +150,9 @@ def test_a_reward_model_judges(tiny_lm_folder, annotations, tmp_path, capsys):
 
 
 def test_a_judge_that_does_not_say_its_length_is_told_by_the_option_of_this_command(
-    tiny_lm_folder, annotations, capsys
+    silent_lm_folder, annotations, capsys
 ):
-    assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{tiny_lm_folder}"]) == 1
+    assert main(["eval", "winrate", *annotations[:2], "--judge", f"rm:{silent_lm_folder}"]) == 1
     complaint = capsys.readouterr().err
     assert "--judge-max-length" in complaint
     assert " --max-length" not in complaint

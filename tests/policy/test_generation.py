@@ -189,3 +189,11 @@ def test_what_was_sampled_can_be_trained_on(tiny_tokenizer, architecture):
     logprobs = model(input_ids=tokens).logits.log_softmax(-1)
     logprobs.gather(-1, tokens[..., None]).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_part_of_the_prompts_is_written_to_as_if_the_others_stood_before_it(tiny_lm_folder, tiny_tokenizer):
+    policy = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
+    prompts, sampling = [f"Question {n}?" for n in range(7)], SamplingConfig(max_new_tokens=6, max_prompt_tokens=12)
+    whole = generate(policy, tiny_tokenizer, prompts, sampling, seed=2).completions
+    assert generate(policy, tiny_tokenizer, prompts[3:], sampling, seed=2, first_row=3).completions == whole[3:]
+    assert generate(policy, tiny_tokenizer, prompts[3:], sampling, seed=2).completions != whole[3:]

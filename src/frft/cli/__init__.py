@@ -20,8 +20,10 @@ from frft.cli.configs import init, presets
 from frft.cli.data import data_command
 from frft.cli.diagnose import diagnose_command
 from frft.cli.eval import eval_app
+from frft.cli.generate import generate_command
 from frft.cli.output import print_error
 from frft.cli.reward import reward_app
+from frft.cli.reward_score import score_command
 from frft.cli.run import run_command
 from frft.cli.select import select_command
 from frft.cli.store import store_app
@@ -43,12 +45,14 @@ app = App(
 app.command(run_command, name="run")
 app.command(data_command, name="data")
 app.command(select_command, name="select")
+app.command(generate_command, name="generate")
 app.command(presets)
 app.command(init)
 # Its overrides may follow --points, and are none.
 app.command(study_command, name="study", default_parameter=Parameter(consume_multiple=False))
 app.command(advise_command)
 app.command(diagnose_command, name="diagnose")
+reward_app.command(score_command, name="score")
 app.command(reward_app)
 app.command(eval_app)
 app.command(bench_app)

@@ -1,4 +1,4 @@
-"""`frft reward train` and `frft reward eval`."""
+"""`frft reward train` and `frft reward eval` (`reward_score.py` has `frft reward score`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from frft.errors import UnknownLengthError
 if TYPE_CHECKING:
     from frft.reward import RewardModel
 
-reward_app = App(name="reward", help="Train and evaluate reward models.")
+reward_app = App(name="reward", help="Train and evaluate reward models, and score completions by them.")
 
 
 class TrainingConfig(RewardModelConfig):

@@ -5,6 +5,7 @@ from frft.policy.divergence import Divergence, measure_divergence
 from frft.policy.generation import Completions, generate
 from frft.policy.likelihood import log_likelihoods
 from frft.policy.ppo import PPOTrainer
+from frft.policy.sample_file import WrittenSamples, write_samples
 from frft.policy.sft import SFTReport, fine_tune
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Divergence",
     "PPOTrainer",
     "SFTReport",
+    "WrittenSamples",
     "fine_tune",
     "generate",
     "log_likelihoods",
     "measure_divergence",
+    "write_samples",
 ]

@@ -166,6 +166,7 @@ def generate(
     *,
     seed: int,
     batch_size: int = 64,
+    first_row: int = 0,
     progress: Progress = SILENT,
     description: str = "writing completions",
 ) -> Completions:
@@ -173,6 +174,18 @@ def generate(
 
     Prompts are batched by length, so that little is padding. A prompt's completion depends on the seed and on its
     place among the prompts, not on `batch_size` (but see `sample_tokens`).
+
+    Args:
+        policy: a causal language model.
+        tokenizer: its tokenizer.
+        prompts: N prompts.
+        sampling: how the policy writes.
+        seed: what the completions are drawn from.
+        batch_size: prompts at a time.
+        first_row: the place of the first of these prompts among all, where they are a part of more: it is written to as
+            if the others stood before it.
+        progress: told of the prompts done.
+        description: what the progress is called.
 
     Raises:
         ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions.
@@ -184,7 +197,7 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)
     completions, has_eos = [""] * len(prompts), [False] * len(prompts)
     tokens: list[list[int]] = [[]] * len(prompts)
-    uniforms_NT = row_uniforms(seed, len(prompts), sampling.max_new_tokens)
+    uniforms_NT = row_uniforms(seed, first_row + len(prompts), sampling.max_new_tokens)[first_row:]
     with progress.task(description, len(prompts)) as task:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]

@@ -9,6 +9,7 @@ from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.reward.refresh import Refresh
 from frft.reward.samples import PolicySamples
+from frft.reward.spread import ScoreSpread, spread_of_scores
 from frft.reward.train import TrainReport, train_reward_model
 
 __all__ = [
@@ -18,12 +19,14 @@ __all__ = [
     "Refresh",
     "RewardEvaluation",
     "RewardModel",
+    "ScoreSpread",
     "TrainReport",
     "evaluate_reward_model",
     "model_identity",
     "pairs_identity",
     "requests",
     "score_margins",
+    "spread_of_scores",
     "train_reward_model",
     "why_refused",
 ]

@@ -1,0 +1,92 @@
+"""`frft reward score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from frft.cli.reward import load_scorer
+
+
+def score_command(
+    *,
+    model: str,
+    samples: list[str],
+    out: Path,
+    written_by: str | None = None,
+    split: str = "train",
+    max_rejected: float = 0.01,
+    rejects: Path | None = None,
+    max_length: int | None = None,
+    json: bool = False,
+) -> None:
+    """Score completions by a reward model: rows of prompt and completion in, the same rows with a score out.
+
+    Parameters
+    ----------
+    model
+        The reward model: a folder, or a name.
+    samples
+        Rows of prompt and completion: files, folders, globs, or ids of data sets on the Hub. Empty completions are
+        scored like any other.
+    out
+        The scores, as JSON Lines: prompt, completion, score, in the order of the samples. It appears when it is whole.
+    written_by
+        Score only the samples whose column `model` says this.
+    split
+        The split of data sets on the Hub.
+    max_rejected
+        The largest share of rows that may be unusable.
+    rejects
+        File to write the unusable rows to (JSON Lines: file, line, reason).
+    max_length
+        Longest sequence in tokens; by default what the model says.
+    json
+        Print the counts and the spread of the scores as JSON.
+    """
+    from json import dumps
+
+    from frft.cli.output import print_json, print_table, print_text
+    from frft.cli.targets import check_file, check_not_read
+    from frft.preferences import load_samples
+    from frft.progress import for_terminal
+    from frft.reward import spread_of_scores
+    from frft.store import atomic_write
+
+    targets = [out] if rejects is None else [out, rejects]
+    for target in targets:
+        check_file(target)
+    check_not_read(targets, samples, split=split)
+    progress = for_terminal()
+    written = load_samples(
+        samples,
+        model=written_by,
+        split=split,
+        max_rejected=max_rejected,
+        blank=True,
+        rejects_path=rejects,
+        progress=progress,
+    )
+    scorer = load_scorer(model, max_length)
+    scores = scorer.score(written.prompts, written.completions, progress=progress)
+    with atomic_write(out) as file:
+        for prompt, completion, value in zip(written.prompts, written.completions, scores, strict=True):
+            row = {"prompt": prompt, "completion": completion, "score": float(value)}
+            file.write((dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    spread = spread_of_scores(written.prompts, written.completions, scores)
+    rejected = written.report.read - written.report.accepted
+    if json:
+        truncated = {"truncated": scorer.truncated.as_dict(), "max_length": scorer.max_length}
+        print_json({**spread.as_dict(), "rejected": rejected, **truncated})
+        return
+    print_text(f"Wrote {out}: {spread.texts} scores.")
+    names = ("mean", "standard deviation", "lowest", "median", "highest")
+    print_table(("score", ""), [(name, f"{getattr(spread, name.replace(' ', '_')):+.3f}") for name in names])
+    if spread.repeated:
+        print_text(f"{spread.repeated} rows repeat an earlier one, prompt and completion.")
+    if spread.ties:
+        print_text(
+            f"{spread.ties} different texts have exactly the score of another: the model cannot tell them apart."
+        )
+    if rejected:
+        print_text(f"{rejected} of {written.report.read} rows could not be used, and have no score.")
+    print_text(scorer.truncated.sentence("texts that the reward model read", scorer.max_length))
