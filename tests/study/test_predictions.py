@@ -123,7 +123,7 @@ def test_harm_and_equality_are_told_apart(averaging, make_record):
 
 
 def test_the_page_written_before_the_runs_states_every_prediction(averaging):
-    page = (Path(__file__).parents[3] / "docs" / "study.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "study.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in page.split("| name |")[1].splitlines() if line.startswith("| ")]
     stated = {name: row[-1] for row in rows for name in row[0].split(", ")}
     assert stated == {prediction.name: prediction.expected for prediction in predictions(averaging.config)}

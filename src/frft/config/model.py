@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from frft.config.sections import (
     DataConfig,
@@ -28,6 +36,7 @@ UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
     "grpo": {"ppo": OF_A_CRITIC},
 }
 """Settings that an algorithm has no use for, by section."""
+MOST_SEEDS = 1000
 REFUSED = ("gamma", "whiten_rewards", "kl_target", "target_kl")
 """Settings of `ppo` that without a critic cannot be had, and without which something else would be optimised."""
 
@@ -50,11 +59,27 @@ def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any
     return _picked(arm.model_dump(), changes)
 
 
+def _checked_seeds(seeds: Any) -> Any:
+    """One message for a number and for a list, where pydantic would have one for each."""
+    if isinstance(seeds, list):
+        plain = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds)
+        if plain and len(seeds) > 1 and len(set(seeds)) == len(seeds):
+            return seeds
+    elif seeds is None or (isinstance(seeds, int) and not isinstance(seeds, bool) and 1 < seeds <= MOST_SEEDS):
+        return seeds
+    raise ValueError(
+        f"must be a number of seeds (2 to {MOST_SEEDS}), or a list of at least two different ones (0 to {2**32 - 1})"
+    )
+
+
 class RunConfig(Section):
     """Everything that decides the outcome of `frft run`."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Every stage derives its own seed from this and its name."""
+    seeds: Annotated[int | list[int] | None, BeforeValidator(_checked_seeds)] = None
+    """Repeat the run with so many seeds, the first being `seed`, or with these; none: with `seed` alone. In a world,
+    each seed is added to `data.world.seed`."""
     report_to: Literal["none", "tensorboard", "wandb"] = "none"
     """Also log training curves there."""
     threads: int | None = Field(default=None, gt=0)
@@ -98,6 +123,13 @@ class RunConfig(Section):
         `at_steps`, `every`, or a `when` that is decided by looks, inherit the others of these.
         """
         return _arm(self.refresh, self.arms[name])
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds that the run is repeated with; of a run that is not repeated, its own."""
+        if isinstance(self.seeds, list):
+            return self.seeds
+        return [self.seed + number for number in range(self.seeds or 1)]
 
     @property
     def judge_model(self) -> RewardModelConfig:
@@ -154,6 +186,12 @@ class RunConfig(Section):
         if "refresh" in info.data and ("vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha):
             raise ValueError("must hold `vanilla: {alpha: 0}`, what all others are compared with")
         return arms
+
+    @model_validator(mode="after")
+    def _seeds_are_named_once(self) -> Self:
+        if isinstance(self.seeds, list) and self.seed != type(self).model_fields["seed"].default:
+            raise ValueError(f"seeds: {self.seeds} names all seeds; leave seed ({self.seed}) out")
+        return self
 
     @model_validator(mode="after")
     def _fits_the_world(self) -> Self:

@@ -28,6 +28,7 @@ from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare
 from frft.experiment.run_diagnosis import RunDiagnosis
 from frft.experiment.runner import RESULTS_FILE
+from frft.experiment.seeds import SEEDS_FOLDER, seeds_in
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, ROLLOUTS
@@ -85,6 +86,12 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
 
 
 def _check_is_run(out: Path) -> None:
+    seeds = seeds_in(out)
+    if seeds:
+        raise UsageError(
+            f"{out} holds runs with the seeds {', '.join(map(str, seeds))}. Name the folder of one of them: "
+            f"frft diagnose {out / SEEDS_FOLDER / str(seeds[0])}"
+        )
     if not (out / RUN_FILE).is_file():
         raise UsageError(f"{out} holds no run (no {RUN_FILE}). Name the folder that was given to `frft run --out`.")
 

@@ -30,7 +30,9 @@ def interpret(results: dict[str, Any]) -> list[str]:
             f"Of {cut['prompts_truncated']} of the {cut['sequences']} evaluation prompts the policies saw the end only "
             "(max_prompt_tokens). All counts of cut texts stand in results.json, stage by stage."
         )
-    lines.append("One seed: repeat with other seeds before believing a difference.")
+    lines.append(
+        "One seed: before believing a difference, repeat with others: the same command with seeds=3 and another --out."
+    )
     return [*lines, *_looks(results), *_gates(results), *_short_selections(results)]
 
 

@@ -177,10 +177,8 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
         return
     if not (out / RUN_FILE).exists():
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
-    there = read_json(out / RUN_FILE)
-    # A tracker that is switched on later shows what is left to do.
-    different = [line for line in differences(there["config"], _settings(config)) if not line.startswith("report_to:")]
-    if there["pairs"] != identity:
+    different = different_settings(out / RUN_FILE, config)
+    if read_json(out / RUN_FILE)["pairs"] != identity:
         different.append("the preference pairs are others")
     if different:
         shown = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
@@ -188,6 +186,13 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
             f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
             f"settings (they are in {out / CONFIG_FILE}) to go on with it."
         )
+
+
+def different_settings(run_file: Path, config: RunConfig) -> list[str]:
+    """In what the run of this file and `config` differ, a line each; empty: it is the same experiment."""
+    found = differences(read_json(run_file)["config"], _settings(config))
+    # A tracker that is switched on later shows what is left to do.
+    return [line for line in found if not line.startswith("report_to:")]
 
 
 @contextmanager

@@ -44,6 +44,20 @@ PICTURE_FILE = "training.svg"
 def run(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
 ) -> dict[str, Any]:
+    """Run an experiment with its seed or with several (seeds.py), or go on with one that was stopped.
+
+    Arguments, errors and, of a single seed, what is returned are those of `run_one`.
+    """
+    if config.seeds is None:
+        return run_one(config, out, progress, store=store)
+    from frft.experiment.seeds import run_seeds
+
+    return run_seeds(config, out, progress, store=store)
+
+
+def run_one(
+    config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
+) -> dict[str, Any]:
     """Run an experiment, or go on with one that was stopped, and return what stands in `results.json`.
 
     Launched as several processes (torchrun, accelerate launch), all of them call this: they train policies together,

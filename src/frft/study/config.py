@@ -76,7 +76,7 @@ class StudyConfig(Section):
         missing = [name for name in needed if name not in self.everywhere]
         if missing:
             raise ValueError(f"everywhere must hold {', '.join(missing)}: every point is compared with them")
-        for key in ("seed", "arms", "threads", "workers"):
+        for key in ("seed", "seeds", "arms", "threads", "workers"):
             if key in self.base:
                 raise ValueError(f"base.{key}: is the study's own; leave it out")
         return self

@@ -1,0 +1,246 @@
+"""One experiment with several seeds: a whole run for each, and what they say together.
+
+OUT/seeds/SEED/           the run with this seed, as `frft run` leaves it (runner.py)
+OUT/results.json          the figures of every arm over the seeds (`SeedsResults`)
+
+Everything that a run draws at random depends on its seed: the splits, the first weights of every model, the order of
+training, samples; in a world, the world itself, too. So seeds share nothing but what does not depend on them, and an
+interval over seeds covers all of that chance. Arms are paired: with one seed, all of them start from the same SFT and
+reward model and have the same prompts, so they are compared by their differences, seed by seed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frft import __version__
+from frft.config import RunConfig
+from frft.errors import OutputError
+from frft.experiment.plan import PlannedStage, plan_run
+from frft.experiment.prepare import RUN_FILE, different_settings
+from frft.experiment.runner import RESULTS_FILE, run_one
+from frft.models import is_main_process
+from frft.progress import SILENT, Progress
+from frft.statistics import Estimate, estimate
+from frft.store import RESULTS_FORMAT, StoredValue, read_json, write_json
+
+SEEDS_FOLDER = "seeds"
+VANILLA = "vanilla"
+WIN_RATE, GOLD, JUDGE, KL, TOKENS, ON_POLICY, OFF_POLICY, ENDED, HELD_OUT = (
+    "win_rate",
+    "gold",
+    "judge_score",
+    "kl_sft_k1",
+    "response_tokens",
+    "on_policy",
+    "off_policy",
+    "has_eos",
+    "held_out",
+)
+
+
+@dataclass(frozen=True)
+class OverSeeds(StoredValue):
+    """A figure of one arm with every seed.
+
+    Attributes:
+        values: the figure as the run with each seed has it, in the order of the seeds; None: that run has none.
+        over_seeds: their mean, and Student's 95 % interval over the seeds.
+        less_vanilla: the same of the differences to vanilla with the same seed; None for vanilla itself, and for
+            the win rate, which is against vanilla already.
+    """
+
+    values: list[float | None]
+    over_seeds: Estimate
+    less_vanilla: Estimate | None
+
+
+@dataclass(frozen=True)
+class SeedsResults(StoredValue):
+    """What OUT/results.json holds after a run with several seeds.
+
+    Attributes:
+        format: of this file.
+        kind: "seeds": not the results of a single run.
+        frft: the version that wrote it.
+        config: the configuration, with the seeds.
+        seeds: the seeds.
+        runs: by seed, the folder of its run, relative to OUT.
+        judge: who judges: "gold" or "reward_model".
+        arms: the figures of every arm by name. Their names and definitions are those of an arm's evaluation in the
+            results of a run; `held_out` is the accuracy of its last reward model on unfiltered held-out pairs.
+        seconds: the time that all stages of all runs took when they were built.
+        seconds_of_this_start: how long this call took.
+        peak_memory_bytes: the most that a process held.
+    """
+
+    format: int
+    kind: str
+    frft: str
+    config: dict[str, Any]
+    seeds: list[int]
+    runs: dict[str, str]
+    judge: str
+    arms: dict[str, dict[str, OverSeeds]]
+    seconds: float
+    seconds_of_this_start: float
+    peak_memory_bytes: int
+
+
+Figure = Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
+"""A figure of an arm, from the results of a run and the arm's part of them."""
+
+COMMON: dict[str, Figure] = {
+    WIN_RATE: lambda _, arm: None if (win := arm["evaluation"]["win_rate"]) is None else win["rate"],
+    KL: lambda _, arm: arm["evaluation"]["kl_sft_k1"],
+    TOKENS: lambda _, arm: arm["evaluation"]["response_tokens"],
+}
+IN_A_WORLD: dict[str, Figure] = {
+    GOLD: lambda _, arm: arm["evaluation"]["gold"]["mean"],
+    **COMMON,
+    ON_POLICY: lambda _, arm: arm["evaluation"]["on_policy"]["accuracy"],
+    OFF_POLICY: lambda _, arm: arm["evaluation"]["off_policy"]["gold"]["accuracy"],
+}
+BY_A_JUDGE: dict[str, Figure] = {
+    JUDGE: lambda _, arm: arm["evaluation"]["judge_score"],
+    **COMMON,
+    ENDED: lambda _, arm: arm["evaluation"]["has_eos"],
+    HELD_OUT: lambda results, arm: _last_reward_model(results, arm)["held_out"]["accuracy"],
+}
+
+
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The run with one of the seeds. In a world, the seed is added to that of the world, which is 0 by default."""
+    values = {**config.model_dump(), "seed": seed, "seeds": None}
+    if config.data.world is not None:
+        values["data"]["world"]["seed"] += seed
+    return RunConfig.model_validate(values)
+
+
+def run_seeds(
+    config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
+) -> dict[str, Any]:
+    """Run the experiment with every seed, or go on where it was stopped; arguments and errors as `frft.run`.
+
+    Returns:
+        What stands in OUT/results.json: `SeedsResults` as JSON-able values.
+    """
+    started = time.monotonic()
+    check_seeds_folder(out, config)
+    found = {}
+    for number, seed in enumerate(config.seed_list, start=1):
+        progress.say(f"— seed {seed} ({number} of {len(config.seed_list)})")
+        found[seed] = run_one(with_seed(config, seed), out / SEEDS_FOLDER / str(seed), progress, store=store)
+    results = summarise(config, found, time.monotonic() - started).as_dict()
+    if is_main_process():
+        write_json(out / RESULTS_FILE, results)
+    return results
+
+
+def plan_seeds(
+    config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
+) -> dict[int, list[PlannedStage]]:
+    """The stages of the run with each seed. Nothing is written.
+
+    Raises:
+        OutputError: `out` holds something else.
+        DataError: the preference data cannot be used.
+    """
+    check_seeds_folder(out, config)
+    return {
+        seed: plan_run(with_seed(config, seed), out / SEEDS_FOLDER / str(seed), progress, store=store)
+        for seed in config.seed_list
+    }
+
+
+def check_seeds_folder(out: Path, config: RunConfig) -> None:
+    """Raise `OutputError` unless `out` is new, empty, or holds runs of this experiment, be it with other seeds."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputError(f"--out {out} is a file. Name a folder.")
+    if any(out.iterdir()) and not (out / SEEDS_FOLDER).is_dir():
+        raise OutputError(
+            f"--out {out} is not empty and holds no runs with several seeds. Name a new folder; stages of other runs "
+            "are found in the store all the same."
+        )
+    for path in sorted(out.glob(f"{SEEDS_FOLDER}/*/{RUN_FILE}")):
+        changed = different_settings(path, with_seed(config, int(path.parent.name)))
+        if changed:
+            raise OutputError(
+                f"--out {out} holds runs of another configuration ({'; '.join(changed[:5])}). Name a new folder, or "
+                "repeat the old settings to go on with them."
+            )
+
+
+def seeds_in(out: Path) -> list[int]:
+    """The seeds of the runs in this folder; empty where it holds none."""
+    return sorted(int(path.parent.name) for path in out.glob(f"{SEEDS_FOLDER}/*/{RUN_FILE}"))
+
+
+def summarise(config: RunConfig, found: Mapping[int, Mapping[str, Any]], seconds: float) -> SeedsResults:
+    """What the results of the runs, by seed, say together."""
+    runs = list(found.values())
+    judge = runs[0]["judge"]["kind"]
+    figures = IN_A_WORLD if judge == "gold" else BY_A_JUDGE
+    values = {
+        name: {key: [_number(figure(run, run["arms"][name])) for run in runs] for key, figure in figures.items()}
+        for name in config.arms
+    }
+    return SeedsResults(
+        format=RESULTS_FORMAT,
+        kind=SEEDS_FOLDER,
+        frft=__version__,
+        config=config.model_dump(),
+        seeds=list(found),
+        runs={str(seed): f"{SEEDS_FOLDER}/{seed}" for seed in found},
+        judge=judge,
+        arms={
+            name: {
+                key: OverSeeds(own, over, _less(own, values[VANILLA][key]) if _compares(name, key) else None)
+                for key, own in each.items()
+                if (over := _over(own)) is not None
+            }
+            for name, each in values.items()
+        },
+        seconds=round(sum(run["seconds"] for run in runs), 1),
+        seconds_of_this_start=round(seconds, 1),
+        peak_memory_bytes=max(run["peak_memory_bytes"] for run in runs),
+    )
+
+
+def read_seeds(out: Path) -> SeedsResults | None:
+    """The results of a run with several seeds; None: the folder holds none, or those of something else."""
+    path = out / RESULTS_FILE
+    value = read_json(path) if path.is_file() else None
+    if not isinstance(value, dict) or value.get("kind") != SEEDS_FOLDER:
+        return None
+    return SeedsResults.of(value, path)
+
+
+def _compares(name: str, key: str) -> bool:
+    return name != VANILLA and key != WIN_RATE
+
+
+def _over(values: list[float | None]) -> Estimate | None:
+    there = [value for value in values if value is not None]
+    return estimate(there) if there else None
+
+
+def _less(own: list[float | None], vanilla: list[float | None]) -> Estimate | None:
+    return _over([None if a is None or b is None else a - b for a, b in zip(own, vanilla, strict=True)])
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _last_reward_model(results: Mapping[str, Any], arm: Mapping[str, Any]) -> Mapping[str, Any]:
+    accepted = [each["reward_model"] for each in arm["refreshes"] if each["accepted"]]
+    model: Mapping[str, Any] = accepted[-1] if accepted else results["base_reward"]
+    return model
