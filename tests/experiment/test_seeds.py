@@ -12,7 +12,7 @@ from frft.cli import main
 from frft.config import load_config
 from frft.errors import ConfigError, OutputError
 from frft.experiment import interpret_seeds, seeds_columns, seeds_table
-from frft.experiment.seeds import SeedsResults, check_seeds_folder, seeds_in, summarise, with_seed
+from frft.experiment.seeds import SeedsResults, check_seeds_folder, seeds_in, summarise_seeds, with_seed
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_run_with_a_seed_is_that_of_the_same_command_with_this_seed():
 
 
 def run_results(gold: dict[str, float], rate: float, *, on_policy: float | None = 0.5):
-    """As much of the results of a run in a world as is summarised."""
+    """As much of the results of a run in a world as is summarise_seedsd."""
 
     def arm(name):
         return {
@@ -92,7 +92,7 @@ def summary():
     runs = {
         seed: run_results({name: values[seed] for name, values in GOLD.items()}, 0.5 + seed / 10) for seed in range(4)
     }
-    return summarise(config, runs, 1.0)
+    return summarise_seeds(config, runs, 1.0)
 
 
 def test_intervals_are_students_over_seeds_and_differences_are_paired(summary):
@@ -124,7 +124,7 @@ def test_a_figure_that_a_seed_has_not_is_left_out_and_counted():
         seed: run_results({name: float(seed) for name in GOLD}, 0.5, on_policy=None if seed == 1 else seed / 4)
         for seed in range(3)
     }
-    found = summarise(config, runs, 1.0).arms["frft"]["on_policy"]
+    found = summarise_seeds(config, runs, 1.0).arms["frft"]["on_policy"]
     assert found.values == [0.0, None, 0.5]
     assert (found.over_seeds.n, found.over_seeds.mean) == (2, 0.25)
 
@@ -155,7 +155,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 SMALL = [
     "workers=1",
-    "arms={vanilla: {alpha: 0}}",
+    "arms.random=null",
+    "arms.frft=null",
     "data.world.pool_size=200",
     "data.world.demonstrations=64",
     "data.world.evaluation_prompts=24",

@@ -37,6 +37,8 @@ UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Settings that an algorithm has no use for, by section."""
 MOST_SEEDS = 1000
+VANILLA = "vanilla"
+"""The arm that is never refreshed, and that all others are compared with."""
 REFUSED = ("gamma", "whiten_rewards", "kl_target", "target_kl")
 """Settings of `ppo` that without a critic cannot be had, and without which something else would be optimised."""
 
@@ -183,7 +185,7 @@ class RunConfig(Section):
     @field_validator("arms")
     @classmethod
     def _vanilla_is_there(cls, arms: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
-        if "refresh" in info.data and ("vanilla" not in arms or _arm(info.data["refresh"], arms["vanilla"]).alpha):
+        if "refresh" in info.data and (VANILLA not in arms or _arm(info.data["refresh"], arms[VANILLA]).alpha):
             raise ValueError("must hold `vanilla: {alpha: 0}`, what all others are compared with")
         return arms
 

@@ -2,11 +2,11 @@
 
 from frft.experiment.findings import interpret, memory_line
 from frft.experiment.loop import Arm, run_arm
+from frft.experiment.over_seeds import interpret_seeds, seeds_columns, seeds_legend, seeds_table
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import PlannedStage, plan_run
 from frft.experiment.runner import run
 from frft.experiment.seeds import SeedsResults, plan_seeds, read_seeds, run_seeds
-from frft.experiment.seeds_table import interpret_seeds, seeds_columns, seeds_legend, seeds_table
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import Stages
 from frft.experiment.table import columns, legend, results_table

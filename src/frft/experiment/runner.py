@@ -26,15 +26,16 @@ from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
 from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks
+from frft.experiment.processes import libraries_set_aside
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS
-from frft.experiment.workers import choose_workers, work_in_parallel
+from frft.experiment.workers import Workers, choose_workers, work_in_parallel
 from frft.models import peers
 from frft.progress import SILENT, Progress
 from frft.reward.refresh import SELECTION_FILE
-from frft.store import ArtifactStore, append_rows, atomic_write, open_store, write_json
+from frft.store import Artifact, ArtifactStore, Peers, append_rows, atomic_write, open_store, write_json
 
 RESULTS_FILE = "results.json"
 SECOND = "completions-2.jsonl"
@@ -99,19 +100,10 @@ def run_one(
         progress.say(f"{workers.count} worker processes: {workers.reason}")
         work_in_parallel(config, out, workers.count, progress, shared)
         log.told = True
-    arms, evaluations = [], {}
-    for name in arm_names(config):
-        if workers.count == 1:
-            progress.say(f"— arm {name}")
-        arm = run_arm(stages, name)
-        arms.append(arm)
-        evaluations[name] = stages.evaluation(arm.policy, arms[0].policy, arm.reward)
-        # The first arm's is needed once more, for the SFT model's evaluation.
-        if arm is not arms[0]:
-            arm.reward.unload()
-        if together.is_main:
-            _show(out, stages, arm)
-    start = stages.evaluation(stages.sft, arms[0].policy, arms[0].reward)
+    # Where workers build, or nothing is left to build, importing all libraries here would only take time.
+    builds = workers.count == 1 and not all(stage.done or stage.stored for stage in planned)
+    with libraries_set_aside() if builds else nullcontext():
+        arms, evaluations, start = _walk(stages, out, workers, progress, together)
     results = assemble(config, rows, stages, start, arms, evaluations, log, workers, time.monotonic() - started)
     if together.is_main:
         _write_metrics(out, results)
@@ -122,6 +114,26 @@ def run_one(
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(draw_picture(results).encode())
     return results
+
+
+def _walk(
+    stages: Stages, out: Path, workers: Workers, progress: Progress, together: Peers
+) -> tuple[list[Arm], dict[str, Artifact], Artifact]:
+    """All arms, their evaluations by name, and the evaluation of the SFT model: found, or made on the way."""
+    arms: list[Arm] = []
+    evaluations: dict[str, Artifact] = {}
+    for name in arm_names(stages.config):
+        if workers.count == 1:
+            progress.say(f"— arm {name}")
+        arm = run_arm(stages, name)
+        arms.append(arm)
+        evaluations[name] = stages.evaluation(arm.policy, arms[0].policy, arm.reward)
+        # The first arm's is needed once more, for the SFT model's evaluation.
+        if arm is not arms[0]:
+            arm.reward.unload()
+        if together.is_main:
+            _show(out, stages, arm)
+    return arms, evaluations, stages.evaluation(stages.sft, arms[0].policy, arms[0].reward)
 
 
 def _show(out: Path, stages: Stages, arm: Arm) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from frft import __version__
 from frft.config import RunConfig
+from frft.config.model import VANILLA
 from frft.errors import OutputError
 from frft.experiment.plan import PlannedStage, plan_run
 from frft.experiment.prepare import RUN_FILE, different_settings
@@ -30,18 +31,6 @@ from frft.statistics import Estimate, estimate
 from frft.store import RESULTS_FORMAT, StoredValue, read_json, write_json
 
 SEEDS_FOLDER = "seeds"
-VANILLA = "vanilla"
-WIN_RATE, GOLD, JUDGE, KL, TOKENS, ON_POLICY, OFF_POLICY, ENDED, HELD_OUT = (
-    "win_rate",
-    "gold",
-    "judge_score",
-    "kl_sft_k1",
-    "response_tokens",
-    "on_policy",
-    "off_policy",
-    "has_eos",
-    "held_out",
-)
 
 
 @dataclass(frozen=True)
@@ -92,26 +81,60 @@ class SeedsResults(StoredValue):
     peak_memory_bytes: int
 
 
-Figure = Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
-"""A figure of an arm, from the results of a run and the arm's part of them."""
+@dataclass(frozen=True)
+class SeedFigure:
+    """A figure of an arm that is compared over seeds.
 
-COMMON: dict[str, Figure] = {
-    WIN_RATE: lambda _, arm: None if (win := arm["evaluation"]["win_rate"]) is None else win["rate"],
-    KL: lambda _, arm: arm["evaluation"]["kl_sft_k1"],
-    TOKENS: lambda _, arm: arm["evaluation"]["response_tokens"],
+    Attributes:
+        title: of its column in the table.
+        of: the figure, from the results of a run and the arm's part of them; None: that run has none.
+        digits: after the point.
+        is_share: whether it is shown in percent.
+    """
+
+    title: str
+    of: Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
+    digits: int = 2
+    is_share: bool = False
+
+
+def _rate(_: Mapping[str, Any], arm: Mapping[str, Any]) -> float | None:
+    win = arm["evaluation"]["win_rate"]
+    return None if win is None else win["rate"]
+
+
+WIN_RATE_KEY = "win_rate"
+_COMMON = {
+    WIN_RATE_KEY: SeedFigure("win rate", _rate, 1, is_share=True),
+    "kl_sft_k1": SeedFigure("KL", lambda _, arm: arm["evaluation"]["kl_sft_k1"]),
+    "response_tokens": SeedFigure("tokens", lambda _, arm: arm["evaluation"]["response_tokens"], 1),
 }
-IN_A_WORLD: dict[str, Figure] = {
-    GOLD: lambda _, arm: arm["evaluation"]["gold"]["mean"],
-    **COMMON,
-    ON_POLICY: lambda _, arm: arm["evaluation"]["on_policy"]["accuracy"],
-    OFF_POLICY: lambda _, arm: arm["evaluation"]["off_policy"]["gold"]["accuracy"],
+_IN_A_WORLD = {
+    "gold": SeedFigure("gold", lambda _, arm: arm["evaluation"]["gold"]["mean"]),
+    **_COMMON,
+    "on_policy": SeedFigure(
+        "RM on own texts", lambda _, arm: arm["evaluation"]["on_policy"]["accuracy"], 1, is_share=True
+    ),
+    "off_policy": SeedFigure(
+        "RM on pool pairs", lambda _, arm: arm["evaluation"]["off_policy"]["gold"]["accuracy"], 1, is_share=True
+    ),
 }
-BY_A_JUDGE: dict[str, Figure] = {
-    JUDGE: lambda _, arm: arm["evaluation"]["judge_score"],
-    **COMMON,
-    ENDED: lambda _, arm: arm["evaluation"]["has_eos"],
-    HELD_OUT: lambda results, arm: _last_reward_model(results, arm)["held_out"]["accuracy"],
+_BY_A_JUDGE = {
+    "judge_score": SeedFigure("judge", lambda _, arm: arm["evaluation"]["judge_score"], 3),
+    **_COMMON,
+    "has_eos": SeedFigure("ended", lambda _, arm: arm["evaluation"]["has_eos"], 1, is_share=True),
+    "held_out": SeedFigure(
+        "RM held-out",
+        lambda results, arm: _last_reward_model(results, arm)["held_out"]["accuracy"],
+        1,
+        is_share=True,
+    ),
 }
+
+
+def figures_by(judge: str) -> dict[str, SeedFigure]:
+    """What is compared where this kind of judge judges, by its name in the results; first what decides."""
+    return _IN_A_WORLD if judge == "gold" else _BY_A_JUDGE
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -136,7 +159,7 @@ def run_seeds(
     for number, seed in enumerate(config.seed_list, start=1):
         progress.say(f"— seed {seed} ({number} of {len(config.seed_list)})")
         found[seed] = run_one(with_seed(config, seed), out / SEEDS_FOLDER / str(seed), progress, store=store)
-    results = summarise(config, found, time.monotonic() - started).as_dict()
+    results = summarise_seeds(config, found, time.monotonic() - started).as_dict()
     if is_main_process():
         write_json(out / RESULTS_FILE, results)
     return results
@@ -183,13 +206,13 @@ def seeds_in(out: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in out.glob(f"{SEEDS_FOLDER}/*/{RUN_FILE}"))
 
 
-def summarise(config: RunConfig, found: Mapping[int, Mapping[str, Any]], seconds: float) -> SeedsResults:
+def summarise_seeds(config: RunConfig, found: Mapping[int, Mapping[str, Any]], seconds: float) -> SeedsResults:
     """What the results of the runs, by seed, say together."""
     runs = list(found.values())
     judge = runs[0]["judge"]["kind"]
-    figures = IN_A_WORLD if judge == "gold" else BY_A_JUDGE
+    figures = figures_by(judge)
     values = {
-        name: {key: [_number(figure(run, run["arms"][name])) for run in runs] for key, figure in figures.items()}
+        name: {key: [_number(figure.of(run, run["arms"][name])) for run in runs] for key, figure in figures.items()}
         for name in config.arms
     }
     return SeedsResults(
@@ -224,7 +247,7 @@ def read_seeds(out: Path) -> SeedsResults | None:
 
 
 def _compares(name: str, key: str) -> bool:
-    return name != VANILLA and key != WIN_RATE
+    return name != VANILLA and key != WIN_RATE_KEY
 
 
 def _over(values: list[float | None]) -> Estimate | None:

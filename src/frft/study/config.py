@@ -17,14 +17,13 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from frft.config import RunConfig
 from frft.config.layers import COMMAND_LINE, Layer, origin_of, override_layers
-from frft.config.model import merged
+from frft.config.model import VANILLA, merged
 from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
 from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
 from frft.strategies import get_strategy
 
-VANILLA = "vanilla"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from frft.config.model import VANILLA
 from frft.diagnosis.overoptimisation import fit_gao, gao_peak
 from frft.statistics.estimates import estimate, smoothed
 from frft.study.analysis import steps_to_reach
-from frft.study.config import VANILLA
 
 Record = Mapping[str, Any]
 

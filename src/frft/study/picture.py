@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.sax.saxutils import escape
 
+from frft.config.model import VANILLA
 from frft.experiment.picture import COLOURS, GRID, round_values
-from frft.study.config import VANILLA
 
 ARM_ROLES = {"control": "control", "primary": "FRFT", "perfect": "perfect filter", "ceiling": "ceiling"}
 

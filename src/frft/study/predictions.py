@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from frft.config.model import VANILLA
 from frft.statistics.estimates import Estimate, estimate, slope
-from frft.study.config import VANILLA, StudyConfig
+from frft.study.config import StudyConfig
 from frft.study.measured import NotMeasuredError, StudyMeasurements
 
 Expected = Literal["above", "below", "none"]

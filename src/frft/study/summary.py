@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from frft import __version__
+from frft.config.model import VANILLA
 from frft.statistics import holm
 from frft.statistics.estimates import estimate
 from frft.strategies import get_strategy
 from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step, paired_p
-from frft.study.config import VANILLA, Study
+from frft.study.config import Study
 from frft.study.measured import (
     MEASURES,
     Record,

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from frft.experiment.seeds import (
-    ENDED,
-    GOLD,
-    HELD_OUT,
-    JUDGE,
-    KL,
-    OFF_POLICY,
-    ON_POLICY,
-    TOKENS,
-    WIN_RATE,
-    OverSeeds,
-    SeedsResults,
-)
+from frft.experiment.seeds import WIN_RATE_KEY, OverSeeds, SeedsResults, figures_by
 from frft.statistics import Estimate
 
-SHARES = (WIN_RATE, ON_POLICY, OFF_POLICY, ENDED, HELD_OUT)
-TITLES = {
-    GOLD: "gold",
-    JUDGE: "judge",
-    WIN_RATE: "win rate",
-    KL: "KL",
-    TOKENS: "tokens",
-    ON_POLICY: "RM on own texts",
-    OFF_POLICY: "RM on pool pairs",
-    ENDED: "ended",
-    HELD_OUT: "RM held-out",
-}
 LESS_VANILLA = "less vanilla"
 
 
 def seeds_columns(results: SeedsResults) -> tuple[str, ...]:
     """The heads of the table."""
-    return ("arm", TITLES[_primary(results)], LESS_VANILLA, *(TITLES[key] for key in _others(results)))
+    first, *others = (figure.title for figure in figures_by(results.judge).values())
+    return ("arm", first, LESS_VANILLA, *others)
 
 
 def seeds_table(results: SeedsResults) -> list[tuple[str, ...]]:
     """One row for each arm: means over the seeds, with the half-width of the 95 % interval where it tells most."""
-    primary, rows = _primary(results), []
-    for name, figures in results.arms.items():
-        less = figures[primary].less_vanilla if primary in figures else None
-        rows.append(
-            (
-                name,
-                _cell(primary, figures.get(primary)),
-                "baseline" if less is None else _signed(less),
-                *(_cell(key, figures.get(key)) for key in _others(results)),
-            )
-        )
+    rows = []
+    for name, found in results.arms.items():
+        first, *others = (_cell(results, key, found.get(key)) for key in figures_by(results.judge))
+        less = found[_primary(results)].less_vanilla
+        rows.append((name, first, "baseline" if less is None else _signed(less), *others))
     return rows
 
 
@@ -59,7 +30,7 @@ def seeds_legend(results: SeedsResults) -> list[tuple[str, str]]:
     score = "true reward of what the arm writes" if in_a_world else "the judge's score of what the arm writes"
     return [
         ("all", f"means over the seeds {seeds}; ± and [ ]: Student's 95 % interval over the seeds"),
-        (TITLES[_primary(results)], f"mean {score}"),
+        (figures_by(results.judge)[_primary(results)].title, f"mean {score}"),
         (LESS_VANILLA, "its difference to vanilla's with the same seed"),
         ("others", "as in the table of each run; `frft diagnose` takes the folder of one seed"),
     ]
@@ -68,7 +39,7 @@ def seeds_legend(results: SeedsResults) -> list[tuple[str, str]]:
 def interpret_seeds(results: SeedsResults) -> list[str]:
     """What was found, a sentence or two a line."""
     primary = _primary(results)
-    what = "true reward" if primary == GOLD else "judge's score"
+    what = "true reward" if results.judge == "gold" else "judge's score"
     compared = {name: less for name, each in results.arms.items() if (less := each[primary].less_vanilla) is not None}
     lines = []
     for name, less in compared.items():
@@ -93,19 +64,17 @@ def interpret_seeds(results: SeedsResults) -> list[str]:
 
 
 def _primary(results: SeedsResults) -> str:
-    return GOLD if results.judge == "gold" else JUDGE
+    """The figure that decides: the first."""
+    return next(iter(figures_by(results.judge)))
 
 
-def _others(results: SeedsResults) -> list[str]:
-    own = [WIN_RATE, KL, TOKENS]
-    return [*own, ON_POLICY, OFF_POLICY] if results.judge == "gold" else [*own, ENDED, HELD_OUT]
-
-
-def _cell(key: str, figure: OverSeeds | None) -> str:
-    if figure is None:
-        return "baseline" if key == WIN_RATE else "–"
-    scale, digits, unit = (100, 1, " %") if key in SHARES else (1, 1, "") if key == TOKENS else (1, 2, "")
-    return f"{scale * figure.over_seeds.mean:.{digits}f}{_half(figure.over_seeds, scale, digits)}{unit}"
+def _cell(results: SeedsResults, key: str, found: OverSeeds | None) -> str:
+    if found is None:
+        return "baseline" if key == WIN_RATE_KEY else "–"
+    figure = figures_by(results.judge)[key]
+    scale, unit = (100, " %") if figure.is_share else (1, "")
+    mean = f"{scale * found.over_seeds.mean:.{figure.digits}f}"
+    return f"{mean}{_half(found.over_seeds, scale, figure.digits)}{unit}"
 
 
 def _half(found: Estimate, scale: float, digits: int) -> str:
