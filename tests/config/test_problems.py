@@ -95,8 +95,8 @@ CASES = [
     ),
     (
         {"\x1b[31m": "\x1b[32m"},
-        r"'\x1b[31m': unknown key; the keys here are seed, report_to, threads, workers, data, policy, reward, judge, "
-        "embedder, algorithm, ppo, group, refresh, monitor, arms, evaluation",
+        r"'\x1b[31m': unknown key; the keys here are seed, seeds, report_to, threads, workers, data, policy, reward, "
+        "judge, embedder, algorithm, ppo, group, refresh, monitor, arms, evaluation",
     ),
 ]
 
