@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 # Two test processes of one thread each are faster than one of two: set before torch is imported.
@@ -77,6 +78,29 @@ def silent_lm_folder(tiny_lm_folder, tmp_path_factory) -> Path:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 10**30}))
     return folder
+
+
+@pytest.fixture
+def install_package(tmp_path, monkeypatch):
+    """Installs packages of one module, with entry points, for the time of a test; processes that it starts see them."""
+    names = []
+
+    def install(name: str, module: str, entry_points: str, version: str = "1.0") -> Path:
+        folder = tmp_path / "site-packages" / name
+        info = folder / f"{name}.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text(module)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        names.append(name)
+        return folder
+
+    yield install
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def pytest_make_parametrize_id(config, val, argname):

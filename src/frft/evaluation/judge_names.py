@@ -16,13 +16,14 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import JudgeOptions
 from frft.errors import UsageError
 from frft.evaluation.chat_prompt import TEMPLATE_VERSION
+from frft.extensions import described_extension, extension_origin, installed_extensions, load_extension
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -106,16 +107,14 @@ def judge_kinds() -> dict[str, JudgeKind]:
         UsageError: a package's kind cannot be loaded, or has the name of another.
     """
     kinds = {kind.name: kind for kind in _OWN}
-    for point in entry_points(group=ENTRY_POINTS):
-        where = f"The judge {point.name!r} ({ENTRY_POINTS}: {point.value})"
-        try:
-            kind = point.load()
-        except Exception as error:
-            raise UsageError(f"{where} cannot be loaded: {error}. Repair or uninstall its package.") from error
-        if not isinstance(kind, JudgeKind):
-            raise UsageError(f"{where} is a {type(kind).__name__}; it must be a frft.evaluation.JudgeKind.")
+    points = [point for same in installed_extensions(ENTRY_POINTS).values() for point in same]
+    for point in points:
+        kind = load_extension(point, JudgeKind, "judge")
         if kind.name in kinds:
-            raise UsageError(f"{where} has the name of another kind of judge, {kind.name!r}. Uninstall one of them.")
+            raise UsageError(
+                f"The judge {point.name!r} of {described_extension(point)} has the name of another kind of judge, "
+                f"{kind.name!r}. Uninstall one of them."
+            )
         kinds[kind.name] = _versioned(kind, point)
     return kinds
 
@@ -151,8 +150,7 @@ def unread_options(name: str, options: JudgeOptions, *, setting: str = "judge") 
 
 def _versioned(kind: JudgeKind, point: EntryPoint) -> JudgeKind:
     """The same kind, whose verdicts are not taken for those of another version of its package."""
-    version = None if point.dist is None else point.dist.version
-    return replace(kind, identity=lambda request: {"version": version, "of": kind.identity(request)})
+    return replace(kind, identity=lambda request: {"origin": extension_origin(point), "of": kind.identity(request)})
 
 
 def _kind_of(name: str, setting: str) -> tuple[JudgeKind, str]:
