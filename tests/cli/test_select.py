@@ -96,11 +96,59 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     assert Selection.read(out).metadata["shuffle_labels"] is True
 
 
+@NEEDS_EMBEDDER
+def test_size_means_size(pairs, pairs_file, samples_file, tmp_path, capsys):
+    command = ["select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--cache", str(tmp_path / "cache")]
+    command += ["--strategy", "part4", "--out", str(tmp_path / "out"), "--export", str(tmp_path / "kept.jsonl")]
+    assert main([*command, "--size", "24"]) == 0
+    ranked = Selection.read(tmp_path / "out").table.sort_by("rank")["id"].to_pylist()
+    capsys.readouterr()
+    assert main([*command, "--size", "6", "--json"]) == 0
+    selection = Selection.read(tmp_path / "out")
+    assert selection.train_ids == ranked[:6]
+    assert {row["id"] for row in load_pool(str(tmp_path / "kept.jsonl")).table.to_pylist()} == set(ranked[:6])
+    capsys.readouterr()
+    assert main([*command, "--size", "6"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "6 of 24 pairs kept 6 kept" in shown
+    assert "holds the 6 pairs to train on, in the order in which they were read." in shown
+    assert main([*command, "--size", "6", "--test-size", "2"]) == 0
+    assert "the 2 test pairs are marked in the selection alone." in capsys.readouterr().out
+
+
+@NEEDS_EMBEDDER
+def test_what_was_not_compared_is_said(write_rows, tmp_path, capsys):
+    long = "and so on and so forth " * 100
+    rows = [
+        {"chosen": f"{PROMPT} {long}{n}", "rejected": f"{PROMPT} {long}{n} no" if n % 2 else f"{PROMPT} No {n}."}
+        for n in range(20)
+    ]
+    samples = [{"prompt": PROMPT, "completion": text} for text in (f" {long}", " Flour.")]
+    samples.append({"prompt": "elsewhere", "completion": "Yes."})
+    command = ["select", "--pairs", str(write_rows("long.jsonl", rows)), "--cache", str(tmp_path / "cache")]
+    command += ["--samples", str(write_rows("samples.jsonl", samples)), "--out", str(tmp_path / "out")]
+
+    def said(*options):
+        assert main([*command, "--size", "5", *options]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    cut = "only their beginnings were compared: 20 of 20 chosen, 10 of 20 rejected completions, 1 of 3 samples. An emb"
+    elsewhere = "1 of 3 samples have no prompt of the pool and were not compared."
+    shown = said("--strategy", "part4")
+    assert cut in shown
+    assert elsewhere in shown
+    nearest = said("--strategy", "part4", "--match", "nearest")
+    assert cut in nearest
+    assert elsewhere not in nearest
+    assert "were compared" not in said("--strategy", "random")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--strategy", "policy_ratio"], "which only a run has"),
         (["--strategy", "none"], "it selects no pairs"),
+        (["--strategy", "part5"], "frft: --strategy: 'part5' is no strategy. Did you mean part"),
         (["--strategy", "source"], "frft: strategy: source needs the name of one; set source\n"),
         (["--take", "sample"], "take: sample draws by a density ratio"),
         (["--shuffle-labels", "--export", "kept.jsonl"], "leave one out"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from frft.config import RunConfig
 from frft.config.sections import RefreshConfig, SelectionConfig
 
 
@@ -73,3 +74,32 @@ def test_schedules_that_contradict_are_refused(settings, message):
 )
 def test_the_schedule(settings, steps):
     assert RefreshConfig.model_validate(settings).refresh_steps(10) == steps
+
+
+@pytest.mark.parametrize(
+    ("refresh", "arm", "size"),
+    [
+        ({}, {}, 200),
+        ({"selection": {"size": 5}}, {}, 200),
+        ({"selection": {"test_size": 7}}, {}, 7),
+        ({"selection": {"test_size": 7}}, {"selection": {"strategy": "random"}}, 7),
+        ({}, {"selection": {"test_size": 0}}, 0),
+        ({"selection": {"test_size": 7}}, {"selection": {"test_size": None}}, 200),
+    ],
+)
+def test_a_run_tests_every_refresh_unless_it_says_otherwise(refresh, arm, size):
+    config = RunConfig.model_validate(
+        {
+            "data": {"pairs": ["x"]},
+            "refresh": refresh,
+            "arms": {"vanilla": {"alpha": 0}, "own": arm},
+        }
+    )
+    assert config.arm("own").selection.test_size == size
+    assert RunConfig.model_validate(config.model_dump()) == config
+
+
+def test_elsewhere_there_is_no_test_split_unless_it_is_asked_for():
+    assert SelectionConfig().places == SelectionConfig().size == 2000
+    assert RefreshConfig.model_validate({"selection": {"size": 10}}).selection.places == 10
+    assert SelectionConfig(size=10, test_size=3).places == 13

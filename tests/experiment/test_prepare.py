@@ -41,6 +41,15 @@ def test_the_first_start_keeps_the_rows_that_it_cannot_use(pairs, tmp_path):
     assert [row["line"] for row in read_rows(out / "rejects.jsonl")] == [41]
 
 
+def test_pairs_without_the_column_that_a_strategy_reads_are_refused_at_once(pairs, tmp_path):
+    by_source = {"selection": {"strategy": "source", "source": "a"}}
+    config = settings(pairs, arms={"vanilla": {"alpha": 0}, "own": by_source})
+    with pytest.raises(DataError, match=r"arms\.own: the strategy source reads the column 'chosen_source', which"):
+        prepared(config, tmp_path / "out")
+    unused = settings(pairs, arms={"vanilla": {"alpha": 0, **by_source}})
+    assert prepared(unused, tmp_path / "out")
+
+
 def test_where_too_many_are_rejected_they_are_kept_and_the_next_start_may_go_on(pairs, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"All of them stand in .*rejects\.jsonl"), place_for_rejects(out) as rejects:

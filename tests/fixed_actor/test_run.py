@@ -138,3 +138,42 @@ def test_random_is_always_compared_with_and_all_pairs_are_always_there():
         *(HeadArm("continue", strategy, size) for strategy in ("random", "part4") for size in (10, 20)),
         HeadArm("continue", "oracle"),
     ]
+
+
+OWN = """
+from frft.strategies import Strategy
+STRATEGY = Strategy(name="{name}", description="", rank=lambda pool: range(len(pool)))
+"""
+
+
+def test_lines_of_a_strategy_of_ones_own_are_those_of_its_code(
+    sourced_pairs, actors, minilm_vectors, install_package, tmp_path
+):
+    base = {"seeds": 1, "sizes": [20], "starts": ["scratch"], "steps": 2, "continue_steps": 2, "batch_size": 8}
+
+    def run(*strategies):
+        config = FixedActorConfig(strategies=strategies, **base)
+        run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
+
+    run("random")
+    install_package("my_own", OWN.format(name="own"), "[frft.strategies]\nown = my_own:STRATEGY\n")
+    run("own")
+    lines = without_times(tmp_path)
+    assert {line["strategy"] for line in lines} >= {"random", "own"}
+    run("own")
+    assert without_times(tmp_path) == lines
+    install_package("my_own", OWN.format(name="own") + "#", "[frft.strategies]\nown = my_own:STRATEGY\n")
+    run("random")
+    with pytest.raises(OutputError, match="made with another strategy own"):
+        run("own")
+
+
+def test_a_strategy_that_is_called_like_an_arm_is_refused(
+    sourced_pairs, actors, minilm_vectors, install_package, tmp_path
+):
+    install_package("my_own", OWN.format(name="oracle"), "[frft.strategies]\noracle = my_own:STRATEGY\n")
+    with pytest.raises(UsageError, match="A strategy is named oracle, as an arm of this benchmark is"):
+        run_fixed_actor(
+            sourced_pairs, actors, FixedActorConfig(strategies=["oracle"]), minilm_vectors, tmp_path / "out"
+        )
+    assert not (tmp_path / "out").exists()

@@ -10,8 +10,7 @@ import pytest
 from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError
 from frft.selection import VectorCache, select
-from frft.selection.thresholds import sufficient_threshold
-from frft.strategies import get_strategy
+from frft.strategies import Strategy
 
 
 def cosine(a, b) -> float:
@@ -191,6 +190,17 @@ def test_random_and_all_compute_no_similarities(tiny_cache, tiny_embedder, strat
     check_counts(selection, pool)
 
 
+@pytest.mark.parametrize("strategy", ["part1", "part2", "part3", "part4"])
+def test_without_a_test_size_the_best_are_trained_on(hh_pool, hh_samples, hh_cache, brute_real, strategy):
+    config = SelectionConfig(strategy=strategy, threshold=0.3, size=30)
+    selection = select(hh_pool, *hh_samples, config, hh_cache, seed=4)
+    assert selection.train_ids == brute_ids(brute_real["prompt"], strategy, 0.3, 30)
+    assert selection.test_ids == []
+    assert (selection.counts["wanted"], selection.metadata["test_size"]) == (30, 0)
+    asked = select(hh_pool, *hh_samples, config.model_copy(update={"test_size": 0}), hh_cache, seed=4)
+    assert asked.table.equals(selection.table)
+
+
 def test_seed_decides_split_and_draw(tiny_cache):
     pool, config = make_pool(60), SelectionConfig(strategy="random", size=20, test_size=5)
     draws = [select(pool, [], [], config, tiny_cache, seed=seed) for seed in (1, 1, 2)]
@@ -279,18 +289,6 @@ def test_nothing_qualifies(tiny_cache, strategy, pick):
     assert values[-6] - 2e-4 <= advised < values[-6]
 
 
-@pytest.mark.parametrize(("strategy", "pick"), [("part1", min), ("either", max)])
-@pytest.mark.parametrize("wanted", [6, 36, 50])
-def test_a_sufficient_threshold_lets_so_many_in(tiny_cache, strategy, pick, wanted):
-    pool = make_pool(60)
-    cosines = [(c, r) for _, c, r in brute_similarities(pool, SAMPLES, tiny_cache, "prompt") if c is not None]
-    columns = np.array([*cosines, (np.nan, np.nan)]).T
-    threshold, pairs = sufficient_threshold(get_strategy(strategy).threshold, *columns, wanted)
-    assert pairs == min(wanted, 36)
-    assert sum(pick(pair) > threshold for pair in cosines) >= pairs
-    assert sum(pick(pair) > threshold + 2e-4 for pair in cosines) < pairs
-
-
 def test_no_sample_has_a_prompt_of_the_pool(tiny_cache):
     config = SelectionConfig(size=5)
     with pytest.raises(SelectionError, match=r"None of the 1 policy samples .*match: nearest \(--match nearest\)"):
@@ -316,6 +314,44 @@ def test_no_sample_has_a_prompt_of_the_pool(tiny_cache):
 def test_what_cannot_be_selected_from(tiny_cache, change, samples, message):
     with pytest.raises(SelectionError, match=message):
         select(change(make_pool(6)), *samples, SelectionConfig(), tiny_cache, seed=0)
+
+
+def with_rank(monkeypatch, rank, **traits):
+    """`part4` under another rank function and traits, as a package's own strategy would be."""
+    own = Strategy(name="part4", description="", rank=rank, **traits)
+    monkeypatch.setattr("frft.selection.filter.get_strategy", lambda name: own)
+
+
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [
+        (
+            lambda pool: [0, 10],
+            r"numbers from 0 to 9 in one dimension, but returned int64 of shape \(2,\) from 0 to 10",
+        ),
+        (lambda pool: [-1], "returned int64 of shape .* from -1 to -1"),
+        (lambda pool: [0.5], "returned float64"),
+        (lambda pool: [True] * 10, "returned bool"),
+        (lambda pool: [[0, 1]], r"of shape \(1, 2\)"),
+        (lambda pool: [], "No pair qualifies for part4; of each of the 10: too dull"),
+    ],
+)
+def test_a_strategy_that_ranks_no_rows_is_named(tiny_cache, monkeypatch, rank, message):
+    with_rank(monkeypatch, rank, unqualified="too dull")
+    with pytest.raises(SelectionError, match=message):
+        select(make_pool(10), [], [], SelectionConfig(strategy="part4", size=2), tiny_cache, seed=0)
+
+
+def test_a_strategy_reads_the_columns_that_it_names_in_the_order_of_ids(tiny_cache, monkeypatch):
+    pool = make_pool(10).append_column("quality", pa.array([5, 9, 1, 7, 3, 8, 0, 2, 6, 4]))
+    pool = pool.take([3, 1, 2, 0, 9, 8, 7, 6, 5, 4])
+    with_rank(monkeypatch, lambda pool: np.argsort(pool.columns["quality"])[:4], columns=("quality",))
+    selection = select(pool, [], [], SelectionConfig(strategy="part4", size=3), tiny_cache, seed=0)
+    quality = dict(zip(pool["id"].to_pylist(), pool["quality"].to_pylist(), strict=True))
+    assert [quality[id_] for id_ in selection.train_ids] == [0, 1, 2]
+    assert selection.counts["reasons"] == {"does not qualify": 6, "kept": 3, "ranked below the cut": 1}
+    with pytest.raises(SelectionError, match="no column 'quality', which the strategy part4 reads"):
+        select(pool.drop_columns(["quality"]), [], [], SelectionConfig(strategy="part4"), tiny_cache, seed=0)
 
 
 def test_metadata_says_how_it_was_made(tiny_cache):

@@ -136,8 +136,6 @@ def _uncompared(selection: Selection) -> list[str]:
     if not strategy.embeds:
         return []
     samples, lines = counts["samples"], []
-    if counts["samples_empty"]:
-        lines.append(f"{counts['samples_empty']} of {samples} samples hold no text and were not compared.")
     elsewhere = samples - counts["samples_of_pool_prompts"]
     if elsewhere and strategy.matches_prompts and selection.metadata["match"] == "prompt":
         lines.append(f"{elsewhere} of {samples} samples have no prompt of the pool and were not compared.")

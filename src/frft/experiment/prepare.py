@@ -69,7 +69,7 @@ def prepare(
 
     Raises:
         OutputError: `out` holds something else.
-        DataError: the preference data cannot be used.
+        DataError: the preference data cannot be used, or lacks a column that a strategy reads.
         ModelError: the embedder is needed and not to be had.
         UsageError: the package for `report_to` is not installed.
     """
@@ -91,11 +91,25 @@ def prepare(
         world=rows.world,
     )
     arms = [config.arm(name) for name in config.arms]
+    _check_columns(config, rows.splits.pool.column_names)
     looks = config.monitor.every is not None and config.monitor.drift
     if looks or any(arm.alpha and (arm.gate or get_strategy(arm.selection.strategy).embeds) for arm in arms):
         # Finding out after an hour that there is no embedder would be late.
         _ = context.vectors.embedder.digest
     return rows, Stages(context)
+
+
+def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
+    """Refuse strategies that read what the pairs do not have: at the first refresh it would be late."""
+    for name in config.arms:
+        arm = config.arm(name)
+        strategy = get_strategy(arm.selection.strategy)
+        missing = [column for column in strategy.columns if arm.alpha and column not in columns]
+        if missing:
+            raise DataError(
+                f"arms.{name}: the strategy {strategy.name} reads the column {missing[0]!r}, which the pairs do not "
+                f"have. They have {', '.join(columns)}. Give pairs with it, or another selection.strategy."
+            )
 
 
 def remarks(config: RunConfig, rows: RunRows) -> list[str]:
