@@ -149,11 +149,13 @@ if TYPE_CHECKING:
     from frft.store.artifact import Artifact as Artifact
     from frft.store.artifact import ArtifactStore as ArtifactStore
     from frft.strategies.registry import get_strategy as get_strategy
+    from frft.strategies.registry import strategy_names as strategy_names
     from frft.strategies.strategy import Candidates as Candidates
     from frft.strategies.strategy import PairEvidence as PairEvidence
     from frft.strategies.strategy import Rank as Rank
     from frft.strategies.strategy import Strategy as Strategy
     from frft.strategies.strategy import ThresholdRule as ThresholdRule
+    from frft.strategies.strategy import best_first as best_first
     from frft.worlds.files import write_world as write_world
     from frft.worlds.world import World as World
 else:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from frft.config.sections import FixedActorConfig, RefreshConfig, SelectionConfig
-from frft.errors import UsageError
+from frft.errors import SettingsError, UsageError
 from frft.strategies import BUILT_IN, Strategy, described_strategies, get_strategy, strategy_names, strategy_origin
 
 OWN = """
@@ -77,7 +77,7 @@ def test_a_broken_or_clashing_package_is_named(install_package, module, name, me
     install_package("my_own", module, ENTRY.format(name))
     with pytest.raises(UsageError, match=message):
         get_strategy(name)
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         SelectionConfig(strategy=name)
     # Others go on as before.
     assert get_strategy("part2").name == "part2"
@@ -104,7 +104,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, message):
 @pytest.mark.parametrize("name", [each.name for each in BUILT_IN if not each.ranks_by_samples_alone])
 def test_the_benchmark_refuses_what_samples_alone_cannot_rank(name):
     assert name in {"policy_ratio", "source", "all", "none"}
-    with pytest.raises(ValidationError, match=f"the strategy {name} cannot be compared here"):
+    with pytest.raises(SettingsError, match=f"the strategy {name} cannot be compared here"):
         FixedActorConfig(strategies=[name])
 
 
