@@ -22,6 +22,23 @@ def foreign(base, tmp_path):
     return folder
 
 
+def test_functions_of_pairs_take_what_load_pool_returns(base, pool, vectors, tmp_path):
+    report = frft.load_pool(_written(pool, tmp_path)).report
+    whole = frft.Pool(pool, report)
+    model = frft.RewardModel.load(base, seed=0)
+    assert frft.evaluate_reward_model(model, whole) == frft.evaluate_reward_model(model, pool)
+    config, texts = frft.SelectionConfig(strategy="random", size=3), (["p"], ["c"])
+    chosen, by_table = (frft.select(each, *texts, config, vectors, 0) for each in (whole, pool))
+    assert chosen.train_ids == by_table.train_ids
+
+
+def _written(pool, folder):
+    rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in pool.to_pylist()]
+    path = folder / "pairs.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
 class Said:
     """A Progress that notes what is said."""
 
@@ -37,8 +54,7 @@ class Said:
 
 def test_every_form_of_pairs_will_do_for_all_three(base, pool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in pool.to_pylist()]
-    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    _written(pool, tmp_path)
     read = frft.load_pool("pairs.jsonl")
     for pairs in (read.table, read, "pairs.jsonl", tmp_path / "pairs.jsonl", ["pairs.jsonl"]):
         reward = frft.AlignedReward(base, pairs, held_out=pairs, gate_pairs=pairs)

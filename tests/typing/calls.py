@@ -79,7 +79,7 @@ def reward_models(pool: frft.Pool) -> frft.RewardModel:
         "backbone", pool.table, frft.RewardModelConfig(), seed=0, workdir=Path("logs")
     )
     assert_type(report, frft.TrainReport)
-    assert_type(frft.evaluate_reward_model(model, pool.table), frft.RewardEvaluation)
+    assert_type(frft.evaluate_reward_model(model, pool), frft.RewardEvaluation)
     frft.train_reward_model("backbone", pool.table, frft.TrainConfig(), seed=0, workdir=Path())  # type: ignore[arg-type]
     frft.evaluate_reward_model("reward-model", pool.table)  # type: ignore[arg-type]
     frft.RewardModel.load("reward-model")  # type: ignore[call-arg]
@@ -108,7 +108,7 @@ def policies(prompts: list[str], reward: frft.RewardModel) -> None:
 
 
 def selections(pool: frft.Pool, vectors: frft.VectorCache) -> None:
-    chosen = frft.select(pool.table, ["prompt"], ["completion"], frft.SelectionConfig(size=10), vectors, 0)
+    chosen = frft.select(pool, ["prompt"], ["completion"], frft.SelectionConfig(size=10), vectors, 0)
     assert_type(chosen, frft.Selection)
     frft.select(pool.table, ["prompt"], ["completion"], frft.SelectionConfig(), "cache", 0)  # type: ignore[arg-type]
     frft.SelectionConfig(strategy=4)  # type: ignore[arg-type]

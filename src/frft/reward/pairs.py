@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from frft.errors import DataError
+from frft.preferences import Pool
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-PairTable: TypeAlias = "pa.Table | Mapping[str, Sequence[Any]]"
+PairTable: TypeAlias = "pa.Table | Pool | Mapping[str, Sequence[Any]]"
 """Columns of equal length: prompt, chosen, rejected, and whatever else there is (margin, sources)."""
 
 
@@ -51,7 +52,8 @@ def column(table: PairTable, name: str) -> list[Any]:
     Raises:
         DataError: there is no such column, or it has another length.
     """
-    names = list(table) if isinstance(table, Mapping) else list(table.column_names)
+    table = table.table if isinstance(table, Pool) else table
+    names = _column_names(table)
     for needed in (name, "prompt"):
         if needed not in names:
             raise DataError(f"The preference pairs have no column {needed!r}, only {', '.join(map(repr, names))}.")
@@ -82,8 +84,13 @@ def requests(table: PairTable) -> list[str]:
     Raises:
         DataError: as `texts`.
     """
-    names = table if isinstance(table, Mapping) else table.column_names
-    return texts(table, "request" if "request" in names else "prompt")
+    return texts(table, "request" if "request" in _column_names(table) else "prompt")
+
+
+def _column_names(table: PairTable) -> list[str]:
+    if isinstance(table, Mapping):
+        return list(table)
+    return list((table.table if isinstance(table, Pool) else table).column_names)
 
 
 def score_margins(

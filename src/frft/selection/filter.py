@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError, UsageError
+from frft.preferences import Pool
 from frft.progress import SILENT, Progress
 from frft.selection.controls import with_noise, with_shuffled_labels
 from frft.selection.density import EmbeddedCompletions, density_ratios
@@ -65,7 +66,7 @@ class _Evidence:
 
 
 def select(
-    pool_table: pa.Table,
+    pool_table: pa.Table | Pool,
     sample_prompts: Sequence[str],
     sample_completions: Sequence[str],
     config: SelectionConfig,
@@ -85,8 +86,8 @@ def select(
     embeddings nothing is, and their similarities are null.
 
     Args:
-        pool_table: the pool, with string columns id (unique), prompt, chosen, rejected, and the columns that the
-            strategy needs (`source`: chosen_source and rejected_source).
+        pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
+            rejected, and the columns that the strategy reads (`Strategy.columns`).
         sample_prompts: prompts of S samples of the policy.
         sample_completions: what the policy wrote, one for each.
         config: the filter.
@@ -100,6 +101,7 @@ def select(
         UsageError: the strategy selects nothing (`none`), or the log ratios are missing, or there without need.
     """
     strategy = get_strategy(config.strategy)
+    pool_table = pool_table.table if isinstance(pool_table, Pool) else pool_table
     ids = _checked_ids(pool_table, sample_prompts, sample_completions)
     _check_log_ratios(strategy, log_ratios, len(ids))
     _check_columns(pool_table, strategy)
