@@ -87,7 +87,7 @@ def select(
 
     Args:
         pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
-            rejected, and the columns that the strategy reads (`Strategy.columns`).
+            rejected, and the columns that the strategy needs (`source`: chosen_source and rejected_source).
         sample_prompts: prompts of S samples of the policy.
         sample_completions: what the policy wrote, one for each.
         config: the filter.
