@@ -170,6 +170,42 @@ def test_under_way(copied, in_a_world):
     assert arms["part1"].symptoms[0].after.n == len({row["prompt"] for row in rows})
 
 
+def make_older(out):
+    """A run's folder as versions wrote it that had no format numbers and no checksums of what they record."""
+    for path, names in [
+        (out / "run.json", ["format", "frft"]),
+        (out / "results.json", ["format"]),
+        *((manifest, ["format", "sha256", "code"]) for manifest in out.glob("stages/*/manifest.json")),
+    ]:
+        write_json(path, {name: value for name, value in read_json(path).items() if name not in names})
+
+
+def test_a_run_of_an_older_version_is_read_and_said_to_be_unverified(copied, in_a_world, capsys):
+    make_older(copied)
+    main(["diagnose", str(copied), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert not found.pop("verified")
+    expected = json.loads(json.dumps(in_a_world.as_dict()))
+    assert expected.pop("verified")
+    assert found == expected
+    main(["diagnose", str(copied)])
+    assert "Unverified: the run was made by an older version of frft" in capsys.readouterr().out
+    # Nor is it gone on with, or found where it was not finished.
+    assert main(["run", str(copied / "config.yaml"), "--out", str(copied)]) == 2
+    assert "older version of frft (run.json has no format number" in capsys.readouterr().err
+    (copied / "results.json").unlink()
+    assert main(["diagnose", str(copied)]) == 2
+    assert "Finish it with that version" in capsys.readouterr().err
+
+
+def test_a_run_under_way_of_other_code_is_told_from_one_that_has_not_begun(copied, capsys):
+    (copied / "results.json").unlink()
+    for stage in (copied / "stages").glob("ppo-*"):
+        stage.rename(stage.with_name(f"ppo-{stage.name[-12:][::-1]}"))
+    assert main(["diagnose", str(copied)]) == 2
+    assert "another state of frft's code" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("done", "accepted", "left"),
     [

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from frft.config import RunConfig
-from frft.errors import DataError, OutputError
+from frft.errors import ArtifactError, DataError, OutputError, UsageError
 from frft.experiment.plan import plan_run
 from frft.experiment.prepare import check_run_folder, claim, differences, place_for_rejects, prepare
 from frft.progress import SILENT
-from frft.store import MANIFEST, ArtifactStore, read_json, read_rows
+from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_json, read_rows, write_json
 
 ARMS = {"vanilla": {"alpha": 0}, "random": {"selection": {"strategy": "random"}}}
 
@@ -102,6 +102,47 @@ def test_a_tracker_may_be_switched_on_when_a_run_goes_on(pairs, tmp_path):
     check_run_folder(out, settings(pairs, report_to="tensorboard", workers=2, ppo={"save_steps": 3}), rows.identity)
     with pytest.raises(OutputError, match=r"another configuration \(seed: 0 there, 1 now"):
         check_run_folder(out, settings(pairs, seed=1), rows.identity)
+
+
+@pytest.fixture
+def begun(pairs, tmp_path):
+    """The folder of a run with a finished stage, and the identity of its pairs."""
+    out = tmp_path / "out"
+    rows, _ = prepared(settings(pairs), out)
+    claim(out, settings(pairs), rows)
+    (out / "stages" / "sft-1").mkdir(parents=True)
+    (out / "stages" / "sft-1" / MANIFEST).write_text("{}")
+    check_run_folder(out, settings(pairs), rows.identity)
+    return out, rows.identity
+
+
+def test_a_run_of_an_older_version_is_not_gone_on_with(begun, pairs):
+    """Before there were format numbers, run.json held these two keys and no more."""
+    out, identity = begun
+    found = read_json(out / "run.json")
+    assert found["format"] == RESULTS_FORMAT
+    write_json(out / "run.json", {name: found[name] for name in ("config", "pairs")})
+    with pytest.raises(OutputError, match=r"older version of frft \(run.json has no format number.*Name a new folder"):
+        check_run_folder(out, settings(pairs), identity)
+    # Where nothing was finished, nothing is lost.
+    (out / "stages" / "sft-1" / MANIFEST).unlink()
+    check_run_folder(out, settings(pairs), identity)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"format": RESULTS_FORMAT + 1, "frft": "9.1"}, UsageError, r"Use the version that wrote it \(9.1\)"),
+        ({"format": "new"}, ArtifactError, "no format number"),
+        ({"config": None}, ArtifactError, "does not say what a run is made from"),
+    ],
+)
+def test_a_run_of_a_newer_version_or_an_edited_one_is_named(begun, pairs, change, error, message):
+    out, identity = begun
+    found = {**read_json(out / "run.json"), **change}
+    write_json(out / "run.json", {name: value for name, value in found.items() if value is not None})
+    with pytest.raises(error, match=message):
+        check_run_folder(out, settings(pairs), identity)
 
 
 def test_a_folder_by_the_name_of_nothing_changes_nothing(pairs, tmp_path, monkeypatch):

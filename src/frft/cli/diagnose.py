@@ -190,6 +190,11 @@ def _run(folder: Path, shown: list[str], *, verbose: bool, json: bool) -> int:
         print_json({**values, "arms": {name: values["arms"][name] for name in names if name in (shown or names)}})
         return _status(found.verdict)
     print_summary(found.verdict, found.grounds, found.arms)
+    if not found.verified:
+        print_text(
+            "Unverified: the run was made by an older version of frft, which kept no checksums of its figures. "
+            "They are taken as they stand."
+        )
     if not found.finished:
         print_text("The run is under way: this is what its steps tell so far.")
     for arm in found.arms:

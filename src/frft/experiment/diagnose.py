@@ -25,7 +25,7 @@ from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import accuracy_of, course_of
 from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
-from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare
+from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare, run_format
 from frft.experiment.run_diagnosis import RunDiagnosis
 from frft.experiment.runner import RESULTS_FILE
 from frft.experiment.seeds import SEEDS_FOLDER, seeds_in
@@ -39,7 +39,7 @@ from frft.selection import Selection
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import Estimate
 from frft.statistics.numbers import Floats
-from frft.store import MANIFEST, ArtifactStore, read_json, read_manifest, read_rows
+from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_json, read_manifest, read_rows
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.strategies import get_strategy
 from frft.worlds import World
@@ -71,7 +71,13 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
         UsageError: it holds no run, or none that this version can read, or one that has not begun to train.
     """
     _check_is_run(out)
+    is_current = run_format(out / RUN_FILE) == RESULTS_FORMAT
     if not (out / RESULTS_FILE).is_file():
+        if not is_current:
+            raise UsageError(
+                f"{out} is a run that an older version of frft started and did not finish, whose parts this version "
+                "does not find. Finish it with that version and diagnose it then, or run it anew in a new folder."
+            )
         return _under_way(out, progress)
     results = read_json(out / RESULTS_FILE)
     if "start_stage" not in results:
@@ -82,7 +88,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     run = _FinishedRun(out, results, progress)
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
     looks = {name: arm["looks"] for name, arm in results["arms"].items()}
-    return RunDiagnosis(True, arms, run.across(), looks)
+    return RunDiagnosis(True, arms, run.across(), looks, verified=is_current)
 
 
 def _check_is_run(out: Path) -> None:
@@ -327,6 +333,11 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         arms.append(diagnose(subject))
         looks[arm.name] = [look.info for look in arm.looks if look.info]
     if not arms:
+        if any(out.glob(f"stages/{config.algorithm}-*")):
+            raise UsageError(
+                f"{out} was started by another state of frft's code, under which stages have other names. Diagnose it "
+                "with the code that it was started with, or start it again."
+            )
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
 

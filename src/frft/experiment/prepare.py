@@ -8,15 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frft import __version__
 from frft.config import RunConfig, dump_config
-from frft.errors import DataError, OutputError
+from frft.errors import ArtifactError, DataError, OutputError
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import RunContext, Stages
 from frft.models.training import check_reporter
 from frft.preferences import load_pool, load_prompts
 from frft.progress import Progress
 from frft.reward import pairs_identity
-from frft.store import ALONE, MANIFEST, ArtifactStore, Peers, atomic_write, read_json, write_json
+from frft.store import (
+    ALONE,
+    MANIFEST,
+    RESULTS_FORMAT,
+    ArtifactStore,
+    Peers,
+    atomic_write,
+    format_of,
+    read_json,
+    write_json,
+)
 from frft.strategies import get_strategy
 from frft.worlds import World
 
@@ -192,7 +203,7 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
     if not (out / RUN_FILE).exists():
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
     different = different_settings(out / RUN_FILE, config)
-    if read_json(out / RUN_FILE)["pairs"] != identity:
+    if read_run(out / RUN_FILE)["pairs"] != identity:
         different.append("the preference pairs are others")
     if different:
         shown = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
@@ -202,9 +213,46 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
         )
 
 
+def read_run(run_file: Path) -> dict[str, Any]:
+    """What run.json says of a run that this version can go on with.
+
+    Raises:
+        OutputError: the run is of an older version.
+        UsageError: it is of a newer one.
+        ArtifactError: the file was edited.
+    """
+    number, found = run_format(run_file), read_json(run_file)
+    if number < RESULTS_FORMAT:
+        folder, has = run_file.parent, f"format {number}" if number else "no format number"
+        raise OutputError(
+            f"--out {folder} holds a run of an older version of frft ({run_file.name} has {has}; this version writes "
+            f"format {RESULTS_FORMAT}), which cannot be resumed: this version would make other stages. "
+            f"Name a new folder to run it anew (its settings are in {folder / CONFIG_FILE}), or go on with the version "
+            f"that started it. If it is finished, `frft diagnose {folder}` reads it."
+        )
+    return dict(found)
+
+
+def run_format(run_file: Path) -> int:
+    """The format number of a run by its run.json; 0: frft did not write one yet.
+
+    Raises:
+        UsageError: the run is of a newer version.
+        ArtifactError: the file was edited.
+    """
+    found = read_json(run_file)
+    if not isinstance(found, dict) or not found.keys() >= {"config", "pairs"}:
+        raise ArtifactError(f"{run_file} does not say what a run is made from: it was edited. Name a new folder.")
+    return format_of(found, run_file)
+
+
 def different_settings(run_file: Path, config: RunConfig) -> list[str]:
-    """In what the run of this file and `config` differ, a line each; empty: it is the same experiment."""
-    found = differences(read_json(run_file)["config"], _settings(config))
+    """In what the run of this file and `config` differ, a line each; empty: it is the same experiment.
+
+    Raises:
+        As `read_run`.
+    """
+    found = differences(read_run(run_file)["config"], _settings(config))
     # A tracker that is switched on later shows what is left to do.
     return [line for line in found if not line.startswith("report_to:")]
 
@@ -235,7 +283,8 @@ def claim(out: Path, config: RunConfig, rows: RunRows) -> None:
     """Make `out` the folder of this experiment."""
     _make(out)
     try:
-        write_json(out / RUN_FILE, {"config": _settings(config), "pairs": rows.identity})
+        made_from = {"config": _settings(config), "pairs": rows.identity}
+        write_json(out / RUN_FILE, {"format": RESULTS_FORMAT, "frft": __version__, **made_from})
         with atomic_write(out / CONFIG_FILE) as file:
             file.write(dump_config(config).encode())
     except OSError as error:

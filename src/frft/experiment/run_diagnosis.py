@@ -19,12 +19,14 @@ class RunDiagnosis:
         arms: one diagnosis for each arm that has begun.
         across: the link that takes several reward models.
         looks: of each arm, what was seen of it while it was trained (`monitor.every`), look by look.
+        verified: whether what the run recorded carries checksums that agree; older versions wrote none.
     """
 
     finished: bool
     arms: list[Diagnosis]
     across: Link
     looks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    verified: bool = True
 
     @property
     def verdict(self) -> RewardVerdict:
@@ -53,6 +55,7 @@ class RunDiagnosis:
         """JSON-able."""
         return {
             "finished": self.finished,
+            "verified": self.verified,
             "verdict": self.verdict,
             "decided_by": {ground.found: arms for ground, arms in self.grounds},
             "arms": {arm.name: {**arm.as_dict(), "looks": self.looks.get(arm.name, [])} for arm in self.arms},
