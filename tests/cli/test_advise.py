@@ -32,7 +32,7 @@ def arguments(write_rows, tmp_path):
     ]
     samples = [{"model": "m", "prompt": f"Count to {n}.", "completion": f"Well, {n}, gladly."} for n in range(20)]
     files = ["--pairs", write_rows("p.jsonl", rows), "--samples", write_rows("s.jsonl", samples)]
-    return [*map(str, files), "--cache", str(tmp_path / "cache")]
+    return [*map(str, files), "--store", str(tmp_path / "cache")]
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_requests_that_cannot_be_met(more, status, complaint, arguments, capsys)
 
 def test_fit_without_cells(tmp_path, capsys):
     out = tmp_path / "predictor.json"
-    arguments = ["advise", "fit", "--study", str(tmp_path), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    arguments = ["advise", "fit", "--study", str(tmp_path), "--out", str(out), "--store", str(tmp_path / "cache")]
     assert main(arguments) == 2
     assert "holds no finished cells" in capsys.readouterr().err
     assert not out.exists()

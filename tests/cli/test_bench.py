@@ -36,7 +36,7 @@ def offline_weights():
 
 
 def bench(*arguments, tmp_path):
-    cache = ["--cache", str(tmp_path / "cache")] if "--pairs" in arguments else []
+    cache = ["--store", str(tmp_path / "cache")] if "--pairs" in arguments else []
     return main(["bench", "fixed-actor", "--out", str(tmp_path / "out"), *map(str, arguments), *cache])
 
 

@@ -24,7 +24,7 @@ def test_select_works_on_its_own(pairs, pairs_file, samples_file, tmp_path, caps
     command = [
         *("select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--strategy", "part4"),
         *("--size", "6", "--test-size", "2", "--out", str(out), "--export", str(export)),
-        *("--cache", str(tmp_path / "cache")),
+        *("--store", str(tmp_path / "cache")),
     ]
     assert main(command) == 0
     assert "8 of 24 pairs kept: 6 train, 2 test" in capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_select_says_why_it_kept_fewer_than_wanted(pairs, write_rows, samples_fi
         row["chosen_source"] = row["rejected_source"] = row["source"]
     path = write_rows("pairs.jsonl", [*pairs, *elsewhere])
     command = ["select", "--pairs", str(path), "--samples", str(samples_file), "--test-size", "2"]
-    command += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    command += ["--store", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
 
     def said(size, strategy, *options):
         assert main([*command, "--size", str(size), "--strategy", strategy, *options]) == 0
@@ -79,7 +79,7 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     out, export = tmp_path / "selection.parquet", tmp_path / "kept.jsonl"
     command = [
         *("select", "--pairs", str(write_rows("pairs.jsonl", pairs)), "--out", str(out)),
-        *("--samples", str(write_rows("samples.jsonl", rows)), "--cache", str(tmp_path / "cache")),
+        *("--samples", str(write_rows("samples.jsonl", rows)), "--store", str(tmp_path / "cache")),
         *("--size", "8", "--test-size", "2"),
     ]
     density = [*command, "--strategy", "density"]
@@ -98,7 +98,7 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
 
 @NEEDS_EMBEDDER
 def test_size_means_size(pairs, pairs_file, samples_file, tmp_path, capsys):
-    command = ["select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--cache", str(tmp_path / "cache")]
+    command = ["select", "--pairs", str(pairs_file), "--samples", str(samples_file), "--store", str(tmp_path / "cache")]
     command += ["--strategy", "part4", "--out", str(tmp_path / "out"), "--export", str(tmp_path / "kept.jsonl")]
     assert main([*command, "--size", "24"]) == 0
     ranked = Selection.read(tmp_path / "out").table.sort_by("rank")["id"].to_pylist()
@@ -125,7 +125,7 @@ def test_what_was_not_compared_is_said(write_rows, tmp_path, capsys):
     ]
     samples = [{"prompt": PROMPT, "completion": text} for text in (f" {long}", " Flour.")]
     samples.append({"prompt": "elsewhere", "completion": "Yes."})
-    command = ["select", "--pairs", str(write_rows("long.jsonl", rows)), "--cache", str(tmp_path / "cache")]
+    command = ["select", "--pairs", str(write_rows("long.jsonl", rows)), "--store", str(tmp_path / "cache")]
     command += ["--samples", str(write_rows("samples.jsonl", samples)), "--out", str(tmp_path / "out")]
 
     def said(*options):

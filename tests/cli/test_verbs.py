@@ -125,7 +125,7 @@ def test_text_from_arguments_cannot_paint_the_terminal(arguments, tmp_path, monk
         ["data", "pairs.jsonl", "--rejects"],
         ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out"],
         ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "out", "--export"],
-        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "out", "--cache"],
+        ["select", "--pairs", "pairs.jsonl", "--samples", "samples.jsonl", "--out", "out", "--store"],
         ["reward", "train", "--pairs", "pairs.jsonl", "--model-name-or-path", "no/model", "--out"],
         ["init", "hh-small", "--out"],
         pytest.param(
@@ -164,7 +164,7 @@ def test_no_file_that_is_read_is_overwritten(arguments, pairs_file, samples_file
 
 def test_a_list_takes_its_values_together_or_one_by_one(pairs_file, samples_file, write_rows, tmp_path, capsys):
     more = str(write_rows("more.jsonl", [{"prompt": f"p{n}", "chosen": "yes", "rejected": "no"} for n in range(3)]))
-    command = ["select", "--samples", str(samples_file), "--strategy", "random", "--cache", str(tmp_path / "cache")]
+    command = ["select", "--samples", str(samples_file), "--strategy", "random", "--store", str(tmp_path / "cache")]
     command += ["--out", str(tmp_path / "out"), "--pairs"]
     for pairs in ([str(pairs_file), more], [str(pairs_file), "--pairs", more]):
         assert main([*command, *pairs]) == 0
@@ -295,12 +295,12 @@ def test_an_interrupted_selection_keeps_its_embeddings_and_says_so(write_rows, s
     rows = [{"prompt": PROMPT, "chosen": f"Yes {n}.", "rejected": f"No {n}."} for n in range(1200)]
     command = [
         *("select", "--pairs", str(write_rows("many.jsonl", rows)), "--samples", str(samples_file)),
-        *("--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")),
+        *("--store", str(tmp_path / "cache"), "--out", str(tmp_path / "out")),
     ]
     shown = interrupt_at(r"Embedding: 1[1-9]\d\d/")
     assert main(command) == 130
     assert "interrupted. Finished embeddings are kept" in shown()
-    assert len(list(tmp_path.glob("cache/*/*.npy"))) == 1
+    assert len(list(tmp_path.glob("cache/embeddings/*/*.npy"))) == 1
     assert not (tmp_path / "out").exists()
 
 

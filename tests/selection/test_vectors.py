@@ -1,5 +1,6 @@
 import hashlib
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -169,8 +170,10 @@ def test_the_store_itself_can_be_the_cache(shared, tiny_embedder, tmp_path):
     VectorCache(shared.embeddings, tiny_embedder, shared).get(TEXTS)
     assert [entry.kind for entry in shared.entries()] == ["embeddings"]
     tiny_embedder.encoded.clear()
+    os.utime(shared.entries()[0].path, (1000, 1000))
     VectorCache(shared.embeddings, tiny_embedder, shared).get(TEXTS[5:9])
     assert tiny_embedder.encoded == []
+    assert shared.entries()[0].used > 1000, "used just now"
 
 
 def _embed(root, folder, texts, results):

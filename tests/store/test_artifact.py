@@ -319,7 +319,7 @@ class Rank:
         return value
 
 
-def together(roots):
+def together(roots, shared=None):
     """Make one artifact with a peer for each root; what each built, and what each was given or refused."""
     barrier, board, built, made = threading.Barrier(len(roots)), [None], [], {}
 
@@ -332,7 +332,7 @@ def together(roots):
 
         try:
             peers = Rank(number == 0, barrier, board)
-            made[number] = ArtifactStore(roots[number]).make("ppo", {"seed": 0}, build, peers=peers)
+            made[number] = ArtifactStore(roots[number], shared=shared).make("ppo", {"seed": 0}, build, peers=peers)
         except ArtifactError as error:
             made[number] = error
 

@@ -14,6 +14,8 @@ import pytest
 from frft.errors import OutputError, UsageError
 from frft.store import MANIFEST, ArtifactStore, SharedStore, locked, open_store, parse_bytes, readable_bytes
 
+from .test_artifact import together
+
 
 class Build:
     def __init__(self, size=7):
@@ -278,6 +280,15 @@ def test_a_builder_that_is_killed_leaves_the_store_to_the_others(tmp_path):
     assert start(tmp_path, "dies") == [[]]
     assert start(tmp_path, "one") == [["one"]]
     assert start(tmp_path, "two") == [["one"]]
+
+
+def test_of_processes_that_train_together_the_main_one_takes_and_puts(tmp_path, shared):
+    for run, builders in (("one", [0, 1]), ("two", [])):
+        built, made = together([tmp_path / run] * 2, shared)
+        assert [number for number, _ in built] == builders
+        assert made[0] == made[1]
+        assert made[0].path.parent == tmp_path / run
+    assert len(shared.entries()) == 1
 
 
 def test_a_plan_looks_at_the_store_and_changes_nothing(folder, shared):

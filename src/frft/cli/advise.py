@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, Parameter
 
-from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
+from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.config.sections import EmbedderConfig
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def ask(
     reading: Reading = PoolOptions(),
     model: str | None = None,
     predictor: Path | None = None,
-    cache: Path = EMBEDDINGS,
+    store: str | None = None,
     seed: int = 0,
     json: bool = False,
 ) -> None:
@@ -51,8 +51,9 @@ def ask(
         Use only the samples whose column `model` says this.
     predictor
         A predictor of `frft advise fit`; none: the one that comes with frft.
-    cache
-        Where embeddings are kept between runs.
+    store
+        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
+        ~/.cache/frft/store.
     seed
         Decides what is held out together.
     json
@@ -63,25 +64,24 @@ def ask(
     from frft.advice import Predictor, gather_evidence, packaged_predictor
     from frft.advice import advise as advised
     from frft.cli.output import print_json
-    from frft.cli.targets import check_writable_folder
     from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
 
     progress = for_terminal()
     fitted = packaged_predictor() if predictor is None else Predictor.read(predictor)
-    cache = cache.expanduser()
-    check_writable_folder(cache)
+    check_store(store)
     pool = reading.load(pairs, progress)
     written = load_samples(
         samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
     )
-    vectors = VectorCache(cache, Embedder(embedder, progress))
-    try:
-        found = gather_evidence(pool.table, written.prompts, written.completions, vectors, seed, progress)
-    except BaseException as stop:
-        stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
-        raise
+    with vectors_folder(store, progress) as (folder, shared):
+        vectors = VectorCache(folder, Embedder(embedder, progress), shared)
+        try:
+            found = gather_evidence(pool.table, written.prompts, written.completions, vectors, seed, progress)
+        except BaseException as stop:
+            stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
+            raise
     advice = advised(found, fitted, vectors.embedder.digest)
     if json:
         print_json({"evidence": found.as_dict(), "advice": asdict(advice)})
@@ -90,7 +90,7 @@ def ask(
 
 
 @advise_command.command
-def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False) -> None:
+def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False) -> None:
     """Fit the predictor to the cells of a study: trained on half of its worlds, tested on the other half.
 
     The evidence of each cell is kept in the study's folder, and the same command goes on with it.
@@ -101,8 +101,9 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
         Folder of `frft study averaging`, finished or not.
     out
         The predictor, a JSON file for --predictor.
-    cache
-        Where embeddings are kept between runs.
+    store
+        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
+        ~/.cache/frft/store.
     json
         Print it as JSON.
     """
@@ -115,10 +116,11 @@ def fit(*, study: Path, out: Path, cache: Path = EMBEDDINGS, json: bool = False)
 
     check_file(out)
     check_writable_folder(study)
-    cache = cache.expanduser()
-    check_writable_folder(cache)
+    progress = for_terminal()
+    check_store(store)
     try:
-        predictor = fit_advice(study, cache, for_terminal())
+        with vectors_folder(store, progress) as (folder, shared):
+            predictor = fit_advice(study, folder, progress, shared)
     except BaseException as stop:
         stop.add_note("The evidence of finished cells is kept, and the same command goes on with it.")
         raise

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
+from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.config.sections import EmbedderConfig, FixedActorConfig
 from frft.errors import UsageError
 
@@ -31,7 +31,7 @@ def fixed_actor(
     config: Annotated[FixedActorConfig, Parameter(name="*")] = FixedActorConfig(),
     embedder: EmbedderConfig = EmbedderConfig(),
     reading: Reading = PoolOptions(),
-    cache: Path = EMBEDDINGS,
+    store: str | None = None,
 ) -> None:
     """Does a selection of pairs help a reward model where a fixed actor writes? No reinforcement learning.
 
@@ -61,8 +61,9 @@ def fixed_actor(
         The sentence embedder, for the selection and as the reward models' backbone.
     reading
         How to read the pairs, the samples and the test pairs.
-    cache
-        Where embeddings are kept between runs.
+    store
+        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
+        ~/.cache/frft/store.
     """
     from frft.cli.output import print_table, print_text
     from frft.cli.targets import check_writable_folder
@@ -79,8 +80,7 @@ def fixed_actor(
         raise UsageError("Name either sources (--actor) or a file of samples (--samples) as the actor.")
     check_writable_folder(out)
     if pairs is not None:
-        cache = cache.expanduser()
-        check_writable_folder(cache)
+        check_store(store)
         progress = for_terminal()
         pool = reading.load(pairs, progress).table
         if samples is not None and test_pairs is not None:
@@ -92,12 +92,13 @@ def fixed_actor(
         if config.train != "full":
             # Networks this small are no faster with two threads.
             use_threads(1)
-        vectors = VectorCache(cache, Embedder(embedder, progress))
-        try:
-            run_fixed_actor(pool, fixed, config, vectors, out, progress)
-        except BaseException as stop:
-            stop.add_note("What was finished is kept, and the same command goes on with it.")
-            raise
+        with vectors_folder(store, progress) as (folder, shared):
+            vectors = VectorCache(folder, Embedder(embedder, progress), shared)
+            try:
+                run_fixed_actor(pool, fixed, config, vectors, out, progress)
+            except BaseException as stop:
+                stop.add_note("What was finished is kept, and the same command goes on with it.")
+                raise
     table = read_table(out)
     page = out / "table.md"
     with atomic_write(page) as file:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -13,9 +15,7 @@ from frft.progress import Progress
 
 if TYPE_CHECKING:
     from frft.preferences import Pool
-
-EMBEDDINGS = Path("~/.cache/frft/embeddings")
-"""Where commands without a folder of their own keep vectors between runs."""
+    from frft.store import SharedStore
 
 
 def _as_in_a_run(name: str) -> Any:
@@ -37,6 +37,34 @@ class PoolOptions(Section):
         from frft.preferences import load_pool
 
         return load_pool(pairs, **self.model_dump(), rejects_path=rejects_path, progress=progress)
+
+
+def check_store(store: str | None) -> None:
+    """Refuse a store that cannot be written, before anything is read.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    from frft.store import open_store
+
+    open_store(store)
+
+
+@contextmanager
+def vectors_folder(store: str | None, progress: Progress) -> Iterator[tuple[Path, SharedStore | None]]:
+    """Where a command without a folder of its own keeps vectors: in the store, or nowhere for longer than it runs.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    from frft.store import open_store
+
+    shared = open_store(store, progress.say)
+    if shared is not None:
+        yield shared.embeddings, shared
+        return
+    with TemporaryDirectory() as folder:
+        yield Path(folder), None
 
 
 Reading = Annotated[PoolOptions, Parameter(name="*")]

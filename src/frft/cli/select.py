@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from frft.cli.pool import EMBEDDINGS, PoolOptions, Reading
+from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.config.sections import EmbedderConfig, SelectionConfig
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def select_command(
     reading: Reading = PoolOptions(),
     model: str | None = None,
     export: Path | None = None,
-    cache: Path = EMBEDDINGS,
+    store: str | None = None,
     seed: int = 0,
     json: bool = False,
 ) -> None:
@@ -51,15 +51,16 @@ def select_command(
         Use only the samples whose column `model` says this.
     export
         Also write the pairs to train on, in the pool's own form, as JSON Lines: without --test-size, all that are kept.
-    cache
-        Where embeddings are kept between runs.
+    store
+        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
+        ~/.cache/frft/store.
     seed
         Decides the split into train and test, what is drawn, and what is shuffled.
     json
         Print the counts as JSON.
     """
     from frft.cli.output import print_json, print_text
-    from frft.cli.targets import check_file, check_not_read, check_writable_folder
+    from frft.cli.targets import check_file, check_not_read
     from frft.errors import UsageError
     from frft.preferences import export_rows, load_samples
     from frft.progress import for_terminal
@@ -83,19 +84,19 @@ def select_command(
     targets = [out] if export is None else [out, export]
     for target in targets:
         check_file(target)
-    cache = cache.expanduser()
-    check_writable_folder(cache)
+    check_store(store)
     check_not_read(targets, [*pairs, samples], split=reading.split)
     pool = reading.load(pairs, progress)
     written = load_samples(
         samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
     )
-    vectors = VectorCache(cache, Embedder(embedder, progress))
-    try:
-        selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
-    except BaseException as stop:
-        stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
-        raise
+    with vectors_folder(store, progress) as (folder, shared):
+        vectors = VectorCache(folder, Embedder(embedder, progress), shared)
+        try:
+            selection = select_pairs(pool.table, written.prompts, written.completions, config, vectors, seed, progress)
+        except BaseException as stop:
+            stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
+            raise
     selection.write(out)
     if export is not None:
         export_rows(pool, selection.train_ids, export)

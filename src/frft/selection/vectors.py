@@ -60,6 +60,7 @@ class VectorCache:
         self._root, self._shared = Path(root), shared
         self._loaded: set[str] = set()
         self._shards: list[npt.NDArray[np.void]] = []
+        self._paths: list[Path] = []
         self._row_of: dict[bytes, tuple[int, int]] = {}
 
     @cached_property
@@ -109,6 +110,11 @@ class VectorCache:
 
     def _gather(self, keys: Sequence[bytes], field: str) -> npt.NDArray[Any]:
         places = np.array([self._row_of[key] for key in keys], dtype=np.int64)
+        if self._shared is not None and self._root == self._shared.embeddings:
+            # What is used in the store itself is not to be pruned as unused.
+            for number in set(places[:, 0].tolist()):
+                with suppress(FileNotFoundError):
+                    os.utime(self._paths[number])
         shape = self._shards[0][field].shape[1:]
         found = np.empty((len(keys), *shape), dtype=self._shards[0][field].dtype)
         by_shard = np.argsort(places[:, 0], kind="stable")
@@ -177,6 +183,7 @@ class VectorCache:
         for row, key in enumerate(shard["text"].tolist()):
             self._row_of.setdefault(key, (number, row))
         self._shards.append(shard)
+        self._paths.append(path)
         self._loaded.add(path.stem)
 
 

@@ -14,7 +14,7 @@ from frft.config.sections import EmbedderConfig, WorldConfig
 from frft.errors import DataError
 from frft.progress import Progress
 from frft.selection import Embedder, VectorCache
-from frft.store import digest_of, read_json, write_json
+from frft.store import SharedStore, digest_of, read_json, write_json
 from frft.study.config import StudyConfig
 from frft.study.measured import MEASURES
 from frft.worlds import World
@@ -23,13 +23,14 @@ ARM, CONTROL = (StudyConfig.model_fields[name].default for name in ("primary", "
 EVIDENCE_SEED = 0
 
 
-def fit_advice(study: Path, cache: Path, progress: Progress) -> Predictor:
+def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore | None = None) -> Predictor:
     """Measure the evidence of every finished cell of a study, and fit a predictor to their outcomes.
 
     Args:
         study: the folder of `frft study`; it may still be at work.
         cache: where embeddings are kept.
         progress: told of every cell.
+        shared: the store that `cache` belongs to.
 
     Raises:
         DataError: the folder holds no finished cells, too few, or some without what is needed.
@@ -42,7 +43,7 @@ def fit_advice(study: Path, cache: Path, progress: Progress) -> Predictor:
     if len(embedders) > 1:
         raise DataError(f"The cells of {study} differ in their embedder, so their evidence cannot be compared.")
     config = EmbedderConfig.model_validate(next(iter(records.values()))["settings"]["embedder"])
-    vectors = VectorCache(cache, Embedder(config, progress))
+    vectors = VectorCache(cache, Embedder(config, progress), shared)
     # Points that change neither texts nor labels have the same evidence, which is measured once.
     known: dict[str, Evidence] = {}
     cases = []
