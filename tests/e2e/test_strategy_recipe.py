@@ -47,7 +47,7 @@ def leading(selection):
 
 def test_the_recipe_works_in_select_run_and_bench(recipe, pairs_file, settings_file, tmp_path, capsys):
     pairs = [json.loads(line) for line in pairs_file.read_text().splitlines()]
-    cache = ["--cache", str(tmp_path / "cache")]
+    cache = ["--store", str(tmp_path / "cache")]
     samples = tmp_path / "samples.jsonl"
     prompts = load_pool(str(pairs_file)).table["prompt"].unique().to_pylist()
     write(samples, [{"prompt": prompt, "completion": "Many people."} for prompt in prompts])
