@@ -61,6 +61,13 @@ def test_a_refresh_trains_on_the_pairs_where_the_policy_writes_and_swaps_the_mod
     assert reward(prompts, completions) == RewardModel.load(refresh.reward_model.path, seed=9)(prompts, completions)
 
 
+def test_without_a_test_size_the_best_pairs_are_trained_on_all_of_them(make, pool):
+    refresh = make(selection={"strategy": "part4", "size": 3}).refresh(samples_of(pool, "bees"))
+    assert sorted(refresh.read_selection().train_ids) == ["bees-0", "bees-1", "bees-2"]
+    assert refresh.reward_model.info["training"]["pairs"] == 3
+    assert "selected_test" not in refresh.reward_model.info
+
+
 def test_refreshed_scores_are_brought_back_to_mean_zero_and_variance_one(make, pool):
     texts = (pool["prompt"].to_pylist(), pool["rejected"].to_pylist())
     reward = make(options={"reference_samples": PolicySamples.of(*texts)})

@@ -1,6 +1,7 @@
 """`select` by density ratio, by policy ratio, by source, and under the controls."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError, UsageError
 from frft.selection import LogRatios, select
 from frft.selection.weights import effective_sample_size
+from frft.strategies import get_strategy
 
 from .test_filter import SAMPLES, check_counts, kept_ids, make_pool
 
@@ -78,6 +80,22 @@ def test_pairs_are_drawn_by_weight(hh_pool, policy_samples, hh_cache):
     assert [row["score"] for row in sorted(kept, key=lambda row: row["rank"])] == sorted(
         (row["score"] for row in kept), reverse=True
     )
+
+
+def test_only_what_a_strategy_ranks_is_drawn(tiny_cache, monkeypatch):
+    pool = make_pool(6)
+    log_ratios = LogRatios(np.log([1.0, 1, 2, 2, 3, 3]), np.zeros(6))
+
+    def lighter(pool):
+        return np.flatnonzero(pool.log_ratios < 1)
+
+    own = replace(get_strategy("policy_ratio"), rank=lighter, unqualified="too heavy")
+    monkeypatch.setattr("frft.selection.filter.get_strategy", lambda name: own)
+    config = SelectionConfig(strategy="policy_ratio", take="sample", size=3)
+    selections = [select(pool, [], [], config, tiny_cache, seed=seed, log_ratios=log_ratios) for seed in range(20)]
+    drawn = {id_ for selection in selections for id_ in selection.train_ids}
+    assert drawn == set(pool["id"].to_pylist()[:4])
+    assert all(selection.counts["reasons"]["too heavy"] == 2 for selection in selections)
 
 
 def test_copies_are_in_proportion_to_the_weights(tiny_cache):
