@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -101,6 +102,59 @@ def install_package(tmp_path, monkeypatch):
     yield install
     for name in names:
         sys.modules.pop(name, None)
+
+
+WIDTHS = (60, 80, 120)
+"""Columns of the terminals at which what commands print must be readable."""
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple]:
+    """All texts and tables that commands lay out from now on, as they were before they were fitted to a width."""
+    from frft.cli import output
+
+    given: list[tuple] = []
+
+    def recording(lay_out):
+        def recorded(*arguments):
+            given.append((lay_out, arguments[:-1]))
+            return lay_out(*arguments)
+
+        return recorded
+
+    for name in ("wrapped", "table_lines"):
+        monkeypatch.setattr(output, name, recording(getattr(output, name)))
+    return given
+
+
+@pytest.fixture(scope="session")
+def fits():
+    """Checks that texts and tables are readable at every width: nothing is cut, no word broken, no unit parted."""
+
+    def words_of(text: str) -> list[str]:
+        return text.translate(str.maketrans(dict.fromkeys("┏━┳┓┃┡╇┩│├─┼┤└┴┘", " "))).split()
+
+    def check(given: list[tuple]) -> None:
+        for lay_out, arguments in given:
+            texts = [arguments[0]]
+            if len(arguments) > 1:
+                texts = [*arguments[0], *(cell for row in arguments[1] for cell in row)]
+            words = [word for text in texts for word in text.split()]
+            units = {
+                unit for text in texts for unit in re.findall(r"\d (?:%|GiB|MiB|min|s|h|nats|tokens|pairs)(?!\w)", text)
+            }
+            for width in WIDTHS:
+                lines = lay_out(*arguments, width)
+                printed = "\n".join(lines)
+                assert set(words) <= set(words_of(printed)), (width, printed)
+                assert all(any(unit in line for line in lines) for unit in units), (width, printed)
+                assert "…" not in printed
+                # What is longer than a line is one word, which nobody can break: a path.
+                longest = max(map(len, words), default=0)
+                for line in lines:
+                    assert len(line) <= width or len(line) <= longest + 16 > width - 20, (width, line)
+
+    return check
 
 
 def pytest_make_parametrize_id(config, val, argname):

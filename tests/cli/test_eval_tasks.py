@@ -56,13 +56,14 @@ def test_before_and_after_as_json(asked, capsys):
         assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
 
 
-def test_before_and_after_as_tables(asked, capsys):
+def test_before_and_after_as_tables(asked, shown, fits, capsys):
     assert main(["eval", "tasks", *asked, "--limit", "5"]) == 0
     printed = capsys.readouterr().out
     assert "reading" in printed
     assert "own_letters" in printed
     assert "6 of 30 requests lost the beginning" in printed
     assert "Only the first 5 documents of each task were asked" in printed
+    fits(shown)
 
 
 def test_one_model_is_compared_with_nothing(asked, capsys):

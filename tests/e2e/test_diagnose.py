@@ -275,7 +275,9 @@ def test_gold_is_that_of_the_world(in_a_world, run_in_a_world):
     assert after == pytest.approx(gold.mean(), abs=3 * gold.std() / np.sqrt(len(gold)))
 
 
-def test_the_verdict_comes_first_and_details_of_an_arm_when_asked(run_in_a_world, in_a_world, monkeypatch, capsys):
+def test_the_verdict_comes_first_and_details_of_an_arm_when_asked(
+    run_in_a_world, in_a_world, shown, fits, monkeypatch, capsys
+):
     # The same diagnosis four times would only take time.
     monkeypatch.setattr("frft.experiment.diagnose.diagnose_run", lambda *_: in_a_world)
     main(["diagnose", str(run_in_a_world)])
@@ -292,6 +294,7 @@ def test_the_verdict_comes_first_and_details_of_an_arm_when_asked(run_in_a_world
     part1 = next(arm for arm in in_a_world.arms if arm.name == "part1")
     assert f"\npart1: {part1.verdict}\n" in printed
     assert "\nvanilla: " not in printed
+    fits(shown)
     main(["diagnose", str(run_in_a_world), "--arm", "part1", "--json"])
     assert list(json.loads(capsys.readouterr().out)["arms"]) == ["part1"]
     assert main(["diagnose", str(run_in_a_world), "--arm", "prat1"]) == 2

@@ -82,12 +82,13 @@ def test_every_step_has_its_gold_reward(world_run):
     assert (world_run / "training.svg").read_text().startswith("<svg")
 
 
-def test_the_same_command_again_computes_nothing(world_run, world_settings, capsys):
+def test_the_same_command_again_computes_nothing(world_run, world_settings, shown, fits, capsys):
     assert main(["run", str(world_settings), "--out", str(world_run)]) == 0
     printed, said = capsys.readouterr()
     assert "A run by ppo in a world as configured has no use for judge\n" in said
     assert "By the true reward, " in printed
     assert "RM on own texts" in printed
+    fits(shown)
     assert main(["run", str(world_settings), "--out", str(world_run), "--json"]) == 0
     assert all(stage["reused"] for stage in json.loads(capsys.readouterr().out)["stages"])
 

@@ -20,12 +20,14 @@ def win_rate(low, high) -> dict:
     }
 
 
+NOTHING_CUT = {"chosen": 0, "rejected": 0, "samples": 0}
+
+
 def results(**intervals) -> dict:
     arms = {
         name: {
             "evaluation": {
                 "win_rate": interval and win_rate(*interval),
-                "written_truncated": {"sequences": 20, "prompts_truncated": 0, "completions_truncated": 0},
             },
             "when": "scheduled",
             "refreshes": [],
@@ -40,7 +42,8 @@ def results(**intervals) -> dict:
     }
     prompts = {"given": 25, "distinct": 22, "used": 20, "trained_on": 0}
     models["judge"]["kind"] = "reward_model"
-    return {**models, "config": {"ppo": {"total_steps": 12}}, "data": {"evaluation_prompts": prompts}, "arms": arms}
+    data = {"evaluation_prompts": prompts}
+    return {**models, "config": {"ppo": {"total_steps": 12}}, "data": data, "arms": arms, "stages": []}
 
 
 def in_a_world(start: float, gold: float, error: float | None, own: tuple[float, float] | None) -> dict:
@@ -114,14 +117,32 @@ def test_cut_and_known_prompts_are_named():
     found = results(a=(0.4, 0.6))
     assert not any("prompts" in line for line in interpret(found))
     found["data"]["evaluation_prompts"]["trained_on"] = 3
-    found["arms"]["vanilla"]["evaluation"]["written_truncated"]["prompts_truncated"] = 7
     assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in interpret(found))
-    assert any(line.startswith("Of 7 of the 20 evaluation prompts") for line in interpret(found))
+
+
+def test_cut_texts_are_counted_by_kind_of_stage():
+    found = results(a=(0.4, 0.6))
+
+    def stage(kind, **counts):
+        cut = {
+            name: dict(zip(("sequences", "prompts_truncated", "completions_truncated"), each, strict=True))
+            for name, each in counts.items()
+        }
+        return {"kind": kind, "truncated": cut}
+
+    found["stages"] = [stage("sft"), stage("ppo", rollouts=(8, 0, 0)), stage("reward", a=(50, 3, 0), b=(20, 1, 2))]
+    assert not any("window" in line for line in interpret(found))
+    counts = {"taken": 70, "wanted": 70, "truncated": {"chosen": 20, "rejected": 0, "samples": 8}}
+    found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
+    (cut,) = (line for line in interpret(found) if line.startswith("Texts that were cut to fit"))
+    assert ": reward 4 and 2 of 70." in cut
+    (window,) = (line for line in interpret(found) if "window" in line)
+    assert window.endswith(": a 20 chosen, 8 samples.")
 
 
 def test_a_selection_that_came_up_short_is_named():
     found = results(a=(0.4, 0.6))
-    counts = {"taken": 31, "wanted": 70}
+    counts = {"taken": 31, "wanted": 70, "truncated": NOTHING_CUT}
     found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
     assert any("Arm a, refresh 1: only 31 of the 70" in line for line in interpret(found))
 
@@ -161,7 +182,10 @@ def test_what_looks_saw_and_decided_is_told():
     found = results(a=(0.4, 0.6), b=(0.4, 0.6))
     quiet, loud = {"step": 4, "fired": []}, {"step": 8, "fired": ["over-optimisation", "policy stuck"]}
     found["arms"]["vanilla"] |= {"looks": [quiet, loud], "stopped_after": 8}
-    model = {"accepted": True, "selection": {"counts": {"taken": 1, "wanted": 1}, "strategy": "part1"}}
+    model = {
+        "accepted": True,
+        "selection": {"counts": {"taken": 1, "wanted": 1, "truncated": NOTHING_CUT}, "strategy": "part1"},
+    }
     shut = {"alarms": [], "no_worse": False, "before": 0.6, "after": 0.5, "pairs": 9}
     made = [model | {"after_step": step} for step in (4, 6, 8)]
     made[1] |= {"accepted": False, "gate": shut}

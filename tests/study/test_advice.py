@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from frft.advice import Predictor, gather_evidence
+from frft.cli import main
 from frft.config.sections import WorldConfig
 from frft.errors import DataError
 from frft.progress import SILENT, SilentProgress
@@ -110,11 +111,18 @@ def test_stopped_it_goes_on_with_what_was_measured(study, cache):
     assert again["pairs"] == 59
 
 
-def test_a_predictor_can_be_kept(study, cache, tmp_path):
-    predictor = fit_advice(study, cache, SILENT)
-    predictor.write(tmp_path / "predictor.json")
-    assert Predictor.read(tmp_path / "predictor.json") == predictor
+def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, shown, fits, capsys):
+    out, again = tmp_path / "predictor.json", tmp_path / "again.json"
+    assert main(["advise", "fit", "--study", str(study), "--out", str(out), "--cache", str(cache)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Trained on ")
+    assert f"Wrote {out}" in printed
+    fits(shown)
+    predictor = Predictor.read(out)
     assert np.isfinite(list(predictor.model.coefficients.values())).all()
+    predictor.write(again)
+    assert again.read_text() == out.read_text()
+    assert Predictor.read(again) == predictor
 
 
 @pytest.mark.parametrize(

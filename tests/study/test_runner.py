@@ -135,15 +135,16 @@ def test_stages_go_when_a_cell_is_done_but_for_what_others_share(finished_study)
     assert "evaluation" not in kinds
 
 
-def test_nothing_left_to_do_writes_and_shows_the_results_again(finished_study, small_overrides, capsys):
+def test_nothing_left_to_do_writes_and_shows_the_results_again(finished_study, small_overrides, shown, fits, capsys):
     out, results = finished_study
     (out / "study.json").unlink()
     arguments = ["study", "averaging", *small_overrides, "--points", "centre", "--out", str(out)]
     assert main(arguments) == 1, "a cell failed"
+    fits(shown)
     assert json.loads((out / "study.json").read_text())["points"] == results["points"]
-    shown = capsys.readouterr()
-    assert "FAILED broken-0: SelectionError" in shown.out
-    assert "2 of 2 cells are done, or not asked for" in shown.err
+    printed = capsys.readouterr()
+    assert "FAILED broken-0: SelectionError" in printed.out
+    assert "2 of 2 cells are done, or not asked for" in printed.err
     assert main([*arguments, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["points"] == results["points"]
 

@@ -83,10 +83,19 @@ def ask(
             stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
             raise
     advice = advised(found, fitted, vectors.embedder.digest)
+    # Texts as they were embedded: without blanks at their ends, and samples without text left out.
+    cut = {
+        name: vectors.count_truncated([text.strip() for text in texts if text.strip()])
+        for name, texts in (
+            ("chosen", pool.table["chosen"].to_pylist()),
+            ("rejected", pool.table["rejected"].to_pylist()),
+            ("samples", written.completions),
+        )
+    }
     if json:
-        print_json({"evidence": found.as_dict(), "advice": asdict(advice)})
+        print_json({"evidence": found.as_dict(), "truncated": cut, "advice": asdict(advice)})
     else:
-        _print(advice)
+        _print(advice, cut)
 
 
 @advise_command.command
@@ -141,11 +150,16 @@ def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False)
     print_text(f"Wrote {out}")
 
 
-def _print(advice: Advice) -> None:
+def _print(advice: Advice, cut: dict[str, int]) -> None:
     from frft.cli.output import print_text
 
     for title, sentences in (("What was measured", advice.reasons), ("What this cannot know", advice.limits)):
         print_text(f"{title}:")
         for sentence in sentences:
             print_text(f"  - {sentence}")
+    if any(cut.values()):
+        print_text(
+            "Longer than the embedder's window, so that only their beginnings were compared: "
+            f"{', '.join(f'{count} {name}' for name, count in cut.items())}."
+        )
     print_text(f"Answer: {advice.answer}")

@@ -150,8 +150,9 @@ def _figures(found: Diagnosis) -> list[str]:
     for accuracy, where in ((found.held_out, "their labels say"), (found.off_policy, "the judge does")):
         if accuracy is not None and accuracy.accuracy is not None:
             ordered = _figure(accuracy.accuracy, accuracy.interval)
-            ties = f" ({accuracy.ties} with equal scores, which count one half)" if accuracy.ties else ""
-            lines.append(f"It orders {accuracy.n} held-out pairs as {where} with accuracy {ordered}{ties}.")
+            ties = f"; {accuracy.ties} of them have equal scores, which count one half" if accuracy.ties else ""
+            equal = f"; {accuracy.without_order} more are equal to the judge" if accuracy.without_order else ""
+            lines.append(f"It orders {accuracy.n} held-out pairs as {where} with accuracy {ordered}{ties}{equal}.")
     if found.lost is not None:
         lost = _figure(found.lost.mean, found.lost.interval)
         lines.append(f"Accuracy on the policy's own texts less that on held-out pairs is {lost}.")

@@ -126,7 +126,7 @@ def _print(
         return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
     print_table(
-        ("first", "second", "win rate, 95 %", "at equal length", "W / T / L", "prompts", "flips", "p (Holm)"),
+        ("first", "second", "win rate, 95 %", "at equal length", "W / T / L", "prompts", "pairs", "flips", "p (Holm)"),
         [
             (
                 first,
@@ -135,7 +135,8 @@ def _print(
                 "–" if controlled is None else percent(controlled.rate, controlled.interval),
                 f"{rate.wins} / {rate.ties} / {rate.losses}",
                 str(rate.n),
-                "–" if rate.flips is None else f"{rate.flips} of {rate.pairs}",
+                str(rate.pairs),
+                "–" if rate.flips is None else str(rate.flips),
                 f"{corrected[first, second]:.3g}",
             )
             for (first, second), (rate, controlled, _) in found.items()

@@ -60,6 +60,7 @@ def train(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_new_folder, new_folder
     from frft.models import choose_threads, use_threads
+    from frft.models.loading import load_model_config
     from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.reward import RewardModel, train_reward_model
@@ -71,6 +72,10 @@ def train(
     if samples is not None and config.normalise_samples:
         written = load_samples(samples, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
     base = RewardModel.load(config.model_name_or_path, seed=seed, max_length=config.train.max_length)
+    tokens = {
+        "before": load_model_config(config.model_name_or_path).get_text_config().vocab_size,
+        "after": base.model.config.get_text_config().vocab_size,
+    }
     use_threads(choose_threads(base.parameters, None))
     with new_folder(out) as unfinished, TemporaryDirectory() as logs:
         model, report = train_reward_model(base, pool.table, config, seed=seed, workdir=Path(logs), progress=progress)
@@ -80,9 +85,14 @@ def train(
         model.save(unfinished)
     if json:
         scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
-        print_json({**report.as_dict(), **scale})
+        print_json({**report.as_dict(), **scale, "vocabulary": tokens})
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
+    if tokens["after"] > tokens["before"]:
+        print_text(
+            f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer had no padding "
+            "token apart from EOS, and got one. Whatever loads this model needs the tokenizer in its folder."
+        )
     if report.identical:
         print_text(
             f"{report.identical} pairs left out: cut to {model.max_length} tokens, their two sides are the same."
@@ -135,12 +145,13 @@ def evaluate(
         (column, value): evaluation for column, values in result.by.items() for value, evaluation in values.items()
     }
     print_table(
-        ("column", "value", "pairs", "accuracy", "95 %", "mean margin", "calibration error"),
+        ("column", "value", "pairs", "ties", "accuracy", "95 %", "mean margin", "calibration error"),
         [
             (
                 column,
                 value,
                 str(each.n),
+                str(each.ties),
                 f"{each.accuracy:.3f}",
                 f"[{each.interval[0]:.3f}, {each.interval[1]:.3f}]",
                 f"{each.mean_margin:+.3f}",
@@ -150,6 +161,8 @@ def evaluate(
         ],
         texts=2,
     )
+    if result.ties:
+        print_text(f"{result.ties} of {result.n} pairs are ties (equal scores), which count one half.")
     print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 

