@@ -189,7 +189,7 @@ def test_diagnose_shows_the_looks(monitored, capsys):
     found = json.loads(capsys.readouterr().out)
     results = read_json(monitored / "results.json")
     assert found["arms"]["vanilla"]["looks"] == results["arms"]["vanilla"]["looks"]
-    main(["diagnose", str(monitored)])
+    main(["diagnose", str(monitored), "--verbose"])
     assert "drift" in capsys.readouterr().out
 
 

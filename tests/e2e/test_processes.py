@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from frft.selection import Selection
 from frft.store import MANIFEST, read_json
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "frft"]
+WIDE = {**os.environ, "COLUMNS": "1000"}
+"""So that no line is wrapped where it is looked for."""
 TIMES = {"seconds_rollout", "seconds_update", "tokens_per_second"}
 
 
@@ -18,7 +21,7 @@ TIMES = {"seconds_rollout", "seconds_update", "tokens_per_second"}
 def test_two_processes_give_what_one_gives(finished_run, pairs_file, settings_file, tmp_path):
     out = tmp_path / "out"
     command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=null", "--out", str(out)]
-    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, env=WIDE, timeout=300)
     assert done.returncode == 0, done.stderr
     two, one = (read_json(folder / "results.json") for folder in (out, finished_run))
     assert [stage["stage"] for stage in two["stages"]] == [stage["stage"] for stage in one["stages"]]
@@ -41,7 +44,7 @@ def test_two_processes_give_what_one_gives(finished_run, pairs_file, settings_fi
 
 def test_workers_do_not_go_with_a_launcher(pairs_file, settings_file, tmp_path):
     command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=2", "--out", str(tmp_path / "out")]
-    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, env=WIDE, timeout=120)
     assert done.returncode != 0
     assert "2 processes were launched to train each arm together. Leave workers out" in done.stderr
 
@@ -49,7 +52,7 @@ def test_workers_do_not_go_with_a_launcher(pairs_file, settings_file, tmp_path):
 def test_a_folder_of_another_run_is_refused_before_anybody_writes(finished_run, pairs_file, settings_file):
     command = ["run", str(settings_file), f"data.pairs={pairs_file}", "seed=5", "--out", str(finished_run)]
     before = sorted(path.name for path in finished_run.glob("stages/*"))
-    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, env=WIDE, timeout=120)
     assert done.returncode != 0
     assert "holds a run of another configuration (seed: 0 there, 5 now)" in done.stderr
     assert sorted(path.name for path in finished_run.glob("stages/*")) == before
