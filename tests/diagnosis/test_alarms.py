@@ -12,6 +12,7 @@ from frft.diagnosis.overoptimisation import fit_gao
 from frft.diagnosis.subject import Course, Scored, Selected
 from frft.statistics import order_accuracy
 from frft.statistics.estimates import Estimate, difference, paired_change
+from frft.store import plain
 
 RNG = np.random.default_rng(0)
 D = np.linspace(0, 4, 48)
@@ -262,6 +263,6 @@ def test_no_peak_no_alarm():
 
 
 def test_an_alarm_is_json_able():
-    assert set(alarms.saturated(scored(RNG.normal(size=9))).as_dict()) == {
+    assert set(plain(alarms.saturated(scored(RNG.normal(size=9))))) == {
         "name", "fired", "measured", "figure", "interval", "threshold", "meaning", "advice", "side",
     }  # fmt: skip

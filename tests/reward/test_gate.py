@@ -14,7 +14,8 @@ from frft.diagnosis import refresh_alarms
 from frft.errors import UsageError
 from frft.progress import SilentProgress
 from frft.reward import AlignedReward, PolicySamples, RewardModel
-from frft.reward.gate import nearest_pairs, no_worse
+from frft.reward.alarm import Alarm
+from frft.reward.gate import nearest_pairs, no_worse, why_refused
 from frft.store import ArtifactStore
 
 needs_embedder = pytest.mark.skipif(
@@ -128,6 +129,9 @@ def make(base, pool, vectors, reward_training, tmp_path):
     return make_reward
 
 
+SMELL = Alarm("it smells", True, "smell", 1.0, None, 0.5, "It may be rotten.", "Air it.", ">")
+
+
 def samples() -> PolicySamples:
     return PolicySamples.of(["Tell me about tea.", "And rain?"], [" People like tea.", " I hate rain, number 2."])
 
@@ -173,12 +177,13 @@ def test_an_alarm_keeps_it_out_too(make):
     def alarm(refresh, model, prompts, completions):
         assert len(prompts) == len(completions) == 2
         assert refresh.read_selection().counts["train"] == 12
-        return [{"name": "it smells"}]
+        return [SMELL]
 
     reward = make({"pairs": 36, "margin": 0.5}, alarms=alarm)
     refresh = reward.refresh(samples())
     assert refresh.gate.info["no_worse"]
-    assert refresh.gate.info["alarms"] == [{"name": "it smells"}]
+    assert refresh.verdict.alarms == [SMELL]
+    assert why_refused(refresh.verdict) == "alarm: it smells"
     assert not refresh.accepted
     assert make({"pairs": 36, "margin": 0.5, "alarms": False}, alarms=alarm).refresh(samples()).accepted
 

@@ -4,8 +4,7 @@ Before: `evidence`, `advise`. While and after: a `Subject` is what is there of a
 makes of it the links of objective mismatch, alarms, symptoms and Gao's curve, each of which is a function of its own.
 """
 
-from frft.diagnosis.alarms import Alarm
-from frft.diagnosis.diagnosis import Diagnosis, diagnose
+from frft.diagnosis.diagnosis import Diagnosis, DiagnosisFigures, diagnose
 from frft.diagnosis.drift import auc_by_prompt, measure_drift
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
@@ -14,11 +13,13 @@ from frft.diagnosis.refresh import refresh_alarms
 from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected, Subject
 from frft.diagnosis.symptoms import Symptom, measure_symptoms
 from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
+from frft.reward.alarm import Alarm
 
 __all__ = [
     "Alarm",
     "Course",
     "Diagnosis",
+    "DiagnosisFigures",
     "GaoFit",
     "Ground",
     "Link",

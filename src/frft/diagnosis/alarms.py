@@ -8,19 +8,18 @@ threshold and why it is there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
 from frft.diagnosis.overoptimisation import GaoFit
 from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected
 from frft.errors import printable
+from frft.reward.alarm import Alarm, Side
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import ONE_SIDED_LEVEL, Change, Estimate, difference, share, trend
 from frft.statistics.numbers import Floats
 
-Side = Literal["<", ">", ">=", "|.| <"]
 COLLAPSED, SATURATED, NEAR_AN_END = 0.01, 0.5, 0.01
 GREW, SIGNAL = 1.5, 0.05
 FLAT_REWARD, FLAT_KL = 0.2, 0.1
@@ -30,37 +29,6 @@ RECENT = 0.5
 """Share of the steps that count as recent."""
 FEWEST_STEPS = 8
 """Steps that a trend needs."""
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One failure signature that was looked for.
-
-    Attributes:
-        name: of the failure.
-        fired: whether it was found.
-        measured: what the figure is, with its unit.
-        figure: the number.
-        interval: its 95 % interval; None: it has none.
-        threshold: where it begins to be a failure.
-        meaning: what the failure does.
-        advice: what to do about it.
-        side: of the threshold on which the figure is a failure; "|.| <": nearer to 0 than it, on either side.
-    """
-
-    name: str
-    fired: bool
-    measured: str
-    figure: float
-    interval: tuple[float, float] | None
-    threshold: float
-    meaning: str
-    advice: str
-    side: Side
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
-        return asdict(self)
 
 
 def collapsed(scored: Scored, gain: float) -> Alarm:
@@ -389,4 +357,4 @@ def _below(
 
 
 def _silent(alarm: Alarm) -> Alarm:
-    return Alarm(**{**asdict(alarm), "fired": False})
+    return replace(alarm, fired=False)

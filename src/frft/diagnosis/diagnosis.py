@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from frft.diagnosis import alarms as signatures
-from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
 from frft.diagnosis.subject import RewardSpread, Scored, Subject
 from frft.diagnosis.symptoms import Symptom, measure_symptoms
 from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
+from frft.reward.alarm import Alarm
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import WINDOW, Estimate, difference, estimate
+from frft.store import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """What was found about one subject.
+class DiagnosisFigures:
+    """The figures of a diagnosis.
 
     Attributes:
-        name: of the subject.
-        links: the links that are the subject's own.
-        alarms: those that could be looked for, fired or silent.
-        symptoms: before and after training.
-        spread: of the scores under the policy; `spread_raw` the same before normalisation; `spread_before` under the
-            policy at the start.
-        movement: from the start to now, by proxy and judge.
-        held_out: the reward model's accuracy on labelled pairs that no training saw; `off_policy` by the judge of
-            on-policy pairs, `on_policy` on pairs of the policy's own texts; `lost` the latter less the one off policy.
-        kl: of the policy from the SFT model in nats a completion, over the last steps.
-        gao: Gao's curve over the steps.
-        calibration_error: of the reward model on held-out pairs.
-        unmeasured: what could not be measured, and why.
+        name: of the subject: an arm, a step, or the policy.
+        links: objective mismatch: the links that are the subject's own.
+        alarms: the failures that could be looked for, fired or silent.
+        symptoms: of the policy's texts, before and after training.
+        spread: mean and variance of the scores under the policy, normalised as in training.
+        spread_raw: the same before normalisation; None for an ensemble, which has no one scale.
+        spread_before: the same under the policy at the start of training; None: it wrote no two texts to a prompt.
+        movement: how the policy moved from the start to now, by proxy and by judge; None: nobody judged both.
+        held_out: accuracy of the reward model on labelled pairs that no training saw, by their labels.
+        off_policy: its accuracy on such pairs, by the judge.
+        on_policy: its accuracy on pairs of the policy's own texts, by the judge.
+        lost: accuracy on the policy's own texts less accuracy off policy; below 0: less is known here than there.
+        kl: KL divergence of the policy from the SFT model, in nats a completion, mean of the last steps.
+        gao: Gao's curve of the judge's score over sqrt(KL), fitted to the steps; None: too few steps, or no judge.
+        calibration_error: expected calibration error of the reward model on held-out pairs, 0 to 1.
+        unmeasured: what could not be measured, and why, a line each.
     """
 
     name: str
@@ -57,6 +61,11 @@ class Diagnosis:
     calibration_error: float | None
     unmeasured: list[str]
 
+
+@dataclass(frozen=True)
+class Diagnosis(DiagnosisFigures):
+    """What was found about one subject, and the verdict on it."""
+
     @property
     def fired(self) -> list[Alarm]:
         """The alarms that fired."""
@@ -74,12 +83,7 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {
-            "verdict": self.verdict,
-            "decided_by": [ground.found for ground in self.grounds],
-            **asdict(self),
-            "gao": None if self.gao is None else self.gao.as_dict(),
-        }
+        return {"verdict": self.verdict, "decided_by": [ground.found for ground in self.grounds], **plain(self)}
 
 
 def diagnose(

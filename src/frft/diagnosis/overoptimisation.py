@@ -10,13 +10,15 @@ rollouts is a poor estimate of what everything else is measured from.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict, computed_field
 
 from frft.statistics.estimates import ratio_interval, smoothed
 from frft.statistics.numbers import Numbers
+from frft.store import plain
 
 Curve = Literal["rl", "best_of_n"]
 FARTHEST = 100.0
@@ -36,7 +38,11 @@ class GaoFit:
         d: where the policy is now: the root of the last KL of the smoothed curve.
         n: points.
         left_out: points whose KL estimate was below 0, which have no d.
+        distance: d* - d: how far the peak is ahead; below 0, how far behind; None where there is no peak.
     """
+
+    # The distance is written, and computed again when a file is read.
+    __pydantic_config__ = ConfigDict(extra="ignore")
 
     curve: Curve
     alpha: float
@@ -47,6 +53,7 @@ class GaoFit:
     n: int
     left_out: int
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def distance(self) -> float | None:
         """d* - d: how far the peak is ahead; below 0, how far behind."""
@@ -59,7 +66,7 @@ class GaoFit:
 
     def as_dict(self) -> dict[str, Any]:
         """For a results file."""
-        return {**asdict(self), "distance": self.distance}
+        return plain(self)
 
 
 def fit_gao(gold: Numbers, kl: Numbers, curve: Curve = "rl") -> GaoFit | None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from frft.diagnosis.alarms import collapsed, narrow_duplicates, saturated, shortcut
 from frft.diagnosis.subject import Scored, Selected
 from frft.reward import Refresh, RewardModel
+from frft.reward.alarm import Alarm
 
 
 def refresh_alarms(
     refresh: Refresh, model: RewardModel, prompts: Sequence[str], completions: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The alarms that fired, JSON-able: what `AlignedReward` takes as `alarms`.
+) -> list[Alarm]:
+    """The alarms that fired: what `AlignedReward` takes as `alarms`.
 
     Not among them is "overfits its selection", which is about filtered pairs: the gate has unfiltered ones.
 
@@ -32,4 +32,4 @@ def refresh_alarms(
     selected = Selected(kept_N, sum(table["copies"].to_pylist()), chosen_N, rejected_N)
     scored = Scored(prompts, completions, model.score(prompts, completions))
     looked = [collapsed(scored, model.gain), saturated(scored), narrow_duplicates(selected), shortcut(selected)]
-    return [alarm.as_dict() for alarm in looked if alarm is not None and alarm.fired]
+    return [alarm for alarm in looked if alarm is not None and alarm.fired]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link
+from frft.reward.alarm import Alarm
 
 RewardVerdict = Literal["healthy", "broken", "undecided"]
 

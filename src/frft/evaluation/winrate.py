@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from frft.errors import DataError
@@ -12,6 +12,7 @@ from frft.evaluation.judge import Judge
 from frft.statistics.intervals import CONFIDENCE_LEVEL
 from frft.statistics.power import prompts_needed
 from frft.statistics.rates import rate_interval, rate_p_value
+from frft.store import plain
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class WinRate:
         n_to_settle: where the interval holds 1/2, the prompts with which a difference would be seen with a power
             of 80 %, if its size and the spread over prompts are what they are here; None where it is decided, or
             where the rate is 1/2.
+        level: confidence level of the interval.
     """
 
     rate: float
@@ -76,10 +78,11 @@ class WinRate:
     unjudged: int
     sd: float
     n_to_settle: int | None
+    level: float = CONFIDENCE_LEVEL
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a results file."""
-        return {**asdict(self), "interval": list(self.interval), "level": CONFIDENCE_LEVEL}
+        return plain(self)
 
 
 def win_rate(judge: Judge, prompts: Sequence[str], completions: Sequence[str], baseline: Sequence[str]) -> WinRate:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from frft.errors import DataError, ModelError
 
@@ -28,8 +30,9 @@ class TruncationCount:
     """
 
     sequences: int = 0
-    prompts: int = 0
-    completions: int = 0
+    # In files they have longer names, which say what is counted.
+    prompts: Annotated[int, Field(alias="prompts_truncated")] = 0
+    completions: Annotated[int, Field(alias="completions_truncated")] = 0
 
     def as_dict(self) -> dict[str, int]:
         """The counts, for a results file."""

@@ -30,7 +30,14 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class SFTReport:
-    """What the fine-tuning did: examples, optimizer steps, the loss of every step, and what was cut."""
+    """What the fine-tuning did.
+
+    Attributes:
+        examples: prompts with a completion that were trained on.
+        steps: optimizer steps.
+        losses: training loss of every step in nats a token, before the step.
+        truncated: sequences that had to be cut.
+    """
 
     examples: int
     steps: int

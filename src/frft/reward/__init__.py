@@ -5,22 +5,28 @@ from frft.reward.ensemble import EnsembleReward
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.gate import why_refused
 from frft.reward.identity import model_identity, pairs_identity
+from frft.reward.infos import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.reward.refresh import Refresh
 from frft.reward.samples import PolicySamples
 from frft.reward.spread import ScoreSpread, spread_of_scores
-from frft.reward.train import TrainReport, train_reward_model
+from frft.reward.train import TrainReport, TrainSummary, train_reward_model
 
 __all__ = [
     "AlignedReward",
     "EnsembleReward",
+    "GateInfo",
     "PolicySamples",
     "Refresh",
+    "RefreshedModelInfo",
     "RewardEvaluation",
     "RewardModel",
     "ScoreSpread",
+    "RewardModelInfo",
+    "SelectionInfo",
     "TrainReport",
+    "TrainSummary",
     "evaluate_reward_model",
     "model_identity",
     "pairs_identity",

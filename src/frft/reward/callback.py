@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from frft.errors import ArtifactError, RewardError, UsageError
 from frft.reward.gate import why_refused
+from frft.reward.infos import SelectionInfo
 from frft.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -95,18 +96,19 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
 
     def _warn(self, refresh: Refresh) -> None:
         """A reward in a script of one's own has nobody who reads its report."""
-        if refresh.gate is not None and not refresh.accepted and _rank() == 0:
+        verdict = refresh.verdict
+        if verdict is not None and not verdict.accepted and _rank() == 0:
             warnings.warn(
-                f"A refreshed reward model was kept aside by the gate ({why_refused(refresh.gate.info)}); training "
+                f"A refreshed reward model was kept aside by the gate ({why_refused(verdict)}); training "
                 "goes on with the one before.",
                 stacklevel=2,
             )
-        made = refresh.selection.info
-        taken, wanted = made["counts"]["taken"], made["counts"]["wanted"]
+        made = refresh.selection.info_as(SelectionInfo)
+        taken, wanted = made.counts.taken, made.counts.wanted
         if taken < wanted and _rank() == 0:
             warnings.warn(
                 f"A reward model was trained on {taken} pairs, not on the {wanted} that were asked for: no more "
-                f"qualified ({made['strategy']}).",
+                f"qualified ({made.strategy}).",
                 stacklevel=2,
             )
 

@@ -13,8 +13,8 @@ clusters of the mean size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,8 @@ import numpy as np
 from frft.config.sections import GateConfig, SelectionConfig
 from frft.errors import UsageError
 from frft.progress import Progress
+from frft.reward.alarm import Alarm
+from frft.reward.infos import GateComparison, GateInfo
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.selection import VectorCache, select
@@ -33,30 +35,9 @@ if TYPE_CHECKING:
     from frft.reward.refresh import Refresh
     from frft.reward.samples import PolicySamples
 
-Alarms = Callable[["Refresh", RewardModel, Sequence[str], Sequence[str]], list[dict[str, Any]]]
-"""Alarms that a refresh raises, JSON-able; from the refresh, its model, and the prompts and completions of the policy's
+Alarms = Callable[["Refresh", RewardModel, Sequence[str], Sequence[str]], list[Alarm]]
+"""Alarms that a refresh raises; from the refresh, its model, and the prompts and completions of the policy's
 samples. `frft.diagnosis.refresh_alarms` is one."""
-
-
-@dataclass(frozen=True)
-class GateComparison:
-    """Two reward models on the same N pairs.
-
-    Attributes:
-        pairs: N.
-        before, after: their accuracies; a tie counts one half.
-        difference: after - before.
-        bound: lower end of the difference's one-sided interval: Student's t on the paired differences and two made up,
-            pairs on one request being a cluster; -1 where all are on one.
-        no_worse: whether `bound` is above minus the margin.
-    """
-
-    pairs: int
-    before: float
-    after: float
-    difference: float
-    bound: float
-    no_worse: bool
 
 
 def check_gate(config: GateConfig | None, held_out: pa.Table | None, alarms: Alarms | None) -> None:
@@ -79,8 +60,8 @@ def examine(
     alarms: Alarms | None,
     progress: Progress,
     trust_remote_code: bool,
-) -> dict[str, Any]:
-    """What the gate says of a refresh: the comparison's figures, `alarms` that fired, and whether it is `accepted`."""
+) -> GateInfo:
+    """What the gate says of a refresh: the comparison's figures, the alarms that fired, and whether it is accepted."""
     prompts, completions = samples.load()
     after = RewardModel.load(refresh.reward_model.path, seed=0, trust_remote_code=trust_remote_code)
     pairs = nearest_pairs(held_out, prompts, completions, config.pairs, vectors)
@@ -91,7 +72,8 @@ def examine(
         )
     compared = no_worse(_right(current, pairs), _right(after, pairs), config, requests(pairs))
     fired = alarms(refresh, after, prompts, completions) if alarms is not None and config.alarms else []
-    return {**asdict(compared), "alarms": fired, "accepted": compared.no_worse and not fired}
+    found = {**asdict(compared), "alarms": fired, "accepted": compared.no_worse and not fired}
+    return GateInfo.of(found, "What the gate found")
 
 
 def no_worse(
@@ -113,14 +95,14 @@ def no_worse(
     )
 
 
-def why_refused(gate: Mapping[str, Any]) -> str:
-    """Why a gate kept a reward model aside, from what `examine` found."""
-    why = [f"alarm: {alarm['name']}" for alarm in gate["alarms"]]
-    if not gate["no_worse"]:
+def why_refused(gate: GateInfo) -> str:
+    """Why a gate kept a reward model aside."""
+    why = [f"alarm: {alarm.name}" for alarm in gate.alarms]
+    if not gate.no_worse:
         why.insert(
             0,
-            f"not shown to be no worse: accuracy {gate['before']:.1%} before, {gate['after']:.1%} after on the "
-            f"{gate['pairs']} held-out pairs nearest the policy",
+            f"not shown to be no worse: accuracy {gate.before:.1%} before, {gate.after:.1%} after on the "
+            f"{gate.pairs} held-out pairs nearest the policy",
         )
     return "; ".join(why)
 

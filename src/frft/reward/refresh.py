@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frft.reward.infos import GateInfo
 from frft.selection import Selection
 from frft.store import Artifact
 
@@ -27,8 +28,13 @@ class Refresh:
     @property
     def accepted(self) -> bool:
         """Whether the reward model took the place of the one before."""
-        # A plan of a run does not know yet.
-        return self.gate is None or bool(self.gate.info.get("accepted", True))
+        verdict = self.verdict
+        return verdict is None or verdict.accepted
+
+    @property
+    def verdict(self) -> GateInfo | None:
+        """What the gate said; None: there is none, or it was not asked yet, as in a plan."""
+        return None if self.gate is None or not self.gate.info else self.gate.info_as(GateInfo)
 
     def read_selection(self) -> Selection:
         """The selection, row by row."""

@@ -14,9 +14,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from frft.config.sections import RewardModelConfig
 from frft.errors import DataError
@@ -33,6 +33,7 @@ from frft.models.training import (
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import Pairs, PairTable, margins
+from frft.store import plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,41 +43,49 @@ ENCODE_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class TrainReport:
-    """What a training did.
+class TrainSummary:
+    """What a training of a reward model did.
 
     Attributes:
         pairs: pairs trained on.
         identical: pairs left out because chosen and rejected are the same tokens (differing only in what was
             cut off); pairs + identical = rows given.
         steps: optimizer steps.
-        losses: training loss of every step, before the step.
         truncated: sequences (two a pair, the left-out ones included) that had to be cut.
         seconds: wall-clock seconds of the optimisation.
+        mean_loss: mean training loss over all steps, in nats a pair.
+        final_loss: mean training loss over the last tenth of the steps, in nats a pair.
     """
 
     pairs: int
     identical: int
     steps: int
-    losses: list[float]
     truncated: TruncationCount
     seconds: float
+    mean_loss: float
+    final_loss: float
 
-    @property
-    def mean_loss(self) -> float:
-        """Mean over all steps."""
-        return math.fsum(self.losses) / len(self.losses)
 
-    @property
-    def final_loss(self) -> float:
-        """Mean over the last tenth of the steps."""
-        last = self.losses[-math.ceil(len(self.losses) / 10) :]
-        return math.fsum(last) / len(last)
+@dataclass(frozen=True)
+class TrainReport(TrainSummary):
+    """What a training of a reward model did, step by step.
+
+    Attributes:
+        losses: training loss of every step in nats a pair, before the step.
+    """
+
+    losses: list[float]
+
+    @classmethod
+    def of(cls, losses: list[float], *, pairs: int, identical: int, truncated: TruncationCount, seconds: float) -> Self:
+        """The report of a training with these losses, at least one."""
+        last = losses[-math.ceil(len(losses) / 10) :]
+        mean, final = (math.fsum(each) / len(each) for each in (losses, last))
+        return cls(pairs, identical, len(losses), truncated, seconds, mean, final, losses)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a results file."""
-        means = {"mean_loss": self.mean_loss, "final_loss": self.final_loss}
-        return {**asdict(self), **means, "truncated": self.truncated.as_dict()}
+        return plain(self)
 
 
 def train_reward_model(
@@ -159,11 +168,10 @@ def train_reward_model(
         trained.zero_grad(set_to_none=True)
         if config.lora:
             trained = trained.merge_and_unload()
-    report = TrainReport(
+    report = TrainReport.of(
+        losses,
         pairs=count,
         identical=len(pairs.prompts) - count,
-        steps=len(losses),
-        losses=losses,
         truncated=start.truncated,
         seconds=seconds,
     )

@@ -16,7 +16,7 @@ from frft.store.journal import append_rows, keep_rows, read_rows
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, read_manifest
 from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
-from frft.store.stored import OMITTED, RESULTS_FORMAT, StoredValue, fault, format_of, plain
+from frft.store.stored import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, plain
 
 __all__ = [
     "ALONE",
@@ -27,6 +27,7 @@ __all__ = [
     "ArtifactStore",
     "Build",
     "Code",
+    "OpenValue",
     "Peers",
     "SharedStore",
     "StoreEntry",

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from frft.errors import ArtifactError, check_type
 from frft.store.code import code_of
@@ -32,6 +32,17 @@ LOCKS = ".locks"
 """The folder of the locks, beside the artifacts."""
 DIGEST_CHARACTERS = 12
 """How much of a digest is used in a folder's name; the whole digest stands in the manifest."""
+
+
+class InfoKind(Protocol):
+    """A typed form of what a kind of stage reports: a `StoredValue` or an `OpenValue`."""
+
+    @classmethod
+    def of(cls, value: object, where: str | Path) -> Self:
+        """The typed form, or an `ArtifactError`."""
+
+
+_Info = TypeVar("_Info", bound=InfoKind)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,14 @@ class Artifact:
     info: dict[str, Any]
     seconds: float
     peak_memory: int
+
+    def info_as(self, kind: type[_Info]) -> _Info:
+        """What the stage reported, typed.
+
+        Raises:
+            ArtifactError: it has another form.
+        """
+        return kind.of(self.info, self.path / MANIFEST)
 
 
 class Peers(Protocol):

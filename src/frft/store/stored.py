@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from frft import __version__
 from frft.errors import ArtifactError, UsageError
@@ -46,16 +46,41 @@ class StoredValue:
         Raises:
             ArtifactError: a field is missing, unknown or of another type; the message names it, and `where` it stands.
         """
-        try:
-            found: Self = _adapter(cls).validate_python(value)
-        except ValidationError as error:
-            raise ArtifactError(f"{where} does not have the form of {cls.__name__}: {fault(error)}.") from None
-        return found
+        return _typed(cls, value, where)
+
+
+class OpenValue(BaseModel):
+    """Base of what is kept as JSON and may have figures beside those that are declared, which are kept as they are.
+
+    For what others can add to: a trainer its metrics, a strategy its settings. All else is a `StoredValue`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what the file holds, JSON-able."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def of(cls, value: object, where: str | Path) -> Self:
+        """The typed form of what `as_dict` gave; raises as `StoredValue.of`."""
+        return _typed(cls, value, where)
+
+
+_K = TypeVar("_K")
+
+
+def _typed(kind: type[_K], value: object, where: str | Path) -> _K:
+    try:
+        found: _K = _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ArtifactError(f"{where} does not have the form of {kind.__name__}: {fault(error)}.") from None
+    return found
 
 
 def plain(value: Any) -> dict[str, Any]:
     """A dataclass as JSON-able values, as a field of a `StoredValue` would be written."""
-    written: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", by_alias=True)
+    written: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", by_alias=True, warnings="error")
     return written
 
 

@@ -14,6 +14,7 @@ from frft.config.sections import RewardModelConfig
 from frft.models import seed_for
 from frft.reward.evaluate import accuracy_gain, evaluate_reward_model
 from frft.reward.identity import model_identity, model_path, pairs_identity
+from frft.reward.infos import RefreshedModelInfo
 from frft.reward.model import RewardModel
 from frft.reward.refresh import SELECTION_FILE, read_pairs
 from frft.reward.stages.realignment import Realignment
@@ -99,22 +100,22 @@ class FineTuningStage(Stage):
         current = of.load() if self._keeps_scale or compares else None
         self._rescale(model, current)
         model.save(folder)
-        info: dict[str, Any] = {
-            "training": report.as_dict(),
-            "replayed": replayed.num_rows,
-            "gain": model.gain,
-            "bias": model.bias,
-        }
-        for name, table in (("selected_test", test), ("held_out", of.held_out)):
-            if table is not None and table.num_rows:
-                info[name] = evaluate_reward_model(model, table, progress=of.progress).as_dict()
-        # The model that it starts from may know these pairs already; a backbone has no opinion yet.
-        info["selected_test_gain"] = (
-            accuracy_gain(current, model, test, progress=of.progress).as_dict()
-            if current is not None and compares
-            else None
+        selected_test, held_out = (
+            evaluate_reward_model(model, table, progress=of.progress) if table is not None and table.num_rows else None
+            for table in (test, of.held_out)
         )
-        return {**info, "scoring_truncated": model.truncated.as_dict()}
+        # The model that it starts from may know these pairs already; a backbone has no opinion yet.
+        known = current if compares else None
+        return RefreshedModelInfo(
+            training=report,
+            replayed=replayed.num_rows,
+            gain=model.gain,
+            bias=model.bias,
+            selected_test=selected_test,
+            held_out=held_out,
+            selected_test_gain=None if known is None else accuracy_gain(known, model, test, progress=of.progress),
+            scoring_truncated=model.truncated,
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         of, pairs, share = self.realignment, self.most_pairs, self.realignment.config.replay

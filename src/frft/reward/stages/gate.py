@@ -62,7 +62,7 @@ class GateStage(Stage):
             of.alarms,
             of.progress,
             of.trust_remote_code,
-        )
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         held_out = self.pairs.num_rows

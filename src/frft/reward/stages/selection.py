@@ -10,6 +10,7 @@ from typing import Any
 
 from frft.models import seed_for
 from frft.reward.identity import pairs_identity
+from frft.reward.infos import SelectionInfo
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, read_pairs
 from frft.reward.stages.realignment import Realignment
 from frft.selection import LogRatios, select
@@ -66,7 +67,7 @@ class SelectionStage(Stage):
             log_ratios=LogRatios.read(ratios.path / LOG_RATIOS_FILE) if isinstance(ratios, Artifact) else ratios,
         )
         selection.write(folder / SELECTION_FILE)
-        return selection.metadata
+        return SelectionInfo.of(selection.metadata, folder / SELECTION_FILE).as_dict()
 
     def flops(self, workload: Workload) -> float:
         # Both completions of each pair, and a prompt or sample.
