@@ -24,6 +24,9 @@ INTERNAL = {
     *("Floats", "Indices", "PairTable", "RowNumbers"),  # other names of arrays and tables
     *("Annotators", "Drafts", "Targets"),  # what worlds and PPO pass between their own methods
     *("Peers", "Build", "Encoder", "SharedStore"),  # of the store and of models
+    # Parts of results (docs/results.md), which are reached through those that are members.
+    *("DataFigures", "GateComparison", "GoldEvaluation", "GoldFigures", "GoldView", "JudgeFigures", "MachineFigures"),
+    *("ModelChange", "OpenValue", "OwnTextAccuracy", "PoolPairAccuracy", "SelectionCounts", "StoredValue", "Workers"),
 }
 """Types in signatures of the surface that nobody needs to name who uses it."""
 

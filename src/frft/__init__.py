@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from frft.config.sections.training import GroupConfig as GroupConfig
     from frft.config.sections.training import PPOConfig as PPOConfig
     from frft.config.sections.world import WorldConfig as WorldConfig
-    from frft.diagnosis.alarms import Alarm as Alarm
     from frft.diagnosis.diagnosis import Diagnosis as Diagnosis
+    from frft.diagnosis.diagnosis import DiagnosisFigures as DiagnosisFigures
     from frft.diagnosis.diagnosis import diagnose as diagnose
     from frft.diagnosis.links import Link as Link
     from frft.diagnosis.links import Movement as Movement
@@ -127,17 +127,33 @@ if TYPE_CHECKING:
     from frft.progress import Progress as Progress
     from frft.progress import Task as Task
     from frft.progress import for_terminal as for_terminal
+    from frft.results.infos import EvaluationInfo as EvaluationInfo
+    from frft.results.infos import LookInfo as LookInfo
+    from frft.results.infos import SFTInfo as SFTInfo
+    from frft.results.infos import StepMetrics as StepMetrics
+    from frft.results.run import ArmFigures as ArmFigures
+    from frft.results.run import RefreshFigures as RefreshFigures
+    from frft.results.run import RunResults as RunResults
+    from frft.results.run import StageFigures as StageFigures
+    from frft.results.seeds import OverSeeds as OverSeeds
+    from frft.results.seeds import SeedsResults as SeedsResults
+    from frft.reward.alarm import Alarm as Alarm
     from frft.reward.aligned import AlignedReward as AlignedReward
     from frft.reward.ensemble import EnsembleReward as EnsembleReward
     from frft.reward.ensemble import RewardEnsemble as RewardEnsemble
     from frft.reward.evaluate import RewardEvaluation as RewardEvaluation
     from frft.reward.evaluate import evaluate_reward_model as evaluate_reward_model
     from frft.reward.gate import Alarms as Alarms
+    from frft.reward.infos import GateInfo as GateInfo
+    from frft.reward.infos import RefreshedModelInfo as RefreshedModelInfo
+    from frft.reward.infos import RewardModelInfo as RewardModelInfo
+    from frft.reward.infos import SelectionInfo as SelectionInfo
     from frft.reward.messages import Conversation as Conversation
     from frft.reward.model import RewardModel as RewardModel
     from frft.reward.refresh import Refresh as Refresh
     from frft.reward.samples import PolicySamples as PolicySamples
     from frft.reward.train import TrainReport as TrainReport
+    from frft.reward.train import TrainSummary as TrainSummary
     from frft.reward.train import train_reward_model as train_reward_model
     from frft.selection.embedder import Embedder as Embedder
     from frft.selection.filter import select as select

@@ -13,9 +13,12 @@ import yaml
 from frft.cli import main
 from frft.config.sections import WorldConfig
 from frft.experiment.diagnose import _journals, diagnose_run
+from frft.results import RolloutRow, StepMetrics
 from frft.reward import RewardModel
-from frft.store import read_json, read_rows, write_json
+from frft.store import append_rows, read_json, read_rows, write_json
 from frft.worlds import World
+
+from ..completed import completed
 
 DIALS = {"pool_size": 160, "demonstrations": 160, "evaluation_prompts": 40, "categories": 6, "lambda_": 2.0}
 
@@ -219,11 +222,11 @@ def test_a_run_under_way_of_other_code_is_told_from_one_that_has_not_begun(copie
 )
 def test_journals_are_read_since_the_last_refresh(tmp_path, done, accepted, left):
     """Of refreshes after steps 3 and 6; of a plan there is a second one, too."""
-    for name in ("metrics.jsonl", "rollouts.jsonl"):
-        (tmp_path / name).write_text("".join(json.dumps({"step": step + 1}) + "\n" for step in range(done)))
+    for name, kind in {"metrics.jsonl": StepMetrics, "rollouts.jsonl": RolloutRow}.items():
+        append_rows(tmp_path / name, [completed(kind, {"step": step + 1}).as_dict() for step in range(done)])
     refreshes = [SimpleNamespace(accepted=each) for each in accepted]
     arm = SimpleNamespace(segments=[SimpleNamespace(path=tmp_path)], refreshed_after=[3, 6], refreshes=refreshes)
-    assert [[row["step"] for row in rows] for rows in _journals(arm)] == [left, left]
+    assert [[row.step for row in rows] for rows in _journals(arm)] == [left, left]
 
 
 def test_before_the_first_step_there_is_nothing_to_say(copied, capsys):
@@ -254,7 +257,12 @@ def test_without_its_pairs_a_run_tells_the_rest(copied):
             lambda run, results: results["arms"]["vanilla"].update(evaluation_stage="evaluation-0"),
             "which makes what is missing anew",
         ),
-        (lambda run, results: results.pop("start_stage"), "finished by an older version of frft"),
+        (
+            lambda run, results: [results.pop(name) for name in ("format", "start_stage")],
+            "written by an older version of frft",
+        ),
+        (lambda run, results: results.update(format=99), "has format 99"),
+        (lambda run, results: results["arms"]["vanilla"].pop("looks"), "arms.vanilla.looks: Field required"),
     ],
 )
 def test_runs_that_cannot_be_read(copied, spoil, message, capsys):

@@ -6,6 +6,13 @@ import pytest
 from scipy import stats
 
 from frft.experiment import interpret
+from frft.results import RunResults
+
+from ..completed import completed
+
+
+def told(found: dict) -> list[str]:
+    return interpret(completed(RunResults, found))
 
 
 def win_rate(low, high) -> dict:
@@ -52,10 +59,11 @@ def in_a_world(start: float, gold: float, error: float | None, own: tuple[float,
     found["judge"] = {"kind": "gold"}
     accuracy = own and sum(own) / 2
     before = {"accuracy": 0.65, "interval": (0.6, 0.7)}
-    found["start"] = {"gold": {"mean": start, "standard_error": error}, "on_policy": before}
+    found["start"] = {"gold": {"mean": start, "standard_error": error}, "on_policy": before, "off_policy": {}}
     found["arms"]["vanilla"]["evaluation"] |= {
         "gold": {"mean": gold, "standard_error": error},
         "on_policy": {"accuracy": accuracy, "interval": own},
+        "off_policy": {},
     }
     return found
 
@@ -88,7 +96,7 @@ def in_a_world(start: float, gold: float, error: float | None, own: tuple[float,
     ],
 )
 def test_the_verdict_is_corrected_for_the_number_of_comparisons(intervals, verdict):
-    lines = interpret(results(**intervals))
+    lines = told(results(**intervals))
     assert [line[: len(begin)] for line, begin in zip(lines, verdict, strict=False)] == verdict
 
 
@@ -107,7 +115,7 @@ def test_the_verdict_is_corrected_for_the_number_of_comparisons(intervals, verdi
 def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, base):
     found = results(a=(0.51, 0.6))
     found["judge"]["held_out"]["interval"] = found["base_reward"]["held_out"]["interval"] = interval
-    lines = interpret(found)
+    lines = told(found)
     assert judge in lines[1]
     assert any("little signal to realign" in line for line in lines) == (base is not None)
     assert base is None or base in lines[2]
@@ -115,9 +123,9 @@ def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, bas
 
 def test_cut_and_known_prompts_are_named():
     found = results(a=(0.4, 0.6))
-    assert not any("prompts" in line for line in interpret(found))
+    assert not any("prompts" in line for line in told(found))
     found["data"]["evaluation_prompts"]["trained_on"] = 3
-    assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in interpret(found))
+    assert any(line.startswith("3 of the 20 evaluation prompts were also trained on") for line in told(found))
 
 
 def test_cut_texts_are_counted_by_kind_of_stage():
@@ -131,12 +139,12 @@ def test_cut_texts_are_counted_by_kind_of_stage():
         return {"kind": kind, "truncated": cut}
 
     found["stages"] = [stage("sft"), stage("ppo", rollouts=(8, 0, 0)), stage("reward", a=(50, 3, 0), b=(20, 1, 2))]
-    assert not any("window" in line for line in interpret(found))
+    assert not any("window" in line for line in told(found))
     counts = {"taken": 70, "wanted": 70, "truncated": {"chosen": 20, "rejected": 0, "samples": 8}}
     found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
-    (cut,) = (line for line in interpret(found) if line.startswith("Texts that were cut to fit"))
+    (cut,) = (line for line in told(found) if line.startswith("Texts that were cut to fit"))
     assert ": reward 4 and 2 of 70." in cut
-    (window,) = (line for line in interpret(found) if "window" in line)
+    (window,) = (line for line in told(found) if "window" in line)
     assert window.endswith(": a 20 chosen, 8 samples.")
 
 
@@ -144,7 +152,7 @@ def test_a_selection_that_came_up_short_is_named():
     found = results(a=(0.4, 0.6))
     counts = {"taken": 31, "wanted": 70, "truncated": NOTHING_CUT}
     found["arms"]["a"]["refreshes"] = [{"selection": {"counts": counts, "strategy": "part1"}}]
-    assert any("Arm a, refresh 1: only 31 of the 70" in line for line in interpret(found))
+    assert any("Arm a, refresh 1: only 31 of the 70" in line for line in told(found))
 
 
 @pytest.mark.parametrize(
@@ -153,12 +161,12 @@ def test_a_selection_that_came_up_short_is_named():
 )
 def test_what_training_did_to_the_true_reward(start, gold, verb):
     # Standard errors 0.1: twice their root of the sum of squares is 0.283.
-    lines = interpret(in_a_world(start, gold, 0.1, (0.45, 0.6)))
+    lines = told(in_a_world(start, gold, 0.1, (0.45, 0.6)))
     assert lines[0].startswith(
         f"Reinforcement learning {verb} the true reward: +0.50 before it, {gold:+.2f} in vanilla"
     )
     assert "standard error of the difference at most 0.14" in lines[0]
-    assert "is not shown to have changed" in interpret(in_a_world(start, gold, None, (0.45, 0.6)))[0]
+    assert "is not shown to have changed" in told(in_a_world(start, gold, None, (0.45, 0.6)))[0]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +179,7 @@ def test_what_training_did_to_the_true_reward(start, gold, verb):
     ],
 )
 def test_what_the_reward_model_knows_of_its_own_policy(own, shown, said):
-    lines = interpret(in_a_world(0.0, 1.0, 0.1, own))
+    lines = told(in_a_world(0.0, 1.0, 0.1, own))
     assert f"in 65.0 % [60.0, 70.0] before it; at the end: vanilla {shown}. A coin: 50 %." in lines[1]
     warnings = [line for line in lines if "at the end: vanilla. " in line]
     assert len(warnings) == (said is not None)
@@ -192,11 +200,11 @@ def test_what_looks_saw_and_decided_is_told():
     found["arms"]["a"] |= {"when": "drift", "looks": [quiet], "refreshed_after": [4, 6, 8], "refreshes": made}
     # As scheduled, and nobody looked: nothing that the settings do not say.
     found["arms"]["b"] |= {"refreshed_after": [6]}
-    told = "\n".join(interpret(found))
-    assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in told
-    assert "Arm vanilla stopped after step 8 of 12" in told
-    assert "Arm a was refreshed after steps 4, 8 (when: drift)." in told
-    assert "Arm b" not in told
-    assert "Never refreshed" not in told
+    said = "\n".join(told(found))
+    assert "Arm vanilla, alarms while it was trained: after step 8: over-optimisation, policy stuck." in said
+    assert "Arm vanilla stopped after step 8 of 12" in said
+    assert "Arm a was refreshed after steps 4, 8 (when: drift)." in said
+    assert "Arm b" not in said
+    assert "Never refreshed" not in said
     found["arms"]["a"] |= {"refreshed_after": [], "refreshes": []}
-    assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(interpret(found))
+    assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(told(found))

@@ -9,16 +9,20 @@ import pytest
 
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Scored, Subject, diagnose
-from frft.experiment.looks import accuracy_of, course_of, fired, is_due, is_over_optimised, scored
+from frft.experiment.looks import course_of, fired, is_due, is_over_optimised, scored
 from frft.models import TruncationCount
 from frft.policy import Completions
+from frft.results import LookInfo, StepMetrics
 from frft.store import Artifact
+
+from ..completed import completed
 
 DRIFT, ALARMS = RefreshConfig(when="drift", drift=0.7), RefreshConfig(when="alarms")
 
 
 def look(**info):
-    return Artifact(Path("look"), "look", "0", info, seconds=0.0, peak_memory=0)
+    found = completed(LookInfo, info).as_dict() if info else {}
+    return Artifact(Path("look"), "look", "0", found, seconds=0.0, peak_memory=0)
 
 
 def moved(mean, low):
@@ -88,18 +92,10 @@ def test_scores_stand_beside_their_texts():
 
 def test_a_course_is_that_of_its_steps():
     steps = [{"score": 1.0, "kl_sft_k1": 0.1, "score_std": 2.0}, {"score": 3.0, "kl_sft_k1": 0.4, "score_std": 9.0}]
-    found = course_of(steps, [0.5, 0.25])
+    found = course_of([completed(StepMetrics, step) for step in steps], [0.5, 0.25])
     assert (found.proxy_T.tolist(), found.kl_T.tolist(), found.judge_T.tolist()) == ([1, 3], [0.1, 0.4], [0.5, 0.25])
     assert found.spread == 2.0
     assert course_of([], []) is None
-
-
-def test_accuracies_of_reward_models_and_of_pairs_without_order():
-    figures = {"accuracy": 0.6, "interval": [0.5, 0.7], "n": 90, "ties": 2, "loss": 0.7}
-    found = accuracy_of(figures)
-    assert (found.accuracy, found.interval, found.n, found.ties, found.without_order) == (0.6, (0.5, 0.7), 90, 2, 0)
-    nothing = accuracy_of({"accuracy": None, "interval": None, "n": 0, "ties": 0, "without_order": 8})
-    assert (nothing.accuracy, nothing.interval, nothing.without_order) == (None, None, 8)
 
 
 def test_what_is_not_healthy_is_named():

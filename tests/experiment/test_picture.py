@@ -8,6 +8,9 @@ import pytest
 
 from frft.experiment import draw_picture
 from frft.experiment.picture import round_values
+from frft.results import RunResults
+
+from ..completed import completed
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,6 +32,11 @@ def results(kind="gold", arms=("vanilla", "frft"), steps=6) -> dict:
     }
 
 
+def drawn(found: dict):
+    """The picture of a run with these figures."""
+    return ElementTree.fromstring(draw_picture(completed(RunResults, found)))
+
+
 def lines_of(root) -> list[list[tuple[float, float]]]:
     return [
         [tuple(map(float, point.split(","))) for point in line.get("points").split()]
@@ -38,7 +46,7 @@ def lines_of(root) -> list[list[tuple[float, float]]]:
 
 @pytest.mark.parametrize(("kind", "panels"), [("gold", 3), ("reward_model", 2)])
 def test_there_is_a_line_for_each_arm_in_each_panel(kind, panels):
-    root = ElementTree.fromstring(draw_picture(results(kind)))
+    root = drawn(results(kind))
     lines = lines_of(root)
     assert len(lines) == 2 * panels
     assert all(len(points) == 6 for points in lines)
@@ -52,13 +60,13 @@ def test_there_is_a_line_for_each_arm_in_each_panel(kind, panels):
 
 
 def test_without_a_refresh_the_legend_speaks_of_none():
-    texts = [text.text for text in ElementTree.fromstring(draw_picture(results(arms=["vanilla"]))).iter(f"{SVG}text")]
+    texts = [text.text for text in drawn(results(arms=["vanilla"])).iter(f"{SVG}text")]
     assert "vanilla" in texts
     assert not any("refreshed" in text for text in texts)
 
 
 def test_points_lie_where_their_numbers_are():
-    lines = lines_of(ElementTree.fromstring(draw_picture(results())))
+    lines = lines_of(drawn(results()))
     assert len({y for _, y in lines[0]}) == len({y for _, y in lines[1]}) == 1
     assert lines[1][0][1] < lines[0][0][1], "the arm with the higher gold reward is higher up"
     steps = [x for x, _ in lines[0]]
@@ -70,13 +78,13 @@ def test_points_lie_where_their_numbers_are():
 
 def test_many_steps_are_put_together():
     found = results(steps=100)
-    points = lines_of(ElementTree.fromstring(draw_picture(found)))[0]
+    points = lines_of(drawn(found))[0]
     assert len(points) == 20  # means of 5
 
 
 def test_one_step_is_a_point_and_names_do_no_harm():
     found = results(arms=["vanilla", "<script>&"], steps=1)
-    root = ElementTree.fromstring(draw_picture(found))
+    root = drawn(found)
     assert all(len(points) == 1 for points in lines_of(root))
     assert "<script>&" in [text.text for text in root.iter(f"{SVG}text")]
 
@@ -87,15 +95,15 @@ def test_what_has_no_height_is_not_drawn(bad):
     found["arms"]["vanilla"]["ppo"][2]["kl_sft_k1"] = bad
     for row in found["arms"]["frft"]["ppo"]:
         row["score"] = bad
-    scores, kl = [lines_of(ElementTree.fromstring(draw_picture(found)))[at : at + 2] for at in (0, 2)]
+    scores, kl = [lines_of(drawn(found))[at : at + 2] for at in (0, 2)]
     assert [len(line) for line in scores] == [6, 0]
     assert [len(line) for line in kl] == [5, 6]
 
 
 def test_more_arms_than_colours_can_be_told_apart():
-    root = ElementTree.fromstring(draw_picture(results(arms=[f"a{number}" for number in range(20)])))
-    drawn = {(line.get("stroke"), line.get("stroke-dasharray")) for line in root.iter(f"{SVG}polyline")}
-    assert len(drawn) == 20
+    root = drawn(results(arms=[f"a{number}" for number in range(20)]))
+    strokes = {(line.get("stroke"), line.get("stroke-dasharray")) for line in root.iter(f"{SVG}polyline")}
+    assert len(strokes) == 20
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from frft.cli import main
 from frft.config import load_config
 from frft.errors import ConfigError, OutputError
 from frft.experiment import interpret_seeds, seeds_columns, seeds_table
-from frft.experiment.seeds import SeedsResults, check_seeds_folder, seeds_in, summarise_seeds, with_seed
+from frft.experiment.seeds import check_seeds_folder, seeds_in, summarise_seeds, with_seed
+from frft.results import RunResults, SeedsResults
+
+from ..completed import completed
 
 
 @pytest.mark.parametrize(
@@ -75,12 +78,13 @@ def run_results(gold: dict[str, float], rate: float, *, on_policy: float | None 
             "refreshes": [],
         }
 
-    return {
+    found = {
         "judge": {"kind": "gold"},
         "arms": {name: arm(name) for name in gold},
         "seconds": 10.0,
         "peak_memory_bytes": 5,
     }
+    return completed(RunResults, found)
 
 
 GOLD = {"vanilla": [1.0, 0.2, 0.9, 0.4], "random": [1.1, 0.1, 1.3, 0.5], "frft": [1.5, 0.8, 1.4, 1.1]}

@@ -55,7 +55,8 @@ def train(tiny_lm_folder, tiny_tokenizer):
         trainer = PPOTrainer(policy, critic, reference, tiny_tokenizer, reward, PROMPTS, config, seed=1)
         path.mkdir(exist_ok=True)
         settings = {"scored": lambda: reward.counts, "save_steps": save_steps, "peers": ALONE, "progress": SILENT}
-        return train_segment(path, trainer, start, until, reset_optimizer=reset_optimizer, **settings), reward
+        found = train_segment(path, trainer, start, until, reset_optimizer=reset_optimizer, **settings)
+        return found.as_dict(), reward
 
     return run
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from frft.experiment import columns, legend, results_table
+from frft.results import RunResults
+
+from ..completed import completed
 
 MODEL = {"training": {"pairs": 640}, "held_out": {"accuracy": 0.6, "interval": (0.55, 0.65)}}
 REFRESHED = {"training": {"pairs": 90}, "held_out": {"accuracy": 0.5, "interval": (0.45, 0.55)}}
@@ -30,13 +33,14 @@ def results(kind: str, **more) -> dict:
 
 
 def cells(found: dict, name: str) -> dict[str, str]:
-    (row,) = (row for row in results_table(found) if row[0] == name)
-    return dict(zip(columns(found), row, strict=True))
+    typed = completed(RunResults, found)
+    (row,) = (row for row in results_table(typed) if row[0] == name)
+    return dict(zip(columns(typed), row, strict=True))
 
 
 def test_with_a_judge():
     found = results("reward_model", judge_score=0.25)
-    assert [row[0] for row in results_table(found)] == ["(SFT)", "vanilla", "frft"]
+    assert [row[0] for row in results_table(completed(RunResults, found))] == ["(SFT)", "vanilla", "frft"]
     vanilla, frft, start = (cells(found, name) for name in ("vanilla", "frft", "(SFT)"))
     assert vanilla["win rate [95 %]"] == "baseline"
     assert (vanilla["judge"], vanilla["KL"], vanilla["pairs"], vanilla["RM own test"]) == ("+0.250", "3.46", "640", "–")
@@ -59,7 +63,7 @@ def test_in_a_world():
 
 @pytest.mark.parametrize(("kind", "judge"), [("gold", "by the gold reward"), ("reward_model", "by the judge")])
 def test_every_column_is_explained(kind, judge):
-    found = results(kind)
+    found = completed(RunResults, results(kind))
     explained = [name.removesuffix(" ...") for name, _ in legend(found) if name]
     heads = columns(found)[1:]
     assert [head for head, name in zip(heads, explained, strict=True) if not head.startswith(name)] == []

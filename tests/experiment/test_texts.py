@@ -11,6 +11,7 @@ from frft.experiment.texts import (
 )
 from frft.models import TruncationCount
 from frft.policy import Completions
+from frft.results import RolloutRow
 from frft.store import ArtifactStore, append_rows
 
 WRITTEN = Completions(["p\n", "q\u2028"], [" yes", ""], [True, False], [[3, 1], [5]], TruncationCount(2, prompts=1))
@@ -31,7 +32,8 @@ def test_the_newest_rollouts_of_several_segments(tmp_path):
 
     def segment(first):
         def build(path):
-            append_rows(path / ROLLOUTS, [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(first, first + 3)])
+            rows = [RolloutRow(1, f"p{n}", f"c{n}", 0.0) for n in range(first, first + 3)]
+            append_rows(path / ROLLOUTS, [row.as_dict() for row in rows])
             return {}
 
         return store.make("ppo", {"first": first}, build)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frft.cli.output import print_table, print_text
 
 if TYPE_CHECKING:
     from frft.diagnosis import Diagnosis, Ground, Link, RewardVerdict
+    from frft.results import LookInfo
+    from frft.statistics.estimates import Change
 
 
 def print_summary(
@@ -89,12 +91,11 @@ def print_details(found: Diagnosis, links: Sequence[Link]) -> None:
         print_text(f"  - {line}")
 
 
-def print_looks(looks: list[dict[str, Any]]) -> None:
+def print_looks(looks: Sequence[LookInfo]) -> None:
     """What was seen while the arm was trained, against its last refresh, or its start."""
 
-    def change(look: dict[str, Any], of: str) -> str:
-        found = (look["movement"] or {}).get(of, {}).get("estimate")
-        return "–" if found is None or found["low"] is None else f"{found['mean']:+.3f}"
+    def change(found: Change) -> str:
+        return "–" if found.estimate.low is None else f"{found.estimate.mean:+.3f}"
 
     if looks:
         print_text("While it was trained, since the last refresh:")
@@ -102,21 +103,17 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
             ("after step", "drift (AUC)", "proxy", "judge", "accuracy on own texts", "alarms"),
             [
                 (
-                    str(look["step"]),
-                    "–" if look["drift"] is None else _figure(look["drift"]["mean"], _ends(look["drift"])),
-                    change(look, "proxy"),
-                    change(look, "judge"),
-                    "–" if look["links"][0]["figure"] is None else f"{look['links'][0]['figure']:.3f}",
-                    ", ".join(look["fired"]) or "–",
+                    str(look.step),
+                    "–" if look.drift is None else _figure(look.drift.mean, look.drift.interval),
+                    "–" if look.movement is None else change(look.movement.proxy),
+                    "–" if look.movement is None else change(look.movement.judge),
+                    "–" if look.links[0].figure is None else f"{look.links[0].figure:.3f}",
+                    ", ".join(look.fired) or "–",
                 )
                 for look in looks
             ],
             texts=1,
         )
-
-
-def _ends(estimate: dict[str, Any]) -> tuple[float, float] | None:
-    return None if estimate["low"] is None else (estimate["low"], estimate["high"])
 
 
 def print_links(links: Sequence[Link]) -> None:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from frft.config.model import RunConfig
 
 if TYPE_CHECKING:
+    from frft.results import RunResults, SeedsResults
+
+if TYPE_CHECKING:
     from frft.experiment import PlannedStage
 
 
@@ -54,6 +57,7 @@ def run_command(
     from frft import experiment
     from frft.cli.output import print_json
     from frft.progress import SILENT, for_terminal
+    from frft.results import SeedsResults
 
     try:
         results = experiment.run(resolved, out, for_terminal() if is_main_process() else SILENT, store=store)
@@ -63,14 +67,14 @@ def run_command(
     if not is_main_process():
         return
     if json:
-        print_json(results)
-    elif resolved.seeds is None:
-        _show(results, out)
-    else:
+        print_json(results.as_dict())
+    elif isinstance(results, SeedsResults):
         _show_seeds(results, out)
+    else:
+        _show(results, out)
 
 
-def _show(results: dict[str, Any], out: Path) -> None:
+def _show(results: RunResults, out: Path) -> None:
     from frft import experiment
     from frft.cli.output import print_table, print_text
     from frft.progress import duration
@@ -82,23 +86,22 @@ def _show(results: dict[str, Any], out: Path) -> None:
     for line in experiment.interpret(results):
         print_text(f"• {line}")
     print_text(
-        f"\n{duration(results['seconds_of_this_start'])} ({duration(results['seconds'])} of stages in all), "
+        f"\n{duration(results.seconds_of_this_start)} ({duration(results.seconds)} of stages in all), "
         f"{experiment.memory_line(results)}."
     )
-    stored = [stage for stage in results["stages"] if stage["from_store"]]
+    stored = [stage for stage in results.stages if stage.from_store]
     if stored:
-        saved = sum(stage["seconds"] for stage in stored)
-        print_text(f"From the store: {len(stored)} of {len(results['stages'])} stages, which took {duration(saved)}.")
+        saved = sum(stage.seconds for stage in stored)
+        print_text(f"From the store: {len(stored)} of {len(results.stages)} stages, which took {duration(saved)}.")
     places = {"all figures": "results.json", "a picture": "training.svg", "what each arm wrote": "arms"}
     print_text("; ".join(f"{what}: {out / name}" for what, name in places.items()))
 
 
-def _show_seeds(results: dict[str, Any], out: Path) -> None:
+def _show_seeds(found: SeedsResults, out: Path) -> None:
     from frft import experiment
     from frft.cli.output import print_table, print_text
     from frft.progress import duration
 
-    found = experiment.SeedsResults.of(results, out)
     print_table(experiment.seeds_columns(found), experiment.seeds_table(found))
     for name, meaning in experiment.seeds_legend(found):
         print_text(f"  {name:<15} {meaning}")

@@ -20,7 +20,6 @@ from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 from frft.reward import RewardModel, evaluate_reward_model
 from frft.reward.pairs import PairTable
-from frft.statistics import OrderAccuracy
 
 _Texts = tuple[Sequence[str], Sequence[str]]
 """Prompts and completions, one each."""
@@ -111,7 +110,7 @@ def subject_of_parts(
         bias=reward_model.bias,
         after=after,
         before=start,
-        held_out=OrderAccuracy(found.accuracy, found.interval, found.n, found.ties, 0),
+        held_out=found.order,
         calibration_error=found.calibration_error,
     )
     if cut.prompts or cut.completions:

@@ -6,7 +6,7 @@ from frft.experiment.over_seeds import interpret_seeds, seeds_columns, seeds_leg
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import PlannedStage, plan_run
 from frft.experiment.runner import run
-from frft.experiment.seeds import SeedsResults, plan_seeds, read_seeds, run_seeds
+from frft.experiment.seeds import plan_seeds, read_seeds, run_seeds
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import Stages
 from frft.experiment.table import columns, legend, results_table
@@ -14,7 +14,6 @@ from frft.experiment.table import columns, legend, results_table
 __all__ = [
     "Arm",
     "PlannedStage",
-    "SeedsResults",
     "Splits",
     "Stages",
     "columns",

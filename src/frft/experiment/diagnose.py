@@ -7,22 +7,21 @@ what the policy wrote first and last. Nothing is written but embeddings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from frft.config import RunConfig, load_config
-from frft.config.sections import WorldConfig
+from frft.config import load_config
 from frft.diagnosis.diagnosis import diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
 from frft.experiment.evaluation import Scorer, agreement
-from frft.experiment.looks import accuracy_of, course_of
+from frft.experiment.looks import course_of
 from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare, run_format
@@ -33,18 +32,29 @@ from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, ROLLOUTS
 from frft.progress import SILENT, Progress
-from frft.reward import RewardModel
+from frft.results import (
+    ArmFigures,
+    EvaluationInputs,
+    LookInfo,
+    RolloutRow,
+    RunResults,
+    StageReference,
+    StepMetrics,
+    info_of_model,
+    read_rollouts,
+    read_steps,
+    read_written,
+)
+from frft.reward import RefreshedModelInfo, RewardModel, RewardModelInfo
 from frft.reward.ensemble import RewardEnsemble
 from frft.selection import Selection
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import Estimate
 from frft.statistics.numbers import Floats
-from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_json, read_manifest, read_rows
+from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_manifest
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.strategies import get_strategy
 from frft.worlds import World
-
-_Row = dict[str, Any]
 
 JUDGED_ROLLOUTS = 2000
 """Rollouts of an arm that a judge which is a model scores for the course, evenly over the steps."""
@@ -60,7 +70,7 @@ def arms_of_run(out: Path) -> list[str]:
     """
     _check_is_run(out)
     if (out / RESULTS_FILE).is_file():
-        return list(read_json(out / RESULTS_FILE)["arms"])
+        return list(RunResults.read(out / RESULTS_FILE).arms)
     return list(load_config(str(out / CONFIG_FILE)).arms)
 
 
@@ -79,15 +89,10 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
                 "does not find. Finish it with that version and diagnose it then, or run it anew in a new folder."
             )
         return _under_way(out, progress)
-    results = read_json(out / RESULTS_FILE)
-    if "start_stage" not in results:
-        raise UsageError(
-            f"{out} was finished by an older version of frft, which did not say what it evaluated. Start it again with "
-            "the same command, or diagnose its parts (--reward-model, --pairs, --completions)."
-        )
+    results = RunResults.read(out / RESULTS_FILE)
     run = _FinishedRun(out, results, progress)
-    arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results["arms"]]
-    looks = {name: arm["looks"] for name, arm in results["arms"].items()}
+    arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results.arms]
+    looks = {name: arm.looks for name, arm in results.arms.items()}
     return RunDiagnosis(True, arms, run.across(), looks, verified=is_current)
 
 
@@ -105,21 +110,20 @@ def _check_is_run(out: Path) -> None:
 class _FinishedRun:
     """The parts of a finished run, read and scored when they are asked for."""
 
-    def __init__(self, out: Path, results: _Row, progress: Progress) -> None:
+    def __init__(self, out: Path, results: RunResults, progress: Progress) -> None:
         self.out, self.results, self.progress = out, results, progress
-        self._trust: bool = results["config"]["policy"]["trust_remote_code"]
         self._why_no_rows = ""
         self._judged: dict[tuple[str, ...], Floats] = {}
 
     def subject(self, name: str) -> Subject:
         """What is known about an arm."""
-        arm, unmeasured = self.results["arms"][name], []
-        evaluation = self._inputs(arm["evaluation_stage"])
-        scorer, gain, bias = self._scorer(evaluation["reward"], evaluation["ensemble_coef"])
+        arm, unmeasured = self.results.arms[name], []
+        evaluation = self._inputs(arm.evaluation_stage)
+        scorer, gain, bias = self._scorer(evaluation.reward, evaluation.ensemble_coef)
         after = self._scored(evaluation, scorer)
-        before, first = self._scored(self._inputs(self.results["start_stage"]), scorer), None
-        if _accepted(arm):
-            base = self._scorer(evaluation["base_reward"], None)[0]
+        before, first = self._scored(self._inputs(self.results.start_stage), scorer), None
+        if arm.accepted:
+            base = self._scorer(evaluation.base_reward, None)[0]
             first = base.score(before.prompts, before.completions)
         model = self._model_info(evaluation)
         if model is None:
@@ -127,6 +131,7 @@ class _FinishedRun:
         if self.rows is None:
             unmeasured.append(f"whatever takes the preference pairs: {self._why_no_rows}")
         own_test, own_gain, held_out_before = self._around_the_refresh(arm, evaluation)
+        held_out = None if model is None else model.held_out
         return Subject(
             name,
             gain=gain,
@@ -134,41 +139,40 @@ class _FinishedRun:
             after=after,
             before=before,
             before_by_first=first,
-            held_out=accuracy_of(model["held_out"]) if model else None,
+            held_out=None if held_out is None else held_out.order,
             own_test=own_test,
             own_test_gain=own_gain,
             held_out_before=held_out_before,
             off_policy=self._off_policy(scorer),
-            calibration_error=model["held_out"]["calibration_error"] if model else None,
+            calibration_error=None if held_out is None else held_out.calibration_error,
             course=self._course(arm),
             selected=self._selected(name, arm, unmeasured),
             unmeasured=unmeasured,
         )
 
     def _around_the_refresh(
-        self, arm: _Row, evaluation: _Row
+        self, arm: ArmFigures, evaluation: EvaluationInputs
     ) -> tuple[OrderAccuracy | None, Estimate | None, OrderAccuracy | None]:
         """Accuracy on the last refresh's own test pairs, its gain there, and accuracy before it on unfiltered pairs."""
-        models = [made["reward_model"] for made in _accepted(arm)]
-        # Older versions did not look at the model before: nothing can be said of theirs.
-        if not models or "selected_test" not in models[-1] or "selected_test_gain" not in models[-1]:
+        models = [made.reward_model for made in arm.accepted]
+        tested = models[-1].selected_test if models else None
+        if tested is None:
             return None, None, None
-        own_test = accuracy_of(models[-1]["selected_test"])
-        if models[-1]["selected_test_gain"] is None:
-            return own_test, None, None
-        first = read_manifest(self._stage(evaluation["base_reward"]), older=True)["info"]
-        return own_test, Estimate(**models[-1]["selected_test_gain"]), accuracy_of([first, *models][-2]["held_out"])
+        gain = models[-1].selected_test_gain
+        if gain is None:
+            return tested.order, None, None
+        before = (models[-2] if len(models) > 1 else self._reward_info(evaluation.base_reward)).held_out
+        return tested.order, gain, None if before is None else before.order
 
     def across(self) -> Link:
         """Over arms whose reward models differ: accuracy on unfiltered pairs, and the judge's score of the policy."""
         found: dict[tuple[float, float], None] = {}
-        for arm in self.results["arms"].values():
-            evaluation = arm["evaluation"]
-            model = self._model_info(self._inputs(arm["evaluation_stage"]))
-            if model is not None:
-                score = evaluation["gold"]["mean"] if self.world else evaluation["judge_score"]
+        for arm in self.results.arms.values():
+            model = self._model_info(self._inputs(arm.evaluation_stage))
+            score = arm.evaluation.by_gold.gold.mean if self.world else arm.evaluation.judge_score
+            if model is not None and model.held_out is not None and score is not None:
                 # Arms that are one artifact are one point.
-                found[model["held_out"]["accuracy"], score] = None
+                found[model.held_out.accuracy, score] = None
         return training_to_evaluation(*([pair[side] for pair in found] for side in (0, 1)))
 
     def embed(self, texts: Sequence[str]) -> Any:
@@ -180,10 +184,9 @@ class _FinishedRun:
     def rows(self) -> tuple[RunRows, Stages] | None:
         """The preference pairs of the run; None: they are no longer to be had, or the embedder is not."""
         try:
-            config = RunConfig.model_validate(self.results["config"])
-            return prepare(config, self.out, ArtifactStore(self.out / "stages"), self.progress, checks=False)
-        except ValidationError as error:
-            self._why_no_rows = f"the run is of another version of frft ({_fault(error)})"
+            return prepare(
+                self.results.settings, self.out, ArtifactStore(self.out / "stages"), self.progress, checks=False
+            )
         except FrftError as error:
             self._why_no_rows = str(error)
         return None
@@ -191,56 +194,60 @@ class _FinishedRun:
     @cached_property
     def world(self) -> World | None:
         """The world of the run, whose gold reward judges."""
-        values = self.results["config"]["data"].get("world")
         try:
-            return None if values is None else World(WorldConfig.model_validate(values))
-        except ValidationError as error:
+            dials = self.results.world
+        except UsageError as error:
             raise UsageError(
-                f"{self.out} is a run in a world of another version of frft ({_fault(error)}), whose gold reward "
-                "is not to be had. Run it again with this version."
+                f"{self.out}: {error}, whose gold reward is not to be had. Run it again with this version."
             ) from None
+        return None if dials is None else World(dials)
 
     @cached_property
     def _judge_model(self) -> RewardModel:
-        return RewardModel.load(self.out / "judge", seed=0, trust_remote_code=self._trust)
+        return RewardModel.load(self.out / "judge", seed=0, trust_remote_code=self.results.trusts_remote_code)
 
     def _judge(self, prompts: Sequence[str], completions: Sequence[str]) -> Floats:
         return (self.world.gold if self.world else self._judge_model.score)(prompts, completions)
 
-    def _inputs(self, stage: str) -> _Row:
+    def _inputs(self, stage: str) -> EvaluationInputs:
         """What an evaluation was made of."""
         path = self.out / "stages" / stage / MANIFEST
         if not path.is_file():
             raise ArtifactError(
                 f"{path} is not there. Start the run again with the same command, which makes what is missing anew."
             )
-        inputs: _Row = read_manifest(path.parent, older=True)["inputs"]
-        return inputs
+        return EvaluationInputs.of(read_manifest(path.parent, older=True)["inputs"], path)
 
-    def _model_info(self, evaluation: _Row) -> _Row | None:
+    def _model_info(self, evaluation: EvaluationInputs) -> RewardModelInfo | RefreshedModelInfo | None:
         """Figures of the reward model that a policy was trained with last; an ensemble has none of its own."""
-        model = evaluation["reward"]
-        return None if isinstance(model, list) else read_manifest(self._stage(model), older=True)["info"]
+        model = evaluation.reward
+        return None if isinstance(model, list) else self._reward_info(model)
 
-    def _stage(self, of: _Row) -> Path:
-        return self.out / "stages" / f"{of['artifact']}-{of['digest'][:DIGEST_CHARACTERS]}"
+    def _reward_info(self, model: StageReference) -> RewardModelInfo | RefreshedModelInfo:
+        folder = self._stage(model)
+        return info_of_model(read_manifest(folder, older=True)["info"], model.artifact, folder / MANIFEST)
 
-    def _scorer(self, models: _Row | list[_Row], coef: float | None) -> tuple[Scorer, float | None, float]:
+    def _stage(self, of: StageReference) -> Path:
+        return self.out / "stages" / f"{of.artifact}-{of.digest[:DIGEST_CHARACTERS]}"
+
+    def _scorer(
+        self, models: StageReference | list[StageReference], coef: float | None
+    ) -> tuple[Scorer, float | None, float]:
         """A reward model with its gain and bias, or an ensemble of them, which has no gain of its own."""
         loaded = [
-            RewardModel.load(self._stage(each), seed=0, trust_remote_code=self._trust)
+            RewardModel.load(self._stage(each), seed=0, trust_remote_code=self.results.trusts_remote_code)
             for each in (models if isinstance(models, list) else [models])
         ]
         if coef is not None:
             return RewardEnsemble(loaded, coef), None, 0.0
         return loaded[0], loaded[0].gain, loaded[0].bias
 
-    def _scored(self, evaluation: _Row, scorer: Scorer) -> Scored:
-        parts = [evaluation[name] for name in ("own", "second")]
-        rows = [row for part in parts for row in read_rows(self._stage(part) / COMPLETIONS)]
-        prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
+    def _scored(self, evaluation: EvaluationInputs, scorer: Scorer) -> Scored:
+        parts = (evaluation.own, evaluation.second)
+        rows = [row for part in parts for row in read_written(self._stage(part) / COMPLETIONS)]
+        prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
         # The policy before training is the same one for all arms.
-        key = tuple(part["digest"] for part in parts)
+        key = tuple(part.digest for part in parts)
         if key not in self._judged:
             self._judged[key] = self._judge(prompts, completions)
         asked = None if self.world is None else self.world.request_ids(prompts)
@@ -252,21 +259,21 @@ class _FinishedRun:
             return None
         return agreement(scorer.score, self._judge, self.rows[0].splits.evaluation)
 
-    def _course(self, arm: _Row) -> Course | None:
+    def _course(self, arm: ArmFigures) -> Course | None:
         """Of the steps since the last refresh: before it, the proxy was another."""
-        begin = max((made["after_step"] for made in _accepted(arm)), default=0)
-        steps = [row for row in arm["ppo"] if row["step"] > begin]
+        begin = max((made.after_step for made in arm.accepted), default=0)
+        steps = [row for row in arm.ppo if row.step > begin]
         if not steps or self.world is not None:
-            return course_of(steps, [row["gold"] for row in steps])
-        rollouts = [row for name in arm["stages"] for row in read_rows(self.out / "stages" / name / ROLLOUTS)]
-        own = [row for row in rollouts if row["step"] > begin]
+            return course_of(steps, [math.nan if row.gold is None else row.gold for row in steps])
+        rollouts = [row for name in arm.stages for row in read_rollouts(self.out / "stages" / name / ROLLOUTS)]
+        own = [row for row in rollouts if row.step > begin]
         return course_of(steps, _by_step(own, self._judge, len(steps)))
 
-    def _selected(self, name: str, arm: _Row, unmeasured: list[str]) -> Selected | None:
-        made = _accepted(arm)
-        if not made:
+    def _selected(self, name: str, arm: ArmFigures, unmeasured: list[str]) -> Selected | None:
+        if not arm.accepted:
             return None
-        number = arm["refreshes"].index(made[-1]) + 1
+        made = arm.accepted[-1]
+        number = arm.refreshes.index(made) + 1
         try:
             selection = Selection.read(self.out / "arms" / name / f"selection-{number}.parquet")
         except ArtifactError as error:
@@ -274,7 +281,7 @@ class _FinishedRun:
             return None
         table, sources, similarity = selection.table, None, None
         kept_N = np.array(table["kept"].to_pylist(), dtype=bool)
-        if self.rows is not None and not get_strategy(selection.metadata["strategy"]).takes_all:
+        if self.rows is not None and not get_strategy(made.selection.strategy).takes_all:
             pool = self.rows[0].splits.pool
             of = dict(zip(pool["id"].to_pylist(), range(pool.num_rows), strict=True))
             ids = table["id"].to_pylist()
@@ -290,7 +297,7 @@ class _FinishedRun:
                     ]
                     for column in columns
                 }
-                if selection.metadata["embedder"] is not None:
+                if made.selection.embedder is not None:
                     similarity = self._similarity(pool, rows_N, kept_N)
         cosines = [
             np.array(table[side].to_pylist(), dtype=np.float64) for side in ("similarity_chosen", "similarity_rejected")
@@ -319,19 +326,19 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         if not steps:
             continue
         judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
-        last = [row for row in rollouts if row["step"] > steps[-1]["step"] - LAST_STEPS]
+        last = [row for row in rollouts if row.step > steps[-1].step - LAST_STEPS]
         penalty = config.ppo.missing_eos_penalty
         subject = Subject(
             arm.name,
             after=_rollouts(last, world),
             # Rollouts of the first step come before its update.
-            before=_rollouts([row for row in rollouts if row["step"] == steps[0]["step"]], world),
-            replaced=penalty is not None and any(np.float32(row["score"]) == np.float32(penalty) for row in last),
+            before=_rollouts([row for row in rollouts if row.step == steps[0].step], world),
+            replaced=penalty is not None and any(np.float32(row.score) == np.float32(penalty) for row in last),
             course=course_of(steps, judged),
             unmeasured=["the reward model itself: the run is under way"],
         )
         arms.append(diagnose(subject))
-        looks[arm.name] = [look.info for look in arm.looks if look.info]
+        looks[arm.name] = [look.info_as(LookInfo) for look in arm.looks if look.info]
     if not arms:
         if any(out.glob(f"stages/{config.algorithm}-*")):
             raise UsageError(
@@ -342,7 +349,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
 
 
-def _journals(arm: Arm) -> tuple[list[_Row], list[_Row]]:
+def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
     """Steps and rollouts of an arm since its last refresh, before which its reward model was another."""
     folders = [
         folder
@@ -350,41 +357,32 @@ def _journals(arm: Arm) -> tuple[list[_Row], list[_Row]]:
         for folder in (segment.path, segment.path.with_name(f"{segment.path.name}.unfinished"))
         if (folder / METRICS).is_file()
     ]
-    steps, rollouts = ([row for folder in folders for row in read_rows(folder / name)] for name in (METRICS, ROLLOUTS))
+    steps = [row for folder in folders for row in read_steps(folder / METRICS)]
+    rollouts = [row for folder in folders for row in read_rollouts(folder / ROLLOUTS)]
     # The run may be between the two journals of a step, or have been stopped there.
-    done = {row["step"] for row in steps} & {row["step"] for row in rollouts}
+    done = {row.step for row in steps} & {row.step for row in rollouts}
     # An arm that is refreshed without data has no reward model but its first.
     accepted = [step for step, made in zip(arm.refreshed_after, arm.refreshes, strict=False) if made.accepted]
     begin = max((step for step in accepted if step < max(done, default=0)), default=0)
-    steps, rollouts = (
-        [row for row in rows if row["step"] in done and row["step"] > begin] for rows in (steps, rollouts)
+    return (
+        [row for row in steps if row.step in done and row.step > begin],
+        [row for row in rollouts if row.step in done and row.step > begin],
     )
-    return steps, rollouts
 
 
-def _accepted(arm: _Row) -> list[_Row]:
-    """The refreshes whose reward model a gate let in, or that had no gate."""
-    return [made for made in arm["refreshes"] if made["accepted"]]
-
-
-def _rollouts(rows: Sequence[_Row], world: World | None) -> Scored:
-    prompts, completions = ([row[side] for row in rows] for side in ("prompt", "completion"))
+def _rollouts(rows: Sequence[RolloutRow], world: World | None) -> Scored:
+    prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
     gold = None if world is None else world.gold(prompts, completions)
-    return Scored(prompts, completions, np.array([row["score"] for row in rows], dtype=np.float64), gold)
+    return Scored(prompts, completions, np.array([row.score for row in rows], dtype=np.float64), gold)
 
 
-def _by_step(rollouts: Sequence[_Row], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
+def _by_step(rollouts: Sequence[RolloutRow], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
     """The judge's mean score of each step's rollouts, of at most so many in all."""
-    of: dict[int, list[_Row]] = {}
+    of: dict[int, list[RolloutRow]] = {}
     for row in rollouts:
-        of.setdefault(row["step"], []).append(row)
+        of.setdefault(row.step, []).append(row)
     each = None if most is None else max(1, most // steps)
     chosen = [row for step in sorted(of) for row in of[step][:each]]
-    scores = judge([row["prompt"] for row in chosen], [row["completion"] for row in chosen])
-    step_N = np.array([row["step"] for row in chosen])
+    scores = judge([row.prompt for row in chosen], [row.completion for row in chosen])
+    step_N = np.array([row.step for row in chosen])
     return [float(scores[step_N == step].mean()) for step in sorted(of)]
-
-
-def _fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from frft.config.sections import EvaluationConfig
 from frft.evaluation import GoldJudge, RewardJudge, compare, rate_of
+from frft.evaluation.winrate import WinRate
+from frft.models import TruncationCount
 from frft.policy import Completions
+from frft.results import GoldEvaluation, GoldFigures, OwnTextAccuracy, PoolPairAccuracy
 from frft.reward import RewardModel, requests, score_margins
 from frft.statistics import OrderAccuracy, order_accuracy, within_prompt_variance
 from frft.statistics.intervals import standard_error
@@ -30,12 +33,26 @@ class Scorer(Protocol):
         """Scores of N completions, float64 (N,)."""
 
 
+class JudgeFindings(NamedTuple):
+    """What a judge says of a policy's completions.
+
+    Attributes:
+        win_rate: against a baseline; None: there is none.
+        score: its mean score; None: the gold reward judges.
+        truncated: what was cut for it; None: the gold reward judges.
+    """
+
+    win_rate: WinRate | None
+    score: float | None
+    truncated: TruncationCount | None
+
+
 def judged(
     written: Completions,
     baseline: Completions | None,
     judge: RewardModel | World,
     config: EvaluationConfig,
-) -> dict[str, Any]:
+) -> JudgeFindings:
     """What the judge says of a policy's completions: their win rate against a baseline's, and their mean score.
 
     Args:
@@ -52,11 +69,11 @@ def judged(
         if isinstance(judge, World):
             # A world has fewer requests than wordings of them.
             comparison = replace(comparison, prompts=judge.request_ids(written.prompts))
-        compared = rate_of(comparison).as_dict()
+        compared = rate_of(comparison)
     if isinstance(judge, World):
-        return {"win_rate": compared}
+        return JudgeFindings(compared, None, None)
     score = float(judge.score(*texts).mean())
-    return {"win_rate": compared, "judge_score": score, "judge_truncated": judge.truncated.as_dict()}
+    return JudgeFindings(compared, score, judge.truncated)
 
 
 def variance_under_policy(scorer: Scorer, written: Completions, again: Completions) -> float:
@@ -65,20 +82,19 @@ def variance_under_policy(scorer: Scorer, written: Completions, again: Completio
     return within_prompt_variance(first, second)
 
 
-def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: Completions) -> dict[str, Any]:
+def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: Completions) -> OwnTextAccuracy:
     """How often a reward model orders two completions of a prompt as gold does, and how far apart both put them.
 
-    Returns:
-        The accuracy (see `OrderAccuracy`; wordings of one request are a cluster), `reward_variance` and
-        `gold_variance`: mean variances within a prompt.
+    Wordings of one request are a cluster.
     """
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
     score, again_score = (scorer.score(each.prompts, each.completions) for each in (written, again))
-    return {
-        **order_accuracy(score - again_score, gold - again_gold, world.request_ids(written.prompts)).as_dict(),
-        "reward_variance": within_prompt_variance(score, again_score),
-        "gold_variance": within_prompt_variance(gold, again_gold),
-    }
+    accuracy = order_accuracy(score - again_score, gold - again_gold, world.request_ids(written.prompts))
+    return OwnTextAccuracy(
+        **vars(accuracy),
+        reward_variance=within_prompt_variance(score, again_score),
+        gold_variance=within_prompt_variance(gold, again_gold),
+    )
 
 
 def agreement(score: ScoreFunction, judge: ScoreFunction, table: pa.Table) -> OrderAccuracy:
@@ -88,7 +104,7 @@ def agreement(score: ScoreFunction, judge: ScoreFunction, table: pa.Table) -> Or
 
 def against_gold(
     world: World, scorer: Scorer, written: Completions, again: Completions, held_out: pa.Table
-) -> dict[str, Any]:
+) -> GoldEvaluation:
     """A policy, and the reward model that it was trained with, by the gold reward.
 
     Args:
@@ -96,27 +112,18 @@ def against_gold(
         scorer: the reward model that the policy followed last.
         written, again: two independent completions of the policy to each of the same prompts.
         held_out: labelled pairs that no training saw.
-
-    Returns:
-        - `gold`: mean, its standard error (wordings of one request are a cluster), standard deviation and within-prompt
-          variance of the gold reward of all that the policy writes.
-        - `on_policy`: how often the reward model orders the policy's two completions as gold does.
-        - `off_policy`: how often it orders the held-out pairs as `gold` does, and as their `labels` do.
     """
     import numpy as np
 
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
     labels = order_accuracy(score_margins(scorer.score, held_out), [1.0] * held_out.num_rows, requests(held_out))
-    return {
-        "gold": {
-            "mean": float((gold.mean() + again_gold.mean()) / 2),
-            "standard_error": standard_error((gold + again_gold) / 2, world.request_ids(written.prompts)),
-            "std": float(np.concatenate([gold, again_gold]).std()),
-            "variance": within_prompt_variance(gold, again_gold),
-        },
-        "on_policy": ordered_as_gold(world, scorer, written, again),
-        "off_policy": {
-            "gold": agreement(scorer.score, world.gold, held_out).as_dict(),
-            "labels": labels.as_dict(),
-        },
-    }
+    return GoldEvaluation(
+        GoldFigures(
+            mean=float((gold.mean() + again_gold.mean()) / 2),
+            standard_error=standard_error((gold + again_gold) / 2, world.request_ids(written.prompts)),
+            std=float(np.concatenate([gold, again_gold]).std()),
+            variance=within_prompt_variance(gold, again_gold),
+        ),
+        ordered_as_gold(world, scorer, written, again),
+        PoolPairAccuracy(gold=agreement(scorer.score, world.gold, held_out), labels=labels),
+    )

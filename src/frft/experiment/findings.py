@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
 
 from frft.experiment.table import percent_with_interval
-from frft.reward import why_refused
-from frft.statistics import holm
+from frft.results import ArmFigures, GoldJudgeFigures, RunResults
+from frft.reward import RewardEvaluation, why_refused
+from frft.statistics import OrderAccuracy, holm
 from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
 """How an accuracy compares with chance, by its interval."""
 
 
-def interpret(results: dict[str, Any]) -> list[str]:
+def interpret(results: RunResults) -> list[str]:
     """What was found, one sentence or two a line."""
-    in_a_world = results["judge"]["kind"] == "gold"
-    lines = [*_verdict(results), *(_by_gold(results) if in_a_world else _by_a_judge(results)), *_base_model(results)]
-    prompts = results["data"]["evaluation_prompts"]
-    if prompts["trained_on"]:
+    lines = [*_verdict(results), *_by_the_judge(results), *_base_model(results)]
+    prompts = results.data.evaluation_prompts
+    if prompts.trained_on:
         lines.append(
-            f"{prompts['trained_on']} of the {prompts['used']} evaluation prompts were also trained on; the win rates "
+            f"{prompts.trained_on} of the {prompts.used} evaluation prompts were also trained on; the win rates "
             "say less about others."
         )
     lines += _cut_texts(results)
@@ -32,65 +31,67 @@ def interpret(results: dict[str, Any]) -> list[str]:
     return [*lines, *_looks(results), *_gates(results), *_short_selections(results)]
 
 
-def memory_line(results: dict[str, Any]) -> str:
+def memory_line(results: RunResults) -> str:
     """What one process held at most, beside what was predicted."""
-    stages = results["stages"]
-    predicted = max(stage["predicted_peak_memory_bytes"] for stage in stages) / 2**30
-    workers = results["workers"]["count"]
+    predicted = max(stage.predicted_peak_memory_bytes for stage in results.stages) / 2**30
+    workers = results.workers.count
     where = f" in each of {workers} worker processes" if workers > 1 else ""
-    return f"{results['peak_memory_bytes'] / 2**30:.1f} GiB at most{where} (predicted: {predicted:.1f})"
+    return f"{results.peak_memory_bytes / 2**30:.1f} GiB at most{where} (predicted: {predicted:.1f})"
 
 
-def _verdict(results: dict[str, Any]) -> list[str]:
+def _verdict(results: RunResults) -> list[str]:
     compared = {
-        name: arm["evaluation"]["win_rate"]
-        for name, arm in results["arms"].items()
-        if arm["evaluation"]["win_rate"] is not None
+        name: arm.evaluation.win_rate for name, arm in results.arms.items() if arm.evaluation.win_rate is not None
     }
     if not compared:
         return []
-    p_values = holm({name: win["p_value"] for name, win in compared.items()})
+    p_values = holm({name: win.p_value for name, win in compared.items()})
     decided = [name for name, p in p_values.items() if p < SIGNIFICANCE_LEVEL]
     apart = [
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {how} than vanilla"
         for names, how in (
-            ([name for name in decided if compared[name]["rate"] > 0.5], "better"),
-            ([name for name in decided if compared[name]["rate"] < 0.5], "worse"),
+            ([name for name in decided if compared[name].rate > 0.5], "better"),
+            ([name for name in decided if compared[name].rate < 0.5], "worse"),
         )
         if names
     ]
     verdict = " and ".join(apart) or "no arm can be told from vanilla"
-    whose = "the true reward" if results["judge"]["kind"] == "gold" else "the judge"
+    whose = "the true reward" if results.in_a_world else "the judge"
     lines = [f"By {whose}, {verdict} (level 5 %, corrected for the number of comparisons, {len(compared)}, by Holm)."]
-    alone = [name for name in compared if name not in decided and compared[name]["p_value"] < SIGNIFICANCE_LEVEL]
+    alone = [name for name in compared if name not in decided and compared[name].p_value < SIGNIFICANCE_LEVEL]
     if alone:
         lines.append(f"Told from vanilla only if it were the one comparison made: {', '.join(alone)}.")
-    needed = {name: win["n_to_settle"] for name, win in compared.items() if win["n_to_settle"] is not None}
+    needed = {name: win.n_to_settle for name, win in compared.items() if win.n_to_settle is not None}
     if needed:
         most = ", ".join(f"{name} {prompts:,}" for name, prompts in needed.items())
         lines.append(f"Prompts that would settle a difference of the size seen (power 80 %): {most}.")
     return lines
 
 
-def _by_gold(results: dict[str, Any]) -> list[str]:
-    start = results["start"]
-    arms = {name: arm["evaluation"] for name, arm in results["arms"].items()}
-    before, vanilla = start["gold"], arms["vanilla"]["gold"]
-    errors = [each["standard_error"] for each in (before, vanilla)]
-    # Both write to the same prompts, so that the difference is surer than this.
-    error = math.inf if None in errors else math.hypot(*errors)
-    moved = vanilla["mean"] - before["mean"]
+def _by_the_judge(results: RunResults) -> list[str]:
+    judge = results.judge
+    return _by_gold(results) if isinstance(judge, GoldJudgeFigures) else _by_a_trained_judge(judge.held_out)
+
+
+def _by_gold(results: RunResults) -> list[str]:
+    start = results.start.by_gold
+    arms = {name: arm.evaluation.by_gold for name, arm in results.arms.items()}
+    before, vanilla = start.gold, arms["vanilla"].gold
+    # Both write to the same prompts, so that the difference is surer than this; of one request nothing is known.
+    errors = [math.inf if each.standard_error is None else each.standard_error for each in (before, vanilla)]
+    error = math.hypot(*errors)
+    moved = vanilla.mean - before.mean
     what = "raised" if moved > 2 * error else "lowered" if moved < -2 * error else "is not shown to have changed"
-    at_the_end = ", ".join(f"{name} {percent_with_interval(found['on_policy'])}" for name, found in arms.items())
+    at_the_end = ", ".join(f"{name} {_in_percent(found.on_policy)}" for name, found in arms.items())
     lines = [
-        f"Reinforcement learning {what} the true reward: {before['mean']:+.2f} before it, "
-        f"{vanilla['mean']:+.2f} in vanilla (standard error of the difference at most {error:.2f}).",
+        f"Reinforcement learning {what} the true reward: {before.mean:+.2f} before it, "
+        f"{vanilla.mean:+.2f} in vanilla (standard error of the difference at most {error:.2f}).",
         "Of two texts by the policy itself, the reward model names the truly better one in "
-        f"{percent_with_interval(start['on_policy'])} before it; at the end: {at_the_end}. A coin: 50 %.",
+        f"{_in_percent(start.on_policy)} before it; at the end: {at_the_end}. A coin: 50 %.",
     ]
     by_chance: dict[str, list[str]] = {}
     for name, found in arms.items():
-        by_chance.setdefault(_against_chance(found["on_policy"]), []).append(name)
+        by_chance.setdefault(_against_chance(found.on_policy), []).append(name)
     meanings = {
         NOT_SHOWN: (
             "Not shown to be better than a coin at the end",
@@ -112,58 +113,52 @@ def _by_gold(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _by_a_judge(results: dict[str, Any]) -> list[str]:
-    judge = results["judge"]["held_out"]
+def _by_a_trained_judge(judge: RewardEvaluation) -> list[str]:
     chance = _against_chance(judge)
     meaning = {
         ABOVE: "; a win rate says no more than its judge does.",
         NOT_SHOWN: ", which is not shown to be above chance: these win rates may say nothing about quality.",
         BELOW: ", which is below chance: these win rates say the opposite of what the labels say.",
     }[chance]
-    return [
-        f"The judge agrees with the labels of {percent_with_interval(judge)} of {judge['n']} held-out pairs{meaning}"
-    ]
+    return [f"The judge agrees with the labels of {_in_percent(judge)} of {judge.n} held-out pairs{meaning}"]
 
 
-def _base_model(results: dict[str, Any]) -> list[str]:
-    base = results["base_reward"]["held_out"]
+def _base_model(results: RunResults) -> list[str]:
+    base = results.base_reward.held_out
     chance = _against_chance(base)
     if chance == ABOVE:
         return []
     return [
-        f"The reward model that all arms start with agrees with the labels of {percent_with_interval(base)} "
-        f"of {base['n']} held-out pairs, which is {chance} chance: there may be little signal to realign."
+        f"The reward model that all arms start with agrees with the labels of {_in_percent(base)} "
+        f"of {base.n} held-out pairs, which is {chance} chance: there may be little signal to realign."
     ]
 
 
-def _against_chance(accuracy: dict[str, Any]) -> str:
-    if accuracy["interval"] is None:
+def _in_percent(found: OrderAccuracy | RewardEvaluation) -> str:
+    return percent_with_interval(found.accuracy, found.interval)
+
+
+def _against_chance(found: OrderAccuracy | RewardEvaluation) -> str:
+    if found.interval is None:
         return NOTHING
-    low, high = accuracy["interval"]
+    low, high = found.interval
     return ABOVE if low > 0.5 else BELOW if high < 0.5 else NOT_SHOWN
 
 
-def _looks(results: dict[str, Any]) -> list[str]:
+def _looks(results: RunResults) -> list[str]:
     """What was seen of the arms while they were trained, and what came of it."""
     lines = []
-    for name, arm in results["arms"].items():
-        seen = [
-            f"after step {look['step']}: {', '.join(look['fired'])}"
-            for look in arm["looks"]
-            if look["step"] and look["fired"]
-        ]
+    for name, arm in results.arms.items():
+        seen = [f"after step {look.step}: {', '.join(look.fired)}" for look in arm.looks if look.step and look.fired]
         if seen:
             lines.append(f"Arm {name}, alarms while it was trained: {'; '.join(seen)}. See `frft diagnose`.")
-        if arm["stopped_after"] is not None:
-            total = results["config"]["ppo"]["total_steps"]
+        if arm.stopped_after is not None:
             lines.append(
-                f"Arm {name} stopped after step {arm['stopped_after']} of {total}, where its reward was found "
-                "over-optimised (monitor.stop); other arms had more steps."
+                f"Arm {name} stopped after step {arm.stopped_after} of {results.total_steps}, where its reward was "
+                "found over-optimised (monitor.stop); other arms had more steps."
             )
     decided = {
-        name: (_accepted(arm), arm["when"])
-        for name, arm in results["arms"].items()
-        if arm["when"] not in (None, "scheduled")
+        name: (_accepted(arm), arm.when) for name, arm in results.arms.items() if arm.when not in (None, "scheduled")
     }
     for name, (steps, when) in decided.items():
         if steps:
@@ -178,36 +173,35 @@ def _looks(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _accepted(arm: dict[str, Any]) -> list[int]:
+def _accepted(arm: ArmFigures) -> list[int]:
     """The steps after which an arm was refreshed, and no gate refused it; of those without data there is no record."""
-    if not arm["refreshes"]:
-        return list(arm["refreshed_after"])
-    return [refresh["after_step"] for refresh in arm["refreshes"] if refresh["accepted"]]
+    if not arm.refreshes:
+        return arm.refreshed_after
+    return [refresh.after_step for refresh in arm.accepted]
 
 
-def _gates(results: dict[str, Any]) -> list[str]:
+def _gates(results: RunResults) -> list[str]:
     lines = []
-    for name, arm in results["arms"].items():
-        for number, refresh in enumerate(arm["refreshes"], start=1):
-            gate = refresh.get("gate")
-            if gate is not None and not refresh["accepted"]:
+    for name, arm in results.arms.items():
+        for number, refresh in enumerate(arm.refreshes, start=1):
+            if refresh.gate is not None and not refresh.accepted:
                 lines.append(
-                    f"Arm {name}, refresh {number}: its reward model was kept aside by the gate ({why_refused(gate)}); "
-                    "training went on with the one before."
+                    f"Arm {name}, refresh {number}: its reward model was kept aside by the gate "
+                    f"({why_refused(refresh.gate)}); training went on with the one before."
                 )
     return lines
 
 
-def _cut_texts(results: dict[str, Any]) -> list[str]:
+def _cut_texts(results: RunResults) -> list[str]:
     """How many texts each kind of stage had to cut, those of all arms together."""
     sums: dict[str, Counter[str]] = {}
-    for stage in results["stages"]:
-        for counts in stage["truncated"].values():
-            sums.setdefault(stage["kind"], Counter()).update(counts)
+    for stage in results.stages:
+        for counts in stage.truncated.values():
+            sums.setdefault(stage.kind, Counter()).update(vars(counts))
     cut = [
-        f"{kind} {each['prompts_truncated']} and {each['completions_truncated']} of {each['sequences']}"
+        f"{kind} {each['prompts']} and {each['completions']} of {each['sequences']}"
         for kind, each in sums.items()
-        if each["prompts_truncated"] or each["completions_truncated"]
+        if each["prompts"] or each["completions"]
     ]
     lines = []
     if cut:
@@ -217,9 +211,9 @@ def _cut_texts(results: dict[str, Any]) -> list[str]:
         )
     embedded = {
         f"{name} {', '.join(f'{count} {side}' for side, count in truncated.items() if count)}": None
-        for name, arm in results["arms"].items()
-        for refresh in arm["refreshes"]
-        if any((truncated := refresh["selection"]["counts"]["truncated"]).values())
+        for name, arm in results.arms.items()
+        for refresh in arm.refreshes
+        if any((truncated := refresh.selection.counts.truncated).values())
     }
     if embedded:
         lines.append(
@@ -229,14 +223,14 @@ def _cut_texts(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _short_selections(results: dict[str, Any]) -> list[str]:
+def _short_selections(results: RunResults) -> list[str]:
     lines = []
-    for name, arm in results["arms"].items():
-        for number, refresh in enumerate(arm["refreshes"], start=1):
-            counts = refresh["selection"]["counts"]
-            if counts["taken"] < counts["wanted"]:
+    for name, arm in results.arms.items():
+        for number, refresh in enumerate(arm.refreshes, start=1):
+            counts = refresh.selection.counts
+            if counts.taken < counts.wanted:
                 lines.append(
-                    f"Arm {name}, refresh {number}: only {counts['taken']} of the {counts['wanted']} wanted pairs "
+                    f"Arm {name}, refresh {number}: only {counts.taken} of the {counts.wanted} wanted pairs "
                     f"qualified; compare it with care."
                 )
     return lines

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,8 @@ from frft.diagnosis import Course, Diagnosis, Scored
 from frft.diagnosis.links import TRAINING_POLICY
 from frft.experiment.evaluation import ScoreFunction, Scorer
 from frft.policy import Completions
+from frft.results import GoldView, LookInfo, StepMetrics
 from frft.selection.density import EmbeddedCompletions as Texts
-from frft.statistics import OrderAccuracy
 from frft.store import Artifact
 from frft.worlds import World
 
@@ -26,15 +25,18 @@ BROKEN = "broken link: "
 
 def is_due(arm: RefreshConfig, look: Artifact) -> bool:
     """Whether a look calls for a refresh; a plan, which has not looked yet, counts with it."""
-    if arm.when == "drift":
-        measured = look.info.get("drift")
-        return not look.info or (measured is not None and measured["low"] > arm.drift)
-    return arm.when == "alarms" and (not look.info or bool(look.info["fired"]))
+    if arm.when not in ("drift", "alarms") or not look.info:
+        return arm.when in ("drift", "alarms")
+    seen = look.info_as(LookInfo)
+    if arm.when == "alarms":
+        return bool(seen.fired)
+    return seen.drift is not None and seen.drift.low is not None and seen.drift.low > arm.drift
 
 
 def is_over_optimised(look: Artifact) -> bool:
     """Whether a look found that more training against this reward makes the policy worse."""
-    return any(name in OVER_OPTIMISED for name in look.info.get("fired", ()))
+    # A plan has not looked yet.
+    return bool(look.info) and any(name in OVER_OPTIMISED for name in look.info_as(LookInfo).fired)
 
 
 def scored(written: Sequence[Completions], reward: Scorer, judge: ScoreFunction, world: World | None) -> Scored:
@@ -45,19 +47,12 @@ def scored(written: Sequence[Completions], reward: Scorer, judge: ScoreFunction,
     return Scored(prompts, texts, reward.score(prompts, texts), judge(prompts, texts), requests)
 
 
-def accuracy_of(figures: Mapping[str, Any]) -> OrderAccuracy:
-    """An accuracy as a stage says it of itself, those of reward models included, which know no pairs without order."""
-    accuracy, n, ties = (figures[name] for name in ("accuracy", "n", "ties"))
-    interval = None if figures["interval"] is None else tuple(figures["interval"])
-    return OrderAccuracy(accuracy, interval, n, ties, figures.get("without_order", 0))
-
-
-def course_of(steps: Sequence[Mapping[str, Any]], judged: Sequence[float] | None) -> Course | None:
+def course_of(steps: Sequence[StepMetrics], judged: Sequence[float] | None) -> Course | None:
     """Of the steps' metrics, and the judge's means over their rollouts, if it looked; None: no step was made."""
     if not steps:
         return None
-    score_T, kl_T = (np.array([row[key] for row in steps]) for key in ("score", "kl_sft_k1"))
-    return Course(score_T, kl_T, None if judged is None else np.array(judged), steps[0]["score_std"])
+    score_T, kl_T = np.array([row.score for row in steps]), np.array([row.kl_sft_k1 for row in steps])
+    return Course(score_T, kl_T, None if judged is None else np.array(judged), steps[0].score_std)
 
 
 def texts_of(written: Scored, embed: Embed) -> Texts:
@@ -74,7 +69,6 @@ def fired(found: Diagnosis) -> list[str]:
     return [*(alarm.name for alarm in found.fired), *(f"{BROKEN}{name}" for name in broken)]
 
 
-def summary(found: Diagnosis) -> dict[str, Any]:
+def summary(found: Diagnosis) -> GoldView:
     """Of a diagnosis what depends on the judge."""
-    whole = found.as_dict()
-    return {"fired": fired(found), **{key: whole[key] for key in ("links", "movement", "gao")}}
+    return GoldView(fired(found), found.links, found.movement, found.gao)

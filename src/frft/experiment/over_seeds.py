@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from frft.experiment.seeds import WIN_RATE_KEY, OverSeeds, SeedsResults, figures_by
+from frft.experiment.seeds import WIN_RATE_KEY, figures_by
+from frft.results import OverSeeds, SeedsResults
 from frft.statistics import Estimate
 
 LESS_VANILLA = "less vanilla"

@@ -6,9 +6,10 @@ Drawn by hand: it is lines and labels, and a plotting library would be a depende
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 from xml.sax.saxutils import escape
+
+from frft.results import RunResults, StepMetrics
 
 WIDTH, HEIGHT = 380, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40
@@ -23,28 +24,28 @@ GRID = 'stroke="#e4e4e4"'
 Series = Sequence[tuple[float, float]]
 
 
-def draw_picture(results: dict[str, Any]) -> str:
+def draw_picture(results: RunResults) -> str:
     """An SVG of what PPO saw and did, step by step: the arms' score, KL from SFT and, in a world, gold reward.
 
     Each panel has a line for each arm, and a dotted one where the arm's reward model was refreshed: scores before and
     after it are those of two models.
     """
-    panels = {
-        "score": "score of the reward model (what training raises)",
-        "kl_sft_k1": "KL from SFT (nats a completion)",
-    }
-    steps = {name: arm["ppo"] for name, arm in results["arms"].items()}
-    if results["judge"]["kind"] == "gold":
-        panels = {"gold": "gold reward (what is wanted)", **panels}
+    panels: list[tuple[str, Callable[[StepMetrics], float]]] = [
+        ("score of the reward model (what training raises)", lambda row: row.score),
+        ("KL from SFT (nats a completion)", lambda row: row.kl_sft_k1),
+    ]
+    steps = {name: arm.ppo for name, arm in results.arms.items()}
+    if results.in_a_world:
+        panels.insert(0, ("gold reward (what is wanted)", lambda row: math.nan if row.gold is None else row.gold))
     refreshes = sorted(_refresh_steps(results))
     bodies = [
         _panel(
             title,
-            {name: _thinned([(row["step"], row[key]) for row in rows]) for name, rows in steps.items()},
+            {name: _thinned([(row.step, figure(row)) for row in rows]) for name, rows in steps.items()},
             refreshes,
             WIDTH * number,
         )
-        for number, (key, title) in enumerate(panels.items())
+        for number, (title, figure) in enumerate(panels)
     ]
     entries = [(_stroke(number), name) for number, name in enumerate(steps)]
     entries += [(REFRESHED, "a reward model was refreshed: later scores are those of another")] * bool(refreshes)
@@ -63,11 +64,9 @@ def draw_picture(results: dict[str, Any]) -> str:
     )
 
 
-def _refresh_steps(results: dict[str, Any]) -> set[int]:
+def _refresh_steps(results: RunResults) -> set[int]:
     """Steps after which some arm got another reward model."""
-    return {
-        refresh["after_step"] for arm in results["arms"].values() for refresh in arm["refreshes"] if refresh["accepted"]
-    }
+    return {refresh.after_step for arm in results.arms.values() for refresh in arm.accepted}
 
 
 def _thinned(points: Series) -> Series:

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from frft import __version__
@@ -18,10 +17,28 @@ from frft.experiment.prepare import RunRows
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import score_by_step
-from frft.experiment.workers import Workers
+from frft.models import TruncationCount
 from frft.progress import Progress, duration
-from frft.reward import Refresh
-from frft.store import Artifact, peak_memory, read_rows
+from frft.results import (
+    ArmFigures,
+    DataFigures,
+    EvaluationInfo,
+    GoldJudgeFigures,
+    LookInfo,
+    MachineFigures,
+    ModelChange,
+    OwnTextAccuracy,
+    RefreshFigures,
+    RunResults,
+    SFTInfo,
+    StageFigures,
+    StepMetrics,
+    TrainedJudgeFigures,
+    Workers,
+    read_steps,
+)
+from frft.reward import Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.store import Artifact, peak_memory
 from frft.worlds import World
 
 TRUNCATION_COUNTS = ("sequences", "prompts_truncated", "completions_truncated")
@@ -47,7 +64,7 @@ class StageLog:
     """
 
     def __init__(self, progress: Progress) -> None:
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[StageFigures] = []
         self.planned: dict[str, PlannedStage] = {}
         self.told = False
         self._progress = progress
@@ -61,16 +78,16 @@ class StageLog:
         alike = planned or next(each for each in self.planned.values() if each.name.startswith(f"{artifact.kind}-"))
         was_there, was_stored = (False, False) if planned is None else (planned.done, planned.stored)
         self.entries.append(
-            {
-                "stage": name,
-                "kind": artifact.kind,
-                "seconds": artifact.seconds,
-                "reused": was_there or was_stored,
-                "from_store": was_stored,
-                "peak_memory_bytes": artifact.peak_memory,
-                "predicted_peak_memory_bytes": alike.memory,
-                "truncated": dict(_truncated(artifact.info)),
-            }
+            StageFigures(
+                stage=name,
+                kind=artifact.kind,
+                seconds=artifact.seconds,
+                reused=was_there or was_stored,
+                from_store=was_stored,
+                peak_memory_bytes=artifact.peak_memory,
+                predicted_peak_memory_bytes=alike.memory,
+                truncated=dict(_truncated(artifact.info)),
+            )
         )
         if was_there or was_stored or not self.told:
             took = "was there" if was_there else "from the store" if was_stored else duration(artifact.seconds)
@@ -81,11 +98,11 @@ class StageLog:
         self._progress.say(f"  waiting for {name}, which another process builds")
 
 
-def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, dict[str, int]]]:
+def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, TruncationCount]]:
     """All counts of cut texts in what a stage says of itself: where, and how many."""
     if isinstance(info, dict):
         if "prompts_truncated" in info:
-            yield key or "prompts", {name: info[name] for name in TRUNCATION_COUNTS}
+            yield key or "prompts", TruncationCount(*(info[name] for name in TRUNCATION_COUNTS))
         for name, value in info.items():
             yield from _truncated(value, f"{key}.{name}".lstrip("."))
 
@@ -100,85 +117,83 @@ def assemble(
     log: StageLog,
     workers: Workers,
     seconds: float,
-) -> dict[str, Any]:
-    """All figures of a finished experiment, JSON-able. Peaks of memory are those of single processes.
+) -> RunResults:
+    """All figures of a finished experiment. Peaks of memory are those of single processes.
 
     Args:
         start: the evaluation of the SFT model.
         evaluations: those of the arms, by name.
     """
-    return {
-        "frft": __version__,
-        "config": config.model_dump(),
-        "data": {
-            **rows.report,
-            "splits": stages.context.splits.counts(),
-            "evaluation_prompts": stages.context.evaluation_prompt_counts,
-        },
-        "sft": stages.sft.info,
-        "base_reward": stages.base_reward.info,
-        "judge": {"kind": "gold"} if stages.judge is None else {"kind": "reward_model", **stages.judge.info},
-        "start": start.info,
-        "start_stage": start.path.name,
-        "arms": {arm.name: _arm(arm, config.arm(arm.name), evaluations[arm.name], rows.world) for arm in arms},
-        "stages": log.entries,
-        "seconds": round(sum(entry["seconds"] for entry in log.entries), 1),
-        "seconds_of_this_start": round(seconds, 1),
-        "peak_memory_bytes": max(peak_memory(), *(entry["peak_memory_bytes"] for entry in log.entries)),
-        "workers": asdict(workers),
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-        "machine": {
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            **_accelerator(),
-        },
+    counts = {
+        "splits": stages.context.splits.counts(),
+        "evaluation_prompts": stages.context.evaluation_prompt_counts,
     }
+    return RunResults(
+        frft=__version__,
+        config=config.model_dump(mode="json"),
+        data=DataFigures.of({**rows.report, **counts}, "What was read"),
+        sft=stages.sft.info_as(SFTInfo),
+        base_reward=stages.base_reward.info_as(RewardModelInfo),
+        judge=GoldJudgeFigures() if stages.judge is None else stages.judge.info_as(TrainedJudgeFigures),
+        start=start.info_as(EvaluationInfo),
+        start_stage=start.path.name,
+        arms={arm.name: _arm(arm, config.arm(arm.name), evaluations[arm.name], rows.world) for arm in arms},
+        stages=log.entries,
+        seconds=round(sum(entry.seconds for entry in log.entries), 1),
+        seconds_of_this_start=round(seconds, 1),
+        peak_memory_bytes=max(peak_memory(), *(entry.peak_memory_bytes for entry in log.entries)),
+        workers=workers,
+        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        machine=_machine(),
+    )
 
 
-def _arm(arm: Arm, config: RefreshConfig, evaluation: Artifact, world: World | None) -> dict[str, Any]:
-    return {
-        "when": config.when if config.alpha else None,
-        "evaluation": evaluation.info,
-        "evaluation_stage": evaluation.path.name,
-        "refreshes": [
+def _arm(arm: Arm, config: RefreshConfig, evaluation: Artifact, world: World | None) -> ArmFigures:
+    return ArmFigures(
+        when=config.when if config.alpha else None,
+        evaluation=evaluation.info_as(EvaluationInfo),
+        evaluation_stage=evaluation.path.name,
+        refreshes=[
             _refresh(refresh, arm.refreshed_after[k], arm.changes[k] if arm.changes else None)
             for k, refresh in enumerate(arm.refreshes)
         ],
-        "ppo": [row for segment in arm.segments for row in _steps(segment, world)],
-        "refreshed_after": arm.refreshed_after,
-        "stopped_after": arm.stopped_after,
-        "looks": [look.info for look in arm.looks],
-        "stages": [segment.path.name for segment in arm.segments],
-    }
+        ppo=[row for segment in arm.segments for row in _steps(segment, world)],
+        refreshed_after=arm.refreshed_after,
+        stopped_after=arm.stopped_after,
+        looks=[look.info_as(LookInfo) for look in arm.looks],
+        stages=[segment.path.name for segment in arm.segments],
+    )
 
 
-def _refresh(refresh: Refresh, step: int, change: tuple[Artifact, Artifact] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "after_step": step,
-        "accepted": refresh.accepted,
-        "selection": refresh.selection.info,
-        "reward_model": refresh.reward_model.info,
-    }
-    if refresh.gate is not None:
-        found["gate"] = refresh.gate.info
-    if change is not None:
-        found["on_policy"] = {"before": change[0].info, "after": change[1].info}
-    return found
+def _refresh(refresh: Refresh, step: int, change: tuple[Artifact, Artifact] | None) -> RefreshFigures:
+    return RefreshFigures(
+        after_step=step,
+        accepted=refresh.accepted,
+        selection=refresh.selection.info_as(SelectionInfo),
+        reward_model=refresh.reward_model.info_as(RefreshedModelInfo),
+        gate=refresh.verdict,
+        on_policy=None if change is None else ModelChange(*(each.info_as(OwnTextAccuracy) for each in change)),
+    )
 
 
-def _steps(segment: Artifact, world: World | None) -> list[dict[str, Any]]:
+def _steps(segment: Artifact, world: World | None) -> list[StepMetrics]:
     """The metrics of each step; in a world, with the mean gold reward of its rollouts, which no training saw."""
-    steps = read_rows(segment.path / METRICS)
+    steps = read_steps(segment.path / METRICS)
     if world is None:
         return steps
     gold = score_by_step(world.gold, segment.path)
-    return [{**step, "gold": gold[step["step"]]} for step in steps]
+    return [step.model_copy(update={"gold": gold[step.step]}) for step in steps]
 
 
-def _accelerator() -> dict[str, Any]:
+def _machine() -> MachineFigures:
     import torch
 
-    if not torch.cuda.is_available():
-        return {"threads": torch.get_num_threads()}
-    return {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_bytes": torch.cuda.max_memory_allocated()}
+    gpu = torch.cuda.is_available()
+    return MachineFigures(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpus=os.cpu_count(),
+        threads=None if gpu else torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name() if gpu else None,
+        gpu_peak_memory_bytes=torch.cuda.max_memory_allocated() if gpu else None,
+    )

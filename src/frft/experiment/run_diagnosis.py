@@ -8,6 +8,7 @@ from typing import Any
 from frft.diagnosis.diagnosis import Diagnosis
 from frft.diagnosis.links import Link
 from frft.diagnosis.verdict import Ground, RewardVerdict, verdict_of
+from frft.results import LookInfo
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class RunDiagnosis:
     finished: bool
     arms: list[Diagnosis]
     across: Link
-    looks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    looks: dict[str, list[LookInfo]] = field(default_factory=dict)
     verified: bool = True
 
     @property
@@ -58,6 +59,9 @@ class RunDiagnosis:
             "verified": self.verified,
             "verdict": self.verdict,
             "decided_by": {ground.found: arms for ground, arms in self.grounds},
-            "arms": {arm.name: {**arm.as_dict(), "looks": self.looks.get(arm.name, [])} for arm in self.arms},
+            "arms": {
+                arm.name: {**arm.as_dict(), "looks": [look.as_dict() for look in self.looks.get(arm.name, [])]}
+                for arm in self.arms
+            },
             "across": self.across.as_dict(),
         }

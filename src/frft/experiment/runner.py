@@ -19,7 +19,6 @@ import shutil
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
@@ -31,9 +30,10 @@ from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS
-from frft.experiment.workers import Workers, choose_workers, work_in_parallel
+from frft.experiment.workers import choose_workers, work_in_parallel
 from frft.models import peers
 from frft.progress import SILENT, Progress
+from frft.results import RunResults, SeedsResults, Workers
 from frft.reward.refresh import SELECTION_FILE
 from frft.store import Artifact, ArtifactStore, Peers, append_rows, atomic_write, open_store, write_json
 
@@ -44,10 +44,13 @@ PICTURE_FILE = "training.svg"
 
 def run(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
-) -> dict[str, Any]:
+) -> RunResults | SeedsResults:
     """Run an experiment with its seed or with several (seeds.py), or go on with one that was stopped.
 
-    Arguments, errors and, of a single seed, what is returned are those of `run_one`.
+    Arguments and errors are those of `run_one`.
+
+    Returns:
+        What stands in `results.json`; of several seeds (config.seeds), what they say together.
     """
     if config.seeds is None:
         return run_one(config, out, progress, store=store)
@@ -58,7 +61,7 @@ def run(
 
 def run_one(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
-) -> dict[str, Any]:
+) -> RunResults:
     """Run an experiment, or go on with one that was stopped, and return what stands in `results.json`.
 
     Launched as several processes (torchrun, accelerate launch), all of them call this: they train policies together,
@@ -110,7 +113,7 @@ def run_one(
         _link(out / "sft", stages.sft.path)
         if stages.judge is not None:
             _link(out / "judge", stages.judge.path)
-        write_json(out / RESULTS_FILE, results)
+        write_json(out / RESULTS_FILE, results.as_dict())
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(draw_picture(results).encode())
     return results
@@ -150,12 +153,12 @@ def _show(out: Path, stages: Stages, arm: Arm) -> None:
         _copy(refresh.selection.path / SELECTION_FILE, folder / f"selection-{number}.parquet")
 
 
-def _write_metrics(out: Path, results: dict[str, Any]) -> None:
+def _write_metrics(out: Path, results: RunResults) -> None:
     path = out / METRICS
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
-    for name, arm in results["arms"].items():
-        append_rows(unfinished, [{"arm": name, **row} for row in arm["ppo"]])
+    for name, arm in results.arms.items():
+        append_rows(unfinished, [{"arm": name, **row.as_dict()} for row in arm.ppo])
     unfinished.replace(path)
 
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from frft import __version__
 from frft.config import RunConfig
@@ -27,58 +26,11 @@ from frft.experiment.prepare import RUN_FILE, different_settings
 from frft.experiment.runner import RESULTS_FILE, run_one
 from frft.models import is_main_process
 from frft.progress import SILENT, Progress
+from frft.results import ArmFigures, OverSeeds, RunResults, SeedsResults
 from frft.statistics import Estimate, estimate
-from frft.store import RESULTS_FORMAT, StoredValue, read_json, write_json
+from frft.store import RESULTS_FORMAT, format_of, read_json, write_json
 
 SEEDS_FOLDER = "seeds"
-
-
-@dataclass(frozen=True)
-class OverSeeds(StoredValue):
-    """A figure of one arm with every seed.
-
-    Attributes:
-        values: the figure as the run with each seed has it, in the order of the seeds; None: that run has none.
-        over_seeds: their mean, and Student's 95 % interval over the seeds.
-        less_vanilla: the same of the differences to vanilla with the same seed; None for vanilla itself, and for
-            the win rate, which is against vanilla already.
-    """
-
-    values: list[float | None]
-    over_seeds: Estimate
-    less_vanilla: Estimate | None
-
-
-@dataclass(frozen=True)
-class SeedsResults(StoredValue):
-    """What OUT/results.json holds after a run with several seeds.
-
-    Attributes:
-        format: of this file.
-        kind: "seeds": not the results of a single run.
-        frft: the version that wrote it.
-        config: the configuration, with the seeds.
-        seeds: the seeds.
-        runs: by seed, the folder of its run, relative to OUT.
-        judge: who judges: "gold" or "reward_model".
-        arms: the figures of every arm by name. Their names and definitions are those of an arm's evaluation in the
-            results of a run; `held_out` is the accuracy of its last reward model on unfiltered held-out pairs.
-        seconds: the time that all stages of all runs took when they were built.
-        seconds_of_this_start: how long this call took.
-        peak_memory_bytes: the most that a process held.
-    """
-
-    format: int
-    kind: str
-    frft: str
-    config: dict[str, Any]
-    seeds: list[int]
-    runs: dict[str, str]
-    judge: str
-    arms: dict[str, dict[str, OverSeeds]]
-    seconds: float
-    seconds_of_this_start: float
-    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -93,42 +45,42 @@ class SeedFigure:
     """
 
     title: str
-    of: Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
+    of: Callable[[RunResults, ArmFigures], float | None]
     digits: int = 2
     is_share: bool = False
 
 
-def _rate(_: Mapping[str, Any], arm: Mapping[str, Any]) -> float | None:
-    win = arm["evaluation"]["win_rate"]
-    return None if win is None else win["rate"]
+def _rate(_: RunResults, arm: ArmFigures) -> float | None:
+    win = arm.evaluation.win_rate
+    return None if win is None else win.rate
+
+
+def _held_out(results: RunResults, arm: ArmFigures) -> float | None:
+    model = arm.accepted[-1].reward_model if arm.accepted else results.base_reward
+    return None if model.held_out is None else model.held_out.accuracy
 
 
 WIN_RATE_KEY = "win_rate"
 _COMMON = {
     WIN_RATE_KEY: SeedFigure("win rate", _rate, 1, is_share=True),
-    "kl_sft_k1": SeedFigure("KL", lambda _, arm: arm["evaluation"]["kl_sft_k1"]),
-    "response_tokens": SeedFigure("tokens", lambda _, arm: arm["evaluation"]["response_tokens"], 1),
+    "kl_sft_k1": SeedFigure("KL", lambda _, arm: arm.evaluation.kl_sft_k1),
+    "response_tokens": SeedFigure("tokens", lambda _, arm: arm.evaluation.response_tokens, 1),
 }
 _IN_A_WORLD = {
-    "gold": SeedFigure("gold", lambda _, arm: arm["evaluation"]["gold"]["mean"]),
+    "gold": SeedFigure("gold", lambda _, arm: arm.evaluation.by_gold.gold.mean),
     **_COMMON,
     "on_policy": SeedFigure(
-        "RM on own texts", lambda _, arm: arm["evaluation"]["on_policy"]["accuracy"], 1, is_share=True
+        "RM on own texts", lambda _, arm: arm.evaluation.by_gold.on_policy.accuracy, 1, is_share=True
     ),
     "off_policy": SeedFigure(
-        "RM on pool pairs", lambda _, arm: arm["evaluation"]["off_policy"]["gold"]["accuracy"], 1, is_share=True
+        "RM on pool pairs", lambda _, arm: arm.evaluation.by_gold.off_policy.gold.accuracy, 1, is_share=True
     ),
 }
 _BY_A_JUDGE = {
-    "judge_score": SeedFigure("judge", lambda _, arm: arm["evaluation"]["judge_score"], 3),
+    "judge_score": SeedFigure("judge", lambda _, arm: arm.evaluation.judge_score, 3),
     **_COMMON,
-    "has_eos": SeedFigure("ended", lambda _, arm: arm["evaluation"]["has_eos"], 1, is_share=True),
-    "held_out": SeedFigure(
-        "RM held-out",
-        lambda results, arm: _last_reward_model(results, arm)["held_out"]["accuracy"],
-        1,
-        is_share=True,
-    ),
+    "has_eos": SeedFigure("ended", lambda _, arm: arm.evaluation.has_eos, 1, is_share=True),
+    "held_out": SeedFigure("RM held-out", _held_out, 1, is_share=True),
 }
 
 
@@ -147,21 +99,17 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
 
 def run_seeds(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
-) -> dict[str, Any]:
-    """Run the experiment with every seed, or go on where it was stopped; arguments and errors as `frft.run`.
-
-    Returns:
-        What stands in OUT/results.json: `SeedsResults` as JSON-able values.
-    """
+) -> SeedsResults:
+    """Run the experiment with every seed, or go on where it was stopped; arguments and errors as `frft.run`."""
     started = time.monotonic()
     check_seeds_folder(out, config)
     found = {}
     for number, seed in enumerate(config.seed_list, start=1):
         progress.say(f"— seed {seed} ({number} of {len(config.seed_list)})")
         found[seed] = run_one(with_seed(config, seed), out / SEEDS_FOLDER / str(seed), progress, store=store)
-    results = summarise_seeds(config, found, time.monotonic() - started).as_dict()
+    results = summarise_seeds(config, found, time.monotonic() - started)
     if is_main_process():
-        write_json(out / RESULTS_FILE, results)
+        write_json(out / RESULTS_FILE, results.as_dict())
     return results
 
 
@@ -206,20 +154,20 @@ def seeds_in(out: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in out.glob(f"{SEEDS_FOLDER}/*/{RUN_FILE}"))
 
 
-def summarise_seeds(config: RunConfig, found: Mapping[int, Mapping[str, Any]], seconds: float) -> SeedsResults:
+def summarise_seeds(config: RunConfig, found: Mapping[int, RunResults], seconds: float) -> SeedsResults:
     """What the results of the runs, by seed, say together."""
     runs = list(found.values())
-    judge = runs[0]["judge"]["kind"]
+    judge = runs[0].judge.kind
     figures = figures_by(judge)
     values = {
-        name: {key: [_number(figure.of(run, run["arms"][name])) for run in runs] for key, figure in figures.items()}
+        name: {key: [_number(figure.of(run, run.arms[name])) for run in runs] for key, figure in figures.items()}
         for name in config.arms
     }
     return SeedsResults(
         format=RESULTS_FORMAT,
         kind=SEEDS_FOLDER,
         frft=__version__,
-        config=config.model_dump(),
+        config=config.model_dump(mode="json"),
         seeds=list(found),
         runs={str(seed): f"{SEEDS_FOLDER}/{seed}" for seed in found},
         judge=judge,
@@ -231,9 +179,9 @@ def summarise_seeds(config: RunConfig, found: Mapping[int, Mapping[str, Any]], s
             }
             for name, each in values.items()
         },
-        seconds=round(sum(run["seconds"] for run in runs), 1),
+        seconds=round(sum(run.seconds for run in runs), 1),
         seconds_of_this_start=round(seconds, 1),
-        peak_memory_bytes=max(run["peak_memory_bytes"] for run in runs),
+        peak_memory_bytes=max(run.peak_memory_bytes for run in runs),
     )
 
 
@@ -243,6 +191,7 @@ def read_seeds(out: Path) -> SeedsResults | None:
     value = read_json(path) if path.is_file() else None
     if not isinstance(value, dict) or value.get("kind") != SEEDS_FOLDER:
         return None
+    _ = format_of(value, path)
     return SeedsResults.of(value, path)
 
 
@@ -261,9 +210,3 @@ def _less(own: list[float | None], vanilla: list[float | None]) -> Estimate | No
 
 def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
-
-
-def _last_reward_model(results: Mapping[str, Any], arm: Mapping[str, Any]) -> Mapping[str, Any]:
-    accepted = [each["reward_model"] for each in arm["refreshes"] if each["accepted"]]
-    model: Mapping[str, Any] = accepted[-1] if accepted else results["base_reward"]
-    return model

@@ -17,6 +17,7 @@ from frft.experiment.checkpoints import Checkpoints
 from frft.experiment.texts import ROLLOUTS, append_rollout
 from frft.models import TruncationCount
 from frft.progress import Progress
+from frft.results import SegmentInfo
 from frft.store import Peers, append_rows, keep_rows, read_json, write_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def train_segment(
     save_steps: int | None,
     peers: Peers,
     progress: Progress,
-) -> dict[str, Any]:
+) -> SegmentInfo:
     """Train until `until_step` steps are done; stopped at any step and called again, the outcome is the same.
 
     Args:
@@ -102,7 +103,7 @@ def train_segment(
         trainer.train(until_step, on_step)
     trainer.save(path / STATE_FOLDER)
     trainer.save_policy(path / "policy")
-    return {"last": last, **counts()}
+    return SegmentInfo.of({"last": last, **counts()}, path)
 
 
 def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-Cells = Callable[[dict[str, Any], dict[str, Any] | None], str]
+from frft.evaluation.winrate import WinRate
+from frft.results import EvaluationInfo, RunResults
+from frft.reward import RefreshedModelInfo, RewardEvaluation, RewardModelInfo
+from frft.statistics import OrderAccuracy
+
+LastModel = RewardModelInfo | RefreshedModelInfo
+Cells = Callable[[EvaluationInfo, LastModel | None], str]
 
 WIN_RATE, KL, TOKENS = "win rate [95 %]", "KL", "tokens"
 GOLD, ON_POLICY = "gold", "RM on own texts [95 %]"
+NOTHING_TO_SHOW = "–"
 SFT_ROW = "(SFT)"
 """Where all arms start; no arm can have this name."""
 
 
-def columns(results: dict[str, Any]) -> tuple[str, ...]:
+def columns(results: RunResults) -> tuple[str, ...]:
     """The heads of the table: those of a world, or those of preference data."""
     return ("arm", *_cells(results))
 
 
-def results_table(results: dict[str, Any]) -> list[tuple[str, ...]]:
+def results_table(results: RunResults) -> list[tuple[str, ...]]:
     """One row for the SFT model and one for each arm, in the order of `columns`."""
     cells = _cells(results).values()
-    rows = [(SFT_ROW, *(cell(results["start"], None) for cell in cells))]
-    for name, arm in results["arms"].items():
-        accepted = [each["reward_model"] for each in arm["refreshes"] if each["accepted"]]
-        model = accepted[-1] if accepted else results["base_reward"]
-        rows.append((name, *(cell(arm["evaluation"], model) for cell in cells)))
+    rows = [(SFT_ROW, *(cell(results.start, None) for cell in cells))]
+    for name, arm in results.arms.items():
+        model = arm.accepted[-1].reward_model if arm.accepted else results.base_reward
+        rows.append((name, *(cell(arm.evaluation, model) for cell in cells)))
     return rows
 
 
-def legend(results: dict[str, Any]) -> list[tuple[str, str]]:
+def legend(results: RunResults) -> list[tuple[str, str]]:
     """What the columns mean, in their order."""
-    in_a_world = results["judge"]["kind"] == "gold"
+    in_a_world = results.in_a_world
     judge = "the gold reward" if in_a_world else "the judge"
     over = "the requests of the evaluation prompts, wordings of one as one" if in_a_world else "the evaluation prompts"
     lines = [("win rate", f"against vanilla, by {judge}, over {over}; ties count one half")]
@@ -65,45 +70,52 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def percent_with_interval(accuracy: dict[str, Any]) -> str:
-    """An accuracy and its interval, in percent: "51.0 % [48.2, 53.8]"; "–" where there was nothing to order."""
-    if accuracy["interval"] is None:
-        return "–"
-    low, high = accuracy["interval"]
-    return f"{percent(accuracy['accuracy'])} [{100 * low:.1f}, {100 * high:.1f}]"
+def percent_with_interval(share: float | None, interval: tuple[float, float] | None) -> str:
+    """An accuracy or rate and its interval, in percent: "51.0 % [48.2, 53.8]"; "–" where there was nothing to count."""
+    if share is None or interval is None:
+        return NOTHING_TO_SHOW
+    low, high = interval
+    return f"{percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _cells(results: dict[str, Any]) -> dict[str, Cells]:
+def _cells(results: RunResults) -> dict[str, Cells]:
     common: dict[str, Cells] = {
-        WIN_RATE: lambda found, _: _win_rate(found["win_rate"]),
-        KL: lambda found, _: f"{found['kl_sft_k1']:.2f}",
-        TOKENS: lambda found, _: f"{found['response_tokens']:.1f}",
+        WIN_RATE: lambda found, _: _win_rate(found.win_rate),
+        KL: lambda found, _: f"{found.kl_sft_k1:.2f}",
+        TOKENS: lambda found, _: f"{found.response_tokens:.1f}",
     }
-    pairs: dict[str, Cells] = {"pairs": lambda _, model: str(model["training"]["pairs"]) if model else "–"}
-    if results["judge"]["kind"] == "gold":
+    pairs: dict[str, Cells] = {"pairs": lambda _, model: str(model.training.pairs) if model else NOTHING_TO_SHOW}
+    if results.in_a_world:
         return {
-            GOLD: lambda found, _: f"{found['gold']['mean']:+.2f}",
+            GOLD: lambda found, _: f"{found.by_gold.gold.mean:+.2f}",
             **common,
-            ON_POLICY: lambda found, _: percent_with_interval(found["on_policy"]),
-            "RM on pool pairs": lambda found, _: percent(found["off_policy"]["gold"]["accuracy"]),
+            ON_POLICY: lambda found, _: _accuracy(found.by_gold.on_policy),
+            "RM on pool pairs": lambda found, _: _percent(found.by_gold.off_policy.gold.accuracy),
             **pairs,
         }
     return {
         WIN_RATE: common[WIN_RATE],
-        "judge": lambda found, _: f"{found['judge_score']:+.3f}",
+        "judge": lambda found, _: NOTHING_TO_SHOW if found.judge_score is None else f"{found.judge_score:+.3f}",
         **common,
-        "ended": lambda found, _: percent(found["has_eos"]),
+        "ended": lambda found, _: percent(found.has_eos),
         **pairs,
-        "RM held-out": lambda _, model: percent_with_interval(model["held_out"]) if model else "–",
-        "RM own test": lambda _, model: (
-            percent(model["selected_test"]["accuracy"]) if model and "selected_test" in model else "–"
-        ),
+        "RM held-out": lambda _, model: _accuracy(model.held_out) if model else NOTHING_TO_SHOW,
+        "RM own test": lambda _, model: _own_test(model),
     }
 
 
-def _win_rate(found: dict[str, Any] | None) -> str:
-    return (
-        "baseline"
-        if found is None
-        else percent_with_interval({"accuracy": found["rate"], "interval": found["interval"]})
-    )
+def _percent(share: float | None) -> str:
+    return NOTHING_TO_SHOW if share is None else percent(share)
+
+
+def _accuracy(found: OrderAccuracy | RewardEvaluation | None) -> str:
+    return NOTHING_TO_SHOW if found is None else percent_with_interval(found.accuracy, found.interval)
+
+
+def _own_test(model: LastModel | None) -> str:
+    tested = model.selected_test if isinstance(model, RefreshedModelInfo) else None
+    return NOTHING_TO_SHOW if tested is None else percent(tested.accuracy)
+
+
+def _win_rate(found: WinRate | None) -> str:
+    return "baseline" if found is None else percent_with_interval(found.rate, found.interval)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from frft.models import TruncationCount
 from frft.policy import Completions
+from frft.results import CompletionRow, CompletionsInfo, RolloutRow, read_rollouts, read_written
 from frft.reward import PolicySamples
-from frft.store import Artifact, append_rows, read_rows
+from frft.store import Artifact, append_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,19 +26,19 @@ ROLLOUTS = "rollouts.jsonl"
 def write_completions(folder: Path, written: Completions) -> None:
     """One row for each prompt: prompt, completion, has_eos, tokens."""
     columns = zip(written.prompts, written.completions, written.has_eos, written.tokens, strict=True)
-    names = ("prompt", "completion", "has_eos", "tokens")
-    append_rows(folder / COMPLETIONS, [dict(zip(names, row, strict=True)) for row in columns])
+    append_rows(folder / COMPLETIONS, [CompletionRow(*row).as_dict() for row in columns])
 
 
 def read_completions(artifact: Artifact) -> Completions:
     """What `write_completions` wrote."""
-    rows = read_rows(artifact.path / COMPLETIONS)
+    path, counts = artifact.path / COMPLETIONS, artifact.info_as(CompletionsInfo)
+    rows = read_written(path)
     return Completions(
-        prompts=[row["prompt"] for row in rows],
-        completions=[row["completion"] for row in rows],
-        has_eos=[row["has_eos"] for row in rows],
-        tokens=[row["tokens"] for row in rows],
-        truncated=TruncationCount(artifact.info["sequences"], prompts=artifact.info["prompts_truncated"]),
+        prompts=[row.prompt for row in rows],
+        completions=[row.completion for row in rows],
+        has_eos=[row.has_eos for row in rows],
+        tokens=[row.tokens for row in rows],
+        truncated=TruncationCount(counts.sequences, prompts=counts.prompts_truncated),
     )
 
 
@@ -54,20 +55,16 @@ def stored_samples(artifact: Artifact) -> PolicySamples:
 def append_rollout(folder: Path, step: int, rollout: Rollout | GroupRollout) -> None:
     """One row for each sequence: step, prompt, completion, score."""
     columns = zip(rollout.prompts, rollout.completions, rollout.scores_B.tolist(), strict=True)
-    rows = [
-        {"step": step, "prompt": prompt, "completion": completion, "score": score}
-        for prompt, completion, score in columns
-    ]
-    append_rows(folder / ROLLOUTS, rows)
+    append_rows(folder / ROLLOUTS, [RolloutRow(step, *row).as_dict() for row in columns])
 
 
 def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicySamples:
     """The newest rollouts of these segments as the samples of a policy; all of them without a number."""
 
     def load() -> tuple[list[str], list[str]]:
-        rows = [row for segment in segments for row in read_rows(segment.path / ROLLOUTS)]
+        rows = [row for segment in segments for row in read_rollouts(segment.path / ROLLOUTS)]
         rows = rows if newest is None else rows[-newest:]
-        return [row["prompt"] for row in rows], [row["completion"] for row in rows]
+        return [row.prompt for row in rows], [row.completion for row in rows]
 
     return PolicySamples({"rollouts": list(segments), "newest": newest}, load)
 
@@ -78,7 +75,7 @@ def score_by_step(
     """The mean score, by a judge of no part in the training, of each step's rollouts in a segment's folder."""
     import numpy as np
 
-    rows = read_rows(segment / ROLLOUTS)
-    scores = score([row["prompt"] for row in rows], [row["completion"] for row in rows])
-    step_of = np.array([row["step"] for row in rows])
+    rows = read_rollouts(segment / ROLLOUTS)
+    scores = score([row.prompt for row in rows], [row.completion for row in rows])
+    step_of = np.array([row.step for row in rows])
     return {int(step): float(scores[step_of == step].mean()) for step in np.unique(step_of)}

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -29,6 +28,7 @@ from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads, process_count
 from frft.progress import Progress, Task, duration
+from frft.results import Workers
 from frft.selection import embed_pool
 from frft.stages.memory import machine_memory, policy_on_meta
 from frft.store import Artifact, ArtifactStore, SharedStore
@@ -45,22 +45,6 @@ WORTH = 1.2
 
 MEMORY_SHARE = 0.8
 """The most of the machine's memory that workers may be predicted to use together."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How many processes work on the arms, and how that was found.
-
-    Attributes:
-        count: processes; 1: the first process does it all.
-        reason: why so many, in words.
-        speedups: what was measured: times the matrix products a second of one process as it would run alone ("1 x 1":
-            processes x threads).
-    """
-
-    count: int
-    reason: str
-    speedups: dict[str, float]
 
 
 def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:

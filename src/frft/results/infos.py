@@ -6,10 +6,11 @@ Those of selections, reward models and gates are `frft.reward.infos`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from frft.diagnosis import DiagnosisFigures, GaoFit, Link, Movement
 from frft.diagnosis.verdict import RewardVerdict
+from frft.errors import ArtifactError
 from frft.evaluation.winrate import WinRate
 from frft.models import TruncationCount
 from frft.statistics import Estimate, OrderAccuracy
@@ -147,6 +148,14 @@ class PoolPairAccuracy(StoredValue):
     labels: OrderAccuracy
 
 
+class GoldEvaluation(NamedTuple):
+    """What the gold reward of a world says of a policy and of its reward model; see `EvaluationInfo`."""
+
+    gold: GoldFigures
+    on_policy: OwnTextAccuracy
+    off_policy: PoolPairAccuracy
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationInfo(StoredValue):
     """A policy on the evaluation prompts (stage `evaluation`).
@@ -182,6 +191,17 @@ class EvaluationInfo(StoredValue):
     has_eos: float
     distinct_completions: float
     written_truncated: TruncationCount
+
+    @property
+    def by_gold(self) -> GoldEvaluation:
+        """What the gold reward says.
+
+        Raises:
+            ArtifactError: the evaluation is not of a world.
+        """
+        if self.gold is None or self.on_policy is None or self.off_policy is None:
+            raise ArtifactError("An evaluation in a world lacks what the gold reward says of it. Run it again.")
+        return GoldEvaluation(self.gold, self.on_policy, self.off_policy)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel
 from frft.reward.pairs import PairTable, column, requests, score_margins
-from frft.statistics import Estimate, estimate, share_interval, standard_error
+from frft.statistics import Estimate, OrderAccuracy, estimate, share_interval, standard_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,11 @@ class RewardEvaluation:
     log_loss: float
     calibration_error: float
     by: dict[str, dict[str, RewardEvaluation]] = field(default_factory=dict)
+
+    @property
+    def order(self) -> OrderAccuracy:
+        """The accuracy alone; labels put every pair in an order."""
+        return OrderAccuracy(self.accuracy, self.interval, self.n, self.ties, 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a results file."""

@@ -12,6 +12,7 @@ from frft.experiment.policies import load_policy, policy_folder
 from frft.experiment.stages.context import RunContext
 from frft.experiment.texts import write_completions
 from frft.policy import generate
+from frft.results import CompletionsInfo
 from frft.stages import Stage, Workload
 from frft.stages.workload import SAMPLED_AT_ONCE
 from frft.store import Artifact, digest_of
@@ -52,7 +53,7 @@ class CompletionsStage(Stage):
             model, tokenizer, self.prompts, self.sampling, seed=self.seed, progress=self.context.progress
         )
         write_completions(folder, written)
-        return written.truncated.as_dict()
+        return CompletionsInfo.of(written.truncated.as_dict(), folder).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.flops(len(self.prompts) * workload.sequence)

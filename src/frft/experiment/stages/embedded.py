@@ -11,6 +11,7 @@ import numpy as np
 
 from frft.experiment.stages.context import RunContext
 from frft.experiment.texts import read_completions
+from frft.results import EmbeddedInfo
 from frft.stages import Stage, Workload
 from frft.store import Artifact, append_rows, digest_of, plain_inputs, read_rows
 
@@ -45,7 +46,7 @@ class EmbeddedStage(Stage):
         with self.context.progress.task("Embedding", total=len(texts)) as task:
             vectors = self.context.vectors.embedder.encode(texts, task)
         np.save(folder / VECTORS_FILE, vectors, allow_pickle=False)
-        return {"texts": len(texts)}
+        return EmbeddedInfo(len(texts)).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.embedding_flops(2 * self.context.config.monitor.prompts * workload.completion)

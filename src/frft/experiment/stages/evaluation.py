@@ -16,6 +16,8 @@ from frft.experiment.stages.scoring import load_reward, scored_by
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import read_completions
 from frft.policy import Completions, measure_divergence
+from frft.policy.divergence import Divergence
+from frft.results import EvaluationInfo
 from frft.reward import AlignedReward, EnsembleReward
 from frft.stages import Stage, Workload
 from frft.store import Artifact
@@ -70,13 +72,27 @@ class EvaluationStage(Stage):
         assert judge is not None
         against = None if self.own.digest == self.baseline.digest else read_completions(self.baseline)
         found = judged(written, against, judge, context.config.evaluation)
-        found["base_reward_score"] = float(
-            load_reward(context, self.base_reward).score(written.prompts, written.completions).mean()
-        )
-        found["reward_variance"] = variance_under_policy(self.reward.model, written, again)
+        base = load_reward(context, self.base_reward).score(written.prompts, written.completions)
+        variance, gold = variance_under_policy(self.reward.model, written, again), None
         if world is not None:
-            found |= against_gold(world, self.reward.model, written, again, context.splits.evaluation)
-        return {**found, **self._texts(written)}
+            gold = against_gold(world, self.reward.model, written, again, context.splits.evaluation)
+        moved, count = self._divergence(written), len(written.prompts)
+        return EvaluationInfo(
+            win_rate=found.win_rate,
+            judge_score=found.score,
+            judge_truncated=found.truncated,
+            base_reward_score=float(base.mean()),
+            reward_variance=variance,
+            gold=None if gold is None else gold.gold,
+            on_policy=None if gold is None else gold.on_policy,
+            off_policy=None if gold is None else gold.off_policy,
+            kl_sft_k1=moved.k1,
+            kl_sft_k3=moved.k3,
+            response_tokens=sum(map(len, written.tokens)) / count,
+            has_eos=sum(written.has_eos) / count,
+            distinct_completions=len(set(written.completions)) / count,
+            written_truncated=written.truncated,
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         # The judge on two sides, the base and the arm's reward model, the policy and the SFT model.
@@ -92,11 +108,11 @@ class EvaluationStage(Stage):
             judges += workload.classifier_bytes(config.judge_model)
         return judges + 2 * workload.policy_bytes + workload.measuring_bytes(self.context.sampling)
 
-    def _texts(self, written: Completions) -> dict[str, Any]:
-        """How far the policy is from the SFT model, and what its texts are like."""
+    def _divergence(self, written: Completions) -> Divergence:
+        """How far the policy is from the SFT model."""
         context = self.context
         tokenizer, model = load_policy(policy_folder(self.policy), trust_remote_code=context.trust)
-        moved = measure_divergence(
+        return measure_divergence(
             model,
             load_policy(policy_folder(self.sft), trust_remote_code=context.trust)[1],
             tokenizer,
@@ -105,15 +121,6 @@ class EvaluationStage(Stage):
             max_prompt_tokens=context.sampling.max_prompt_tokens,
             progress=context.progress,
         )
-        count = len(written.prompts)
-        return {
-            "kl_sft_k1": moved.k1,
-            "kl_sft_k3": moved.k3,
-            "response_tokens": sum(map(len, written.tokens)) / count,
-            "has_eos": sum(written.has_eos) / count,
-            "distinct_completions": len(set(written.completions)) / count,
-            "written_truncated": written.truncated.as_dict(),
-        }
 
 
 def evaluation_of(

@@ -11,6 +11,7 @@ from frft.experiment.evaluation import agreement
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.scoring import scored_by, scoring_judge
 from frft.experiment.texts import score_by_step
+from frft.results import AgreementInfo, JudgedInfo
 from frft.reward import AlignedReward, EnsembleReward
 from frft.stages import Stage, Workload
 from frft.store import Artifact
@@ -37,7 +38,8 @@ class JudgedStage(Stage):
 
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
-        return {"means": list(score_by_step(scoring_judge(self.context, self.judge), self.segment.path).values())}
+        means = score_by_step(scoring_judge(self.context, self.judge), self.segment.path)
+        return JudgedInfo(list(means.values())).as_dict()
 
     def flops(self, workload: Workload) -> float:
         config = self.context.config
@@ -70,7 +72,8 @@ class AgreementStage(Stage):
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
         judge = scoring_judge(self.context, self.judge)
-        return agreement(self.reward.model.score, judge, self.context.splits.evaluation).as_dict()
+        found = agreement(self.reward.model.score, judge, self.context.splits.evaluation)
+        return AgreementInfo(**vars(found)).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.flops(4 * self.context.splits.evaluation.num_rows * workload.sequence)

@@ -13,6 +13,7 @@ from frft.config.sections import RefreshConfig
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.texts import read_completions
+from frft.results import LabelledInfo
 from frft.reward.refresh import PAIRS_FILE
 from frft.stages import Stage, Workload
 from frft.store import Artifact
@@ -50,7 +51,7 @@ class LabelledPairsStage(Stage):
         one, two = (read_completions(written).completions for written in (self.first, self.second))
         pairs = world.labelled_pairs(self.prompts, one, two, seed=self._seed)
         pq.write_table(pairs, folder / PAIRS_FILE)
-        return {"pairs": pairs.num_rows}
+        return LabelledInfo(pairs.num_rows).as_dict()
 
     def flops(self, workload: Workload) -> float:
         del workload

@@ -14,6 +14,7 @@ from frft.experiment.policies import load_policy, policy_folder
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.sft import sft_model
 from frft.policy import log_likelihoods
+from frft.results import LikelihoodsInfo, LogRatiosInfo, PairSidesCut
 from frft.reward.refresh import LOG_RATIOS_FILE
 from frft.selection import LogRatios
 from frft.stages import Stage, Workload
@@ -50,7 +51,7 @@ class LikelihoodsStage(Stage):
     def build(self, folder: Path) -> Mapping[str, Any]:
         pool = self.context.splits.pool
         tokenizer, model = load_policy(policy_folder(self.policy), trust_remote_code=self.context.trust)
-        found, cut = [], {}
+        found, cut = [], []
         for side in ("chosen", "rejected"):
             sums, truncated = log_likelihoods(
                 model,
@@ -62,9 +63,9 @@ class LikelihoodsStage(Stage):
                 progress=self.context.progress,
             )
             found.append(sums)
-            cut[side] = truncated.as_dict()
+            cut.append(truncated)
         np.save(folder / LIKELIHOODS, np.stack(found), allow_pickle=False)
-        return {"truncated": cut}
+        return LikelihoodsInfo(PairSidesCut(*cut)).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.flops(2 * self.context.splits.pool.num_rows * workload.sequence)
@@ -92,7 +93,7 @@ class LogRatiosStage(Stage):
     def build(self, folder: Path) -> Mapping[str, Any]:
         own_2N, sft_2N = (np.load(each.path / LIKELIHOODS, allow_pickle=False) for each in (self.policy, self.sft))
         LogRatios(*(own_2N - sft_2N)).write(folder / LOG_RATIOS_FILE)
-        return {}
+        return LogRatiosInfo().as_dict()
 
     def flops(self, workload: Workload) -> float:
         del workload

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, measure_drift
-from frft.experiment.looks import accuracy_of, course_of, fired, scored, summary, texts_of
+from frft.experiment.looks import course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
@@ -19,9 +19,10 @@ from frft.experiment.stages.judging import JudgeView, judge_view
 from frft.experiment.stages.reward_model import base_reward_model, held_out_judge
 from frft.experiment.stages.scoring import load_reward, scored_by, scoring_judge
 from frft.experiment.texts import read_completions
+from frft.results import AgreementInfo, JudgedInfo, LookInfo, held_out_of, read_steps
 from frft.reward import AlignedReward, EnsembleReward
 from frft.stages import Stage, Workload
-from frft.store import Artifact, read_rows
+from frft.store import Artifact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,13 +90,15 @@ class LookStage(Stage):
         for name in fired(found)[len(found.fired) :] if self.step else ():
             progress.say(f"  after step {self.step}: {name}")
         by_gold = self.views.get("by_gold")
-        return {
-            "step": self.step,
-            "drift": None if moved is None else moved.as_dict(),
-            "fired": fired(found),
-            **found.as_dict(),
-            "by_gold": None if by_gold is None else summary(self._seen(by_gold)[0]),
-        }
+        return LookInfo(
+            **vars(found),
+            step=self.step,
+            drift=moved,
+            fired=fired(found),
+            verdict=found.verdict,
+            decided_by=[ground.found for ground in found.grounds],
+            by_gold=None if by_gold is None else summary(self._seen(by_gold)[0]),
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         # Two policies' two texts, by three reward models at most.
@@ -117,6 +120,7 @@ class LookStage(Stage):
         # An ensemble is no one model with a scale and an accuracy.
         single = reward if isinstance(reward, AlignedReward) else None
         current = reward.current if isinstance(reward.current, Artifact) else None
+        held_out = None if current is None else held_out_of(current)
         refreshed = current is not None and current.digest != self.base_reward.digest
         base = load_reward(context, self.base_reward) if refreshed else None
         subject = Subject(
@@ -126,12 +130,12 @@ class LookStage(Stage):
             after=after,
             before=start,
             before_by_first=None if base is None else base.score(start.prompts, start.completions),
-            held_out=None if current is None else accuracy_of(current.info["held_out"]),
-            off_policy=accuracy_of(view.agreement.info),
-            calibration_error=None if current is None else current.info["held_out"]["calibration_error"],
+            held_out=None if held_out is None else held_out.order,
+            off_policy=view.agreement.info_as(AgreementInfo),
+            calibration_error=None if held_out is None else held_out.calibration_error,
             course=course_of(
-                [row for segment in self.segments for row in read_rows(segment.path / METRICS)],
-                [mean for each in view.judged for mean in each.info["means"]],
+                [row for segment in self.segments for row in read_steps(segment.path / METRICS)],
+                [mean for each in view.judged for mean in each.info_as(JudgedInfo).means],
             ),
         )
         return diagnose(subject, self._embed if self.embedded else None, looks=self._looks), after, start

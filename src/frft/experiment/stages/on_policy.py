@@ -40,7 +40,7 @@ class OnPolicyStage(Stage):
         del folder
         assert self.context.world is not None
         texts = (read_completions(self.written), read_completions(self.again))
-        return ordered_as_gold(self.context.world, load_reward(self.context, self.reward_model), *texts)
+        return ordered_as_gold(self.context.world, load_reward(self.context, self.reward_model), *texts).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.flops(2 * len(self.context.evaluation_prompts) * workload.sequence)

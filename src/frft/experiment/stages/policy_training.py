@@ -99,7 +99,7 @@ class PolicyTrainingStage(Stage):
         # Not `end_training`, which would disconnect the processes for good.
         for tracker in trainer.accelerator.trackers:
             tracker.finish()
-        return found
+        return found.as_dict()
 
     def flops(self, workload: Workload) -> float:
         config = self.context.config

@@ -12,7 +12,7 @@ from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import stored_samples
-from frft.reward import PolicySamples, evaluate_reward_model, train_reward_model
+from frft.reward import PolicySamples, RewardModelInfo, evaluate_reward_model, train_reward_model
 from frft.stages import Stage, Workload, trained_pairs
 from frft.store import Artifact
 
@@ -83,9 +83,14 @@ class RewardModelStage(Stage):
             model.normalise(*self.reference.load(), progress=context.progress)
         model.save(folder)
         evaluation = evaluate_reward_model(model, context.splits.evaluation, progress=context.progress)
-        numbers = {"parameters": model.parameters, "gain": model.gain, "bias": model.bias}
-        figures = {"training": report.as_dict(), "held_out": evaluation.as_dict()}
-        return {**numbers, **figures, "scoring_truncated": model.truncated.as_dict()}
+        return RewardModelInfo(
+            parameters=model.parameters,
+            gain=model.gain,
+            bias=model.bias,
+            training=report,
+            held_out=evaluation,
+            scoring_truncated=model.truncated,
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         trained = 3 * trained_pairs(self.config.train, self._table.num_rows)

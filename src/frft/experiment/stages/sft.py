@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from frft.experiment.stages.context import RunContext
 from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model, train_tokenizer
 from frft.policy import fine_tune
+from frft.results import SFTInfo
 from frft.stages import Stage, Workload
 from frft.store import Artifact
 
@@ -56,7 +57,13 @@ class SFTStage(Stage):
             report_to=context.config.report_to,
         )
         save_model(policy, tokenizer, folder)
-        return {"parameters": policy.num_parameters(), **report.as_dict()}
+        return SFTInfo(
+            parameters=policy.num_parameters(),
+            examples=report.examples,
+            steps=report.steps,
+            losses=report.losses,
+            truncated=report.truncated,
+        ).as_dict()
 
     def flops(self, workload: Workload) -> float:
         epochs = self.context.config.policy.sft.num_train_epochs

@@ -1,0 +1,45 @@
+"""Files of format 0, which have no number, made into the present form. What they do not hold is not made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from frft.diagnosis.links import Link
+from frft.diagnosis.verdict import verdict_of
+from frft.errors import ArtifactError, UsageError
+from frft.reward.alarm import Alarm
+
+
+def upgraded_run(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """A results.json of format 0.
+
+    Raises:
+        UsageError: it does not say what was evaluated.
+        ArtifactError: it is no results file.
+    """
+    if "start_stage" not in found:
+        raise UsageError(
+            f"{where} was written by an older version of frft, which did not say what it evaluated. Run it again in "
+            "a new folder, or diagnose its parts (--reward-model, --pairs, --completions)."
+        )
+    try:
+        arms = {
+            name: {**arm, "looks": [upgraded_look(look) for look in arm["looks"]]}
+            for name, arm in found["arms"].items()
+        }
+        stages = [{"from_store": False, **stage} for stage in found["stages"]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{where} is no results file of frft: {error}.") from None
+    return {**found, "format": 0, "arms": arms, "stages": stages}
+
+
+def upgraded_look(look: Mapping[str, Any]) -> dict[str, Any]:
+    """A look of format 0, which called a reward healthy also where nothing was measured."""
+    if "verdict" in look:
+        return dict(look)
+    links = [Link(**each) for each in look["links"]]
+    verdict, grounds = verdict_of(links, [Alarm(**each) for each in look["alarms"]])
+    kept = {name: value for name, value in look.items() if name != "healthy"}
+    return {**kept, "verdict": verdict, "decided_by": [ground.found for ground in grounds]}
