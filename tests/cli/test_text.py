@@ -36,8 +36,8 @@ def embedder():
 def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
     """Tiny inputs of every kind, by the names in CASES; the folders that verbs write do not exist yet."""
     folder = tmp_path_factory.mktemp("inputs with a rather long name")
-    names = ("run", "study", "bench", "store", "verdicts.jsonl", "cache")
-    found = {name.split(".")[0]: str(folder / name) for name in names}
+    names = ("run", "study", "bench", "store")
+    found = {name: str(folder / name) for name in names}
 
     def write(name: str, rows: list[dict]) -> None:
         path = folder / f"{name}.jsonl"
@@ -127,11 +127,11 @@ CASES = [
     Case("world make", "world make --out {new} --pool-size 20 --demonstrations 20 --train-prompts 20"),
     Case("world describe", "world describe {world}"),
     Case("data", "data {odd_pairs} --max-rejected 0.1"),
-    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --size 9 --test-size 3 "
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --store {store} --size 9 --test-size 3 "
          "--threshold -1", True),
-    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --strategy density --size 5"
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --store {store} --strategy density --size 5"
          " --export {new}.jsonl", True),
-    Case("select", "select --pairs {pairs} --samples {one} --out {new} --cache {cache} --strategy random --size 9"),
+    Case("select", "select --pairs {pairs} --samples {one} --out {new} --store {store} --strategy random --size 9"),
     Case("reward train", "reward train --pairs {cut_pairs} --model-name-or-path {lm} --out {new} --samples {one} "
          "--train.max-length 48"),
     Case("reward eval", "reward eval --model {model} --pairs {cut_pairs}"),
@@ -144,8 +144,8 @@ CASES = [
     Case("diagnose", f"{PARTS} --judge-scores {{scores}}", status=(0, 1)),
     Case("diagnose", f"{IN_A_WORLD} {GOLD}", status=(0, 1)),
     *(Case("diagnose", f"{PARTS} --judge {judge}", status=(0, 1)) for judge in JUDGES.values()),
-    Case("advise", "advise --pairs {pairs} --samples {one} --cache {cache}", True),
-    Case("bench fixed-actor", "bench fixed-actor --pairs {pairs} --actor a --out {bench} --cache {cache} --seeds 1 "
+    Case("advise", "advise --pairs {pairs} --samples {one} --store {store}", True),
+    Case("bench fixed-actor", "bench fixed-actor --pairs {pairs} --actor a --out {bench} --store {store} --seeds 1 "
          "--sizes 2 --strategies random --steps 2 --continue-steps 2", True, json=False),
     Case("bench fixed-actor", "bench fixed-actor --out {bench}", True, json=False),
     Case("run", "run demo --out {run} --dry-run", json=False),

@@ -113,7 +113,7 @@ def test_stopped_it_goes_on_with_what_was_measured(study, cache):
 
 def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, shown, fits, capsys):
     out, again = tmp_path / "predictor.json", tmp_path / "again.json"
-    assert main(["advise", "fit", "--study", str(study), "--out", str(out), "--cache", str(cache)]) == 0
+    assert main(["advise", "fit", "--study", str(study), "--out", str(out), "--store", str(cache)]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Trained on ")
     assert f"Wrote {out}" in printed

@@ -82,16 +82,16 @@ def ask(
         except BaseException as stop:
             stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
             raise
+        # Texts as they were embedded: without blanks at their ends, and samples without text left out.
+        cut = {
+            name: vectors.count_truncated([text.strip() for text in texts if text.strip()])
+            for name, texts in (
+                ("chosen", pool.table["chosen"].to_pylist()),
+                ("rejected", pool.table["rejected"].to_pylist()),
+                ("samples", written.completions),
+            )
+        }
     advice = advised(found, fitted, vectors.embedder.digest)
-    # Texts as they were embedded: without blanks at their ends, and samples without text left out.
-    cut = {
-        name: vectors.count_truncated([text.strip() for text in texts if text.strip()])
-        for name, texts in (
-            ("chosen", pool.table["chosen"].to_pylist()),
-            ("rejected", pool.table["rejected"].to_pylist()),
-            ("samples", written.completions),
-        )
-    }
     if json:
         print_json({"evidence": found.as_dict(), "truncated": cut, "advice": asdict(advice)})
     else:
