@@ -21,6 +21,7 @@ os.environ["FRFT_STORE"] = "none"
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 
 SENTENCES = [
     "\n\nHuman: What is a good way to learn the guitar?\n\nAssistant: Start with simple chords and play every day.",
@@ -36,6 +37,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("no real data: ../shared/data is not beside the project")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of small hard inputs that stands beside the project."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip("no hard inputs: ../shared/cases is not beside the project")
+    return SHARED_CASES
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_frfts_own_form_in_either_order(load):
     assert judge.prefer(["p", "q", "r", "p"], ["a", "d", "a", "a"], ["b", "c", "b", "x"]) == [0.8, 1.0, None, None]
     assert judge.prefer(["p", "q"], ["b", "c"], ["a", "d"]) == pytest.approx([0.2, 0.0])
     assert (judge.pairs, judge.without_verdict) == (2, 1)
-    assert judge.report.files[0].format == "frft"
+    assert judge.report.files[0].forms == {"frft": 3}
 
 
 def test_equal_texts_are_a_tie_that_nobody_need_judge(load):
@@ -102,7 +102,7 @@ ARENA = {"conversation_a": talk("q", "x"), "conversation_b": talk("q", "y"), "wi
         (ALPACA, {"output_1": None}, "null"),
         (ARENA, {"winner": "both"}, "one of model_a"),
         (ARENA, {"winner": ["tie"]}, "one of model_a"),
-        (ARENA, {"conversation_b": talk("other", "y")}, "differ before"),
+        (ARENA, {"conversation_b": talk("other", "y")}, "differ in more than their last"),
         (ARENA, {"conversation_a": talk("q")}, "ends with a message from the user"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

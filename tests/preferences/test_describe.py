@@ -45,7 +45,7 @@ def test_lines_say_everything_and_escape_what_a_terminal_might_obey(write_lines,
     text = "\n".join(lines)
     assert all(line.isprintable() for line in lines)
     assert "rows: 31 read, 30 accepted, 1 rejected" in text
-    assert "1 x empty field" in text
+    assert "  1 row: empty field: 'chosen' is blank (" in text
     assert "20 of the accepted were drawn" in text
     assert r"notes\x07.txt: ending not known" in text
     assert r"\x1b[31m\n" in text

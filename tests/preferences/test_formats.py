@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frft.preferences.formats import Keys, detect_format, free_name, read_margin, unknown_format
+from frft.preferences.fields import Keys, free_name
+from frft.preferences.formats import read_margin, read_preference
 from frft.preferences.rejects import Reason, RowError
 
 HH = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Colour?\n\nAssistant:"
@@ -175,10 +176,8 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("name", "row", "prompt", "chosen", "rejected"), PUBLISHED.values(), ids=PUBLISHED)
 def test_published_forms_are_recognised_and_read(name, row, prompt, chosen, rejected):
-    form = detect_format([row])
-    assert form is not None
-    assert form.name == name
-    preference = form.read(row)
+    preference = read_preference(row)
+    assert preference.form == name
     assert (preference.prompt, preference.chosen, preference.rejected) == (prompt, chosen, rejected)
     assert set(row) - preference.used == ({"response"} if name == "rm-static" else set())
     assert preference.unused_completions == max(0, len(row.get("completions", ())) - 2)
@@ -186,22 +185,11 @@ def test_published_forms_are_recognised_and_read(name, row, prompt, chosen, reje
 
 def test_nulls_do_not_count_as_fields():
     row = {"prompt": None, "instruction": None, "chosen": f"{HH} Red.", "rejected": f"{HH} Blue."}
-    form = detect_format([row])
-    assert form is not None
-    assert form.name == "hh-rlhf"
-
-
-def test_the_format_of_a_file_is_the_one_that_most_rows_have():
-    trl, alpaca = PUBLISHED["trl"][1], PUBLISHED["llama-factory"][1]
-    form = detect_format([{"x": 1}, trl, alpaca, alpaca])
-    assert form is not None
-    assert form.name == "llama-factory"
-    assert detect_format([{"x": 1}, {}]) is None
-    assert detect_format([]) is None
+    assert read_preference(row).form == "hh-rlhf"
 
 
 def test_unusual_column_names_are_renamed_and_displace_others():
-    keys = Keys(prompt="question", rejected="worse")
+    keys = Keys({"prompt": "question", "chosen": None, "rejected": "worse"})
     row = {"question": "Q", "chosen": "a", "worse": "b", "prompt": "other", "source_prompt": "third"}
     assert keys.rename(row) == {
         "prompt": "Q",
@@ -210,25 +198,23 @@ def test_unusual_column_names_are_renamed_and_displace_others():
         "source_source_prompt": "other",
         "source_prompt": "third",
     }
-    form = detect_format([row], keys)
-    assert form is not None
-    assert form.name == "trl"
+    assert read_preference(keys.rename(row)).form == "trl"
 
 
-def test_with_unusual_names_only_forms_of_pairs_are_tried():
+def test_a_prompt_that_was_named_is_the_prompt():
     row = {"instruction": "x", "q": "Q", "chosen": "a", "rejected": "b"}
-    form = detect_format([row], Keys(prompt="q"))
-    assert form is not None
-    assert form.name == "trl"
+    assert read_preference(Keys({"prompt": "q"}).rename(row)).prompt == "Q"
 
 
 def test_an_unknown_format_names_what_was_found_and_what_was_expected():
-    error = unknown_format({"question": 1, "answer\x1b": 2}, Keys())
-    assert error.reason == Reason.UNKNOWN_FORMAT
-    assert r"'question', 'answer\x1b'" in error.detail
-    assert "chosen + rejected" in error.detail
-    error = unknown_format({"question": "x"}, Keys(chosen="good"))
-    assert (error.reason, error.detail) == (
+    with pytest.raises(RowError) as caught:
+        read_preference({"question": 1, "answer\x1b": 2})
+    assert caught.value.reason == Reason.UNKNOWN_FORMAT
+    assert r"'question', 'answer\x1b'" in caught.value.detail
+    assert "chosen + rejected" in caught.value.detail
+    with pytest.raises(RowError) as caught:
+        Keys({"chosen": "good"}).rename({"question": "x"})
+    assert (caught.value.reason, caught.value.detail) == (
         Reason.MISSING_FIELD,
         "'good' is missing; found the keys 'question'",
     )
@@ -274,3 +260,187 @@ def test_margins_that_are_none(row, reason):
 def test_free_names_are_free():
     assert free_name("id", {"id", "source_id"}) == "source_source_id"
     assert free_name("x", set()) == "x"
+
+
+PARTS = [{"type": "text", "text": "Col"}, {"type": "text", "text": "our?"}]
+ALSO_READ = {
+    "one message each": (
+        "axolotl",
+        {"messages": ASKED, "chosen": RED, "rejected": BLUE},
+        ASKED,
+    ),
+    "texts beside messages": (
+        "llama-factory-sharegpt",
+        {"conversations": sharegpt(ASKED), "chosen": "Red.", "rejected": "Blue."},
+        ASKED,
+    ),
+    "texts beside a list": ("trl-messages", {"prompt": ASKED, "chosen": "Red.", "rejected": "Blue."}, ASKED),
+    "a text beside a message": ("ultrafeedback", {"prompt": "Colour?", "chosen": [RED], "rejected": "Blue."}, ASKED),
+    "the prompt one message": ("trl-messages", {"prompt": ASKED[0], "chosen": [RED], "rejected": [BLUE]}, ASKED),
+    "content in parts": (
+        "trl-messages",
+        {"prompt": [{"role": "user", "content": PARTS}], "chosen": [RED], "rejected": [BLUE]},
+        ASKED,
+    ),
+    "llama-factory 1": (
+        "llama-factory-v1",
+        {
+            f"{side}_messages": [
+                {"role": role, "content": [{"type": "text", "value": text}], "loss_weight": 1.0}
+                for role, text in (("user", "Colour?"), ("assistant", answer["content"]))
+            ]
+            for side, answer in (("chosen", RED), ("rejected", BLUE))
+        },
+        ASKED,
+    ),
+    "ultrafeedback with its other columns": (
+        "ultrafeedback",
+        {
+            "prompt": "Colour?",
+            "chosen": [*ASKED, RED],
+            "rejected": [*ASKED, BLUE],
+            "messages": [*ASKED, RED],
+            "score_chosen": 9,
+        },
+        ASKED,
+    ),
+    "the same without its prompt": (
+        "trl-implicit-messages",
+        {"chosen": [*ASKED, RED], "rejected": [*ASKED, BLUE], "messages": [*ASKED, RED]},
+        ASKED,
+    ),
+    "orca": (
+        "orca",
+        {"system": "Be brief.", "question": "Colour?", "chosen": "Red.", "rejected": "Blue."},
+        [SYSTEM, *ASKED],
+    ),
+    "axolotl's icr": ("orca", {"system": "", "input": "Colour?", "chosen": "Red.", "rejected": "Blue."}, "Colour?"),
+    "argilla": (
+        "argilla",
+        {"instruction": "Colour?", "chosen_response": "Red.", "rejected_response": "Blue."},
+        "Colour?",
+    ),
+    "medicalgpt": (
+        "medicalgpt",
+        {
+            "system": "Be brief.",
+            "history": [["Hi", "Hello"]],
+            "question": "Colour?",
+            "response_chosen": "Red.",
+            "response_rejected": "Blue.",
+        },
+        [SYSTEM, *TURNS],
+    ),
+    "a system prompt beside text": (
+        "trl",
+        {"system_prompt": "Be brief.", "prompt": "Colour?", "chosen": " Red.", "rejected": " Blue."},
+        [SYSTEM, *ASKED],
+    ),
+    "a system prompt beside a dialogue": (
+        "hh-rlhf",
+        {"system": "Be brief.", "chosen": f"{HH} Red.", "rejected": f"{HH} Blue."},
+        [SYSTEM, *TURNS],
+    ),
+    "a system prompt beside whole conversations": (
+        "trl-implicit-messages",
+        {"system": "Be brief.", "chosen": [*ASKED, RED], "rejected": [*ASKED, BLUE]},
+        [SYSTEM, *ASKED],
+    ),
+    "a system prompt that is there already": (
+        "trl-implicit-messages",
+        {"system": "Be brief.", "chosen": [SYSTEM, *ASKED, RED], "rejected": [SYSTEM, *ASKED, BLUE]},
+        [SYSTEM, *ASKED],
+    ),
+    "a system prompt in nemo": (
+        "nemo",
+        {
+            "system": "Be brief.",
+            "context": "Colour?",
+            "completions": [{"rank": 0, "completion": "Red."}, {"rank": 1, "completion": "Blue."}],
+        },
+        [SYSTEM, *ASKED],
+    ),
+    "a number called system": (
+        "trl",
+        {"system": 3, "prompt": "Colour?", "chosen": "Red.", "rejected": "Blue."},
+        "Colour?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "row", "prompt"), ALSO_READ.values(), ids=ALSO_READ)
+def test_parts_of_forms_go_together(name, row, prompt):
+    preference = read_preference(row)
+    assert (preference.form, preference.prompt) == (name, prompt)
+    assert (preference.chosen, preference.rejected) == ("Red.", "Blue.")
+
+
+REPEATED = {
+    "a dialogue": (HH, f"{HH} Red.", f"{HH} Blue.", HH),
+    "a long text": (
+        "Which colour is the sky?",
+        "Which colour is the sky? Red.",
+        "Which colour is the sky? Blue.",
+        None,
+    ),
+    "a question beside dialogues": ("Colour?", f"{HH} Red.", f"{HH} Blue.", HH),
+}
+
+
+@pytest.mark.parametrize(("prompt", "chosen", "rejected", "read"), REPEATED.values(), ids=REPEATED)
+def test_a_prompt_at_the_head_of_both_completions_is_not_read_twice(prompt, chosen, rejected, read):
+    preference = read_preference({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    assert (preference.prompt, preference.chosen, preference.rejected) == (read or prompt, " Red.", " Blue.")
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [("Hi! Red.", "Hi! Blue."), ("Hello there.", "Hi, you.")])
+def test_completions_that_happen_to_begin_with_a_short_prompt_are_left(chosen, rejected):
+    preference = read_preference({"prompt": "H", "chosen": chosen, "rejected": rejected})
+    assert (preference.chosen, preference.rejected, preference.repeated) == (chosen, rejected, False)
+
+
+SIDES = {"chosen": "The sky is blue.", "rejected": "The sky is black."}
+REFUSED = {
+    "two questions": ({"question": "q", "context": "c", **SIDES}, "ambiguous prompt", "'question' and 'context'"),
+    "two system prompts": (
+        {"prompt": "p", "system": "a", "system_prompt": "b", **SIDES},
+        "ambiguous prompt",
+        "system and system_prompt",
+    ),
+    "another system turn": (
+        {"system": "a", "chosen": [SYSTEM, *ASKED, RED], "rejected": [SYSTEM, *ASKED, BLUE]},
+        "ambiguous prompt",
+        "system turn",
+    ),
+    "a context alone": ({"context": "c", **SIDES}, "missing field", "is it context"),
+    "a problem alone": ({"problem": "c", **SIDES}, "missing field", "is it problem"),
+    "a prompt that is null": ({"prompt": None, **SIDES}, "empty field", "'prompt' is null"),
+    "an image": (
+        {"prompt": [{"role": "user", "content": [{"type": "image"}]}], **SIDES},
+        "bad message",
+        "part of type 'image'",
+    ),
+    "a tool": (
+        {"prompt": ASKED, "chosen": {**RED, "tool_calls": [{}]}, "rejected": BLUE},
+        "bad message",
+        "calls a tool",
+    ),
+    "other turns beside the prompt": (
+        {"prompt": ASKED, "chosen": [{"role": "user", "content": "Shape?"}, RED], "rejected": [BLUE]},
+        "prompt not in the messages",
+        "'chosen' has other turns",
+    ),
+    "KTO": ({"prompt": "p", "completion": "c", "label": True}, "unknown format", "KTO"),
+    "KTO of messages": ({"messages": [*ASKED, RED], "label": True}, "unknown format", "KTO"),
+    "an arena": ({"conversation_a": [], "conversation_b": [], "winner": "tie"}, "unknown format", "arena"),
+    "samples": ({"prompt": "p", "completion": "c"}, "unknown format", "a pair needs two"),
+    "one side": ({"prompt": "p", "response_chosen": "c"}, "missing field", "'response_rejected' is missing"),
+}
+
+
+@pytest.mark.parametrize(("row", "reason", "detail"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_read_is_refused_by_name(row, reason, detail):
+    with pytest.raises(RowError) as caught:
+        read_preference(row)
+    assert caught.value.reason == reason
+    assert detail in caught.value.detail

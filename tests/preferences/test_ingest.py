@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frft.errors import DataError, TooManyRejectedError, UnreadableError
-from frft.preferences.formats import field_of
-from frft.preferences.ingest import RowParser, ingest
+from frft.preferences.fields import field_of
+from frft.preferences.ingest import ingest
 from frft.preferences.pool import load_pool
 from frft.preferences.rejects import Reason, RowError, Tally
 from frft.preferences.sources import find_sources
@@ -19,12 +19,12 @@ from frft.progress import SilentProgress
 def odd_is_bad(row):
     if row["a"] % 2:
         raise RowError(Reason.WRONG_TYPE, "odd")
-    return row["a"]
+    return "even", row["a"]
 
 
 def run(path, accept=lambda row, value: None, **options):
     options = {"max_rejected": 1.0, "columns": "Call it a.", **options}
-    return ingest(find_sources(path), lambda rows: RowParser("numbers", odd_is_bad), accept, **options)
+    return ingest(find_sources(path), odd_is_bad, accept, **options)
 
 
 def test_rows_are_accepted_in_order_or_rejected_and_both_are_counted_by_file(write_lines, tmp_path):
@@ -36,18 +36,6 @@ def test_rows_are_accepted_in_order_or_rejected_and_both_are_counted_by_file(wri
     assert (report.read, report.accepted) == (6, 3)
     assert report.rejected == {"wrong type": 2, "broken JSON": 1}
     assert [(file.read, file.accepted) for file in report.files] == [(4, 2), (2, 1)]
-
-
-def test_the_parser_is_chosen_by_the_objects_among_the_first_rows(write_lines):
-    seen = []
-
-    def parser_for(rows):
-        seen.append(rows)
-        return RowParser(None, odd_is_bad)
-
-    path = write_lines("broken", *(json.dumps({"a": 2 * number}) for number in range(150)))
-    ingest(find_sources(path), parser_for, lambda row, value: None, max_rejected=1.0, columns="Call it a.")
-    assert seen == [[{"a": 2 * number} for number in range(99)]]
 
 
 def test_the_rejects_file_is_there_even_where_there_are_too_many(write_lines, tmp_path):
@@ -92,7 +80,7 @@ def test_the_advice_is_one_that_can_help(write_lines, rows, max_rejected, can_ra
     with pytest.raises(TooManyRejectedError) as caught:
         ingest(
             find_sources(write_lines(*rows)),
-            lambda _: RowParser("numbers", parse),
+            parse,
             lambda row, value: None,
             max_rejected=max_rejected,
             can_raise=can_raise,

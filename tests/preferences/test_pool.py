@@ -47,16 +47,16 @@ BROKEN_ROWS = {
     ),
     "no rejected": (PLAIN, {"prompt": "p", "chosen": "c"}, "missing field"),
     "rejected is null": (PLAIN, {**PLAIN, "rejected": None}, "empty field"),
-    "no instruction": (ALPACA, {"input": "", "chosen": "c", "rejected": "r"}, "missing field"),
+    "no instruction": (ALPACA, {"input": "", "chosen": "c", "rejected": "r"}, "empty field"),
     "no conversations": (SHAREGPT, {**SHAREGPT, "conversations": None}, "empty field"),
     "no completion": (NEMO, {**NEMO, "completions": [{"rank": 0}, {"rank": 1}]}, "missing field"),
-    "nothing known": (PLAIN, {"question": "q"}, "missing field"),
+    "nothing known": (PLAIN, {"question": "q"}, "unknown format"),
     "empty chosen": (PLAIN, {**PLAIN, "chosen": ""}, "empty field"),
     "blank prompt": (PLAIN, {**PLAIN, "prompt": " \n"}, "empty field"),
     "empty answer": (DIALOGUE, {**DIALOGUE, "chosen": f"{HH} "}, "empty field"),
     "empty message": (MESSAGES, {**MESSAGES, "chosen": [*ASKED, {**RED, "content": ""}]}, "empty field"),
     "number for text": (PLAIN, {**PLAIN, "chosen": 7}, "wrong type"),
-    "messages for text": (PLAIN, {**PLAIN, "rejected": [RED]}, "wrong type"),
+    "another question for text": (PLAIN, {**PLAIN, "rejected": [*ASKED, RED]}, "prompt not in the messages"),
     "text for messages": (MESSAGES, {**MESSAGES, "rejected": "Blue."}, "wrong type"),
     "completions no list": (NEMO, {**NEMO, "completions": {"rank": 0}}, "wrong type"),
     "history no list": (ALPACA, {**ALPACA, "history": [["only a question"]]}, "wrong type"),
@@ -209,7 +209,7 @@ def test_unusual_column_names(write_lines):
     pool = load_pool(path, prompt_key="q", chosen_key="good", rejected_key="bad", max_rejected=0.5)
     (row,) = pool.table.to_pylist()
     assert (row["prompt"], row["chosen"], row["rejected"], row["source"]) == ("p", "c", "r", "s")
-    assert pool.report.files[0].format == "openrlhf (trl)"
+    assert pool.report.files[0].forms == {"openrlhf (trl)": 1}
     assert pool.report.rejected == {"missing field": 1}
 
 
@@ -259,7 +259,7 @@ def test_a_hub_data_set_becomes_a_pool(monkeypatch):
 def test_hh_rlhf_itself(shared_data):
     pool = load_pool(shared_data / "hh-rlhf")
     assert (pool.report.read, pool.report.accepted) == (3600, 3594)
-    assert [file.format for file in pool.report.files] == ["hh-rlhf"] * 2
+    assert [list(file.forms) for file in pool.report.files] == [["hh-rlhf"]] * 2
     import gzip
 
     lines = {

@@ -74,8 +74,8 @@ def test_too_many_broken_samples_are_an_error(write_lines):
     [
         ({"prompt": "p", "response": "c"}, "'completion' is missing; found the keys 'prompt', 'response'"),
         (
-            {"question": "p", "answer": "c"},
-            "'prompt' and 'completion' are missing; found the keys 'question', 'answer'",
+            {"asked": "p", "answer": "c"},
+            "'prompt' and 'completion' are missing; found the keys 'asked', 'answer'",
         ),
         ({}, "'prompt' and 'completion' are missing; found the keys (none)"),
     ],
@@ -84,7 +84,7 @@ def test_samples_with_other_columns_are_an_error_that_names_both(write_lines, ro
     with pytest.raises(TooManyRejectedError) as caught:
         load_samples(write_lines(row, row))
     assert f"2 rows: missing field: {missing} (" in str(caught.value)
-    assert str(caught.value).endswith("\nRename the columns to prompt and completion.")
+    assert "--completion-key" in str(caught.value).splitlines()[-1]
 
 
 def test_prompts_with_another_column_too(write_lines):

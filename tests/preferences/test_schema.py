@@ -22,4 +22,4 @@ def test_the_report_is_json_and_adds_up(write_lines, pair):
     assert as_dict["rejected"] == {"empty field": 1}
     assert as_dict["duplicates"] == 1
     (file,) = as_dict["files"]
-    assert (file["read"], file["accepted"], file["rejected"], file["format"]) == (6, 5, 1, "trl")
+    assert (file["read"], file["accepted"], file["rejected"], file["forms"]) == (6, 5, 1, {"trl": 5})

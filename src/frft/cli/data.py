@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frft.cli.pool import PoolOptions, Reading
 from frft.errors import UsageError
+
+if TYPE_CHECKING:
+    from frft.preferences import ReadReport
 
 
 def data_command(
@@ -13,8 +17,11 @@ def data_command(
     reading: Reading = PoolOptions(),
     rejects: Path | None = None,
     json: bool = False,
-) -> None:
+) -> int:
     """Say what is in preference data: rows, formats, lengths, duplicates, sources, and what cannot be used.
+
+    Exit status: 0 other commands take this data; 1 too many of its rows cannot be used (--max-rejected), which they
+    refuse; 2 there is nothing to describe, because a file is missing or damaged as a whole.
 
     Parameters
     ----------
@@ -37,8 +44,19 @@ def data_command(
     if rejects is not None:
         check_file(rejects)
         check_not_read([rejects], paths, split=reading.split)
-    description = describe_pool(reading.load(paths, for_terminal(), rejects_path=rejects))
+    description = describe_pool(reading.load_any(paths, for_terminal(), rejects_path=rejects))
+    usable = description.report.is_usable(reading.max_rejected)
     if json:
-        print_json(description.as_dict())
+        print_json({**description.as_dict(), "usable": usable})
     else:
         print_text("\n".join(description.lines()))
+        if not usable:
+            print_text(f"Other commands refuse this data: {_why(description.report, reading.max_rejected)}.")
+    return 0 if usable else 1
+
+
+def _why(report: ReadReport, max_rejected: float) -> str:
+    if not report.accepted:
+        return "no row of it can be used"
+    share = (report.read - report.accepted) / report.read
+    return f"{share:.2%} of its rows cannot be used, and at most {max_rejected:.2%} may be (--max-rejected)"

@@ -38,6 +38,13 @@ class PoolOptions(Section):
 
         return load_pool(pairs, **self.model_dump(), rejects_path=rejects_path, progress=progress)
 
+    def load_any(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
+        """The pool, however many rows cannot be used."""
+        from frft.preferences import load_pool
+
+        options = {**self.model_dump(), "max_rejected": None}
+        return load_pool(pairs, **options, rejects_path=rejects_path, progress=progress)
+
 
 def check_store(store: str | None) -> None:
     """Refuse a store that cannot be written, before anything is read.

@@ -11,8 +11,8 @@ import numpy as np
 from frft.diagnosis.subject import Scored, Subject
 from frft.errors import DataError, printable
 from frft.evaluation import Judge, compare, match
-from frft.preferences.formats import check_columns, finite_number
-from frft.preferences.ingest import RowParser, ingest
+from frft.preferences.fields import check_columns, finite_number
+from frft.preferences.ingest import ingest
 from frft.preferences.read import RawRow
 from frft.preferences.rejects import Reason
 from frft.preferences.samples import sample_of
@@ -42,16 +42,17 @@ def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progr
     """
     scores: dict[tuple[str, str], list[float]] = {}
 
-    def parse(row: dict[str, object]) -> tuple[tuple[str, str], float]:
-        check_columns(row, "prompt", "completion", "score")
-        return sample_of(row, blank=True), finite_number(row["score"], "score", Reason.BAD_SCORE)
+    def parse(row: dict[str, object]) -> tuple[str, tuple[tuple[str, str], float]]:
+        check_columns(row, "score")
+        form, sample = sample_of(row, blank=True)
+        return form, (sample, finite_number(row["score"], "score", Reason.BAD_SCORE))
 
     def accept(_: RawRow, judged: tuple[tuple[str, str], float]) -> None:
         scores.setdefault(judged[0], []).append(judged[1])
 
     report = ingest(
         find_sources(path, split=split),
-        lambda _: RowParser("prompt, completion and score", parse),
+        parse,
         accept,
         max_rejected=0.0,
         can_raise=False,

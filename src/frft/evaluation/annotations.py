@@ -7,7 +7,8 @@
 | arena | conversation_a, conversation_b, winner (model_a, model_b, tie, tie (bothbad)) | 1, 0 or 1/2 |
 | any form of preference pairs | chosen, rejected, ... (see `frft.preferences`) | 1 for chosen |
 
-A preference that is null is a verdict that failed: it counts as none. Text may be message lists.
+A preference that is null is a verdict that failed: it counts as none. Prompts and completions are given as in
+preference pairs: text or messages, a system prompt in a field of its own. A row's form is decided by that row alone.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from frft.preferences import Message, ReadReport
-from frft.preferences.dialogue import as_messages, split_completion
-from frft.preferences.formats import Keys, detect_format, field_of, text_of
-from frft.preferences.ingest import RowParser, ingest
+from frft.preferences import ReadReport
+from frft.preferences.fields import field_of
+from frft.preferences.formats import PAIR_FIELDS, read_preference
+from frft.preferences.ingest import ingest
+from frft.preferences.prompts import Prompt, read_answers
 from frft.preferences.rejects import Reason, RowError, quoted
 from frft.preferences.rendering import render_completion, render_prompt
 from frft.preferences.sources import find_sources
@@ -83,7 +85,7 @@ class StoredAnnotations:
         verdicts: list[Verdict] = []
         report = ingest(
             find_sources(path, split=split),
-            _parser,
+            _parse,
             lambda _, verdict: verdicts.append(verdict),
             max_rejected=max_rejected,
             columns="Name the columns as AlpacaEval does, or prompt, first, second and preference.",
@@ -113,64 +115,46 @@ def _key(prompt: str, first: str, second: str) -> tuple[tuple[str, str, str], bo
     return (prompt.strip(), *((second, first) if turned else (first, second))), turned
 
 
-def _parser(rows: list[_Row]) -> RowParser[Verdict]:
-    for name, fields, parse in _FORMS:
-        if sum(fields <= row.keys() for row in rows) * 2 > len(rows):
-            return RowParser(name, parse)
-    form = detect_format(rows, Keys())
-    if form is None:
-        return RowParser(None, _refuse)
-
-    def chosen_first(row: _Row) -> Verdict:
-        pair = form.read(row)
-        return (
-            render_prompt(pair.prompt, None),
-            render_completion(pair.chosen, pair.prompt, None, "chosen"),
-            render_completion(pair.rejected, pair.prompt, None, "rejected"),
-            1.0,
+def _parse(row: _Row) -> tuple[str, Verdict]:
+    for name, fields, names, preferred in _FORMS:
+        if fields <= row.keys():
+            answered = read_answers(row, names)
+            first, second = answered.completions
+            return name, _verdict(answered.prompt, first, second, names, preferred(row))
+    if not any(name in row for names in PAIR_FIELDS for name in names):
+        forms = "; ".join(f"{name}: {', '.join(sorted(fields))}" for name, fields, _, _ in _FORMS)
+        raise RowError(
+            Reason.UNKNOWN_FORMAT,
+            f"columns {', '.join(map(quoted, row))}; annotations have {forms}; or chosen, rejected",
         )
+    pair = read_preference(row)
+    return pair.form, _verdict(pair.prompt, pair.chosen, pair.rejected, PAIR_FIELDS[0], 1.0)
 
-    return RowParser(form.name, chosen_first)
 
-
-def _refuse(row: _Row) -> Verdict:
-    forms = "; ".join(f"{name}: {', '.join(sorted(fields))}" for name, fields, _ in _FORMS)
-    raise RowError(
-        Reason.UNKNOWN_FORMAT, f"columns {', '.join(map(quoted, row))}; annotations have {forms}; or chosen, rejected"
+def _verdict(prompt: Prompt, first: str, second: str, names: tuple[str, str], preference: float | None) -> Verdict:
+    one, other = (
+        render_completion(text, prompt, None, name) for text, name in zip((first, second), names, strict=True)
     )
+    return render_prompt(prompt, None), one, other, preference
 
 
-def _own(row: _Row) -> Verdict:
-    return text_of(row, "prompt"), text_of(row, "first"), text_of(row, "second"), _number(row, 0.0, 1.0)
+def _own(row: _Row) -> float | None:
+    return _number(row, 0.0, 1.0)
 
 
-def _alpaca_eval(row: _Row) -> Verdict:
+def _alpaca_eval(row: _Row) -> float | None:
     value = _number(row, 0.0, 2.0)
     if value is not None and 0 < value < 1:
         raise RowError(Reason.WRONG_TYPE, f"'preference' is {value:g}; it is a number from 1 to 2, or 0 for a tie")
     # Early AlpacaEval files write a tie as 0.
-    preference = None if value is None else 2 - (value or 1.5)
-    return text_of(row, "instruction"), text_of(row, "output_1"), text_of(row, "output_2"), preference
+    return None if value is None else 2 - (value or 1.5)
 
 
-def _arena(row: _Row) -> Verdict:
+def _arena(row: _Row) -> float:
     winner = field_of(row, "winner")
     if not isinstance(winner, str) or winner not in _WINNERS:
         raise RowError(Reason.WRONG_TYPE, f"'winner' is {quoted(winner)}; it is one of {', '.join(_WINNERS)}")
-    (prompt, first), (other, second) = (_dialogue(row, name) for name in ("conversation_a", "conversation_b"))
-    if prompt != other:
-        raise RowError(Reason.NO_SHARED_PROMPT, "the two conversations differ before their last answer")
-    return (
-        render_prompt(prompt, None),
-        render_completion(first, prompt, None, "conversation_a"),
-        render_completion(second, prompt, None, "conversation_b"),
-        _WINNERS[winner],
-    )
-
-
-def _dialogue(row: _Row, name: str) -> tuple[list[Message], str]:
-    messages = as_messages(field_of(row, name), name)
-    return split_completion(messages[:-1], messages, name)
+    return _WINNERS[winner]
 
 
 def _number(row: _Row, low: float, high: float) -> float | None:
@@ -188,8 +172,9 @@ def _number(row: _Row, low: float, high: float) -> float | None:
     return float(value)
 
 
-_FORMS: tuple[tuple[str, set[str], Callable[[_Row], Verdict]], ...] = (
-    ("frft", {"prompt", "first", "second", "preference"}, _own),
-    ("alpaca-eval", {"instruction", "output_1", "output_2", "preference"}, _alpaca_eval),
-    ("arena", {"conversation_a", "conversation_b", "winner"}, _arena),
+_FORMS: tuple[tuple[str, set[str], tuple[str, str], Callable[[_Row], float | None]], ...] = (
+    ("frft", {"prompt", "first", "second", "preference"}, ("first", "second"), _own),
+    ("alpaca-eval", {"instruction", "output_1", "output_2", "preference"}, ("output_1", "output_2"), _alpaca_eval),
+    ("arena", {"conversation_a", "conversation_b", "winner"}, ("conversation_a", "conversation_b"), _arena),
 )
+"""Name, the fields that show the form, those of the two completions, and how the preference for the first is read."""

@@ -2,7 +2,7 @@
 
 from frft.preferences.describe import Description, describe_pool
 from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
-from frft.preferences.export import export_rows
+from frft.preferences.export import export_form, export_rows
 from frft.preferences.given import PairSource, pairs_table
 from frft.preferences.pool import load_pool
 from frft.preferences.rejects import Reason
@@ -20,6 +20,7 @@ __all__ = [
     "Render",
     "Samples",
     "describe_pool",
+    "export_form",
     "export_rows",
     "load_pool",
     "load_prompts",

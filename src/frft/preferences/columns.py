@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from frft.errors import DataError
-from frft.preferences.formats import free_name
+from frft.preferences.fields import free_name
 from frft.preferences.rejects import quoted
 from frft.preferences.rendering import check_encodable
 from frft.preferences.schema import OWN_COLUMNS
@@ -98,7 +98,8 @@ class TableBuilder:
             if name in OWN_COLUMNS:
                 renamed[name] = free_name(name, {*OWN_COLUMNS, *self._names, *renamed.values()})
         own: dict[str, Any] = {
-            name: pa.chunked_array([chunk.own[name] for chunk in self._chunks]) for name in OWN_COLUMNS
+            name: pa.chunked_array([chunk.own[name] for chunk in self._chunks], type=kind)
+            for name, kind in OWN_COLUMNS.items()
         }
         if own["margin"].null_count == len(own["margin"]):
             del own["margin"]

@@ -52,8 +52,8 @@ class Description:
         distinct_prompts: different prompts.
         duplicates: pairs that repeat an earlier one.
         contradictions: distinct pairs of completions to one prompt that occur with both labels.
-        chosen_longer: share of the pairs whose chosen completion is the longer one, in characters.
-        equally_long: share of the pairs whose completions are equally long.
+        chosen_longer: share of the pairs whose chosen completion is the longer one, in characters; None: no pairs.
+        equally_long: share of the pairs whose completions are equally long; None: no pairs.
         sources: by column: text columns with few values, such as `chosen_source` or `annotator`.
         with_margin: pairs that have a margin.
         margin: the spread of those margins, or None.
@@ -61,12 +61,12 @@ class Description:
 
     report: ReadReport
     pairs: int
-    lengths: dict[str, LengthSpread]
+    lengths: dict[str, LengthSpread | None]
     distinct_prompts: int
     duplicates: int
     contradictions: int
-    chosen_longer: float
-    equally_long: float
+    chosen_longer: float | None
+    equally_long: float | None
     sources: dict[str, SourceColumn]
     with_margin: int
     margin: LengthSpread | None
@@ -76,7 +76,7 @@ class Description:
         return {
             **self.report.as_dict(),
             "pairs": self.pairs,
-            "lengths": {name: asdict(spread) for name, spread in self.lengths.items()},
+            "lengths": {name: spread and asdict(spread) for name, spread in self.lengths.items()},
             "distinct_prompts": self.distinct_prompts,
             "duplicates": self.duplicates,
             "contradictions": self.contradictions,
@@ -97,26 +97,41 @@ class Description:
         report = self.report
         rejected = sum(report.rejected.values())
         yield f"rows: {report.read:,} read, {report.accepted:,} accepted, {rejected:,} rejected"
-        for reason, count in sorted(report.rejected.items(), key=lambda entry: (-entry[1], entry[0])):
-            yield f"  {count:,} x {reason}"
+        for unusable in report.unusable:
+            yield f"  {unusable.line()}"
+        if report.advice:
+            yield f"  {report.advice}"
         if report.drawn is not None:
             yield f"  {report.drawn:,} of the accepted were drawn at random; what follows is about them"
         for file in report.files:
-            yield f"file: {file.source.name}: {file.format}, {file.accepted:,} of {file.read:,} rows"
+            forms = ", ".join(f"{form} ({count:,})" for form, count in file.forms.items()) or "of no known form"
+            yield f"file: {file.source.name}: {forms}, {file.accepted:,} of {file.read:,} rows"
+        if len(report.forms) > 1:
+            yield f"forms: {len(report.forms)} in one pool; each row is read by its own, and an export has one"
+        for split, left in report.left_aside.items():
+            yield f"split {split!r} left aside: {left.text()}"
         for path, why in report.ignored.items():
             yield f"ignored: {path}: {why}"
         if report.unused_completions:
             yield f"completions ranked between best and worst, in no pair: {report.unused_completions:,}"
+        if report.repeated_prompts:
+            yield f"prompt repeated at the head of both completions, and taken off there: {report.repeated_prompts:,}"
         for name, new_name in report.renamed_columns.items():
             yield f"column {name!r} is kept as {new_name!r}"
         for name, count in report.left_out_columns.items():
             yield f"column {name!r} is left out: nested values in {count:,} rows"
+        yield from self._lines_of_pairs()
+
+    def _lines_of_pairs(self) -> Iterator[str]:
         yield f"pairs: {self.pairs:,} on {self.distinct_prompts:,} different prompts"
         for name, spread in self.lengths.items():
-            yield (
-                f"characters of {name}: median {spread.median:,.0f}, 95 % up to {spread.p95:,.0f}, "
-                f"longest {spread.greatest:,.0f}"
-            )
+            if spread is not None:
+                yield (
+                    f"characters of {name}: median {spread.median:,.0f}, 95 % up to {spread.p95:,.0f}, "
+                    f"longest {spread.greatest:,.0f}"
+                )
+        if self.chosen_longer is None:
+            return
         yield f"chosen is the longer one in {self.chosen_longer:.1%} (equally long: {self.equally_long:.1%})"
         yield f"duplicates: {self.duplicates:,} pairs repeat an earlier one"
         yield f"contradictions: {self.contradictions:,} pairs occur with both labels"
@@ -132,7 +147,7 @@ class Description:
 
 
 def describe_pool(pool: Pool) -> Description:
-    """Count what is in a pool (which is never empty: a pool without a pair is an error when it is read)."""
+    """Count what is in a pool, which may be empty where `load_pool` was told to take any share of unusable rows."""
     table = pool.table
     characters = {name: _numbers(pc.utf8_length(table[name])) for name in ("prompt", "chosen", "rejected")}
     margins = _numbers(pc.drop_null(table["margin"])) if "margin" in table.column_names else np.empty(0)
@@ -144,11 +159,11 @@ def describe_pool(pool: Pool) -> Description:
         distinct_prompts=pc.count_distinct(table["prompt"]).as_py(),
         duplicates=len(pool) - distinct,
         contradictions=contradictions,
-        chosen_longer=float(np.mean(characters["chosen"] > characters["rejected"])),
-        equally_long=float(np.mean(characters["chosen"] == characters["rejected"])),
+        chosen_longer=_share(characters["chosen"] > characters["rejected"]),
+        equally_long=_share(characters["chosen"] == characters["rejected"]),
         sources=_source_columns(table),
         with_margin=len(margins),
-        margin=_spread(margins) if len(margins) else None,
+        margin=_spread(margins),
     )
 
 
@@ -156,7 +171,13 @@ def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> LengthSpread:
+def _share(hits: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
+    return float(np.mean(hits)) if len(hits) else None
+
+
+def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> LengthSpread | None:
+    if not len(values):
+        return None
     median, p95 = np.percentile(values, [50, 95])
     return LengthSpread(float(median), float(p95), float(values.min()), float(values.max()))
 

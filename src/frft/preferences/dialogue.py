@@ -68,12 +68,31 @@ def as_message(value: Any, what: str) -> Message:
     if not isinstance(value, dict):
         raise RowError(Reason.BAD_MESSAGE, f"{what} is {type(value).__name__}, not an object")
     role = value["role"] if value.get("role") is not None else value.get("from")
-    content = value["content"] if value.get("content") is not None else value.get("value")
+    content = _content(value["content"] if value.get("content") is not None else value.get("value"), what)
+    if value.get("tool_calls") or value.get("function_call"):
+        raise RowError(Reason.BAD_MESSAGE, f"{what} calls a tool; only text can be read")
     if not isinstance(role, str) or role not in DIALOGUE_ROLES:
         raise RowError(Reason.BAD_MESSAGE, f"{what} has role {quoted(role)}; known are {', '.join(DIALOGUE_ROLES)}")
     if not isinstance(content, str):
         raise RowError(Reason.BAD_MESSAGE, f"{what} has {type(content).__name__} as its content, not text")
     return {"role": DIALOGUE_ROLES[role], "content": content}
+
+
+def _content(content: Any, what: str) -> Any:
+    """A message's content, where it is a list of parts as one text."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        text = part if isinstance(part, str) else None
+        if kind == "text":
+            # LLaMA-Factory calls the text of a part `value`.
+            text = part["text"] if part.get("text") is not None else part.get("value")
+        if not isinstance(text, str):
+            raise RowError(Reason.BAD_MESSAGE, f"{what} has a part of type {quoted(kind)}; only text can be read")
+        texts.append(text)
+    return "".join(texts)
 
 
 def split_completion(prompt: list[Message], messages: list[Message], field: str) -> tuple[list[Message], str]:

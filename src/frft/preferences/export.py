@@ -1,9 +1,11 @@
-"""Pairs of the pool, back in the form in which they were published."""
+"""Pairs of the pool, back in the form in which they were published; where they have several, in one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from frft.errors import DataError, OutputError
 from frft.preferences.read import digest_source, read_raw_rows
@@ -11,11 +13,16 @@ from frft.preferences.schema import Pool
 from frft.preferences.sources import FileSource
 from frft.store import atomic_write
 
+_BATCH_ROWS = 2048
+"""Rows held as Python objects at a time."""
+
 
 def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
     """Write the rows behind these pairs as JSON Lines, in the order in which they were read.
 
-    Rows of JSON Lines files are copied letter for letter; rows of other files become one JSON object each.
+    Rows of JSON Lines files are copied letter for letter; rows of other files become one JSON object each. Where the
+    pool's rows have several published forms, the export has one (`export_form`). Either way `load_pool` reads the same
+    pairs from it, with the same column names (`prompt_key` and so on) in the first case and with none in the second.
     The file appears whole or not at all.
 
     Returns:
@@ -26,13 +33,17 @@ def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
         OutputError: `path` is one of the sources.
         UnreadableError: a source cannot be read any more.
     """
-    wanted = _rows_by_file(pool, set(ids))
-    written = 0
+    ids = set(ids)
+    wanted = _rows_by_file(pool, ids)
+    for file in pool.report.files:
+        if isinstance(file.source, FileSource) and path.resolve() == file.source.path.resolve():
+            raise OutputError(f"{path} is one of the files that the pool was read from. Choose another name.")
     with atomic_write(path) as output:
+        if export_form(pool) is not None:
+            return _write_own(pool, ids, output)
+        written = 0
         for file in pool.report.files:
             source = file.source
-            if isinstance(source, FileSource) and path.resolve() == source.path.resolve():
-                raise OutputError(f"{path} is one of the files that the pool was read from. Choose another name.")
             rows = wanted.get(source.name)
             if rows is None:
                 continue
@@ -42,6 +53,24 @@ def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
                 if row.number in rows:
                     output.write((row.line if row.line is not None else row.text.encode()) + b"\n")
                     written += 1
+    return written
+
+
+def export_form(pool: Pool) -> str | None:
+    """The form that `export_rows` gives the pairs; None: the one that they all have already."""
+    return "trl" if len(pool.report.forms) > 1 else None
+
+
+def _write_own(pool: Pool, ids: set[str], output: BinaryIO) -> int:
+    """Pairs as prompt, chosen and rejected: the texts of the pool, which are read back letter for letter."""
+    written = 0
+    left_out = ("id", "origin_file", "origin_row")
+    for batch in pool.table.to_batches(max_chunksize=_BATCH_ROWS):
+        for row in batch.to_pylist():
+            if row["id"] in ids:
+                fields = {name: value for name, value in row.items() if name not in left_out}
+                output.write(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
+                written += 1
     return written
 
 

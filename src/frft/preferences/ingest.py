@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from frft.preferences.read import RawRow, digest_source, read_raw_rows
 from frft.preferences.rejects import Reason, RowError, Tally
@@ -18,31 +17,20 @@ from frft.store import atomic_write
 
 T = TypeVar("T")
 
-DETECTION_ROWS = 100
-"""Rows at the beginning of a file that decide on its format."""
 SHOWN_FILES = 3
 """Names of files that a line of progress gives."""
+MISNAMED = (Reason.UNKNOWN_FORMAT, Reason.MISSING_FIELD, Reason.AMBIGUOUS_PROMPT)
+"""Reasons that columns with other names may be behind."""
 PROGRESS_ROWS = 500
 """Rows between two reports of progress."""
 
 
-@dataclass(frozen=True)
-class RowParser(Generic[T]):
-    """How the rows of one file are read: the format's name (None: not recognised), and row -> value.
-
-    `parse` raises `RowError` for a row that cannot be used.
-    """
-
-    format: str | None
-    parse: Callable[[dict[str, Any]], T]
-
-
 def ingest(
     sources: DataSources,
-    parser_for: Callable[[list[dict[str, Any]]], RowParser[T]],
+    parse: Callable[[dict[str, Any]], tuple[str, T]],
     accept: Callable[[RawRow, T], None],
     *,
-    max_rejected: float,
+    max_rejected: float | None,
     can_raise: bool = True,
     columns: str,
     rejects_path: Path | None = None,
@@ -52,9 +40,10 @@ def ingest(
 
     Args:
         sources: what to read, in order.
-        parser_for: the objects among a file's first rows -> how to parse its rows.
+        parse: a row -> the form that it has, and its value; raises `RowError` for a row that cannot be used. It sees
+            one row at a time, so a row means the same wherever it stands.
         accept: takes each row that could be parsed, with its parsed value, in order.
-        max_rejected: the largest share of rows that may be rejected.
+        max_rejected: the largest share of rows that may be rejected; None: all of them.
         can_raise: whether the user can raise it.
         columns: what to do where columns have other names, as an error says it.
         rejects_path: where the rejected rows go, one JSON object a line: file, line, reason, detail, the
@@ -76,41 +65,49 @@ def ingest(
         for source in sources.found:
             read_before, accepted_before, position = tally.read, tally.accepted, 0
             digest = digest_source(source)
-            rows = read_raw_rows(source)
-            head = list(islice(rows, DETECTION_ROWS))
-            parser = parser_for([row.value for row in head if row.error is None])
-            for row in chain(head, rows):
+            forms: Counter[str] = Counter()
+            for row in read_raw_rows(source):
                 tally.read += 1
                 try:
                     if row.error is not None:
                         raise row.error
-                    parsed = parser.parse(row.value)
+                    form, parsed = parse(row.value)
                 except RowError as error:
                     tally.reject(row.file, row.number, row.place, row.text, error)
                 else:
                     accept(row, parsed)
+                    forms[form] += 1
                     tally.accepted += 1
                 if tally.read % PROGRESS_ROWS == 0:
                     task.advance(row.position - position)
                     position = row.position
             task.advance(source.size - position)
-            files.append(
-                FileReport(source, parser.format, digest, tally.read - read_before, tally.accepted - accepted_before)
-            )
+            read, accepted = tally.read - read_before, tally.accepted - accepted_before
+            files.append(FileReport(source, dict(forms.most_common()), digest, read, accepted))
     tally.check_sum()
-    tally.check_share(max_rejected, " ".join(_advice(tally, columns, rejects_path, can_raise=can_raise)))
+    advice = " ".join(_advice(tally, columns, rejects_path, can_raise=can_raise)) if tally.rejected else ""
+    if max_rejected is not None:
+        tally.check_share(max_rejected, advice)
     if tally.rejected:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(tally.rejected.items()))
         names = ", ".join(source.name for source in sources.found[:SHOWN_FILES])
         more = " and others" if len(sources.found) > SHOWN_FILES else ""
         where = "" if rejects_path is None else f"; they stand in {rejects_path}"
         progress.say(f"{names}{more}: {sum(tally.rejected.values())} of {tally.read} rows left out ({reasons}){where}")
-    return ReadReport(tally.read, tally.accepted, dict(tally.rejected), tuple(files), dict(sources.ignored))
+    return ReadReport(
+        tally.read,
+        tally.accepted,
+        dict(tally.rejected),
+        tuple(files),
+        dict(sources.ignored),
+        unusable=tally.unusable(),
+        advice=advice,
+    )
 
 
 def _advice(tally: Tally, columns: str, rejects_path: Path | None, *, can_raise: bool) -> Iterator[str]:
     """What to do about rejected rows, sentence by sentence."""
-    misnamed = not tally.rejected.keys().isdisjoint((Reason.UNKNOWN_FORMAT, Reason.MISSING_FIELD))
+    misnamed = not tally.rejected.keys().isdisjoint(MISNAMED)
     if misnamed:
         yield columns
     if tally.accepted:

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from frft.errors import UsageError
 from frft.preferences.columns import Scalar, TableBuilder, scalar_columns
 from frft.preferences.dialogue import Render
-from frft.preferences.formats import Format, Keys, detect_format, read_margin, unknown_format
-from frft.preferences.ingest import RowParser, ingest
+from frft.preferences.fields import Keys, RawFields
+from frft.preferences.formats import read_margin, read_preference
+from frft.preferences.ingest import ingest
 from frft.preferences.read import RawRow
 from frft.preferences.rejects import Reason, RowError
 from frft.preferences.rendering import render_completion, render_prompt
@@ -35,7 +35,7 @@ def load_pool(
     prompt_key: str | None = None,
     chosen_key: str | None = None,
     rejected_key: str | None = None,
-    max_rejected: float = 0.01,
+    max_rejected: float | None = 0.01,
     limit: int | None = None,
     seed: int = 0,
     render: Render | None = None,
@@ -46,9 +46,9 @@ def load_pool(
 
     Args:
         pairs: files, folders, globs, or ids of data sets on the Hub.
-        split: the split of Hub data sets.
+        split: the split of Hub data sets, and of folders whose files' names say splits.
         prompt_key: column of the prompt, where it has an unusual name; so `chosen_key` and `rejected_key`.
-        max_rejected: the largest share of rows that may be unusable.
+        max_rejected: the largest share of rows that may be unusable; None: all may be, and the pool may be empty.
         limit: keep only this many pairs, drawn at random with `seed` and left in order (`report.drawn`).
         render: messages of a prompt -> text (a chat template, say); none: HH-RLHF text, plain text as it is.
         rejects_path: where rejected rows are written; see `ingest`.
@@ -61,11 +61,11 @@ def load_pool(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}; it must be at least 1.")
-    keys = Keys(prompt_key, chosen_key, rejected_key)
+    keys = Keys({"prompt": prompt_key, "chosen": chosen_key, "rejected": rejected_key})
     collector = _Collector()
     report = ingest(
         find_sources(pairs, split=split),
-        lambda rows: _parser_for(rows, keys, render),
+        lambda row: _parse(row, keys, render),
         collector.accept,
         max_rejected=max_rejected,
         columns=NAME_COLUMNS,
@@ -77,6 +77,7 @@ def load_pool(
         report,
         duplicates=report.accepted - len(collector.seen),
         unused_completions=collector.unused_completions,
+        repeated_prompts=collector.repeated_prompts,
         renamed_columns=renamed,
         left_out_columns=dict(collector.left_out),
     )
@@ -101,30 +102,21 @@ class _Pair:
     extra: dict[str, Scalar]
     left_out: list[str]
     unused_completions: int
+    repeated: bool
 
 
-def _parser_for(rows: list[dict[str, Any]], keys: Keys, render: Render | None) -> RowParser[_Pair]:
-    form = detect_format(rows, keys)
-    if form is None:
-        return RowParser(None, lambda row: _refuse(row, keys))
-    name = f"openrlhf ({form.name})" if keys else form.name
-    return RowParser(name, lambda row: _parse(keys.rename(row), form, render))
-
-
-def _refuse(row: dict[str, Any], keys: Keys) -> _Pair:
-    raise unknown_format(row, keys)
-
-
-def _parse(row: dict[str, Any], form: Format, render: Render | None) -> _Pair:
-    preference = form.read(row)
+def _parse(row: RawFields, keys: Keys, render: Render | None) -> tuple[str, _Pair]:
+    row = keys.rename(row)
+    preference = read_preference(row)
     prompt = render_prompt(preference.prompt, render)
     chosen = render_completion(preference.chosen, preference.prompt, render, "chosen")
     rejected = render_completion(preference.rejected, preference.prompt, render, "rejected")
     if chosen.strip() == rejected.strip():
         raise RowError(Reason.CHOSEN_IS_REJECTED, "the two completions are the same")
-    margin = read_margin(row, scored=form.scored)
+    margin = read_margin(row, scored=preference.scored)
     extra, left_out = scalar_columns(row, preference.used)
-    return _Pair(prompt, chosen, rejected, margin, extra, left_out, preference.unused_completions)
+    pair = _Pair(prompt, chosen, rejected, margin, extra, left_out, preference.unused_completions, preference.repeated)
+    return f"openrlhf ({preference.form})" if keys else preference.form, pair
 
 
 class _Collector:
@@ -135,12 +127,14 @@ class _Collector:
         self.seen: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.unused_completions = 0
+        self.repeated_prompts = 0
 
     def accept(self, row: RawRow, pair: _Pair) -> None:
         content = content_id(pair.prompt, pair.chosen, pair.rejected)
         self.seen[content] += 1
         self.left_out.update(pair.left_out)
         self.unused_completions += pair.unused_completions
+        self.repeated_prompts += pair.repeated
         own = {
             "id": content if self.seen[content] == 1 else f"{content}-{self.seen[content]}",
             "prompt": pair.prompt,

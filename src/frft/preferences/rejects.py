@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO
@@ -36,6 +36,7 @@ class Reason(StrEnum):
     UNKNOWN_FORMAT = "unknown format"
     MISSING_FIELD = "missing field"
     EMPTY_FIELD = "empty field"
+    AMBIGUOUS_PROMPT = "ambiguous prompt"
     WRONG_TYPE = "wrong type"
     CHOSEN_IS_REJECTED = "chosen = rejected"
     NO_SHARED_PROMPT = "no shared prompt"
@@ -64,9 +65,44 @@ class RowError(Exception):
         self.detail = detail
 
 
+@dataclass(frozen=True)
+class UnusableRows:
+    """Rows that cannot be used for one reason.
+
+    Attributes:
+        reason: why, as in `Reason`.
+        detail: what is wrong in them; None: these are the rows whose details are too many to be listed.
+        rows: how many.
+        places: where the first of them stand: file -> "line 3", "line 4".
+    """
+
+    reason: str
+    detail: str | None
+    rows: int
+    places: Mapping[str, tuple[str, ...]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rows as JSON-able values."""
+        return {
+            "reason": self.reason,
+            "detail": self.detail,
+            "rows": self.rows,
+            "places": {file: list(places) for file, places in self.places.items()},
+        }
+
+    def line(self) -> str:
+        """The rows as a line of text."""
+        count = f"{self.rows} row{'s' if self.rows > 1 else ''}"
+        if self.detail is None:
+            return f"{count}: {self.reason}, in other ways"
+        shown = "; ".join(", ".join([printable(file), *places]) for file, places in self.places.items())
+        more = ", ..." if self.rows > sum(len(places) for places in self.places.values()) else ""
+        return f"{count}: {self.reason}: {self.detail} ({shown}{more})"
+
+
 @dataclass
-class _Fault:
-    """Rows with one fault: how many, and where the first of them stand (FILE -> "line 3", "line 4")."""
+class _Counted:
+    """Rows with one fault: how many, and where the first of them stand."""
 
     rows: int = 0
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -76,10 +112,6 @@ class _Fault:
         if self.rows <= SHOWN_PLACES:
             self.places.setdefault(file, []).append(place)
 
-    def where(self) -> str:
-        shown = "; ".join(", ".join([printable(file), *places]) for file, places in self.places.items())
-        return f"{shown}, ..." if self.rows > SHOWN_PLACES else shown
-
 
 class Tally:
     """Counts rows read, accepted and rejected, and writes the rejected ones to the rejects file."""
@@ -88,7 +120,7 @@ class Tally:
         self.read = 0
         self.accepted = 0
         self.rejected: Counter[str] = Counter()
-        self._faults: dict[str, dict[str, _Fault]] = {}
+        self._faults: dict[str, dict[str, _Counted]] = {}
         self._file = rejects_file
 
     def reject(self, file: str, row: int, place: str, text: str, error: RowError) -> None:
@@ -96,7 +128,7 @@ class Tally:
         self.rejected[error.reason.value] += 1
         faults = self._faults.setdefault(error.reason.value, {})
         if error.detail in faults or len(faults) < SHOWN_DETAILS:
-            faults.setdefault(error.detail, _Fault()).add(file, place.removeprefix(f"{file}, "))
+            faults.setdefault(error.detail, _Counted()).add(file, place.removeprefix(f"{file}, "))
         if self._file is not None:
             record: Mapping[str, Any] = {
                 "file": file,
@@ -127,23 +159,23 @@ class Tally:
         rejected = self.rejected.total()
         if self.accepted and rejected / self.read <= max_rejected:
             return
-        shown = "\n".join(f"  {line}" for line in self._summary())
+        shown = "\n".join(f"  {unusable.line()}" for unusable in self.unusable())
         allowed = f"at most {max_rejected:.2%} may be (max_rejected)" if self.accepted else "none is left"
         raise TooManyRejectedError(
             f"{rejected} of {self.read} rows ({rejected / self.read:.2%}) cannot be used; {allowed}:\n{shown}\n{hint}"
         )
 
-    def _summary(self) -> Iterator[str]:
+    def unusable(self) -> tuple[UnusableRows, ...]:
+        """The rejected rows, grouped by what is wrong with them, most frequent reason first."""
+        groups = []
         for reason, rejected in self.rejected.most_common():
             faults = self._faults[reason]
             for detail, fault in faults.items():
-                yield f"{_rows(fault.rows)}: {reason}: {detail} ({fault.where()})"
+                places = {file: tuple(places) for file, places in fault.places.items()}
+                groups.append(UnusableRows(reason, detail, fault.rows, places))
             if others := rejected - sum(fault.rows for fault in faults.values()):
-                yield f"{_rows(others)}: {reason}, in other ways"
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count > 1 else ''}"
+                groups.append(UnusableRows(reason, None, others, {}))
+        return tuple(groups)
 
 
 def quoted(value: object) -> str:

@@ -6,18 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from frft.errors import DataError
-from frft.preferences.dialogue import Message, Render, as_messages, check_prompt, split_completion
-from frft.preferences.formats import check_columns, field_of, text_of
-from frft.preferences.ingest import RowParser, ingest
+from frft.preferences.dialogue import Render
+from frft.preferences.fields import Keys, RawFields, has
+from frft.preferences.ingest import ingest
+from frft.preferences.prompts import LEAST_REPEATED, read_answers, read_prompt
 from frft.preferences.read import RawRow
-from frft.preferences.rejects import Reason, RowError, quoted
+from frft.preferences.rejects import quoted
 from frft.preferences.rendering import render_completion, render_prompt
 from frft.preferences.schema import ReadReport
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
+
+NAME_COLUMNS = (
+    "Where columns have other names, give them: --prompt-key (beside pairs, --samples-prompt-key) and --completion-key."
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Samples:
     Attributes:
         prompts: one prompt per sample; a prompt with several samples stands here several times.
         completions: the completion to each.
-        models: samples in the file by their `model` column, before any is left out; empty where it has none.
+        models: samples in the file by their `model` column (AlpacaEval's `generator`), before any is left out; empty
+            where it has none.
         report: how they were read; samples of other models are among the accepted rows.
     """
 
@@ -45,17 +50,23 @@ def load_samples(
     *,
     model: str | None = None,
     split: str = "train",
+    prompt_key: str | None = None,
+    completion_key: str | None = None,
     max_rejected: float = 0.01,
     render: Render | None = None,
     blank: bool = False,
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
 ) -> Samples:
-    """Read rows of `prompt` and `completion`: text, or message lists.
+    """Read rows of a prompt and a completion to it.
+
+    The prompt is given as in preference pairs (see `frft.preferences.prompts`). The completion is `completion`, text or
+    messages; AlpacaEval's `output` beside `instruction`; or the last of `messages`, a whole conversation.
 
     Args:
         path: like `pairs` of `load_pool`; so `split`, `max_rejected`, `rejects_path` and `progress`.
         model: keep only the samples whose `model` column says this.
+        prompt_key: column of the prompt, where it has an unusual name; so `completion_key`.
         render: must be the same as for the pool, where prompts are matched with the pool's.
         blank: take completions without text as well: a policy writes them, too, and whoever judges it must see them.
             Whoever looks for texts like them has nothing to look for.
@@ -65,28 +76,38 @@ def load_samples(
         UnreadableError: a source is missing, damaged as a whole, or of no known kind.
         TooManyRejectedError: more rows were rejected than allowed, or all.
     """
+    keys = Keys({"prompt": prompt_key, "completion": completion_key})
     samples: list[tuple[str, str]] = []
     models: Counter[str] = Counter()
+    echoes = 0
 
     def accept(row: RawRow, sample: tuple[str, str]) -> None:
-        written_by = row.value.get("model")
+        nonlocal echoes
+        # A column of numbers is named by numbers written out: whoever asks for a model has only text.
+        written_by = next((str(row.value[name]) for name in ("model", "generator") if has(row.value, name)), None)
         if written_by is not None:
-            models[str(written_by)] += 1
+            models[written_by] += 1
         if model is None or written_by == model:
             samples.append(sample)
+            echoes += len(sample[0].strip()) >= LEAST_REPEATED and sample[1].startswith(sample[0])
 
     report = ingest(
         find_sources(path, split=split),
-        lambda _: RowParser("prompt and completion", lambda row: sample_of(row, render, blank=blank)),
+        lambda row: sample_of(keys.rename(row), render, blank=blank),
         accept,
         max_rejected=max_rejected,
-        columns="Rename the columns to prompt and completion.",
+        columns=NAME_COLUMNS,
         rejects_path=rejects_path,
         progress=progress,
     )
     if not samples:
         known = ", ".join(quoted(name) for name in sorted(models)) or "none; there is no column `model`"
         raise DataError(f"{path} holds no samples of model {model!r}. Models in it: {known}.")
+    if echoes:
+        progress.say(
+            f"{path}: {echoes} of {len(samples)} completions begin with their whole prompt, which is then read twice. "
+            "Cut it off if the generator returned prompt and completion as one text."
+        )
     prompts, completions = ([sample[side] for sample in samples] for side in (0, 1))
     return Samples(prompts, completions, dict(models), report)
 
@@ -95,21 +116,24 @@ def load_prompts(
     path: str | Path | Sequence[str | Path],
     *,
     split: str = "train",
+    prompt_key: str | None = None,
     render: Render | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
-    """Read rows of `prompt` (text, or a message list), in order; a prompt that occurs twice is kept twice.
+    """Read rows of a prompt, in order; a prompt that occurs twice is kept twice.
 
-    Every row must be usable: a list has no place to say that some are missing.
+    The prompt is given as in preference pairs (see `frft.preferences.prompts`), or in the column `prompt_key`. Every
+    row must be usable: a list has no place to say that some are missing.
 
     Raises:
         UnreadableError: a source is missing, damaged as a whole, or of no known kind.
         TooManyRejectedError: a row cannot be used.
     """
+    keys = Keys({"prompt": prompt_key})
     prompts: list[str] = []
     ingest(
         find_sources(path, split=split),
-        lambda _: RowParser("prompt", lambda row: render_prompt(_prompt(row), render)),
+        lambda row: ("prompt", render_prompt(read_prompt(keys.rename(row)), render)),
         lambda _, prompt: prompts.append(prompt),
         max_rejected=0.0,
         can_raise=False,
@@ -119,28 +143,21 @@ def load_prompts(
     return prompts
 
 
-def _prompt(row: dict[str, Any]) -> str | list[Message]:
-    check_columns(row, "prompt")
-    if not isinstance(row.get("prompt"), list):
-        return text_of(row, "prompt")
-    messages = as_messages(row["prompt"], "prompt")
-    check_prompt(messages, "prompt")
-    return messages
-
-
-def sample_of(row: dict[str, Any], render: Render | None = None, *, blank: bool = False) -> tuple[str, str]:
-    """The text of a row's prompt and completion, which may be blank if `blank`.
+def sample_of(row: RawFields, render: Render | None = None, *, blank: bool = False) -> tuple[str, tuple[str, str]]:
+    """The form of a row, and the text of its prompt and completion, which may be blank if `blank`.
 
     Raises:
         RowError: one is missing, or no usable text or messages.
     """
-    check_columns(row, "prompt", "completion")
-    prompt, completion = _prompt(row), field_of(row, "completion")
-    if isinstance(completion, list):
-        question = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        prompt, text = split_completion(question, as_messages(completion, "completion"), "completion")
-        if prompt != question:
-            raise RowError(Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one")
-    else:
-        text = text_of(row, "completion", blank=blank)
-    return render_prompt(prompt, render), render_completion(text, prompt, render, "completion", blank=blank)
+    form, name = "prompt and completion", "completion"
+    if name not in row:
+        if has(row, "instruction", "output"):
+            form, name = "alpaca-eval", "output"
+        elif not has(row, "prompt") and isinstance(row.get("messages"), list):
+            form, name = "messages", "messages"
+    answered = read_answers(row, (name,), blank=blank)
+    prompt, completion = answered.prompt, answered.completions[0]
+    return form, (
+        render_prompt(prompt, render),
+        render_completion(completion, prompt, render, name, blank=blank),
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
+from frft.preferences.rejects import UnusableRows
 from frft.preferences.sources import Source
 
 ID_CHARACTERS = 16
@@ -31,14 +33,14 @@ class FileReport:
 
     Attributes:
         source: the file or Hub data set; its `name` is the `origin_file` of its rows.
-        format: the format that its rows have, or None where none was recognised.
+        forms: accepted rows by the published form that they have, most frequent first.
         digest: SHA-256 of what was read, by which a later export knows that it is still the same.
         read: rows in it.
         accepted: of those, how many could be used.
     """
 
     source: Source
-    format: str | None
+    forms: Mapping[str, int]
     digest: str
     read: int
     accepted: int
@@ -47,12 +49,30 @@ class FileReport:
         """The report as JSON-able values."""
         return {
             "file": self.source.name,
-            "format": self.format,
+            "forms": dict(self.forms),
             "sha256": self.digest,
             "read": self.read,
             "accepted": self.accepted,
             "rejected": self.read - self.accepted,
         }
+
+
+@dataclass(frozen=True)
+class LeftAside:
+    """A split that was not asked for.
+
+    Attributes:
+        files: files in it.
+        rows: rows in those; None where a file could not be counted.
+    """
+
+    files: int
+    rows: int | None
+
+    def text(self) -> str:
+        """What is in it, in words."""
+        rows = "" if self.rows is None else f", {self.rows:,} row{'' if self.rows == 1 else 's'}"
+        return f"{self.files:,} file{'' if self.files == 1 else 's'}{rows}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,11 @@ class ReadReport:
         duplicates: accepted rows that repeat an earlier one (same prompt, chosen, rejected). They are kept.
         unused_completions: completions ranked between the best and the worst of their row, in no pair.
         renamed_columns: data columns whose name frft uses itself, with the name they have now.
+        repeated_prompts: rows whose completions began with the whole prompt, which was taken off.
         left_out_columns: data columns with nested values, which the table does not hold, with their rows.
+        left_aside: splits that were found in a folder and not asked for, with what is in them.
+        unusable: the rejected rows, grouped by what is wrong with them, and where examples stand.
+        advice: what to do about them.
     """
 
     read: int
@@ -80,8 +104,24 @@ class ReadReport:
     drawn: int | None = None
     duplicates: int = 0
     unused_completions: int = 0
+    repeated_prompts: int = 0
     renamed_columns: Mapping[str, str] = field(default_factory=dict)
     left_out_columns: Mapping[str, int] = field(default_factory=dict)
+    left_aside: Mapping[str, LeftAside] = field(default_factory=dict)
+    unusable: tuple[UnusableRows, ...] = ()
+    advice: str = ""
+
+    @property
+    def forms(self) -> dict[str, int]:
+        """Accepted rows by the published form that they have, most frequent first."""
+        forms: Counter[str] = Counter()
+        for file in self.files:
+            forms.update(file.forms)
+        return dict(forms.most_common())
+
+    def is_usable(self, max_rejected: float) -> bool:
+        """Whether at least one row was accepted, and at most the share `max_rejected` rejected."""
+        return self.accepted > 0 and self.read - self.accepted <= max_rejected * self.read
 
     def as_dict(self) -> dict[str, Any]:
         """The account as JSON-able values."""
@@ -94,8 +134,11 @@ class ReadReport:
             "drawn": self.drawn,
             "duplicates": self.duplicates,
             "unused_completions": self.unused_completions,
+            "repeated_prompts": self.repeated_prompts,
             "renamed_columns": dict(self.renamed_columns),
             "left_out_columns": dict(self.left_out_columns),
+            "left_aside": {split: asdict(left) for split, left in self.left_aside.items()},
+            "unusable": [rows.as_dict() for rows in self.unusable],
         }
 
 
