@@ -33,7 +33,6 @@ def test_options_decide_how_pairs_are_read(write_rows, tmp_path):
 @pytest.mark.parametrize(
     "verb",
     [
-        ["data"],
         ["select", "--samples", "samples.jsonl", "--out", "out", "--strategy", "random", "--store", "c", "--pairs"],
         ["reward", "train", "--model-name-or-path", "tiny", "--out", "out", "--pairs"],
         ["reward", "eval", "--model", "tiny", "--pairs"],

@@ -42,12 +42,41 @@ def test_data_shows_bad_rows_and_writes_them_down(pairs_file, tmp_path, capsys):
     with pairs_file.open("a") as file:
         file.write("{broken\n")
     rejects = tmp_path / "rejects.jsonl"
-    assert main(["data", str(pairs_file)]) == 2
-    assert f"{pairs_file}" in capsys.readouterr().err
+    assert main(["data", str(pairs_file)]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "rows: 25 read, 24 accepted, 1 rejected" in printed
+    assert (
+        f"1 row: broken JSON: Expecting property name enclosed in double quotes at character 2 ({pairs_file}, "
+        in printed
+    )
+    assert "pairs: 24 on 1 different prompts" in printed
+    assert "4.00% of its rows cannot be used, and at most 1.00% may be (--max-rejected)" in printed
+    assert main(["data", str(pairs_file), "--json"]) == 1
+    described = json.loads(capsys.readouterr().out)
+    (unusable,) = described["unusable"]
+    assert (described["usable"], described["pairs"]) == (False, 24)
+    assert (unusable["reason"], unusable["rows"], unusable["places"]) == (
+        "broken JSON",
+        1,
+        {str(pairs_file): ["line 25"]},
+    )
     assert main(["data", str(pairs_file), "--max-rejected", "0.1", "--rejects", str(rejects)]) == 0
     (row,) = read_rows(rejects)
     assert row["line"] == 25
     assert "broken JSON" in row["reason"]
+
+
+def test_data_describes_a_file_without_a_usable_row(write_rows, capsys):
+    path = write_rows("samples.jsonl", [{"prompt": "p", "completion": "c"}] * 5)
+    assert main(["data", str(path)]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "rows: 5 read, 0 accepted, 5 rejected" in printed
+    assert "5 rows: unknown format: found the keys 'prompt', 'completion': single completions" in printed
+    assert "--prompt-key, --chosen-key, --rejected-key" in printed
+    assert "Other commands refuse this data: no row of it can be used." in printed
+    assert main(["data", str(path), "--json", "--max-rejected", "1"]) == 1
+    described = json.loads(capsys.readouterr().out)
+    assert (described["usable"], described["pairs"], described["lengths"]["prompt"]) == (False, 0, None)
 
 
 @pytest.mark.parametrize(

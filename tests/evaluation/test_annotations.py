@@ -139,3 +139,23 @@ def test_real_annotations_as_a_judge(shared_data):
     # The order in which a pair was shown is not told.
     assert (result.unjudged, result.flips) == (0, None)
     assert result.rate == pytest.approx(wins[model] / len(games[model]), abs=1e-9)
+
+
+def test_every_row_is_read_by_its_own_form(load):
+    """Two rows of one form and one of another: the majority decides nothing."""
+    rows = [
+        {"prompt": "p", "first": "a", "second": "b", "preference": 1},
+        {"prompt": "q", "first": "a", "second": "b", "preference": 0},
+        {"instruction": "name a fruit", "chosen": "apple, say", "rejected": "apple pie"},
+        {"instruction": "r", "output_1": "a", "output_2": "b", "preference": 1.25},
+    ]
+    judge = load(rows)
+    assert judge.report.files[0].forms == {"frft": 2, "llama-factory": 1, "alpaca-eval": 1}
+    prompts = ["p", "q", "name a fruit", "r"]
+    assert judge.prefer(prompts, ["a", "a", "apple pie", "a"], ["b", "b", "apple, say", "b"]) == [1.0, 0.0, 0.0, 0.75]
+
+
+def test_annotations_give_prompts_and_completions_as_pairs_do(load):
+    row = {"system": "Be brief.", "prompt": talk("q"), "preference": 1}
+    judge = load([{**row, "first": talk("q", "a")[1], "second": "b"}])
+    assert judge.prefer(["\n\nSystem: Be brief.\n\nHuman: q\n\nAssistant:"], ["a"], ["b"]) == [1.0]

@@ -285,3 +285,35 @@ def test_the_alpaca_eval_pool_itself(shared_data):
     for column in raw.columns:
         assert pool.table[column].to_pylist() == kept[column].tolist()
     assert Counter(pool.table["origin_row"].to_pylist()) == Counter((raw.index[~same] + 1).tolist())
+
+
+def test_a_system_prompt_beside_the_question_is_part_of_the_prompt(shared_cases):
+    path = shared_cases / "system-beside-question.jsonl"
+    for options in ({}, {"prompt_key": "question"}):
+        pool = load_pool(path, **options)
+        assert pool.table["prompt"].to_pylist()[0] == (
+            "\n\nSystem: You are pirate 0.\n\nHuman: name a fruit 0\n\nAssistant:"
+        )
+        assert "system" not in pool.table.column_names
+
+
+@pytest.mark.parametrize("name", ["conversations-and-texts", "messages-and-one-message-each"])
+def test_messages_beside_texts_and_single_messages(shared_cases, name):
+    pool = load_pool(shared_cases / f"{name}.jsonl")
+    assert pool.table["prompt"].to_pylist()[1] == "\n\nHuman: name a fruit 1\n\nAssistant:"
+    assert (pool.table["chosen"][0].as_py(), pool.table["rejected"][0].as_py()) == (" apple", " stone")
+
+
+def test_prompts_taken_off_the_completions_are_counted(write_lines, pair):
+    question = "Which colour is the sky?"
+    repeated = {"prompt": question, "chosen": f"{question} Blue.", "rejected": f"{question} Red."}
+    pool = load_pool(write_lines(pair(), repeated))
+    assert pool.report.repeated_prompts == 1
+    assert pool.table["chosen"].to_pylist() == [" Yes.", " Blue."]
+
+
+def test_a_pool_may_be_empty_where_all_rows_may_be_unusable(write_lines):
+    pool = load_pool(write_lines({"x": 1}), max_rejected=None)
+    assert len(pool) == 0
+    assert not pool.report.is_usable(1.0)
+    assert pool.table.column_names[:4] == ["id", "prompt", "chosen", "rejected"]

@@ -4,6 +4,7 @@ import pytest
 
 from frft.errors import DataError, TooManyRejectedError
 from frft.preferences import load_pool, load_prompts, load_samples
+from frft.progress import SilentProgress
 
 ASKED = [{"role": "user", "content": "Colour?"}]
 RED = {"role": "assistant", "content": "Red."}
@@ -34,6 +35,81 @@ def test_samples_of_one_model(write_lines):
         load_samples(path, model="c")
     with pytest.raises(DataError, match="there is no column `model`"):
         load_samples(write_lines({"prompt": "p", "completion": "c"}), model="c")
+
+
+def test_models_may_be_numbers(shared_cases):
+    path = shared_cases / "numeric-model-samples.jsonl"
+    samples = load_samples(path, model="7")
+    assert (len(samples), samples.models) == (12, {"7": 12})
+    with pytest.raises(DataError, match=r"no samples of model '8'\. Models in it: '7'"):
+        load_samples(path, model="8")
+
+
+IN_OTHER_FORMS = {
+    "columns of one's own": ({"question": "Colour?", "answer": "Red."}, "question", "answer", "Colour?", "Red."),
+    "alpaca-eval's outputs": (
+        {"instruction": "Colour?", "output": "Red.", "generator": "m"},
+        None,
+        None,
+        "Colour?",
+        "Red.",
+    ),
+    "the same by name": ({"instruction": "Colour?", "output": "Red."}, "instruction", "output", "Colour?", "Red."),
+    "a system prompt": (
+        {"system": "Be brief.", "prompt": "Colour?", "completion": " Red."},
+        None,
+        None,
+        "\n\nSystem: Be brief.\n\nHuman: Colour?\n\nAssistant:",
+        " Red.",
+    ),
+    "one message": (
+        {"messages": ASKED, "completion": RED},
+        None,
+        None,
+        "\n\nHuman: Colour?\n\nAssistant:",
+        " Red.",
+    ),
+    "a whole conversation": (
+        {"messages": [*ASKED, RED]},
+        None,
+        None,
+        "\n\nHuman: Colour?\n\nAssistant:",
+        " Red.",
+    ),
+    "a dialogue repeated": (
+        {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": "\n\nHuman: Hi\n\nAssistant: Red."},
+        None,
+        None,
+        "\n\nHuman: Hi\n\nAssistant:",
+        " Red.",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt_key", "completion_key", "prompt", "completion"), IN_OTHER_FORMS.values(), ids=IN_OTHER_FORMS
+)
+def test_samples_are_read_by_the_rules_of_pairs(write_lines, row, prompt_key, completion_key, prompt, completion):
+    path = write_lines(row, {"prompt": "p", "completion": "c"} if prompt_key is None else row)
+    samples = load_samples(path, prompt_key=prompt_key, completion_key=completion_key)
+    assert (samples.prompts[0], samples.completions[0]) == (prompt, completion)
+
+
+def test_completions_that_begin_with_their_prompt_are_told(write_lines):
+    said = []
+
+    class Listening(SilentProgress):
+        def say(self, line):
+            said.append(line)
+
+    question = "Which colour is the sky?"
+    rows = [{"prompt": question, "completion": f"{question} {n}"} for n in range(3)] + [
+        {"prompt": "p", "completion": "c"}
+    ]
+    samples = load_samples(write_lines(*rows), progress=Listening())
+    assert samples.completions[0] == f"{question} 0"
+    (line,) = said
+    assert "3 of 4 completions begin with their whole prompt" in line
 
 
 @pytest.mark.parametrize(
@@ -114,3 +190,9 @@ def test_real_samples_lie_on_prompts_of_the_real_pool(shared_data):
     assert len(known) == 678
     assert set(samples.prompts) <= known
     assert set(pool.table["prompt"].to_pylist()) <= known
+
+
+def test_prompts_in_other_forms(write_lines):
+    path = write_lines({"question": "Colour?"}, {"messages": ASKED}, {"instruction": "Name one.", "input": "a colour"})
+    assert load_prompts(path) == ["Colour?", "\n\nHuman: Colour?\n\nAssistant:", "Name one.\na colour"]
+    assert load_prompts(write_lines({"prompt": "x", "text": "Colour?"}), prompt_key="text") == ["Colour?"]
