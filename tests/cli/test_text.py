@@ -241,6 +241,8 @@ MUST_BE_SAID = {
     "identical": "left out|Questions",
     "judged": "Questions",
     "missing field": "missing field",
+    "unknown format": "unknown format",
+    "forms.trl": "trl",
     "n_to_settle": "prompts would show",
     "near_pairs": "Near the policy",
     "prompts_truncated": "lost the beginning of their prompt|lost their beginning",
@@ -271,7 +273,7 @@ NEED_NOT_BE_SAID = {
     # Sizes of samples: those that decide stand beside their figures.
     "n", "pairs", "read", "accepted", "kept", "train", "taken", "wanted", "pool_rows", "qualifying", "with_similarity",
     "samples", "samples_of_pool_prompts", "distinct_prompts", "wins", "losses", "ranks", "top", "values", "vocabulary",
-    "completions", "rows", "reasons", "step", "steps",
+    "completions", "rows", "reasons", "step", "steps", "forms",
     # Settings, and figures that are said in units.
     "prompts", "prompts_written_to", "texts",
     "level", "seed", "size", "test_size", "format", "max_length", "workers", "bytes", "max_bytes", "seconds",
