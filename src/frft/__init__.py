@@ -115,13 +115,16 @@ if TYPE_CHECKING:
     from frft.preferences.dialogue import Render as Render
     from frft.preferences.dialogue import parse_dialogue as parse_dialogue
     from frft.preferences.dialogue import render_dialogue as render_dialogue
+    from frft.preferences.export import export_form as export_form
     from frft.preferences.export import export_rows as export_rows
     from frft.preferences.given import PairSource as PairSource
     from frft.preferences.pool import load_pool as load_pool
+    from frft.preferences.rejects import UnusableRows as UnusableRows
     from frft.preferences.samples import Samples as Samples
     from frft.preferences.samples import load_prompts as load_prompts
     from frft.preferences.samples import load_samples as load_samples
     from frft.preferences.schema import FileReport as FileReport
+    from frft.preferences.schema import LeftAside as LeftAside
     from frft.preferences.schema import Pool as Pool
     from frft.preferences.schema import ReadReport as ReadReport
     from frft.progress import Progress as Progress

@@ -19,7 +19,7 @@ from frft.preferences.schema import ReadReport
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 
-NAME_COLUMNS = (
+NAME_SAMPLE_COLUMNS = (
     "Where columns have other names, give them: --prompt-key (beside pairs, --samples-prompt-key) and --completion-key."
 )
 
@@ -96,7 +96,7 @@ def load_samples(
         lambda row: sample_of(keys.rename(row), render, blank=blank),
         accept,
         max_rejected=max_rejected,
-        columns=NAME_COLUMNS,
+        columns=NAME_SAMPLE_COLUMNS,
         rejects_path=rejects_path,
         progress=progress,
     )
