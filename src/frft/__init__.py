@@ -78,6 +78,10 @@ if TYPE_CHECKING:
     from frft.evaluation.judge import Judge as Judge
     from frft.evaluation.judge import RewardJudge as RewardJudge
     from frft.evaluation.judge import ScoringJudge as ScoringJudge
+    from frft.evaluation.judge_names import JudgeKind as JudgeKind
+    from frft.evaluation.judge_names import JudgeRequest as JudgeRequest
+    from frft.evaluation.judge_names import NamedJudge as NamedJudge
+    from frft.evaluation.judge_names import named_judge as named_judge
     from frft.evaluation.matching import Matched as Matched
     from frft.evaluation.matching import match as match
     from frft.evaluation.ranking import Ranked as Ranked

@@ -1,6 +1,7 @@
 """The typed configuration: what it refuses, what arms inherit, and that every setting is read."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -304,7 +305,8 @@ def test_settings_that_an_algorithm_has_no_use_for_are_named(algorithm, settings
     ("settings", "unread"),
     [
         (["monitor.prompts=50", "monitor.drift=false"], ["monitor.prompts", "monitor.drift"]),
-        (["monitor.prompts=200", "monitor.drift=true", "monitor.judge=held_out"], []),
+        (["monitor.prompts=200", "monitor.drift=true"], []),
+        (["monitor.judge=held_out"], ["monitor.judge"]),
         (["monitor.prompts=50", "monitor.drift=false", "monitor.every=4"], []),
     ],
 )
@@ -364,6 +366,34 @@ def test_a_judge_in_a_world_is_read_where_looks_ask_for_one():
     assert run_config(**too_long).unread()
     with pytest.raises(ValidationError, match=r"judge\.train\.max_length"):
         run_config(**too_long, monitor={"every": 2})
+
+
+NAMED = {"evaluation": {"judge": "openai:m"}}
+
+
+def test_a_judge_with_a_name_is_trained_nowhere_unless_looks_ask_for_one():
+    assert run_config().trains_judge
+    assert not run_config(**NAMED).trains_judge
+    assert run_config(**NAMED, judge={"normalise_samples": 7}).unread() == ["judge"]
+    assert run_config(**NAMED, monitor={"every": 2}).judge_of_looks == "evaluation"
+    assert not run_config(**NAMED, monitor={"every": 2}).trains_judge
+    assert run_config(**NAMED, monitor={"every": 2, "judge": "held_out"}).trains_judge
+    assert run_config(monitor={"every": 2}).judge_of_looks == "held_out"
+    assert run_config(**WORLD, monitor={"every": 2}).trains_judge
+    assert not run_config(**WORLD, monitor={"every": 2, "judge": "evaluation"}).trains_judge
+
+
+def test_options_of_a_judge_that_is_not_named_are_unread():
+    options = {"tie_margin": 0.1, "base_url": "http://x/v1", "concurrency": 8}
+    assert run_config(evaluation=options).unread() == ["evaluation.base_url"]
+    assert run_config(**WORLD, evaluation=options).unread() == ["evaluation.tie_margin", "evaluation.base_url"]
+
+
+@pytest.mark.parametrize("request_", ['{"temperature": 1}', {"temperature": 1}])
+def test_more_of_a_request_is_an_object_in_yaml_or_in_json(request_):
+    assert json.loads(run_config(evaluation={"judge_request": request_}).evaluation.judge_request) == {"temperature": 1}
+    with pytest.raises(ValidationError, match="must be a JSON object"):
+        run_config(evaluation={"judge_request": "[1]"})
 
 
 def test_a_judge_of_which_nothing_is_said_is_trained_as_the_reward_model_is():

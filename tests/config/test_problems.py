@@ -24,7 +24,7 @@ CASES = [
     (
         {"evaluation": {"zork": 3}},
         "evaluation.zork: unknown key; the keys here are tie_margin, judge_max_length, base_url, judge_request, "
-        "concurrency, price, prompts, max_prompts, sampling",
+        "concurrency, price, judge, prompts, max_prompts, sampling",
     ),
     ({"seed": True}, "seed: must not be true or false, got true"),
     ({"seed": "x"}, "seed: must be a whole number, got 'x'"),

@@ -7,9 +7,16 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from frft.config.sections import EvaluationConfig, WorldConfig
+from frft.config.sections import WorldConfig
 from frft.evaluation import GoldJudge
-from frft.experiment.evaluation import against_gold, judged, ordered_as_gold, variance_under_policy
+from frft.experiment.evaluation import (
+    COMPARED_PAIRS,
+    against_gold,
+    agreement,
+    judged,
+    ordered_as_gold,
+    variance_under_policy,
+)
 from frft.models import TruncationCount
 from frft.policy import Completions
 from frft.statistics.intervals import wilson
@@ -38,18 +45,20 @@ def written(*texts: str) -> Completions:
 
 
 def test_the_gold_reward_judges(world):
-    found = judged(written(BOTH, ONE, ONE), written(ONE, ONE, ONE), world, EvaluationConfig())
+    gold = GoldJudge(world)
+    found = judged(written(BOTH, ONE, ONE), written(ONE, ONE, ONE), gold, world.request_ids)
     win = found.win_rate
     # Three pairs of samples of one prompt, of which one is won.
     assert (win.n, win.pairs, win.wins, win.flips) == (1, 3, 1, 0)
     assert win.rate == pytest.approx(2 / 3)
-    assert judged(written(BOTH), None, world, EvaluationConfig()) == (None, None, None)
+    assert judged(written(BOTH), None, gold) == (None, None, None, None)
 
 
 def test_wordings_of_one_request_are_one_prompt(world):
     prompts = ["\n\nHuman: Name two fruits.\n\nAssistant:", "\n\nHuman: I need two fruits.\n\nAssistant:"]
     both, none = (Completions(prompts, [text] * 2, [True] * 2, [[1]] * 2, TruncationCount(2)) for text in (BOTH, NONE))
-    assert judged(both, none, world, EvaluationConfig()).win_rate.n == 1
+    assert judged(both, none, GoldJudge(world), world.request_ids).win_rate.n == 1
+    assert judged(both, none, GoldJudge(world)).win_rate.n == 2
     found = ordered_as_gold(world, Scores(), both, none)
     assert (found.accuracy, found.n) == (1.0, 2)
     # Two right pairs of one request are worth one.
@@ -108,3 +117,57 @@ def test_a_reward_model_off_policy(world):
 
 def test_variance_under_the_policy():
     assert variance_under_policy(Scores(), written("ab", "abc"), written("abcd", "abc")) == pytest.approx((4 / 2) / 2)
+
+
+class Compares:
+    """A judge that gives no scores: the longer text is the better, and it says nothing of texts that end in a dot."""
+
+    description = "whoever likes length"
+
+    def __init__(self):
+        self.asked = 0
+
+    def prefer(self, prompts, first, second):
+        self.asked += len(prompts)
+        return [
+            None if one.endswith(".") or two.endswith(".") else (1 + np.sign(len(one) - len(two))) / 2
+            for one, two in zip(first, second, strict=True)
+        ]
+
+    def counts(self):
+        return {"questions": {"judged": self.asked}}
+
+
+def test_a_judge_without_scores_compares_and_no_score_is_made_up():
+    found = judged(written("abc", "ab", "a."), written("ab", "ab", "a"), Compares())
+    assert (found.win_rate.pairs, found.win_rate.unjudged) == (2, 1)
+    assert found.win_rate.rate == pytest.approx((1 + 0.5) / 2)
+    assert found.score is None
+    assert found.counts == {"questions": {"judged": 6}}
+
+
+def test_a_reward_model_is_held_against_a_judge_without_scores():
+    rows = [("aa", "b"), ("a", "bb"), ("aaa.", "b"), ("aa", "bb")]
+    columns = {
+        "prompt": ["p", "q", "r", "s"],
+        **dict(zip(("chosen", "rejected"), zip(*rows, strict=True), strict=True)),
+    }
+
+    class Shortness:
+        def score(self, prompts, completions):
+            return -np.array([float(len(text)) for text in completions])
+
+    table = pa.table(columns)
+    found = agreement(Shortness(), Compares(), table)
+    # Of two pairs with an order it gets both wrong; one has no verdict, one no order.
+    assert (found.accuracy, found.n, found.without_order) == (0.0, 2, 1)
+    assert agreement(Scores(), Compares(), table).accuracy == 1.0
+
+
+def test_a_judge_without_scores_is_not_asked_about_thousands_of_pairs():
+    n = 3 * COMPARED_PAIRS + 1
+    judge = Compares()
+    table = pa.table({"prompt": [str(i) for i in range(n)], "chosen": ["aa"] * n, "rejected": ["b"] * n})
+    found = agreement(Scores(), judge, table)
+    assert 0.7 * COMPARED_PAIRS < found.n <= COMPARED_PAIRS
+    assert judge.asked == 2 * found.n

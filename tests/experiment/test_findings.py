@@ -208,3 +208,22 @@ def test_what_looks_saw_and_decided_is_told():
     assert "Never refreshed" not in said
     found["arms"]["a"] |= {"refreshed_after": [], "refreshes": []}
     assert "no look called for it or the gate refused, and so the same as vanilla: a." in "\n".join(told(found))
+
+
+def test_a_named_judge_is_named_with_what_its_replies_took():
+    found = results(frft=(0.55, 0.75))
+    replies = {"judged": 38, "unparsable": 2, "prompt_tokens": 900, "completion_tokens": 80, "cost": 0.25}
+    found["judge"] = {"kind": "named", "name": "openai:m", "scores": False, "replies": replies}
+    found["arms"]["frft"]["evaluation"]["win_rate"] |= {"pairs": 18, "unjudged": 2}
+    lines = told(found)
+    assert lines[0].startswith("By openai:m, frft is better than vanilla")
+    assert "Arm frft: 2 of 20 pairs have no verdict in both orders, and are left out of its win rate." in lines
+    assert "openai:m compares and gives no scores: there is no column of its mean score." in lines
+    assert (
+        "It gave 40 replies to this run, 2 of them without a readable verdict: 900 prompt tokens and 80 completion "
+        "tokens, which cost 0.2500." in lines
+    )
+    found["judge"] |= {"scores": True, "replies": None}
+    lines = told(found)
+    assert not any("replies" in line or "compares" in line for line in lines)
+    assert any("How often openai:m agrees with the labels was not measured" in line for line in lines)

@@ -79,7 +79,22 @@ def test_scores_stand_beside_their_texts():
         Completions(prompts, texts, [True, True], [[1], [1]], TruncationCount(2))
         for texts in (["a", "bb"], ["ccc", ""])
     ]
-    found = scored(both, Lengths(), lambda _, texts: np.array([float(len(text)) for text in texts]), None)
+
+    class Longer:
+        description = "whoever writes more"
+
+        def prefer(self, prompts, first, second):
+            return [float(len(one) > len(two)) for one, two in zip(first, second, strict=True)]
+
+        def counts(self):
+            return {}
+
+    class LongerByHowMuch(Longer):
+        def score(self, prompts, completions):
+            return np.array([float(len(text)) for text in completions])
+
+    assert scored(both, Lengths(), Longer(), None).judge_N is None
+    found = scored(both, Lengths(), LongerByHowMuch(), None)
     assert list(zip(found.prompts, found.completions, strict=True)) == [
         ("p", "a"),
         ("qq", "bb"),

@@ -245,3 +245,36 @@ def test_more_seeds_go_on_after_those_that_are_there(small_seeds, capsys):
     with pytest.raises(OutputError, match=r"holds runs of another configuration \(ppo\.learning_rate"):
         check_seeds_folder(small_seeds / "out", load_config("demo", [*SMALL, "seeds=2", "ppo.learning_rate=1e-5"]))
     assert seeds_in(small_seeds / "out") == [0, 1]
+
+
+def test_a_judge_that_only_compares_decides_by_its_win_rates():
+    config = load_config("hh-small", ["data.pairs=x.jsonl", "seeds=3", "evaluation.judge=openai:m"])
+
+    def run(rate):
+        arms = {
+            name: {
+                "evaluation": {
+                    "judge_score": None,
+                    "win_rate": None if name == "vanilla" else {"rate": rate},
+                    "kl_sft_k1": 2.0,
+                    "response_tokens": 20.0,
+                    "has_eos": 1.0,
+                },
+                "refreshes": [],
+            }
+            for name in config.arms
+        }
+        base = {"held_out": {"accuracy": 0.6}}
+        judge = {"kind": "named", "name": "openai:m"}
+        return completed(RunResults, {"judge": judge, "base_reward": base, "arms": arms})
+
+    rates = [0.6, 0.7, 0.8]
+    found = summarise_seeds(config, {seed: run(rate) for seed, rate in enumerate(rates)}, 1.0)
+    assert "judge" not in seeds_columns(found)
+    rows = {row[0]: dict(zip(seeds_columns(found), row, strict=True)) for row in seeds_table(found)}
+    low, high = stats.t.interval(0.95, 2, 0.7 - 0.5, stats.sem(rates))
+    assert rows["part1"]["less vanilla"] == f"+0.20 [{low:+.2f}, {high:+.2f}]"
+    assert rows["vanilla"]["less vanilla"] == "baseline"
+    assert interpret_seeds(found)[0].startswith(
+        "Over 3 seeds, the win rate of random is not shown to differ from vanilla's"
+    )

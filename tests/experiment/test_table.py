@@ -70,3 +70,19 @@ def test_every_column_is_explained(kind, judge):
     assert any(judge in meaning for _, meaning in legend(found))
     # What a win rate is the mean over.
     assert ("requests" in dict(legend(found))["win rate"]) == (kind == "gold")
+
+
+def test_with_a_judge_that_is_named():
+    gold = {"gold": {"mean": 1.234}, "on_policy": ORDER, "off_policy": {"gold": {"accuracy": 0.71}}}
+
+    def heads(scores, data, **more):
+        named = {"judge": {"kind": "named", "name": "openai:m", "scores": scores}, "data": data}
+        typed = completed(RunResults, results("reward_model", judge_score=0.25 if scores else None, **more) | named)
+        assert any("by openai:m" in meaning for _, meaning in legend(typed))
+        return columns(typed), [name for name, _ in legend(typed)]
+
+    assert not any("judge" in each for each in heads(False, {}))
+    assert all("judge" in each for each in heads(True, {}))
+    # In a world the gold reward is shown whoever judges.
+    in_a_world = heads(True, {"world": {"seed": 0}}, **gold)
+    assert all("gold" in each and "judge" in each for each in in_a_world)

@@ -19,6 +19,7 @@ from frft.config.sections import (
     EmbedderConfig,
     EvaluationConfig,
     GroupConfig,
+    JudgeOptions,
     MonitorConfig,
     PolicyConfig,
     PPOConfig,
@@ -96,8 +97,8 @@ class RunConfig(Section):
     reward: RewardModelConfig = RewardModelConfig()
     """The base reward model."""
     judge: RewardModelConfig | None = None
-    """The judge, a reward model trained on rows that nothing else saw; none: trained as `reward` says. In a world, the
-    gold reward judges instead."""
+    """How the judge is trained, a reward model on rows that nothing else saw; none: as `reward` says. Not used where
+    another judge is named (evaluation.judge), nor for win rates in a world, where the gold reward judges."""
     embedder: EmbedderConfig = EmbedderConfig()
     """Sentence embeddings."""
     algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
@@ -145,9 +146,14 @@ class RunConfig(Section):
 
     @property
     def trains_judge(self) -> bool:
-        """Whether a reward model is trained to judge; in a world gold does, and only looks ask for one."""
-        looks = self.monitor.every is not None and self.monitor.judge == "held_out"
-        return self.data.world is None or looks
+        """Whether a reward model is trained to judge, for the win rates or for looks alone."""
+        own = self.data.world is None and self.evaluation.judge is None
+        return own or (self.monitor.every is not None and self.judge_of_looks == "held_out")
+
+    @property
+    def judge_of_looks(self) -> Literal["held_out", "gold", "evaluation"]:
+        """`monitor.judge`, with what it says where it is left out."""
+        return self.monitor.judge or ("held_out" if self.evaluation.judge is None else "evaluation")
 
     def unread(self) -> list[str]:
         """Keys of settings that differ from the default, but that `algorithm`, a run in a world or one without looks
@@ -167,12 +173,20 @@ class RunConfig(Section):
         if self.monitor.every is None:
             keys += [f"monitor.{name}" for name in self.monitor.model_dump(exclude_defaults=True)]
         world = self.data.world
+        if not self.trains_judge:
+            keys += ["judge"] * (self.judge is not None)
+        if self.evaluation.judge is None:
+            # What a judge with a name reads is for its kind to say (`frft.evaluation.unread_options`).
+            own = {"tie_margin"} if world is None else set()
+            keys += [
+                f"evaluation.{name}"
+                for name, field in JudgeOptions.model_fields.items()
+                if name not in own and getattr(self.evaluation, name) != field.default
+            ]
         if world is not None:
             if not self.trains_judge:
                 share = type(self.data).model_fields["judge_fraction"].default
-                keys += ["judge"] * (self.judge is not None)
                 keys += ["data.judge_fraction"] * (self.data.judge_fraction != share)
-            keys += ["evaluation.tie_margin"] * (self.evaluation.tie_margin != 0)
             # Policies are trained and sampled on the pool's prompts, as with pairs.
             keys += ["data.world.train_prompts"] * (world.train_prompts != WorldConfig().train_prompts)
         return keys

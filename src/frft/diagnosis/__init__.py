@@ -8,7 +8,7 @@ from frft.diagnosis.diagnosis import Diagnosis, DiagnosisFigures, diagnose
 from frft.diagnosis.drift import auc_by_prompt, measure_drift
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
-from frft.diagnosis.parts import load_judge_scores, subject_of_parts
+from frft.diagnosis.parts import compared, load_judge_scores, subject_of_parts
 from frft.diagnosis.refresh import refresh_alarms
 from frft.diagnosis.subject import Course, RewardSpread, Scored, Selected, Subject
 from frft.diagnosis.symptoms import Symptom, measure_symptoms
@@ -31,6 +31,7 @@ __all__ = [
     "Subject",
     "Symptom",
     "auc_by_prompt",
+    "compared",
     "diagnose",
     "fit_gao",
     "load_judge_scores",

@@ -250,15 +250,18 @@ def policy_to_evaluation(
     return Link(POLICY_EVALUATION, state, measured, figure, interval, verdict, advice)
 
 
-def training_to_evaluation(accuracies: Sequence[float], scores: Sequence[float]) -> Link:
+def training_to_evaluation(
+    accuracies: Sequence[float], scores: Sequence[float], by: str = "the judge's score of the policy"
+) -> Link:
     """Does a reward model that is more accurate on held-out pairs make a policy that the judge likes better?
 
     Args:
         accuracies: of different reward models, on the same unfiltered pairs.
-        scores: the judge's mean score of the policy that was trained last with each.
+        scores: how good the policy is that was trained last with each: the judge's mean score, or another figure.
+        by: what that figure is.
     """
     found = spearman(accuracies, scores)
-    measured = "rank correlation of held-out accuracy and the judge's score of the policy, over reward models"
+    measured = f"rank correlation of held-out accuracy and {by}, over reward models"
     if found is None or found.low is None or found.high is None:
         return _not_measured(
             TRAINING_EVALUATION,

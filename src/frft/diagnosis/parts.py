@@ -119,12 +119,18 @@ def subject_of_parts(
             f"whole texts: of {cut.sequences} sequences scored, {cut.prompts} lost the beginning of their prompt and "
             f"{cut.completions} the end of their completion (longer than {reward_model.max_length} tokens)"
         )
-    return subject if judge is None or isinstance(judge, Mapping) else _compared(subject, after, start, judge)
+    return subject if judge is None or isinstance(judge, Mapping) else compared(subject, judge)
 
 
-def _compared(subject: Subject, after: Scored, before: Scored | None, judge: Judge) -> Subject:
-    """The same subject with what a judge says that compares two texts."""
-    unmeasured = subject.unmeasured
+def compared(subject: Subject, judge: Judge) -> Subject:
+    """A subject with what a judge says that compares two texts and gives no scores.
+
+    It is asked, in both orders, about two completions of the policy to one prompt, and about what the policy writes
+    now beside what it wrote before.
+    """
+    after, before, unmeasured = subject.after, subject.before, subject.unmeasured
+    if after is None:
+        return subject
     pairs, preferred = after.own_pairs(), {}
     if pairs:
         first, second = ([after.completions[pair[side]] for pair in pairs] for side in (0, 1))

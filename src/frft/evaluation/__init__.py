@@ -1,7 +1,7 @@
 """Which of two policies writes better, and whether a reward model knows: judges, win rates, accuracies, intervals."""
 
 from frft.evaluation.annotations import StoredAnnotations
-from frft.evaluation.chat import ChatJudge, ChatUsage
+from frft.evaluation.chat import ChatJudge, ChatUsage, kept_replies
 from frft.evaluation.judge import GoldJudge, Judge, RewardJudge, ScoringJudge, counts_in_words
 from frft.evaluation.judge_names import JudgeKind, JudgeRequest, NamedJudge, judge_kinds, named_judge, unread_options
 from frft.evaluation.length import LengthControlled, length_controlled, prompt_difficulty
@@ -35,6 +35,7 @@ __all__ = [
     "compare_tasks",
     "counts_in_words",
     "judge_kinds",
+    "kept_replies",
     "length_controlled",
     "match",
     "named_judge",

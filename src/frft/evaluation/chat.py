@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -135,6 +136,8 @@ class ChatJudge:
             ModelError: the endpoint refuses every request (key, model, quota), or stays silent. Replies so far are
                 in the journal.
         """
+        from openai import DefaultHttpxClient
+
         questions = list(zip(prompts, first, second, strict=True))
         keys = {question: self._key(question) for question in questions if question[1] != question[2]}
         unknown = [question for question, key in keys.items() if key not in self._replies]
@@ -142,11 +145,13 @@ class ChatJudge:
         self._failures_in_a_row = 0
         self._stopping.clear()
         with (
+            # Its connections are closed with it, not when the garbage collector comes to them.
+            self._client.copy(http_client=DefaultHttpxClient()) as client,
             self.progress.task(f"Asking {self.model}", total=len(unknown)) as task,
             ThreadPoolExecutor(min(self.concurrency, max(1, len(unknown)))) as pool,
         ):
             try:
-                for question, preference in zip(unknown, pool.map(self._ask, unknown), strict=True):
+                for question, preference in zip(unknown, pool.map(partial(self._ask, client), unknown), strict=True):
                     asked[keys[question]] = preference
                     task.advance()
             except BaseException:
@@ -179,7 +184,7 @@ class ChatJudge:
             [str(self._client.base_url), self.model, TEMPLATE_VERSION, sorted(self.options.items()), *question]
         )
 
-    def _ask(self, question: Question) -> float | None:
+    def _ask(self, client: OpenAI, question: Question) -> float | None:
         """The verdict of the endpoint, kept in the journal; None, and not kept, where there was no reply."""
         import openai
 
@@ -188,7 +193,7 @@ class ChatJudge:
         messages = judge_messages(*question)
         for attempt in range(1, self.tries + 1):
             try:
-                completion = self._client.chat.completions.create(
+                completion = client.chat.completions.create(
                     model=self.model, messages=messages, extra_body=self.options
                 )
                 reply, counts = completion.choices[0].message.content, completion.usage
@@ -311,6 +316,26 @@ def _kept(journal: Path) -> dict[str, float | None]:
         return {row["key"]: row["preference"] for row in read_rows(journal)}
     except (KeyError, TypeError):
         raise ArtifactError(f"{journal}: a line is no kept verdict. Name another file, or remove it.") from None
+
+
+def kept_replies(journal: Path, price: tuple[float, float] | None = None) -> dict[str, Any]:
+    """What all replies in a journal took: their number, counted tokens, and the cost at a price for a million of each.
+
+    Raises:
+        ArtifactError: the journal is damaged.
+    """
+    usage = ChatUsage()
+    for preference, tokens in ((row["preference"], row["tokens"]) for row in read_rows(journal)):
+        usage.judged += preference is not None
+        usage.unparsable += preference is None
+        if all(isinstance(count, int) for count in tokens):
+            usage.prompt_tokens += tokens[0]
+            usage.completion_tokens += tokens[1]
+        else:
+            usage.uncounted += 1
+    names = ("judged", "unparsable", "prompt_tokens", "completion_tokens", "uncounted")
+    counts = {name: getattr(usage, name) for name in names}
+    return {**counts, "cost": None if price is None else usage.cost(*price)}
 
 
 def _is_for_all(error: APIStatusError) -> bool:

@@ -134,8 +134,7 @@ def counts_in_words(counts: Mapping[str, Any]) -> list[str]:
     if counts.get("cost") is not None:
         lines.append(f"Cost: {counts['cost']:.4f}.")
     if cut := counts.get("truncated"):
-        counted = TruncationCount(cut["sequences"], cut["prompts_truncated"], cut["completions_truncated"])
-        lines.append(counted.sentence("texts that the judge read", counts["max_length"]))
+        lines.append(TruncationCount.of(cut).sentence("texts that the judge read", counts["max_length"]))
     if "annotated_pairs" in counts:
         lines.append(f"The annotations hold verdicts on {counts['annotated_pairs']} different pairs.")
     if counts.get("without_verdict"):

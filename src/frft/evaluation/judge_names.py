@@ -92,12 +92,14 @@ class NamedJudge:
         identity: what decides its verdicts, for digests.
         scores: whether it is a `ScoringJudge`.
         open: makes the judge, with all counts at 0.
+        verdicts: where its replies are kept, if it is asked over the network.
     """
 
     name: str
     identity: Any
     scores: bool
     open: Callable[[], Judge]
+    verdicts: Path | None = None
 
 
 def judge_kinds() -> dict[str, JudgeKind]:
@@ -138,6 +140,7 @@ def named_judge(name: str, request: JudgeRequest, *, setting: str = "judge") -> 
         identity={"kind": kind.name, "of": kind.identity(whole)},
         scores=kind.scores,
         open=lambda: kind.open(whole),
+        verdicts=request.verdicts if kind.asks else None,
     )
 
 

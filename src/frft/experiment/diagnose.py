@@ -1,8 +1,9 @@
 """A diagnosis of a run from its folder, finished or under way.
 
 A finished run tells all: its evaluation completions, two to a prompt, of every arm and of the SFT model, are scored by
-the arm's last reward model and by the judge (in a world, the gold reward). One under way tells its course so far, and
-what the policy wrote first and last. Nothing is written but embeddings.
+the arm's last reward model and by the judge (in a world, the gold reward). A judge that gives no scores is asked to
+compare them. One under way tells its course so far, and what the policy wrote first and last. Nothing is written but
+embeddings and the replies of such a judge.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import numpy as np
 from frft.config import load_config
 from frft.diagnosis.diagnosis import diagnose
 from frft.diagnosis.links import Link, training_to_evaluation
+from frft.diagnosis.parts import compared
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
+from frft.evaluation import GoldJudge, Judge, RewardJudge, ScoringJudge
 from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.looks import course_of
 from frft.experiment.loop import Arm
@@ -30,12 +33,13 @@ from frft.experiment.runner import RESULTS_FILE
 from frft.experiment.seeds import SEEDS_FOLDER, seeds_in
 from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages
-from frft.experiment.texts import COMPLETIONS, ROLLOUTS
+from frft.experiment.texts import COMPLETIONS, JUDGED_ROLLOUTS, ROLLOUTS, means_by_step
 from frft.progress import SILENT, Progress
 from frft.results import (
     ArmFigures,
     EvaluationInputs,
     LookInfo,
+    NamedJudgeFigures,
     RolloutRow,
     RunResults,
     StageReference,
@@ -56,8 +60,6 @@ from frft.store.artifact import DIGEST_CHARACTERS
 from frft.strategies import get_strategy
 from frft.worlds import World
 
-JUDGED_ROLLOUTS = 2000
-"""Rollouts of an arm that a judge which is a model scores for the course, evenly over the steps."""
 LAST_STEPS = 5
 """Steps whose rollouts are what the policy of a run under way writes."""
 
@@ -112,7 +114,7 @@ class _FinishedRun:
 
     def __init__(self, out: Path, results: RunResults, progress: Progress) -> None:
         self.out, self.results, self.progress = out, results, progress
-        self._why_no_rows = ""
+        self._why_no_rows = self._why_no_judge = ""
         self._judged: dict[tuple[str, ...], Floats] = {}
 
     def subject(self, name: str) -> Subject:
@@ -130,9 +132,13 @@ class _FinishedRun:
             unmeasured.append("raw scores and calibration: the reward is an ensemble")
         if self.rows is None:
             unmeasured.append(f"whatever takes the preference pairs: {self._why_no_rows}")
+        if self.judge is None:
+            unmeasured.append(f"whatever takes the judge: {self._why_no_judge or self._why_no_rows}")
+        elif not isinstance(self.judge, ScoringJudge):
+            unmeasured.append(f"the steps by {self.judge.description}, which compares texts and gives no scores")
         own_test, own_gain, held_out_before = self._around_the_refresh(arm, evaluation)
         held_out = None if model is None else model.held_out
-        return Subject(
+        subject = Subject(
             name,
             gain=gain,
             bias=bias,
@@ -149,6 +155,7 @@ class _FinishedRun:
             selected=self._selected(name, arm, unmeasured),
             unmeasured=unmeasured,
         )
+        return subject if self.judge is None or isinstance(self.judge, ScoringJudge) else compared(subject, self.judge)
 
     def _around_the_refresh(
         self, arm: ArmFigures, evaluation: EvaluationInputs
@@ -167,13 +174,20 @@ class _FinishedRun:
     def across(self) -> Link:
         """Over arms whose reward models differ: accuracy on unfiltered pairs, and the judge's score of the policy."""
         found: dict[tuple[float, float], None] = {}
+        by_rate = isinstance(self.results.judge, NamedJudgeFigures) and not (self.world or self.results.judge.scores)
         for arm in self.results.arms.values():
             model = self._model_info(self._inputs(arm.evaluation_stage))
+            rate = arm.evaluation.win_rate
             score = arm.evaluation.by_gold.gold.mean if self.world else arm.evaluation.judge_score
+            if by_rate:
+                # Vanilla is what the others are compared with.
+                score = 0.5 if rate is None else rate.rate
             if model is not None and model.held_out is not None and score is not None:
                 # Arms that are one artifact are one point.
                 found[model.held_out.accuracy, score] = None
-        return training_to_evaluation(*([pair[side] for pair in found] for side in (0, 1)))
+        accuracies, scores = ([pair[side] for pair in found] for side in (0, 1))
+        more = {"by": "the judge's win rate of the policy over vanilla"} if by_rate else {}
+        return training_to_evaluation(accuracies, scores, **more)
 
     def embed(self, texts: Sequence[str]) -> Any:
         """Vectors by the run's own embedder, of texts as a selection looks at them: those are there already."""
@@ -203,11 +217,19 @@ class _FinishedRun:
         return None if dials is None else World(dials)
 
     @cached_property
-    def _judge_model(self) -> RewardModel:
-        return RewardModel.load(self.out / "judge", seed=0, trust_remote_code=self.results.trusts_remote_code)
-
-    def _judge(self, prompts: Sequence[str], completions: Sequence[str]) -> Floats:
-        return (self.world.gold if self.world else self._judge_model.score)(prompts, completions)
+    def judge(self) -> Judge | None:
+        """Who judges: the gold reward in a world, else the judge of the win rates; None: it is not to be had."""
+        if self.world is not None:
+            return GoldJudge(self.world)
+        if not isinstance(self.results.judge, NamedJudgeFigures):
+            path, trust = self.out / "judge", self.results.trusts_remote_code
+            return RewardJudge(RewardModel.load(path, seed=0, trust_remote_code=trust))
+        named = None if self.rows is None else self.rows[1].context.named_judge
+        try:
+            return None if named is None else named.open()
+        except FrftError as error:
+            self._why_no_judge = str(error)
+            return None
 
     def _inputs(self, stage: str) -> EvaluationInputs:
         """What an evaluation was made of."""
@@ -248,16 +270,16 @@ class _FinishedRun:
         prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
         # The policy before training is the same one for all arms.
         key = tuple(part.digest for part in parts)
-        if key not in self._judged:
-            self._judged[key] = self._judge(prompts, completions)
+        if key not in self._judged and isinstance(self.judge, ScoringJudge):
+            self._judged[key] = self.judge.score(prompts, completions)
         asked = None if self.world is None else self.world.request_ids(prompts)
-        return Scored(prompts, completions, scorer.score(prompts, completions), self._judged[key], asked)
+        return Scored(prompts, completions, scorer.score(prompts, completions), self._judged.get(key), asked)
 
     def _off_policy(self, scorer: Scorer) -> OrderAccuracy | None:
         """How often the reward model orders held-out pairs as the judge does."""
-        if self.rows is None:
+        if self.rows is None or self.judge is None:
             return None
-        return agreement(scorer.score, self._judge, self.rows[0].splits.evaluation)
+        return agreement(scorer, self.judge, self.rows[0].splits.evaluation)
 
     def _course(self, arm: ArmFigures) -> Course | None:
         """Of the steps since the last refresh: before it, the proxy was another."""
@@ -265,9 +287,11 @@ class _FinishedRun:
         steps = [row for row in arm.ppo if row.step > begin]
         if not steps or self.world is not None:
             return course_of(steps, [math.nan if row.gold is None else row.gold for row in steps])
+        if not isinstance(self.judge, ScoringJudge):
+            return course_of(steps, None)
         rollouts = [row for name in arm.stages for row in read_rollouts(self.out / "stages" / name / ROLLOUTS)]
         own = [row for row in rollouts if row.step > begin]
-        return course_of(steps, _by_step(own, self._judge, len(steps)))
+        return course_of(steps, means_by_step(own, self.judge.score, JUDGED_ROLLOUTS // len(steps)))
 
     def _selected(self, name: str, arm: ArmFigures, unmeasured: list[str]) -> Selected | None:
         if not arm.accepted:
@@ -325,7 +349,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         steps, rollouts = _journals(arm)
         if not steps:
             continue
-        judged = None if world is None else _by_step(rollouts, world.gold, len(steps), most=None)
+        judged = None if world is None else means_by_step(rollouts, world.gold)
         last = [row for row in rollouts if row.step > steps[-1].step - LAST_STEPS]
         penalty = config.ppo.missing_eos_penalty
         subject = Subject(
@@ -374,15 +398,3 @@ def _rollouts(rows: Sequence[RolloutRow], world: World | None) -> Scored:
     prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
     gold = None if world is None else world.gold(prompts, completions)
     return Scored(prompts, completions, np.array([row.score for row in rows], dtype=np.float64), gold)
-
-
-def _by_step(rollouts: Sequence[RolloutRow], judge: Any, steps: int, most: int | None = JUDGED_ROLLOUTS) -> list[float]:
-    """The judge's mean score of each step's rollouts, of at most so many in all."""
-    of: dict[int, list[RolloutRow]] = {}
-    for row in rollouts:
-        of.setdefault(row.step, []).append(row)
-    each = None if most is None else max(1, most // steps)
-    chosen = [row for step in sorted(of) for row in of[step][:each]]
-    scores = judge([row.prompt for row in chosen], [row.completion for row in chosen])
-    step_N = np.array([row.step for row in chosen])
-    return [float(scores[step_N == step].mean()) for step in sorted(of)]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from frft.config.sections import EvaluationConfig
-from frft.evaluation import GoldJudge, RewardJudge, compare, rate_of
+from frft.evaluation import GoldJudge, Judge, ScoringJudge, compare, rate_of
 from frft.evaluation.winrate import WinRate
 from frft.models import TruncationCount
 from frft.policy import Completions
 from frft.results import GoldEvaluation, GoldFigures, OwnTextAccuracy, PoolPairAccuracy
-from frft.reward import RewardModel, requests, score_margins
+from frft.reward import requests, score_margins
 from frft.statistics import OrderAccuracy, order_accuracy, within_prompt_variance
 from frft.statistics.intervals import standard_error
 from frft.worlds import World
@@ -23,7 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-ScoreFunction = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
+RequestsOf = Callable[[Sequence[str]], Sequence[str]]
+"""Names what N prompts ask for: equal for equal requests."""
+
+COMPARED_PAIRS = 500
+"""Held-out pairs that a judge is asked about which only compares: each is two questions, which may cost money."""
 
 
 class Scorer(Protocol):
@@ -38,42 +41,49 @@ class JudgeFindings(NamedTuple):
 
     Attributes:
         win_rate: against a baseline; None: there is none.
-        score: its mean score; None: the gold reward judges.
-        truncated: what was cut for it; None: the gold reward judges.
+        score: its mean score; None: it gives no scores, or is the gold reward (see `against_gold`).
+        truncated: what was cut for it; None: it reads all texts whole.
+        counts: what else it counted; None: nothing.
     """
 
     win_rate: WinRate | None
     score: float | None
     truncated: TruncationCount | None
+    counts: dict[str, Any] | None
 
 
 def judged(
-    written: Completions,
-    baseline: Completions | None,
-    judge: RewardModel | World,
-    config: EvaluationConfig,
+    written: Completions, baseline: Completions | None, judge: Judge, requests_of: RequestsOf | None = None
 ) -> JudgeFindings:
-    """What the judge says of a policy's completions: their win rate against a baseline's, and their mean score.
+    """What a judge says of a policy's completions: their win rate against a baseline's, and their mean score.
 
     Args:
         written: the completions.
         baseline: the baseline's, to the same prompts; none: these are the baseline's own, and have no win rate.
-        judge: a reward model, or a world, whose gold reward then judges.
-        config: tie margin.
+        judge: who decides.
+        requests_of: what prompts ask for, where several may ask for one thing; none: each prompt for its own.
     """
-    texts = (written.prompts, written.completions)
-    compared = None
+    texts, rate = (written.prompts, written.completions), None
     if baseline is not None:
-        how = GoldJudge(judge) if isinstance(judge, World) else RewardJudge(judge, config.tie_margin)
-        comparison = compare(how, *texts, baseline.completions)
-        if isinstance(judge, World):
-            # A world has fewer requests than wordings of them.
-            comparison = replace(comparison, prompts=judge.request_ids(written.prompts))
-        compared = rate_of(comparison)
-    if isinstance(judge, World):
-        return JudgeFindings(compared, None, None)
-    score = float(judge.score(*texts).mean())
-    return JudgeFindings(compared, score, judge.truncated)
+        comparison = compare(judge, *texts, baseline.completions)
+        if requests_of is not None:
+            comparison = replace(comparison, prompts=requests_of(written.prompts))
+        rate = rate_of(comparison)
+    # The mean gold reward has a place of its own, over twice as many texts.
+    scorer = judge if isinstance(judge, ScoringJudge) and not isinstance(judge, GoldJudge) else None
+    score = None if scorer is None else float(scorer.score(*texts).mean())
+    truncated, counts = counted(judge)
+    return JudgeFindings(rate, score, truncated, counts)
+
+
+def counted(judge: Judge) -> tuple[TruncationCount | None, dict[str, Any] | None]:
+    """What a judge has counted: texts that were cut for it, and everything else; None: nothing."""
+    counts = dict(judge.counts())
+    truncated = counts.pop("truncated", None)
+    if truncated is not None:
+        counts.pop("max_length", None)
+        truncated = TruncationCount.of(truncated)
+    return truncated, counts or None
 
 
 def variance_under_policy(scorer: Scorer, written: Completions, again: Completions) -> float:
@@ -97,9 +107,21 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
     )
 
 
-def agreement(score: ScoreFunction, judge: ScoreFunction, table: pa.Table) -> OrderAccuracy:
-    """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say."""
-    return order_accuracy(score_margins(score, table), score_margins(judge, table), requests(table))
+def agreement(scorer: Scorer, judge: Judge, table: pa.Table) -> OrderAccuracy:
+    """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say.
+
+    A judge that only compares is asked about at most COMPARED_PAIRS of them, evenly over the table, in both orders;
+    pairs without a verdict are left out.
+    """
+    if isinstance(judge, ScoringJudge):
+        return order_accuracy(score_margins(scorer.score, table), score_margins(judge.score, table), requests(table))
+    step = -(-table.num_rows // COMPARED_PAIRS)
+    table = table.take(list(range(0, table.num_rows, step)))
+    asked = compare(judge, *(table[column].to_pylist() for column in ("prompt", "chosen", "rejected")))
+    known = [row for row, preference in enumerate(asked.preferences) if preference is not None]
+    preferred = [preference - 0.5 for preference in asked.preferences if preference is not None]
+    table = table.take(known)
+    return order_accuracy(score_margins(scorer.score, table), preferred, requests(table))
 
 
 def against_gold(
@@ -125,5 +147,5 @@ def against_gold(
             variance=within_prompt_variance(gold, again_gold),
         ),
         ordered_as_gold(world, scorer, written, again),
-        PoolPairAccuracy(gold=agreement(scorer.score, world.gold, held_out), labels=labels),
+        PoolPairAccuracy(gold=agreement(scorer, GoldJudge(world), held_out), labels=labels),
     )

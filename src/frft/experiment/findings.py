@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from frft.experiment.table import percent_with_interval
-from frft.results import ArmFigures, GoldJudgeFigures, RunResults
+from frft.experiment.table import percent_with_interval, who_judges
+from frft.results import ArmFigures, GoldJudgeFigures, NamedJudgeFigures, RunResults
 from frft.reward import RewardEvaluation, why_refused
 from frft.statistics import OrderAccuracy, holm
 from frft.statistics.intervals import SIGNIFICANCE_LEVEL
@@ -17,7 +17,8 @@ ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "n
 
 def interpret(results: RunResults) -> list[str]:
     """What was found, one sentence or two a line."""
-    lines = [*_verdict(results), *_by_the_judge(results), *_base_model(results)]
+    lines = [*_verdict(results), *_without_verdict(results)]
+    lines += [*(_by_gold(results) if results.in_a_world else []), *_by_the_judge(results), *_base_model(results)]
     prompts = results.data.evaluation_prompts
     if prompts.trained_on:
         lines.append(
@@ -56,7 +57,7 @@ def _verdict(results: RunResults) -> list[str]:
         if names
     ]
     verdict = " and ".join(apart) or "no arm can be told from vanilla"
-    whose = "the true reward" if results.in_a_world else "the judge"
+    whose = "the true reward" if isinstance(results.judge, GoldJudgeFigures) else who_judges(results)
     lines = [f"By {whose}, {verdict} (level 5 %, corrected for the number of comparisons, {len(compared)}, by Holm)."]
     alone = [name for name in compared if name not in decided and compared[name].p_value < SIGNIFICANCE_LEVEL]
     if alone:
@@ -68,9 +69,42 @@ def _verdict(results: RunResults) -> list[str]:
     return lines
 
 
+def _without_verdict(results: RunResults) -> list[str]:
+    """Pairs that the judge had no verdict on, arm by arm."""
+    rates = {name: arm.evaluation.win_rate for name, arm in results.arms.items()}
+    return [
+        f"Arm {name}: {rate.unjudged} of {rate.pairs + rate.unjudged} pairs have no verdict in both orders, and are "
+        "left out of its win rate."
+        for name, rate in rates.items()
+        if rate is not None and rate.unjudged
+    ]
+
+
 def _by_the_judge(results: RunResults) -> list[str]:
-    judge = results.judge
-    return _by_gold(results) if isinstance(judge, GoldJudgeFigures) else _by_a_trained_judge(judge.held_out)
+    """How far to trust the judge."""
+    match results.judge:
+        case GoldJudgeFigures():
+            return []
+        case NamedJudgeFigures():
+            return _by_a_named_judge(results.judge)
+    return _by_a_trained_judge(results.judge.held_out)
+
+
+def _by_a_named_judge(judge: NamedJudgeFigures) -> list[str]:
+    lines = [
+        f"How often {judge.name} agrees with the labels was not measured; a win rate says no more than its judge does."
+    ]
+    if not judge.scores:
+        lines.append(f"{judge.name} compares and gives no scores: there is no column of its mean score.")
+    if judge.replies:
+        took = judge.replies
+        unread = f", {took.unparsable} of them without a readable verdict" if took.unparsable else ""
+        cost = "" if took.cost is None else f", which cost {took.cost:.4f}"
+        lines.append(
+            f"It gave {took.judged + took.unparsable} replies to this run{unread}: {took.prompt_tokens} prompt tokens "
+            f"and {took.completion_tokens} completion tokens{cost}."
+        )
+    return lines
 
 
 def _by_gold(results: RunResults) -> list[str]:

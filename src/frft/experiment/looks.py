@@ -10,7 +10,8 @@ import numpy.typing as npt
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
 from frft.diagnosis.links import TRAINING_POLICY
-from frft.experiment.evaluation import ScoreFunction, Scorer
+from frft.evaluation import Judge, ScoringJudge
+from frft.experiment.evaluation import Scorer
 from frft.policy import Completions
 from frft.results import GoldView, LookInfo, StepMetrics
 from frft.selection.density import EmbeddedCompletions as Texts
@@ -39,12 +40,13 @@ def is_over_optimised(look: Artifact) -> bool:
     return bool(look.info) and any(name in OVER_OPTIMISED for name in look.info_as(LookInfo).fired)
 
 
-def scored(written: Sequence[Completions], reward: Scorer, judge: ScoreFunction, world: World | None) -> Scored:
-    """Several completions of each prompt, by the reward that the policy is trained with, and by the judge."""
+def scored(written: Sequence[Completions], reward: Scorer, judge: Judge, world: World | None) -> Scored:
+    """Several completions of each prompt, by the reward that the policy is trained with, and by a judge that scores."""
     prompts = [prompt for each in written for prompt in each.prompts]
     texts = [text for each in written for text in each.completions]
     requests = None if world is None else world.request_ids(prompts)
-    return Scored(prompts, texts, reward.score(prompts, texts), judge(prompts, texts), requests)
+    by_judge = judge.score(prompts, texts) if isinstance(judge, ScoringJudge) else None
+    return Scored(prompts, texts, reward.score(prompts, texts), by_judge, requests)
 
 
 def course_of(steps: Sequence[StepMetrics], judged: Sequence[float] | None) -> Course | None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from frft.experiment.seeds import WIN_RATE_KEY, figures_by
+from collections.abc import Mapping
+from dataclasses import replace
+
+from frft.experiment.seeds import WIN_RATE_KEY, SeedFigure, figures_of
 from frft.results import OverSeeds, SeedsResults
 from frft.statistics import Estimate
 
 LESS_VANILLA = "less vanilla"
+_DECIDES = {
+    "gold": ("true reward", "mean true reward of what the arm writes"),
+    "judge_score": ("judge's score", "mean the judge's score of what the arm writes"),
+    WIN_RATE_KEY: ("win rate", "against vanilla; the judge only compares, and gives no scores"),
+}
+"""What the deciding figure is in a sentence, and in the legend."""
 
 
 def seeds_columns(results: SeedsResults) -> tuple[str, ...]:
     """The heads of the table."""
-    first, *others = (figure.title for figure in figures_by(results.judge).values())
+    first, *others = (figure.title for figure in _figures(results).values())
     return ("arm", first, LESS_VANILLA, *others)
 
 
@@ -19,29 +28,28 @@ def seeds_table(results: SeedsResults) -> list[tuple[str, ...]]:
     """One row for each arm: means over the seeds, with the half-width of the 95 % interval where it tells most."""
     rows = []
     for name, found in results.arms.items():
-        first, *others = (_cell(results, key, found.get(key)) for key in figures_by(results.judge))
-        less = found[_primary(results)].less_vanilla
+        first, *others = (_cell(results, key, found.get(key)) for key in _figures(results))
+        less = _less_vanilla(results, found)
         rows.append((name, first, "baseline" if less is None else _signed(less), *others))
     return rows
 
 
 def seeds_legend(results: SeedsResults) -> list[tuple[str, str]]:
     """What the columns mean."""
-    in_a_world, seeds = results.judge == "gold", ", ".join(map(str, results.seeds))
-    score = "true reward of what the arm writes" if in_a_world else "the judge's score of what the arm writes"
+    seeds, primary = ", ".join(map(str, results.seeds)), _primary(results)
+    less = "the win rate less one half" if primary == WIN_RATE_KEY else "its difference to vanilla's with the same seed"
     return [
         ("all", f"means over the seeds {seeds}; ± and [ ]: Student's 95 % interval over the seeds"),
-        (figures_by(results.judge)[_primary(results)].title, f"mean {score}"),
-        (LESS_VANILLA, "its difference to vanilla's with the same seed"),
+        (_figures(results)[primary].title, _DECIDES[primary][1]),
+        (LESS_VANILLA, less),
         ("others", "as in the table of each run; `frft diagnose` takes the folder of one seed"),
     ]
 
 
 def interpret_seeds(results: SeedsResults) -> list[str]:
     """What was found, a sentence or two a line."""
-    primary = _primary(results)
-    what = "true reward" if results.judge == "gold" else "judge's score"
-    compared = {name: less for name, each in results.arms.items() if (less := each[primary].less_vanilla) is not None}
+    what = _DECIDES[_primary(results)][0]
+    compared = {name: less for name, each in results.arms.items() if (less := _less_vanilla(results, each)) is not None}
     lines = []
     for name, less in compared.items():
         if less.interval is None:
@@ -64,15 +72,32 @@ def interpret_seeds(results: SeedsResults) -> list[str]:
     return lines
 
 
+def _figures(results: SeedsResults) -> dict[str, SeedFigure]:
+    in_a_world = results.config["data"]["world"] is not None
+    return figures_of(in_a_world=in_a_world, scores=any("judge_score" in arm for arm in results.arms.values()))
+
+
+def _less_vanilla(results: SeedsResults, found: Mapping[str, OverSeeds]) -> Estimate | None:
+    """The difference of an arm to vanilla in what decides; None for vanilla itself."""
+    key = _primary(results)
+    if key not in found:
+        return None
+    if key != WIN_RATE_KEY:
+        return found[key].less_vanilla
+    rate = found[key].over_seeds
+    low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
+    return replace(rate, mean=rate.mean - 0.5, low=low, high=high)
+
+
 def _primary(results: SeedsResults) -> str:
     """The figure that decides: the first."""
-    return next(iter(figures_by(results.judge)))
+    return next(iter(_figures(results)))
 
 
 def _cell(results: SeedsResults, key: str, found: OverSeeds | None) -> str:
     if found is None:
         return "baseline" if key == WIN_RATE_KEY else "–"
-    figure = figures_by(results.judge)[key]
+    figure = _figures(results)[key]
     scale, unit = (100, " %") if figure.is_share else (1, "")
     mean = f"{scale * found.over_seeds.mean:.{figure.digits}f}"
     return f"{mean}{_half(found.over_seeds, scale, figure.digits)}{unit}"

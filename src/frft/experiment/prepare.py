@@ -11,6 +11,7 @@ from typing import Any
 from frft import __version__
 from frft.config import RunConfig, dump_config
 from frft.errors import ArtifactError, DataError, OutputError
+from frft.evaluation import JudgeRequest, NamedJudge, named_judge, unread_options
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import RunContext, Stages
 from frft.models.training import check_reporter
@@ -34,9 +35,15 @@ from frft.worlds import World
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
-OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, "stages", "embeddings"}
+VERDICTS_FILE = "verdicts.jsonl"
+OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock", "stages", "embeddings"}
 """What may lie in a folder in which nothing was finished."""
-NO_OUTCOME: dict[str, Any] = {"data": {"pairs"}, "ppo": {"save_steps"}, "workers": True}
+NO_OUTCOME: dict[str, Any] = {
+    "data": {"pairs"},
+    "evaluation": {"concurrency", "price"},
+    "ppo": {"save_steps"},
+    "workers": True,
+}
 """Settings that decide nothing of the outcome: the same pairs from another folder are the same run."""
 
 
@@ -100,6 +107,8 @@ def prepare(
         rows.evaluation_prompts,
         peers,
         world=rows.world,
+        # A judge that is not there is found out now, and not after the training.
+        named_judge=_named_judge(config, out, progress),
     )
     arms = [config.arm(name) for name in config.arms]
     _check_columns(config, rows.splits.pool.column_names)
@@ -126,10 +135,18 @@ def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
 def remarks(config: RunConfig, rows: RunRows) -> list[str]:
     """What somebody should know before such a run: settings that nothing reads, and refreshes that cannot select."""
     lines = []
-    unread = config.unread()
+    unread, judge = config.unread(), config.evaluation.judge
+    if judge is not None:
+        options = unread_options(judge, config.evaluation, setting="evaluation.judge")
+        unread += [f"evaluation.{name}" for name in options]
     if unread:
         where = " in a world" if rows.world else ""
         lines.append(f"A run by {config.algorithm}{where} as configured has no use for {', '.join(unread)}")
+    if judge is not None and rows.splits.judge.num_rows and not config.trains_judge:
+        lines.append(
+            f"{judge} judges, so that the {rows.splits.judge.num_rows} pairs of data.judge_fraction train nothing: the "
+            "other rows stay as they are for every judge, and stages are shared"
+        )
     pairs = rows.splits.pool.num_rows
     for wanted, names in _selecting(config).items():
         if wanted >= pairs:
@@ -139,6 +156,35 @@ def remarks(config: RunConfig, rows: RunRows) -> list[str]:
                 "qualifies, and no control has their size. Give more pairs, or select fewer"
             )
     return lines
+
+
+def _named_judge(config: RunConfig, out: Path, progress: Progress) -> NamedJudge | None:
+    if config.evaluation.judge is None:
+        return None
+    request = JudgeRequest(
+        "",
+        config.evaluation,
+        verdicts=out / VERDICTS_FILE,
+        split=config.data.split,
+        max_rejected=config.data.max_rejected,
+        trust_remote_code=config.policy.trust_remote_code,
+        progress=progress,
+    )
+    return named_judge(config.evaluation.judge, request, setting="evaluation.judge")
+
+
+def try_judge(stages: Stages) -> None:
+    """Ask the judge that `evaluation.judge` names one question, before hours of training; another needs no trial.
+
+    Raises:
+        FrftError: it cannot be opened, or cannot judge texts like those of this run.
+    """
+    context = stages.context
+    if context.named_judge is not None:
+        judge = context.named_judge.open()
+        (verdict,) = judge.prefer(context.evaluation_prompts[:1], [" Yes."], [" No."])
+        if verdict is None:
+            context.progress.say(f"{judge.description} had no verdict on a first question. Is it the right judge?")
 
 
 def _selecting(config: RunConfig) -> dict[int, list[str]]:

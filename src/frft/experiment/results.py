@@ -11,6 +11,7 @@ from typing import Any
 from frft import __version__
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
+from frft.evaluation import kept_replies
 from frft.experiment.loop import Arm
 from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import RunRows
@@ -24,9 +25,12 @@ from frft.results import (
     DataFigures,
     EvaluationInfo,
     GoldJudgeFigures,
+    JudgeFigures,
+    JudgeReplies,
     LookInfo,
     MachineFigures,
     ModelChange,
+    NamedJudgeFigures,
     OwnTextAccuracy,
     RefreshFigures,
     RunResults,
@@ -134,7 +138,7 @@ def assemble(
         data=DataFigures.of({**rows.report, **counts}, "What was read"),
         sft=stages.sft.info_as(SFTInfo),
         base_reward=stages.base_reward.info_as(RewardModelInfo),
-        judge=GoldJudgeFigures() if stages.judge is None else stages.judge.info_as(TrainedJudgeFigures),
+        judge=_judge(stages),
         start=start.info_as(EvaluationInfo),
         start_stage=start.path.name,
         arms={arm.name: _arm(arm, config.arm(arm.name), evaluations[arm.name], rows.world) for arm in arms},
@@ -146,6 +150,18 @@ def assemble(
         versions={name: importlib.metadata.version(name) for name in VERSIONED},
         machine=_machine(),
     )
+
+
+def _judge(stages: Stages) -> JudgeFigures:
+    """Who compared the arms, and, of one that is asked over the network, what all of its replies to this run took."""
+    judge, price = stages.judge, stages.config.evaluation.price
+    if stages.context.named_judge is None:
+        trained = judge.identity
+        return trained.info_as(TrainedJudgeFigures) if isinstance(trained, Artifact) else GoldJudgeFigures()
+    replies = None
+    if judge.verdicts is not None and judge.verdicts.exists():
+        replies = JudgeReplies(**kept_replies(judge.verdicts, price))
+    return NamedJudgeFigures(judge.name, judge.scores, replies)
 
 
 def _arm(arm: Arm, config: RefreshConfig, evaluation: Artifact, world: World | None) -> ArmFigures:

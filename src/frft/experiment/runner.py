@@ -7,7 +7,8 @@ OUT/training.svg          the same as a picture: reward, KL and, in a world, the
 OUT/rejects.jsonl         rows of the data that could not be used, with the reason; if there are any
 OUT/arms/NAME/            completions.jsonl, completions-2.jsonl (a second of each prompt), selection-1.parquet, ...,
                           and links: policy, reward_model
-OUT/sft, OUT/judge        links to the SFT model and, where it is a model, to the judge
+OUT/sft, OUT/judge        links to the SFT model and, where one was trained for it, to the judge
+OUT/verdicts.jsonl        replies of a judge that is asked over the network (evaluation.judge): nothing is asked twice
 OUT/stages/               what was computed, one folder for each stage; reused when the run is started again. Its files
                           are hard links to those of the store that runs share, where there is one
 """
@@ -24,7 +25,7 @@ from frft.config import RunConfig
 from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
-from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks
+from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks, try_judge
 from frft.experiment.processes import libraries_set_aside
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
@@ -98,6 +99,8 @@ def run_one(
     log.planned = {stage.name: stage for stage in planned}
     # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.
     together.agree(None)
+    if together.is_main and not all(stage.done or stage.stored for stage in planned):
+        try_judge(stages)
     workers = choose_workers(stages, planned)
     if workers.count > 1:
         progress.say(f"{workers.count} worker processes: {workers.reason}")
@@ -111,8 +114,8 @@ def run_one(
     if together.is_main:
         _write_metrics(out, results)
         _link(out / "sft", stages.sft.path)
-        if stages.judge is not None:
-            _link(out / "judge", stages.judge.path)
+        if isinstance(stages.judge.identity, Artifact):
+            _link(out / "judge", stages.judge.identity.path)
         write_json(out / RESULTS_FILE, results.as_dict())
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(draw_picture(results).encode())

@@ -84,9 +84,16 @@ _BY_A_JUDGE = {
 }
 
 
-def figures_by(judge: str) -> dict[str, SeedFigure]:
-    """What is compared where this kind of judge judges, by its name in the results; first what decides."""
-    return _IN_A_WORLD if judge == "gold" else _BY_A_JUDGE
+def figures_of(*, in_a_world: bool, scores: bool) -> dict[str, SeedFigure]:
+    """What is compared over seeds, by its name in the results; first what decides.
+
+    Args:
+        in_a_world: whether the gold reward is known.
+        scores: whether the judge gives scores; the win rate decides where it does not.
+    """
+    if in_a_world:
+        return _IN_A_WORLD
+    return {key: figure for key, figure in _BY_A_JUDGE.items() if scores or key != "judge_score"}
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -158,7 +165,8 @@ def summarise_seeds(config: RunConfig, found: Mapping[int, RunResults], seconds:
     """What the results of the runs, by seed, say together."""
     runs = list(found.values())
     judge = runs[0].judge.kind
-    figures = figures_by(judge)
+    scores = any(arm.evaluation.judge_score is not None for run in runs for arm in run.arms.values())
+    figures = figures_of(in_a_world=config.data.world is not None, scores=scores)
     values = {
         name: {key: [_number(figure.of(run, run.arms[name])) for run in runs] for key, figure in figures.items()}
         for name in config.arms

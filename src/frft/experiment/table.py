@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frft.evaluation.winrate import WinRate
-from frft.results import EvaluationInfo, RunResults
+from frft.results import EvaluationInfo, GoldJudgeFigures, NamedJudgeFigures, RunResults
 from frft.reward import RefreshedModelInfo, RewardEvaluation, RewardModelInfo
 from frft.statistics import OrderAccuracy
 
@@ -36,13 +36,12 @@ def results_table(results: RunResults) -> list[tuple[str, ...]]:
 
 def legend(results: RunResults) -> list[tuple[str, str]]:
     """What the columns mean, in their order."""
-    in_a_world = results.in_a_world
-    judge = "the gold reward" if in_a_world else "the judge"
+    in_a_world, judge = results.in_a_world, who_judges(results)
     over = "the requests of the evaluation prompts, wordings of one as one" if in_a_world else "the evaluation prompts"
     lines = [("win rate", f"against vanilla, by {judge}, over {over}; ties count one half")]
     if in_a_world:
         lines.insert(0, ("gold", "mean true reward of what the arm writes (between -5 and 3), which no training saw"))
-    else:
+    if _has_judge_scores(results):
         lines.append(("judge", "its mean score"))
     lines += [("KL", "from SFT, nats a completion (k1)"), ("tokens", "mean length of a completion")]
     if in_a_world:
@@ -65,6 +64,22 @@ def legend(results: RunResults) -> list[tuple[str, str]]:
     ]
 
 
+def who_judges(results: RunResults) -> str:
+    """Whose verdicts the win rates are."""
+    match results.judge:
+        case GoldJudgeFigures():
+            return "the gold reward"
+        case NamedJudgeFigures(name=name):
+            return name
+    return "the judge"
+
+
+def _has_judge_scores(results: RunResults) -> bool:
+    """Whether the judge scores, and not as gold does, which has a column of its own."""
+    judge = results.judge
+    return judge.scores if isinstance(judge, NamedJudgeFigures) else not isinstance(judge, GoldJudgeFigures)
+
+
 def percent(share: float) -> str:
     """0.51 as "51.0 %"."""
     return f"{100 * share:.1f} %"
@@ -85,9 +100,14 @@ def _cells(results: RunResults) -> dict[str, Cells]:
         TOKENS: lambda found, _: f"{found.response_tokens:.1f}",
     }
     pairs: dict[str, Cells] = {"pairs": lambda _, model: str(model.training.pairs) if model else NOTHING_TO_SHOW}
+    scores: dict[str, Cells] = {}
+    if _has_judge_scores(results):
+        scores["judge"] = lambda found, _: NOTHING_TO_SHOW if found.judge_score is None else f"{found.judge_score:+.3f}"
     if results.in_a_world:
         return {
             GOLD: lambda found, _: f"{found.by_gold.gold.mean:+.2f}",
+            WIN_RATE: common[WIN_RATE],
+            **scores,
             **common,
             ON_POLICY: lambda found, _: _accuracy(found.by_gold.on_policy),
             "RM on pool pairs": lambda found, _: _percent(found.by_gold.off_policy.gold.accuracy),
@@ -95,7 +115,7 @@ def _cells(results: RunResults) -> dict[str, Cells]:
         }
     return {
         WIN_RATE: common[WIN_RATE],
-        "judge": lambda found, _: NOTHING_TO_SHOW if found.judge_score is None else f"{found.judge_score:+.3f}",
+        **scores,
         **common,
         "ended": lambda found, _: percent(found.has_eos),
         **pairs,

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 COMPLETIONS = "completions.jsonl"
 ROLLOUTS = "rollouts.jsonl"
+JUDGED_ROLLOUTS = 2000
+"""Rollouts of an arm that a reward model as judge scores for a diagnosis, evenly over the steps."""
+
+Score = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
+"""Prompts and completions to scores, (N,)."""
 
 
 def write_completions(folder: Path, written: Completions) -> None:
@@ -69,9 +74,7 @@ def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicyS
     return PolicySamples({"rollouts": list(segments), "newest": newest}, load)
 
 
-def score_by_step(
-    score: Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]], segment: Path
-) -> dict[int, float]:
+def score_by_step(score: Score, segment: Path) -> dict[int, float]:
     """The mean score, by a judge of no part in the training, of each step's rollouts in a segment's folder."""
     import numpy as np
 
@@ -79,3 +82,16 @@ def score_by_step(
     scores = score([row.prompt for row in rows], [row.completion for row in rows])
     step_of = np.array([row.step for row in rows])
     return {int(step): float(scores[step_of == step].mean()) for step in np.unique(step_of)}
+
+
+def means_by_step(rollouts: Sequence[RolloutRow], score: Score, each: int | None = None) -> list[float]:
+    """The mean score of each step's first rollouts, `each` of them but at least one; None: of all."""
+    import numpy as np
+
+    of: dict[int, list[RolloutRow]] = {}
+    for row in rollouts:
+        of.setdefault(row.step, []).append(row)
+    chosen = [row for step in sorted(of) for row in of[step][: None if each is None else max(1, each)]]
+    scores = score([row.prompt for row in chosen], [row.completion for row in chosen])
+    step_N = np.array([row.step for row in chosen])
+    return [float(scores[step_N == step].mean()) for step in sorted(of)]

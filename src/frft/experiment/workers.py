@@ -63,7 +63,7 @@ def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
                 "together. Leave workers out, or start without a launcher."
             )
         return Workers(1, "the launched processes train each arm together", {})
-    tasks = len(config.arms) + (config.data.world is None)
+    tasks = len(config.arms) + _waits_for_judge(config)
     if config.workers is not None:
         return Workers(min(config.workers, tasks), "as configured", {})
     if torch.cuda.is_available():
@@ -102,7 +102,7 @@ def work_in_parallel(
     if any(_looks_at_whole_pool(config.arm(name)) for name in config.arms):
         # While another process trains the SFT model, which all others wait for.
         tasks.append((_embed, POOL))
-    if config.data.world is None:
+    if _waits_for_judge(config):
         tasks.append((_judge, JUDGE))
     tasks += [(_train, name) for name in others]
     tasks += [(_evaluate, name) for name in (vanilla, *others)]
@@ -122,6 +122,11 @@ def work_in_parallel(
         except BaseException:
             screen.clear()
             raise
+
+
+def _waits_for_judge(config: RunConfig) -> bool:
+    """Whether a judge is trained that nothing asks for before the win rates; of looks, the first one asks for it."""
+    return config.data.world is None and config.trains_judge
 
 
 def _looks_at_whole_pool(arm: RefreshConfig) -> bool:

@@ -7,9 +7,9 @@ joined text, where a token may straddle the boundary.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
@@ -41,6 +41,11 @@ class TruncationCount:
             "prompts_truncated": self.prompts,
             "completions_truncated": self.completions,
         }
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Self:
+        """What `as_dict` gave."""
+        return cls(counts["sequences"], counts["prompts_truncated"], counts["completions_truncated"])
 
     def sentence(self, texts: str, max_length: int) -> str | None:
         """How many of `texts` ("sequences for training", say) were cut, as a sentence; None: not one was.

@@ -6,7 +6,7 @@ Those of selections, reward models and gates are `frft.reward.infos`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from frft.diagnosis import DiagnosisFigures, GaoFit, Link, Movement
 from frft.diagnosis.verdict import RewardVerdict
@@ -162,8 +162,10 @@ class EvaluationInfo(StoredValue):
 
     Attributes:
         win_rate: against vanilla, by the judge; None: this is vanilla itself, or the same artifact.
-        judge_score: the judge's mean score; left out in a world, where gold stands instead.
-        judge_truncated: texts that were cut for the judge; left out in a world.
+        judge_score: the judge's mean score; left out where it only compares, or is gold, which stands below.
+        judge_truncated: texts that were cut for the judge; left out where it reads all texts whole.
+        judge_counts: what else the judge counted for this stage: of a chat model, `questions` by their outcome and
+            `cost`; left out where there is nothing.
         base_reward_score: mean score by the reward model that all arms start with.
         reward_variance: mean over prompts of the variance within a prompt of the scores by the arm's last reward model.
         gold: the gold reward; only in a world.
@@ -180,6 +182,7 @@ class EvaluationInfo(StoredValue):
     win_rate: WinRate | None
     judge_score: Annotated[float | None, OMITTED] = None
     judge_truncated: Annotated[TruncationCount | None, OMITTED] = None
+    judge_counts: Annotated[dict[str, Any] | None, OMITTED] = None
     base_reward_score: float
     reward_variance: float
     gold: Annotated[GoldFigures | None, OMITTED] = None
@@ -233,6 +236,7 @@ class LookInfo(DiagnosisFigures, StoredValue):
         verdict: healthy, broken or undecided.
         decided_by: what the verdict rests on, a line each.
         by_gold: what the gold reward would have said; None: it is the judge, or there is none.
+        judge_counts: what the judge counted for this look beside cut texts, as in an evaluation.
     """
 
     step: int
@@ -241,6 +245,7 @@ class LookInfo(DiagnosisFigures, StoredValue):
     verdict: RewardVerdict
     decided_by: list[str]
     by_gold: GoldView | None
+    judge_counts: Annotated[dict[str, Any] | None, OMITTED] = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,13 @@ class JudgedInfo(StoredValue):
 
 @dataclass(frozen=True)
 class AgreementInfo(OrderAccuracy, StoredValue):
-    """How often an arm's reward orders held-out pairs as the judge does (stage `agreement`)."""
+    """How often an arm's reward orders held-out pairs as the judge does (stage `agreement`).
+
+    Attributes:
+        judge_counts: what the judge counted for it beside cut texts, as in an evaluation.
+    """
+
+    judge_counts: Annotated[dict[str, Any] | None, OMITTED] = None
 
 
 @dataclass(frozen=True)

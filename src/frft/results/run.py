@@ -56,7 +56,7 @@ class DataFigures(OpenValue):
 
 @dataclass(frozen=True)
 class GoldJudgeFigures(StoredValue):
-    """The judge in a world.
+    """The gold reward of the world as judge.
 
     Attributes:
         kind: gold: the gold reward of the world judges.
@@ -67,7 +67,7 @@ class GoldJudgeFigures(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedJudgeFigures(RewardModelInfo):
-    """The judge on preference data: a reward model trained on pairs that nothing else saw.
+    """A judge that the run trained: a reward model, on pairs that nothing else saw.
 
     Attributes:
         kind: reward_model.
@@ -76,7 +76,44 @@ class TrainedJudgeFigures(RewardModelInfo):
     kind: Literal["reward_model"] = "reward_model"
 
 
-JudgeFigures = GoldJudgeFigures | TrainedJudgeFigures
+@dataclass(frozen=True)
+class JudgeReplies(StoredValue):
+    """What all replies of a judge to this run took, those of starts that were stopped included.
+
+    Attributes:
+        judged: replies with a verdict.
+        unparsable: replies without a readable one.
+        prompt_tokens, completion_tokens: as the endpoint counts them.
+        uncounted: replies of an endpoint that does not count.
+        cost: at `evaluation.price`; None: no price is set.
+    """
+
+    judged: int
+    unparsable: int
+    prompt_tokens: int
+    completion_tokens: int
+    uncounted: int
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class NamedJudgeFigures(StoredValue):
+    """A judge that `evaluation.judge` names.
+
+    Attributes:
+        name: as it stands there.
+        scores: whether it gives scores; a judge that only compares gives none.
+        replies: of a judge that is asked over the network; None: this run asked nothing, or it is another judge.
+        kind: named.
+    """
+
+    name: str
+    scores: bool
+    replies: JudgeReplies | None = None
+    kind: Literal["named"] = "named"
+
+
+JudgeFigures = GoldJudgeFigures | TrainedJudgeFigures | NamedJudgeFigures
 
 
 @dataclass(frozen=True)
@@ -266,8 +303,8 @@ class RunResults(StoredValue):
 
     @property
     def in_a_world(self) -> bool:
-        """Whether the gold reward of a world judges."""
-        return isinstance(self.judge, GoldJudgeFigures)
+        """Whether the run was in a world, whose gold reward is known, whoever judged."""
+        return isinstance(self.judge, GoldJudgeFigures) or self.data.world is not None
 
     @property
     def settings(self) -> RunConfig:

@@ -36,7 +36,7 @@ class SeedsResults(StoredValue):
         config: the configuration, with the seeds.
         seeds: the seeds.
         runs: by seed, the folder of its run, relative to OUT.
-        judge: who judges: "gold" or "reward_model".
+        judge: who judges: "gold", "reward_model" (trained by the run), or "named".
         arms: the figures of every arm by name. Their names and definitions are those of an arm's evaluation in the
             results of a run; `held_out` is the accuracy of its last reward model on unfiltered held-out pairs.
         seconds: the time that all stages of all runs took when they were built.

@@ -46,6 +46,9 @@ class JudgeOptions(Section):
 class EvaluationConfig(JudgeOptions):
     """The comparison of arms."""
 
+    judge: str | None = None
+    """Who says which of two completions is better, as for `frft eval winrate --judge`: rm:REWARD_MODEL, openai:MODEL
+    ...; none: in a world its gold reward, else a reward model trained for it (see the section `judge`)."""
     prompts: str | None = None
     """A file of evaluation prompts (column `prompt`); none: the held-out share of the pairs."""
     max_prompts: int = Field(default=300, gt=1)

@@ -16,9 +16,11 @@ class MonitorConfig(Section):
     """PPO steps between two looks, the first before training and the last after it; none: no looks."""
     prompts: int = Field(default=200, ge=20)
     """Prompts of the pool that the policy writes to, twice each, at a look: drawn at random, the same at all looks."""
-    judge: Literal["held_out", "gold"] = "held_out"
-    """What the reward is held against: the judge (see `judge`), trained on pairs that nothing else saw, in a world on
-    pairs of its own about other requests; or, in a world, the gold reward, which nobody has outside of one."""
+    judge: Literal["held_out", "gold", "evaluation"] | None = None
+    """What the reward is held against. held_out: a reward model (see the section `judge`), trained on pairs that
+    nothing else saw, in a world on pairs of its own about other requests. gold: in a world, the gold reward, which
+    nobody has outside of one. evaluation: the judge of the win rates. None: the judge that evaluation.judge names,
+    else held_out."""
     drift: bool = True
     """Also measure how far the policy's texts have moved since the last refresh, by their embeddings."""
     stop: bool = False

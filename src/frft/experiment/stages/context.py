@@ -19,6 +19,7 @@ from frft.stages import Runner, Stage, StageRunner, Workload
 from frft.store import ALONE, Artifact, ArtifactStore, Peers
 
 if TYPE_CHECKING:
+    from frft.evaluation import NamedJudge
     from frft.experiment.splits import Splits
     from frft.worlds import World
 
@@ -34,7 +35,8 @@ class RunContext:
         progress: told of everything that takes long.
         evaluation_prompts: what to compare the policies on; none: the held-out prompts.
         peers: the processes that train policies together; what else there is, one of them makes for all.
-        world: where the rows come from, if they come from a world: its gold reward is then the judge.
+        world: where the rows come from, if they come from a world: its gold reward judges, if no judge is named.
+        named_judge: the judge that `evaluation.judge` names; none: it names none.
 
     Attributes:
         runner: makes the stages.
@@ -57,10 +59,11 @@ class RunContext:
         peers: Peers = ALONE,
         *,
         world: World | None = None,
+        named_judge: NamedJudge | None = None,
     ) -> None:
         self.config, self.splits, self.progress = config, splits, progress
         self.runner: Runner = StageRunner(store)
-        self.peers, self.world = peers, world
+        self.peers, self.world, self.named_judge = peers, world, named_judge
         self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress), store.shared)
         self.sampling = config.evaluation.sampling or config.ppo.sampling
         given = evaluation_prompts or splits.evaluation["prompt"].to_pylist()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frft.evaluation import NamedJudge
 from frft.experiment.evaluation import against_gold, judged, variance_under_policy
 from frft.experiment.policies import load_policy, policy_folder
 from frft.experiment.stages.completions import evaluation_completions
 from frft.experiment.stages.context import RunContext
-from frft.experiment.stages.reward_model import base_reward_model, judge_of
+from frft.experiment.stages.judges import judge_of
+from frft.experiment.stages.reward_model import base_reward_model
 from frft.experiment.stages.scoring import load_reward, scored_by
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import read_completions
@@ -32,7 +34,7 @@ class EvaluationStage(Stage):
         policy: what is evaluated.
         own, second: what it writes for the evaluation prompts, twice.
         baseline: what the policy that it is compared with writes.
-        judge: the judge; None: the gold reward of the world.
+        judge: who compares.
         reward: what the policy was trained with.
         base_reward: the reward model that all arms start with.
         sft: the SFT model.
@@ -43,7 +45,7 @@ class EvaluationStage(Stage):
     own: Artifact
     second: Artifact
     baseline: Artifact
-    judge: Artifact | None
+    judge: NamedJudge
     reward: AlignedReward | EnsembleReward
     base_reward: Artifact
     sft: Artifact
@@ -56,7 +58,7 @@ class EvaluationStage(Stage):
             "own": self.own,
             "second": self.second,
             "baseline": self.baseline,
-            "judge": self.judge or "gold",
+            "judge": self.judge.identity,
             **scored_by(self.reward),
             "base_reward": self.base_reward,
             "held_out": None if context.world is None else context.identities["evaluation"],
@@ -68,10 +70,8 @@ class EvaluationStage(Stage):
         del folder
         context, world = self.context, self.context.world
         written, again = read_completions(self.own), read_completions(self.second)
-        judge = world if self.judge is None else load_reward(context, self.judge)
-        assert judge is not None
         against = None if self.own.digest == self.baseline.digest else read_completions(self.baseline)
-        found = judged(written, against, judge, context.config.evaluation)
+        found = judged(written, against, self.judge.open(), None if world is None else world.request_ids)
         base = load_reward(context, self.base_reward).score(written.prompts, written.completions)
         variance, gold = variance_under_policy(self.reward.model, written, again), None
         if world is not None:
@@ -81,6 +81,7 @@ class EvaluationStage(Stage):
             win_rate=found.win_rate,
             judge_score=found.score,
             judge_truncated=found.truncated,
+            judge_counts=found.counts,
             base_reward_score=float(base.mean()),
             reward_variance=variance,
             gold=None if gold is None else gold.gold,
@@ -101,10 +102,10 @@ class EvaluationStage(Stage):
         return workload.flops((7 * config.evaluation.max_prompts + held_out_twice) * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
-        # The base reward model and the arm's, and, where gold does not judge, the judge.
+        # The base reward model and the arm's, and, where one was trained for it, the judge.
         config = self.context.config
         judges = workload.classifier_bytes(config.reward) + self.context.scoring_bytes(workload)
-        if config.data.world is None:
+        if isinstance(self.judge.identity, Artifact):
             judges += workload.classifier_bytes(config.judge_model)
         return judges + 2 * workload.policy_bytes + workload.measuring_bytes(self.context.sampling)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frft.experiment.evaluation import agreement
+from frft.evaluation import NamedJudge, ScoringJudge
+from frft.experiment.evaluation import agreement, counted
 from frft.experiment.stages.context import RunContext
-from frft.experiment.stages.scoring import scored_by, scoring_judge
+from frft.experiment.stages.scoring import scored_by
 from frft.experiment.texts import score_by_step
 from frft.results import AgreementInfo, JudgedInfo
 from frft.reward import AlignedReward, EnsembleReward
@@ -24,21 +25,23 @@ class JudgedStage(Stage):
     Attributes:
         context: the run.
         segment: whose rollouts.
-        judge: a reward model; None: the gold reward of the world.
+        judge: who judges, a judge that scores.
     """
 
     context: RunContext
     segment: Artifact
-    judge: Artifact | None
+    judge: NamedJudge
 
     kind = "judged"
 
     def inputs(self) -> Mapping[str, Any]:
-        return {"segment": self.segment, "judge": self.judge or "gold"}
+        return {"segment": self.segment, "judge": self.judge.identity}
 
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
-        means = score_by_step(scoring_judge(self.context, self.judge), self.segment.path)
+        judge = self.judge.open()
+        assert isinstance(judge, ScoringJudge)
+        means = score_by_step(judge.score, self.segment.path)
         return JudgedInfo(list(means.values())).as_dict()
 
     def flops(self, workload: Workload) -> float:
@@ -56,24 +59,24 @@ class AgreementStage(Stage):
     Attributes:
         context: the run.
         reward: an arm's reward.
-        judge: a reward model; None: the gold reward of the world.
+        judge: who judges.
     """
 
     context: RunContext
     reward: AlignedReward | EnsembleReward
-    judge: Artifact | None
+    judge: NamedJudge
 
     kind = "agreement"
 
     def inputs(self) -> Mapping[str, Any]:
         held_out = self.context.identities["evaluation"]
-        return {"judge": self.judge or "gold", "held_out": held_out, **scored_by(self.reward)}
+        return {"judge": self.judge.identity, "held_out": held_out, **scored_by(self.reward)}
 
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
-        judge = scoring_judge(self.context, self.judge)
-        found = agreement(self.reward.model.score, judge, self.context.splits.evaluation)
-        return AgreementInfo(**vars(found)).as_dict()
+        judge = self.judge.open()
+        found = agreement(self.reward.model, judge, self.context.splits.evaluation)
+        return AgreementInfo(**vars(found), judge_counts=counted(judge)[1]).as_dict()
 
     def flops(self, workload: Workload) -> float:
         return workload.flops(4 * self.context.splits.evaluation.num_rows * workload.sequence)
@@ -88,26 +91,26 @@ class JudgeView:
     """What one judge says: of each segment's rollouts, and of the held-out pairs.
 
     Attributes:
-        judge: a reward model; None: the gold reward of the world.
-        judged: its scores, segment by segment.
+        judge: who judges.
+        judged: its scores, segment by segment; none of a judge that gives none.
         agreement: how often the reward agrees with it.
     """
 
-    judge: Artifact | None
+    judge: NamedJudge
     judged: list[Artifact]
     agreement: Artifact
 
     def inputs(self) -> dict[str, Any]:
         """What a stage that takes it depends on."""
-        return {"judge": self.judge or "gold", "judged": self.judged, "agreement": self.agreement}
+        return {"judge": self.judge.identity, "judged": self.judged, "agreement": self.agreement}
 
 
 def judge_view(
     context: RunContext,
     reward: AlignedReward | EnsembleReward,
     segments: Sequence[Artifact],
-    judge: Artifact | None,
+    judge: NamedJudge,
 ) -> JudgeView:
     """What a judge says of an arm's reward and of its rollouts in these segments."""
-    judged = [context.make(JudgedStage(context, segment, judge)) for segment in segments]
+    judged = [context.make(JudgedStage(context, segment, judge)) for segment in segments if judge.scores]
     return JudgeView(judge, judged, context.make(AgreementStage(context, reward, judge)))

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frft.diagnosis import Diagnosis, Scored, Subject, diagnose, measure_drift
+from frft.diagnosis import Diagnosis, Scored, Subject, compared, diagnose, measure_drift
+from frft.evaluation import Judge
+from frft.experiment.evaluation import counted
 from frft.experiment.looks import course_of, fired, scored, summary, texts_of
 from frft.experiment.segment import METRICS
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.embedded import EmbeddedStage, read_vectors
+from frft.experiment.stages.judges import GOLD, gold_judge, judge_of_looks
 from frft.experiment.stages.judging import JudgeView, judge_view
-from frft.experiment.stages.reward_model import base_reward_model, held_out_judge
-from frft.experiment.stages.scoring import load_reward, scored_by, scoring_judge
+from frft.experiment.stages.reward_model import base_reward_model
+from frft.experiment.stages.scoring import load_reward, scored_by
 from frft.experiment.texts import read_completions
 from frft.results import AgreementInfo, JudgedInfo, LookInfo, held_out_of, read_steps
 from frft.reward import AlignedReward, EnsembleReward
@@ -81,7 +84,7 @@ class LookStage(Stage):
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
         progress = self.context.progress
-        found, after, start = self._seen(self.views["by_judge"])
+        found, after, start, judge = self._seen(self.views["by_judge"])
         moved = None
         if self.embedded and self.moved:
             moved = measure_drift(texts_of(start, self._embed), texts_of(after, self._embed), self._seed, progress)
@@ -98,6 +101,7 @@ class LookStage(Stage):
             verdict=found.verdict,
             decided_by=[ground.found for ground in found.grounds],
             by_gold=None if by_gold is None else summary(self._seen(by_gold)[0]),
+            judge_counts=counted(judge)[1],
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
@@ -106,15 +110,16 @@ class LookStage(Stage):
 
     def memory(self, workload: Workload) -> float:
         config = self.context.config
+        # A judge that is no reward model of this run is taken to hold as much as one.
         judge, reward = (workload.classifier_bytes(each) for each in (config.judge_model, config.reward))
         return judge + reward + self.context.scoring_bytes(workload)
 
-    def _seen(self, view: JudgeView) -> tuple[Diagnosis, Scored, Scored]:
-        """The diagnosis with one judge, and the scored texts of now and before."""
+    def _seen(self, view: JudgeView) -> tuple[Diagnosis, Scored, Scored, Judge]:
+        """The diagnosis with one judge, the scored texts of now and before, and the judge."""
         context, reward = self.context, self.reward
-        score = scoring_judge(context, view.judge)
+        judge = view.judge.open()
         after, start = (
-            scored([read_completions(each) for each in both], reward.model, score, context.world)
+            scored([read_completions(each) for each in both], reward.model, judge, context.world)
             for both in (self.now, self.before)
         )
         # An ensemble is no one model with a scale and an accuracy.
@@ -135,10 +140,14 @@ class LookStage(Stage):
             calibration_error=None if held_out is None else held_out.calibration_error,
             course=course_of(
                 [row for segment in self.segments for row in read_steps(segment.path / METRICS)],
-                [mean for each in view.judged for mean in each.info_as(JudgedInfo).means],
+                [mean for each in view.judged for mean in each.info_as(JudgedInfo).means]
+                if view.judge.scores
+                else None,
             ),
         )
-        return diagnose(subject, self._embed if self.embedded else None, looks=self._looks), after, start
+        if not view.judge.scores:
+            subject = compared(subject, judge)
+        return diagnose(subject, self._embed if self.embedded else None, looks=self._looks), after, start, judge
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         # Where a text is in both, the vector of now counts.
@@ -170,11 +179,11 @@ def look_at(
         [completions_of(context, each, prompts, sampling, "looks", which) for which in ("first", "second")]
         for each in (policy, began)
     )
-    decides = None if monitor.judge == "gold" else held_out_judge(context)
+    decides = judge_of_looks(context)
     views = {"by_judge": judge_view(context, reward, segments, decides)}
-    if context.world is not None and monitor.judge != "gold":
+    if context.world is not None and decides.name != GOLD:
         # What the judge would have to see; nothing is decided by it.
-        views["by_gold"] = judge_view(context, reward, segments, None)
+        views["by_gold"] = judge_view(context, reward, segments, gold_judge(context))
     base = base_reward_model(context)
     embedded = [context.make(EmbeddedStage(context, both)) for both in (now, before)] if monitor.drift else []
     return context.make(

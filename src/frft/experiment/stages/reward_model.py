@@ -110,11 +110,6 @@ def held_out_judge(context: RunContext) -> Artifact:
     return _reward_model(context, "judge", context.config.judge_model)
 
 
-def judge_of(context: RunContext) -> Artifact | None:
-    """What policies are judged by; None in a world, where the gold reward judges."""
-    return None if context.world is not None else held_out_judge(context)
-
-
 def reference_samples(context: RunContext, config: RewardModelConfig) -> PolicySamples | None:
     """The SFT model's samples, on which reward models are normalised; None: they are not."""
     if not config.normalise_samples:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
+from frft.evaluation import NamedJudge
 from frft.experiment.stages.completions import evaluation_completions
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.evaluation import evaluation_of
+from frft.experiment.stages.judges import judge_of
 from frft.experiment.stages.look import look_at
 from frft.experiment.stages.policy_training import PolicyTrainingStage
 from frft.experiment.stages.realigning import refresh_reward, reward_of
-from frft.experiment.stages.reward_model import base_reward_model, judge_of
+from frft.experiment.stages.reward_model import base_reward_model
 from frft.experiment.stages.sft import sft_model
 from frft.reward import AlignedReward, EnsembleReward, Refresh
 from frft.store import Artifact
@@ -54,8 +56,8 @@ class Stages:
         return base_reward_model(self.context)
 
     @property
-    def judge(self) -> Artifact | None:
-        """The judge, trained on rows that nothing else saw; none in a world, where the gold reward judges."""
+    def judge(self) -> NamedJudge:
+        """Who compares the arms."""
         return judge_of(self.context)
 
     def reward(self, arm: RefreshConfig) -> AlignedReward | EnsembleReward:

@@ -1,4 +1,4 @@
-"""What scores completions: the reward of an arm, a reward model in an artifact, a judge."""
+"""What scores completions: the reward of an arm, a reward model in an artifact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from frft.reward import EnsembleReward, RewardModel
 from frft.store import Artifact
 
 if TYPE_CHECKING:
-    from frft.experiment.evaluation import ScoreFunction
     from frft.experiment.stages.context import RunContext
     from frft.reward import AlignedReward
 
@@ -22,11 +21,3 @@ def scored_by(reward: AlignedReward | EnsembleReward) -> dict[str, Any]:
 def load_reward(context: RunContext, artifact: Artifact) -> RewardModel:
     """The reward model in an artifact."""
     return RewardModel.load(artifact.path, seed=0, trust_remote_code=context.trust)
-
-
-def scoring_judge(context: RunContext, judge: Artifact | None) -> ScoreFunction:
-    """The scores of a judge; None: the gold reward of the world."""
-    if judge is not None:
-        return load_reward(context, judge).score
-    assert context.world is not None
-    return context.world.gold
