@@ -17,9 +17,11 @@ import yaml
 from benchmarks.results import FOLDER, machine, report
 from frft.config import RunConfig
 from frft.config.model import merged
-from frft.diagnosis.links import POLICY_EVALUATION, TRAINING_POLICY
+from frft.diagnosis.links import POLICY_EVALUATION, TRAINING_POLICY, Link
 from frft.experiment.looks import BROKEN
 from frft.progress import for_terminal
+from frft.results import GoldView, LookInfo
+from frft.results.cell import CellArm, CellRecord
 from frft.statistics import Estimate
 from frft.statistics.estimates import estimate, share, smoothed
 from frft.statistics.intervals import share_interval
@@ -28,7 +30,8 @@ from frft.study.config import Cell
 from frft.study.measured import MEASURES
 from frft.study.runner import run_cells
 
-Record = Mapping[str, Any]
+View = LookInfo | GoldView
+"""What one judge made of a look."""
 Row = dict[str, str]
 
 SETTINGS = Path(__file__).with_suffix(".yaml")
@@ -36,12 +39,14 @@ SIGNS = {
     "over-optimisation or past the peak": {"over-optimisation", "past the peak"},
     "accuracy on own texts no better than a coin": {f"{BROKEN}{TRAINING_POLICY}"},
 }
-FIGURES: dict[str, Callable[[Record], float | None]] = {
-    "accuracy on own texts": lambda view: view["links"][0]["figure"],
-    "share of prompts with proxy up and judge down": lambda view: view["movement"]["proxy_up_judge_down"]["mean"],
-    "rank correlation of proxy and judge": lambda view: view["links"][1]["figure"],
+FIGURES: dict[str, Callable[[View], float | None]] = {
+    "accuracy on own texts": lambda view: view.links[0].figure,
+    "share of prompts with proxy up and judge down": lambda view: (
+        None if view.movement is None else view.movement.proxy_up_judge_down.mean
+    ),
+    "rank correlation of proxy and judge": lambda view: view.links[1].figure,
 }
-VIEWS: dict[str, Callable[[Record], Record]] = {"the judge": lambda look: look, "gold": lambda look: look["by_gold"]}
+VIEWS: dict[str, Callable[[LookInfo], View]] = {"the judge": lambda look: look, "gold": lambda look: by_gold(look)}
 SAME = "same texts"
 OVER = SIGNS["over-optimisation or past the peak"] | {
     f"{BROKEN}{name}" for name in (TRAINING_POLICY, POLICY_EVALUATION)
@@ -63,16 +68,27 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one seed")
     options = parser.parse_args()
     cells = make_cells(yaml.safe_load(SETTINGS.read_text()))
-    left = [cell for cell in cells if (read_record(options.work, cell) or {}).get("digest") != digest(cell)]
+    left = [cell for cell in cells if _digest_of(options.work, cell) != digest(cell)]
     if left:
         run_cells(left, options.work, options.workers, for_terminal())
     records = [record for cell in cells if (record := read_record(options.work, cell)) is not None]
-    seeds = sorted({record["seed"] for record in records})
+    seeds = sorted({record.seed for record in records})
     notes = [
         f"{machine()}. Seeds {seeds[0]} to {seeds[-1]}; {len(records)} of {len(cells)} runs.",
         "Intervals: Student's over seeds; Wilson's for shares, looks of one run being a cluster.",
     ]
     report("diagnostics", notes, table(records), COLUMNS)
+
+
+def _digest_of(work: Path, cell: Cell) -> str | None:
+    record = read_record(work, cell)
+    return None if record is None else record.digest
+
+
+def by_gold(look: LookInfo) -> GoldView:
+    """What the gold reward says, which a world always knows beside a judge."""
+    assert look.by_gold is not None
+    return look.by_gold
 
 
 def make_cells(settings: Mapping[str, Any]) -> list[Cell]:
@@ -87,24 +103,24 @@ def make_cells(settings: Mapping[str, Any]) -> list[Cell]:
     return cells
 
 
-def table(records: Sequence[Record]) -> list[Row]:
+def table(records: Sequence[CellRecord]) -> list[Row]:
     """All figures, a row each."""
-    of: dict[str, list[Record]] = {}
+    of: dict[str, list[CellRecord]] = {}
     for record in records:
-        of.setdefault(record["point"], []).append(record)
+        of.setdefault(record.point, []).append(record)
     rows = []
     for point, own in of.items():
-        vanilla = [record["arms"]["vanilla"] for record in own]
+        vanilla = [record.arms["vanilla"] for record in own]
         rows += _estimates(point, vanilla) + _alarms(point, vanilla)
-        if "gated" in own[0]["arms"]:
+        if "gated" in own[0].arms:
             rows += _gate(point, own)
-        for name in own[0]["arms"]:
+        for name in own[0].arms:
             if name != "vanilla":
                 rows += _gain(point, own, name, "vanilla")
     return rows
 
 
-def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
+def _estimates(point: str, arms: Sequence[CellArm]) -> list[Row]:
     """What looks say against what is true; a mean for each run.
 
     Of the same texts and reward models: how far the judge is from gold. Of other texts by the same last policy: how far
@@ -113,8 +129,7 @@ def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
     rows = []
     for what, figure in FIGURES.items():
         by_run = [
-            [(figure(look), figure(look["by_gold"])) for look in arm["looks"][1:] if _both(figure, look)]
-            for arm in arms
+            [(figure(look), figure(by_gold(look))) for look in arm.looks[1:] if _both(figure, look)] for arm in arms
         ]
         pairs_RK2 = [np.array(pairs, float) for pairs in by_run if pairs]
         if pairs_RK2:
@@ -125,15 +140,15 @@ def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
             rows.append(_row(f"{what}: the judge's less gold's, {SAME}", point, mean, means))
             rows.append(_row(f"{what}: size of that difference", point, estimate(size), "runs"))
     within = [
-        (record, mine["interval"][0] <= true["figure"] <= mine["interval"][1])
+        (record, mine.interval[0] <= true <= mine.interval[1])
         for record, arm in enumerate(arms)
-        for look in arm["looks"][1:]
-        if (mine := look["links"][0])["interval"] and (true := look["by_gold"]["links"][0])["figure"] is not None
+        for look in arm.looks[1:]
+        if (mine := look.links[0]).interval and (true := by_gold(look).links[0].figure) is not None
     ]
     rows.append(_looks(f"accuracy on own texts: gold's figure lies in the judge's interval, {SAME}", point, within))
     for name, view in VIEWS.items():
-        rows += _on_other_texts(name, point, [(view(arm["looks"][-1])["links"][0], arm) for arm in arms])
-    fell = [(peak, arm["looks"][-1]) for arm in arms if (peak := fall_of(arm)) is not None and peak[1]]
+        rows += _on_other_texts(name, point, [(view(arm.looks[-1]).links[0], arm) for arm in arms])
+    fell = [(peak, arm.looks[-1]) for arm in arms if (peak := fall_of(arm)) is not None and peak[1]]
     for name, view in VIEWS.items():
         off = [float(np.log(d / peak[1])) for peak, look in fell if (d := fitted(view(look)))]
         if off:
@@ -142,35 +157,32 @@ def _estimates(point: str, arms: Sequence[Record]) -> list[Row]:
     return rows
 
 
-def _on_other_texts(name: str, point: str, links: Sequence[tuple[Record, Record]]) -> list[Row]:
-    measured = [(link, arm["evaluation"]["on_policy"]["accuracy"]) for link, arm in links]
-    known = [(link, true) for link, true in measured if link["figure"] is not None and true is not None]
+def _on_other_texts(name: str, point: str, links: Sequence[tuple[Link, CellArm]]) -> list[Row]:
+    measured = [(link, link.figure, arm.evaluation.by_gold.on_policy.accuracy) for link, arm in links]
+    known = [(link, seen, true) for link, seen, true in measured if seen is not None and true is not None]
     if not known:
         return []
-    within = [link["interval"][0] <= true <= link["interval"][1] for link, true in known if link["interval"]]
+    within = [link.interval[0] <= true <= link.interval[1] for link, _, true in known if link.interval]
     what = f"accuracy on own texts at the end, by {name}"
-    off = estimate([link["figure"] - true for link, true in known])
+    off = estimate([seen - true for _, seen, true in known])
     return [
         _row(f"{what}, less gold's on other texts", point, off, "runs"),
         _row(f"{what}: gold's on other texts lies in the interval", point, share(sum(within), len(within)), "runs"),
     ]
 
 
-def _both(figure: Callable[[Record], float | None], look: Record) -> bool:
-    return figure(look) is not None and figure(look["by_gold"]) is not None
+def _both(figure: Callable[[View], float | None], look: LookInfo) -> bool:
+    return figure(look) is not None and figure(by_gold(look)) is not None
 
 
-def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
+def _alarms(point: str, arms: Sequence[CellArm]) -> list[Row]:
     """When the signs of over-optimisation come, and whether there was anything to raise one about."""
     peaks = [fall_of(arm) for arm in arms]
     fell = share(sum(peak is not None for peak in peaks), len(peaks))
     rows = [_row(f"gold ends more than {FELL} below what it was near its peak, on other texts", point, fell, "runs")]
     for sign, names in SIGNS.items():
         for judge, view in VIEWS.items():
-            first = [
-                next((look["step"] for look in arm["looks"][1:] if names & {*view(look)["fired"]}), None)
-                for arm in arms
-            ]
+            first = [next((look.step for look in arm.looks[1:] if names & {*view(look).fired}), None) for arm in arms]
             for outcome, did in (("fell", True), ("did not fall", False)):
                 steps = [step for step, peak in zip(first, peaks, strict=True) if (peak is not None) is did]
                 if steps:
@@ -184,7 +196,7 @@ def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
             if lead:
                 what = f"{sign}, by {judge}: steps before gold's peak (below 0: after it)"
                 rows.append(_row(what, point, estimate(lead), "runs"))
-    others = [(record, {*look["fired"]} - OVER) for record, arm in enumerate(arms) for look in arm["looks"]]
+    others = [(record, {*look.fired} - OVER) for record, arm in enumerate(arms) for look in arm.looks]
     which = ", ".join(sorted(set[str]().union(*(names for _, names in others))))
     rows.append(
         _looks(f"other alarms{which and f': {which}'}", point, [(record, bool(names)) for record, names in others])
@@ -192,20 +204,25 @@ def _alarms(point: str, arms: Sequence[Record]) -> list[Row]:
     return rows
 
 
-def _gate(point: str, records: Sequence[Record]) -> list[Row]:
-    gates = [refresh["gate"]["accepted"] for record in records for refresh in record["arms"]["gated"]["refreshes"]]
+def _gate(point: str, records: Sequence[CellRecord]) -> list[Row]:
+    gates = [
+        refresh.gate.accepted
+        for record in records
+        for refresh in record.arms["gated"].refreshes
+        if refresh.gate is not None
+    ]
     return [
         _row("refreshes that the gate let in", point, share(sum(gates), len(gates)), "refreshes"),
         *_gain(point, records, "gated", "scheduled"),
     ]
 
 
-def _gain(point: str, records: Sequence[Record], arm: str, other: str) -> list[Row]:
+def _gain(point: str, records: Sequence[CellRecord], arm: str, other: str) -> list[Row]:
     """Gold of one arm less another's: in the mean of all steps after the first refresh, and at the end."""
-    refreshes = sum(len(record["arms"][arm]["refreshed_after"]) for record in records)
+    refreshes = sum(len(record.arms[arm].refreshed_after) for record in records)
     rows = []
     for when, name in {"in the mean after the first refresh": "gold", "at the end": "gold_final"}.items():
-        pairs = [(MEASURES[name](record["arms"][arm]), MEASURES[name](record["arms"][other])) for record in records]
+        pairs = [(MEASURES[name](record.arms[arm]), MEASURES[name](record.arms[other])) for record in records]
         differences = [own - others for own, others in pairs if own is not None and others is not None]
         rows.append(
             _row(
@@ -215,22 +232,27 @@ def _gain(point: str, records: Sequence[Record], arm: str, other: str) -> list[R
     return rows
 
 
-def fall_of(arm: Record) -> tuple[int, float] | None:
+def fall_of(arm: CellArm) -> tuple[int, float] | None:
     """The step of the highest smoothed gold reward and d = sqrt(KL) there; None: gold does not fall after it.
 
     The look nearest the peak and the last one say whether it falls, each of texts of its own.
     """
-    gold_T, kl_T = smoothed(arm["steps"]["gold"]), smoothed(arm["steps"]["kl"])
+    gold_T, kl_T = smoothed(arm.steps.gold), smoothed(arm.steps.kl)
     step = int(gold_T.argmax()) + 1
-    near = min(arm["looks"], key=lambda look: abs(look["step"] - step))
+    near = min(arm.looks, key=lambda look: abs(look.step - step))
     # An arm that is never refreshed is compared with the SFT model at every look.
-    high, last = (look["by_gold"]["movement"]["judge"]["estimate"]["mean"] for look in (near, arm["looks"][-1]))
+    high, last = (_gold_moved(by_gold(look)) for look in (near, arm.looks[-1]))
     return (step, float(np.sqrt(max(0.0, kl_T[step - 1])))) if high - last > FELL else None
 
 
-def fitted(view: Record) -> float | None:
+def _gold_moved(view: GoldView) -> float:
+    assert view.movement is not None
+    return view.movement.judge.estimate.mean
+
+
+def fitted(view: View) -> float | None:
     """d* of the curve that a look has fitted."""
-    return None if view["gao"] is None else view["gao"]["peak"]
+    return None if view.gao is None else view.gao.peak
 
 
 def _looks(what: str, where: str, found: Sequence[tuple[int, bool]]) -> Row:

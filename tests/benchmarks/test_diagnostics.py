@@ -5,6 +5,10 @@ from __future__ import annotations
 import yaml
 from benchmarks.diagnostics import SETTINGS, TRAINING_POLICY, fall_of, make_cells, table
 
+from frft.results.cell import CellArm, CellRecord
+
+from ..completed import completed
+
 
 def view(fired=(), accuracy=0.6, interval=(0.5, 0.7), apart=0.2, d=None, gold=0.0):
     """`gold`: how much more there is of it than before training."""
@@ -21,14 +25,14 @@ def run(seed, gold, looks, **finals):
         name: {
             "steps": {"gold": [final - 1.0] * 9, "kl": [1.0] * 9},
             "measured_from": 4,
-            "evaluation": {"gold": {"mean": final}, "on_policy": {"accuracy": 0.62}},
+            "evaluation": {"gold": {"mean": final}, "on_policy": {"accuracy": 0.62}, "off_policy": {}},
             "refreshed_after": [8],
             "refreshes": [{"gate": {"accepted": True}}],
         }
         for name, final in finals.items()
     }
     arms["vanilla"] |= {"steps": {"gold": gold, "kl": [float(step) for step in range(len(gold))]}, "looks": looks}
-    return {"point": "here", "seed": seed, "arms": arms}
+    return completed(CellRecord, {"point": "here", "seed": seed, "arms": arms})
 
 
 def figures(rows):
@@ -42,7 +46,7 @@ RISING = [0.1 * step for step in range(9)]
 def test_the_peak_is_that_of_the_smoothed_curve_and_other_texts_say_whether_gold_fell():
     def arm(gold, *seen):
         looks = [{"step": 4 * n, "by_gold": view(gold=each)} for n, each in enumerate(seen)]
-        return {"steps": {"gold": gold, "kl": [4.0] * 9}, "looks": looks}
+        return completed(CellArm, {"steps": {"gold": gold, "kl": [4.0] * 9}, "looks": looks})
 
     assert fall_of(arm(FALLING, 0.0, 1.2, 0.3)) == (5, 2.0)
     # The look nearest the fifth step is that after the fourth; noise alone makes a peak of rollouts.

@@ -15,6 +15,7 @@ from frft.cli import main
 from frft.config.sections import WorldConfig
 from frft.experiment import interpret
 from frft.models import load_causal_lm, load_tokenizer
+from frft.results import RunResults
 from frft.selection import LogRatios, Selection
 from frft.store import read_json
 from frft.worlds import World
@@ -158,7 +159,7 @@ def test_a_refresh_that_the_gate_refuses_changes_nothing(arms, out):
     assert opened["refreshes"][0]["gate"]["accepted"]
     assert opened["refreshes"][0]["reward_model"] == shut["refreshes"][0]["reward_model"]
     assert opened["stages"][1] != vanilla["stages"][1]
-    told = " ".join(interpret(read_json(out / "results.json")))
+    told = " ".join(interpret(RunResults.read(out / "results.json")))
     assert "Arm shut, refresh 1: its reward model was kept aside by the gate" in told
     assert "Arm open" not in told
 

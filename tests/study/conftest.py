@@ -12,8 +12,11 @@ import pytest
 
 from frft.config.syntax import parse_yaml
 from frft.progress import SILENT, SilentProgress
+from frft.results.cell import CellRecord
 from frft.study import load_study
 from frft.study.runner import run_cells, to_do
+
+from ..completed import completed
 
 SMALL = [
     "seeds=1",
@@ -47,6 +50,11 @@ def small_overrides() -> list[str]:
     text = (resources.files("frft.study") / "averaging.yaml").read_text("utf-8")
     points = parse_yaml(text, "averaging")[0]["points"]
     return [*SMALL, *(f"points.{name}=null" for name in points if name != "centre")]
+
+
+def typed(records: list[dict]) -> list[CellRecord]:
+    """Records as a study reads them from its cells."""
+    return [CellRecord.of(record, "a record") for record in records]
 
 
 class Interrupting(SilentProgress):
@@ -96,7 +104,7 @@ def make_record(averaging):
         from frft.study.cell import settings
 
         cell = averaging.cell(point, seed)
-        return {
+        found = {
             "point": point,
             "seed": seed,
             "digest": "",
@@ -106,6 +114,7 @@ def make_record(averaging):
             "arms": {name: arm(gold + gain, name != "vanilla", **more) for name, gain in gains.items()},
             "seconds": 100.0,
         }
+        return completed(CellRecord, found).as_dict()
 
     def arm(gold: float, refreshed: bool, own_test: float = 0.5, variance: float = 0.3, after: float = 0.65) -> dict:
         kl = np.linspace(0, 9, 16)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from frft.results.cell import StepCurves
 from frft.study import analysis
 
 
@@ -74,27 +77,31 @@ def test_gold_at_a_kl_out_of_reach_is_that_of_an_end():
     assert analysis.gold_at_kl(gold, kl, 99) == (analysis.smoothed(gold)[-1], 9.0)
 
 
+def curves(gold, kl) -> StepCurves:
+    return StepCurves(gold.tolist(), kl.tolist(), kl.tolist())
+
+
 def test_gain_at_equal_kl_is_free_of_how_fast_kl_grows():
     slow, fast = np.linspace(0, 4, 30), np.linspace(0, 9, 30)
-    gain, _ = analysis.equal_kl_gain({"gold": 0.5 * fast + 1, "kl": fast}, {"gold": 0.5 * slow, "kl": slow})
+    gain, _ = analysis.equal_kl_gain(curves(0.5 * fast + 1, fast), curves(0.5 * slow, slow))
     assert gain == pytest.approx(1)
-    assert analysis.equal_kl_gain({"gold": slow, "kl": slow}, {"gold": slow, "kl": slow})[0] == 0
+    assert analysis.equal_kl_gain(curves(slow, slow), curves(slow, slow))[0] == 0
 
 
 def test_the_step_at_equal_kl_is_that_of_the_earlier_one():
     slow, fast = np.linspace(0, 4, 31), np.linspace(0, 8, 31)
-    both = {"gold": slow, "kl": slow}, {"gold": fast, "kl": fast}
+    both = curves(slow, slow), curves(fast, fast)
     # The slow one ends, smoothed, at its step 30 with KL 29 / 30 * 4, where the fast one was after half as much.
     assert analysis.equal_kl_gain(*both)[1] == pytest.approx(15.5)
     assert analysis.equal_kl_gain(*reversed(both))[1] == pytest.approx(15.5)
 
 
 def test_arms_are_alike_until_any_of_what_they_did_differs():
-    arm = {"gold": [1.0, 2.0, 3.0], "score": [0.0, 0.1, 0.2]}
-    other = {"gold": [1.0, 2.0, 4.0], "score": [0.0, 0.1, 0.2]}
+    arm = StepCurves([1.0, 2.0, 3.0], [0.0] * 3, [0.0, 0.1, 0.2])
+    other = replace(arm, gold=[1.0, 2.0, 4.0])
     assert [analysis.alike_until(arm, other, step) for step in (1.0, 2.0, 2.01, 3.0)] == [True, True, False, False]
     # An ensemble's policy starts as all others do, and follows another reward from the first step on.
-    assert not analysis.alike_until(arm, arm | {"score": [0.01, 0.1, 0.2]}, 1.0)
+    assert not analysis.alike_until(arm, replace(arm, score=[0.01, 0.1, 0.2]), 1.0)
 
 
 def test_steps_to_reach_and_their_median():

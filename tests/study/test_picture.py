@@ -7,13 +7,15 @@ from xml.etree import ElementTree
 from frft.study.picture import gains_picture
 from frft.study.summary import summarise
 
+from .conftest import typed
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_a_dot_for_every_arm_and_point_lies_where_its_gain_is(averaging, make_record):
     gains = {"vanilla": 0, "random": 0.25, "density": 0.5, "source": 0.5, "part1": -0.5, "oracle": 1}
     records = [make_record(point, seed, gains) for point in ("centre", "kappa-0") for seed in (0, 1)]
-    picture = ElementTree.fromstring(gains_picture(summarise(averaging, records, [])))
+    picture = ElementTree.fromstring(gains_picture(summarise(averaging, typed(records), [])))
     dots = [float(each.get("cx")) for each in picture.iter(f"{SVG}circle")]
     assert len(dots) == 2 * 5
     ticks = {text.text: float(text.get("x")) for text in picture.iter(f"{SVG}text") if text.get("text-anchor")}
@@ -28,6 +30,6 @@ def test_a_dot_for_every_arm_and_point_lies_where_its_gain_is(averaging, make_re
 
 def test_a_study_of_one_seed_has_dots_without_intervals(averaging, make_record):
     gains = dict.fromkeys(("vanilla", "random", "density", "source", "part1", "oracle"), 0.0)
-    picture = ElementTree.fromstring(gains_picture(summarise(averaging, [make_record("centre", 0, gains)], [])))
+    picture = ElementTree.fromstring(gains_picture(summarise(averaging, typed([make_record("centre", 0, gains)]), [])))
     assert len(list(picture.iter(f"{SVG}circle"))) == 5
     assert not [line for line in picture.iter(f"{SVG}line") if line.get("y1") == line.get("y2")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from frft.statistics.estimates import Estimate
 from frft.study.measured import StudyMeasurements
 from frft.study.predictions import AVERAGING, averaging_is_claimed, outcome, predictions
+
+from .conftest import typed
 
 
 @pytest.mark.parametrize(
@@ -29,8 +32,8 @@ def test_the_interval_decides(low, high, above, below, none):
 
 
 def _verdicts(averaging, records):
-    measured = StudyMeasurements(records)
-    return {each["name"]: each for each in (p.verdict(measured) for p in predictions(averaging.config))}
+    measured = StudyMeasurements(typed(records))
+    return {each.name: each for each in (p.verdict(measured) for p in predictions(averaging.config))}
 
 
 def _wobble(seed: int) -> float:
@@ -40,7 +43,7 @@ def _wobble(seed: int) -> float:
 def test_every_prediction_says_when_it_was_not_run(averaging):
     verdicts = _verdicts(averaging, [])
     assert len(verdicts) == len(predictions(averaging.config))
-    assert {each["outcome"] for each in verdicts.values()} == {"not run"}
+    assert {each.outcome for each in verdicts.values()} == {"not run"}
     assert not averaging_is_claimed(list(verdicts.values()))
 
 
@@ -62,10 +65,10 @@ def _averaging_world(make_record, per_unit: float, variance: float):
 
 def test_an_averaging_effect_is_found_where_there_is_one(averaging, make_record):
     verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
-    held = {name for name, each in verdicts.items() if each["outcome"] == "held"}
+    held = {name for name, each in verdicts.items() if each.outcome == "held"}
     assert held == {"tells apart", "helps", "no bias", "no coupling", "rises", "variance", "source"}
     # Slopes by hand: the wobble has a mean of -0.00025 and is multiplied by 1 + lambda * kappa / 2.
-    assert verdicts["rises"]["estimate"]["mean"] == pytest.approx((0.2 - 0.00025) / 2)
+    assert verdicts["rises"].estimate.mean == pytest.approx((0.2 - 0.00025) / 2)
     assert averaging_is_claimed(list(verdicts.values()))
 
 
@@ -73,13 +76,13 @@ def test_an_averaging_effect_is_found_where_there_is_one(averaging, make_record)
 def test_it_is_not_claimed_where_a_part_of_it_is_missing(averaging, make_record, per_unit, variance):
     verdicts = _verdicts(averaging, _averaging_world(make_record, per_unit, variance))
     assert not averaging_is_claimed(list(verdicts.values()))
-    assert verdicts["helps"]["outcome"] == ("held" if per_unit > 0 else "not held")
+    assert verdicts["helps"].outcome == ("held" if per_unit > 0 else "not held")
 
 
 @pytest.mark.parametrize("missing", ["tells apart", "helps"])
 def test_it_is_not_claimed_without_a_ceiling_or_a_gain(averaging, make_record, missing):
     verdicts = _verdicts(averaging, _averaging_world(make_record, 0.2, 0.1))
-    verdicts[missing]["outcome"] = "not held"
+    verdicts[missing] = replace(verdicts[missing], outcome="not held")
     assert not averaging_is_claimed(list(verdicts.values()))
 
 
@@ -91,7 +94,7 @@ def test_the_true_source_may_be_a_margin_below(averaging, make_record, less, fou
         make_record("centre", seed, {"vanilla": 0, "random": 0, "density": 0.5, "source": 0.5 - less + _wobble(seed)})
         for seed in range(4)
     ]
-    assert _verdicts(averaging, records)["source"]["outcome"] == found
+    assert _verdicts(averaging, records)["source"].outcome == found
 
 
 def test_harm_and_equality_are_told_apart(averaging, make_record):
@@ -111,15 +114,15 @@ def test_harm_and_equality_are_told_apart(averaging, make_record):
             )
         )
     verdicts = _verdicts(averaging, records)
-    assert {name for name, each in verdicts.items() if each["outcome"] == "held"} == {
+    assert {name for name, each in verdicts.items() if each.outcome == "held"} == {
         "tells apart", "helps", "harms", "symmetric", "outside", "no drift", "capacity", "shortcut 3",
     }  # fmt: skip
-    assert verdicts["no eyes"]["outcome"] == "not held"
-    assert verdicts["labels"]["outcome"] == "not held"
-    assert verdicts["labels"]["estimate"]["mean"] == pytest.approx(-0.2 + 0.00025)
-    assert verdicts["shortcut 4"]["outcome"] == "not run"
-    assert verdicts["shortcut 3"]["estimate"]["mean"] == pytest.approx(0.2)
-    assert verdicts["capacity"]["estimate"]["mean"] == pytest.approx(0.4 - 0.00025)
+    assert verdicts["no eyes"].outcome == "not held"
+    assert verdicts["labels"].outcome == "not held"
+    assert verdicts["labels"].estimate.mean == pytest.approx(-0.2 + 0.00025)
+    assert verdicts["shortcut 4"].outcome == "not run"
+    assert verdicts["shortcut 3"].estimate.mean == pytest.approx(0.2)
+    assert verdicts["capacity"].estimate.mean == pytest.approx(0.4 - 0.00025)
 
 
 def test_the_page_written_before_the_runs_states_every_prediction(averaging):

@@ -7,6 +7,8 @@ import pytest
 from frft.study import report
 from frft.study.summary import summarise
 
+from .conftest import typed
+
 
 @pytest.fixture
 def results(averaging, make_record):
@@ -22,7 +24,7 @@ def results(averaging, make_record):
             "oracle": 1 + wobble,
         }
         records += [make_record(point, seed, gains) for point in ("centre", "kappa-0")]
-    return summarise(averaging, records, ["lambda-0-1: RewardError: line one\n\x1b[31mred"])
+    return summarise(averaging, typed(records), ["lambda-0-1: RewardError: line one\n\x1b[31mred"])
 
 
 def test_every_point_and_every_arm_is_in_the_page_losing_ones_too(averaging, results):
@@ -52,7 +54,7 @@ def test_the_budget_of_every_arm_is_in_the_page_as_its_settings_have_it(results)
 
 
 def test_pairs_are_counted_as_selected_distinct_effective_and_seen(results):
-    row = report.diagnosis_rows(results["points"]["centre"])[1]
+    row = report.diagnosis_rows(results.points["centre"])[1]
     found = dict(zip(report.DIAGNOSIS_COLUMNS, row, strict=True))
     assert [found[name] for name in ("pairs", "distinct", "effective", "seen", "steps")] == [
         "600", "480", "450", "1240", "64",
@@ -62,34 +64,36 @@ def test_pairs_are_counted_as_selected_distinct_effective_and_seen(results):
 
 def test_vanilla_without_anything_to_reach_has_no_step(averaging, make_record):
     gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "source": 0.3, "part1": 0, "oracle": 1}
-    found = summarise(averaging, [make_record("centre", seed, gains, gold=-1) for seed in (2, 3)], [])
+    found = summarise(averaging, typed([make_record("centre", seed, gains, gold=-1) for seed in (2, 3)]), [])
     column = report.OUTCOME_COLUMNS.index("steps to vanilla's")
-    assert {row[column] for row in report.outcome_rows(found["points"]["centre"])} == {"– (0 of 0)"}
+    assert {row[column] for row in report.outcome_rows(found.points["centre"])} == {"– (0 of 0)"}
 
 
 def test_missing_and_failed_cells_are_in_the_page_and_cannot_disturb_it(results):
     page = report.markdown(results, "frft")
-    assert f"**{results['cells']['wanted'] - 6} cells are missing**, of which 1 failed" in page
+    assert f"**{results.cells.wanted - 6} cells are missing**, of which 1 failed" in page
     assert "- lambda-0-1: RewardError: line one\\n\\x1b[31mred" in page
 
 
 def test_every_prediction_is_in_the_page(results):
     page = report.markdown(results, "frft")
-    for each in results["predictions"]:
-        assert f"| {each['name']} | {each['outcome']} |" in page
+    for each in results.predictions:
+        assert f"| {each.name} | {each.outcome} |" in page
     assert "An averaging effect can not be claimed" in page
     assert "no evidence" not in page
 
 
 def test_without_a_ceiling_the_page_says_so_first(averaging, make_record):
     gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "source": 0.2, "oracle": -0.5}
-    page = report.markdown(summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], []), "frft")
+    page = report.markdown(
+        summarise(averaging, typed([make_record("centre", seed, gains) for seed in (2, 3)]), []), "frft"
+    )
     assert "**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**" in page
 
 
 def test_tables_have_as_many_cells_as_columns(results):
     assert {len(row) for row in report.overview(results)} == {len(report.OVERVIEW_COLUMNS)}
-    found = results["points"]["centre"]
+    found = results.points["centre"]
     assert {len(row) for row in report.outcome_rows(found)} == {len(report.OUTCOME_COLUMNS)}
     assert {len(row) for row in report.diagnosis_rows(found)} == {len(report.DIAGNOSIS_COLUMNS)}
 
@@ -106,7 +110,7 @@ def test_the_overview_compares_with_control_vanilla_and_ceiling(results):
 
 def test_a_perfect_filter_that_was_not_run_has_no_gain(averaging, make_record):
     gains = {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": 1}
-    results = summarise(averaging, [make_record("centre", seed, gains) for seed in (2, 3)], [])
+    results = summarise(averaging, typed([make_record("centre", seed, gains) for seed in (2, 3)]), [])
     assert (
         dict(zip(report.OVERVIEW_COLUMNS, report.overview(results)[0], strict=True))["perfect filter − control"] == "–"
     )
@@ -119,12 +123,11 @@ def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_reco
         for point, of_seeds in gains.items()
         for seed, gain in enumerate(of_seeds)
     ]
-    results = summarise(averaging, records, [])
+    results = summarise(averaging, typed(records), [])
     for row in report.overview(results):
-        against = results["points"][row[0]]["arms"]["density"]["against_control"]
-        assert row[3] == f"{against['p_holm_over_points']:.3f}"
+        against = results.points[row[0]].arms["density"].against_control
+        assert row[3] == f"{against.p_holm_over_points:.3f}"
     assert any(
-        point["arms"]["density"]["against_control"]["p_holm"]
-        != point["arms"]["density"]["against_control"]["p_holm_over_points"]
-        for point in results["points"].values()
+        point.arms["density"].against_control.p_holm != point.arms["density"].against_control.p_holm_over_points
+        for point in results.points.values()
     )

@@ -14,12 +14,15 @@ import pytest
 from frft.cli import main
 from frft.errors import OutputError
 from frft.progress import SILENT
+from frft.reward import GateInfo
 from frft.selection.weights import effective_sample_size
 from frft.store import locked
 from frft.study import expected_seconds, load_study, run_study, to_do, worker_count
 from frft.study.cell import _refresh, drawn, pairs_seen
 from frft.study.runner import STUDY_LOCK
 from frft.worlds import World
+
+from ..completed import completed
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +36,12 @@ def test_an_interruption_leaves_what_is_done_and_no_process(interrupted_study):
 def test_what_is_done_is_not_done_again_and_the_rest_is(interrupted_study, small_study, finished_study):
     out, results = finished_study
     assert [cell.name for cell in to_do(small_study, out)] == ["broken-0"]
-    assert results["cells"] == {"wanted": 2, "done": 1, "failed": results["cells"]["failed"]}
+    assert (results.cells.wanted, results.cells.done) == (2, 1)
 
 
 def test_a_cell_that_fails_is_shown_with_its_reason(finished_study):
     out, results = finished_study
-    (line,) = results["cells"]["failed"]
+    (line,) = results.cells.failed
     assert line.startswith("broken-0: SelectionError: ")
     assert "5000" in line
     assert "Traceback" in json.loads((out / "cells" / "broken-0.failed.json").read_text())["traceback"]
@@ -84,7 +87,7 @@ def test_the_pairs_of_a_refresh_are_counted(finished_study):
     assert (refresh["drawn"], refresh["pairs_seen"]) == ({"distinct": 16, "effective": 16.0}, 64)
 
 
-@pytest.mark.parametrize("gate", [None, {"accepted": False, "no_worse": False}])
+@pytest.mark.parametrize("gate", [None, completed(GateInfo, {"accepted": False})])
 def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate):
     """Gates look at embeddings, of which the small study has none: one that another has judged."""
     record = json.loads((finished_study[0] / "cells" / "centre-0.json").read_text())
@@ -93,21 +96,25 @@ def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate
     pool = pa.table({"id": ["a", "b"], "chosen_source": ["near", "far"]})
     world = SimpleNamespace(sources=SimpleNamespace(names=["near", "far"]), config=SimpleNamespace(near_policy=0))
     made = SimpleNamespace(
-        selection=SimpleNamespace(info={}),
-        reward_model=SimpleNamespace(info={"training": {"pairs": 2, "steps": 1, "losses": []}}),
-        gate=gate and SimpleNamespace(info=gate),
+        selection=_said({}),
+        reward_model=_said({"training": {"pairs": 2, "steps": 1}}),
+        verdict=gate,
         read_selection=lambda: SimpleNamespace(train_ids=["a", "b"]),
     )
     context = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool))
     stages = SimpleNamespace(context=context, config=config)
-    found = _refresh(stages, made, SimpleNamespace(info=1), SimpleNamespace(info=2))
-    assert (found["gate"], found["near_share"]) == (gate, 0.5)
+    found = _refresh(stages, made, _said({}), _said({}))
+    assert (found.gate, found.near_share) == (gate, 0.5)
+
+
+def _said(figures: dict) -> SimpleNamespace:
+    """A stage that says these figures of itself."""
+    return SimpleNamespace(info_as=lambda kind: completed(kind, figures))
 
 
 def test_drawn_pairs_count_by_kish():
-    assert drawn(["a", "b", "a", "c", "a"]) == {
-        "distinct": 3, "effective": pytest.approx(effective_sample_size(np.log([3.0, 1, 1]))),
-    }  # fmt: skip
+    found = drawn(["a", "b", "a", "c", "a"])
+    assert (found.distinct, found.effective) == (3, pytest.approx(effective_sample_size(np.log([3.0, 1, 1]))))
 
 
 @pytest.mark.parametrize(("pairs", "steps", "batch"), [(500, 40, 32), (64, 5, 32), (3, 40, 32), (100, 1, 32)])
@@ -141,12 +148,12 @@ def test_nothing_left_to_do_writes_and_shows_the_results_again(finished_study, s
     arguments = ["study", "averaging", *small_overrides, "--points", "centre", "--out", str(out)]
     assert main(arguments) == 1, "a cell failed"
     fits(shown)
-    assert json.loads((out / "study.json").read_text())["points"] == results["points"]
+    assert json.loads((out / "study.json").read_text()) == results.as_dict()
     printed = capsys.readouterr()
     assert "FAILED broken-0: SelectionError" in printed.out
     assert "2 of 2 cells are done, or not asked for" in printed.err
     assert main([*arguments, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["points"] == results["points"]
+    assert json.loads(capsys.readouterr().out) == results.as_dict()
 
 
 def test_a_dry_run_tells_time_by_what_was_measured_and_writes_nothing(finished_study, small_overrides, capsys):
@@ -221,7 +228,7 @@ def test_the_score_of_a_step_is_the_mean_over_its_rollouts(tmp_path):
     prompts = world.prompts(0, 6)
     completions = world.write(prompts, 0)
     rows = [
-        {"step": step, "prompt": prompt, "completion": completion}
+        {"step": step, "prompt": prompt, "completion": completion, "score": 0.0}
         for step, prompt, completion in zip([3, 3, 4, 4, 4, 5], prompts, completions, strict=True)
     ]
     append_rows(tmp_path / "rollouts.jsonl", rows)

@@ -8,6 +8,8 @@ from scipy import stats
 
 from frft.study.summary import summarise
 
+from .conftest import typed
+
 GAINS = {
     "random": (0.1, 0.2, 0.0, 0.15),
     "density": (0.5, 0.35, 0.6, 0.45),
@@ -21,7 +23,7 @@ def results(averaging, make_record):
         make_record("centre", seed, {"vanilla": 0, **{arm: each[seed] for arm, each in GAINS.items()}}, gold=1 + seed)
         for seed in range(4)
     ]
-    return summarise(averaging, records, ["kappa-0-3: TrainingError: a loss is not finite"])
+    return summarise(averaging, typed(records), ["kappa-0-3: TrainingError: a loss is not finite"]).as_dict()
 
 
 def test_cells_are_counted(averaging, results):
@@ -72,7 +74,7 @@ def test_seeds_in_which_an_arm_was_at_equal_kl_before_anything_differed_are_coun
         # Another reward from the first step on.
         record["arms"]["uwo"]["steps"]["score"] = [0.1] * 16
         records.append(record)
-    arms = summarise(averaging, records, [])["points"]["centre"]["arms"]
+    arms = summarise(averaging, typed(records), []).as_dict()["points"]["centre"]["arms"]
     # In the first seed, vanilla ends where the others were at their second step, and all of them until their eighth.
     assert arms["density"]["against_vanilla"]["before_refresh"] == 1
     assert arms["uwo"]["against_vanilla"]["before_refresh"] == 0
@@ -92,7 +94,9 @@ def test_recovery_is_the_share_of_what_the_oracle_gains(results):
 def test_no_recovery_where_the_oracle_gains_nothing_that_can_be_told(averaging, make_record):
     noise = (0.1, -0.2, 0.15, -0.05)
     gains = [{"vanilla": 0, "random": 0.1, "density": 0.2, "oracle": each} for each in noise]
-    results = summarise(averaging, [make_record("centre", seed, each) for seed, each in enumerate(gains)], [])
+    results = summarise(
+        averaging, typed([make_record("centre", seed, each) for seed, each in enumerate(gains)]), []
+    ).as_dict()
     assert results["points"]["centre"]["arms"]["density"]["recovery"] is None
 
 
@@ -114,8 +118,8 @@ def test_vanillas_reward_model_is_the_one_before_the_controls_refresh(averaging,
     gains = {"vanilla": 0, "random": 0.1, "density": 0.2, "oracle": 1}
     records = [make_record("centre", seed, gains) for seed in (2, 3)]
     for record, before in zip(records, (0.5, 0.6), strict=True):
-        record["arms"]["random"]["refreshes"][0]["on_policy"]["before"] = {"accuracy": before, "reward_variance": 0.1}
-    arms = summarise(averaging, records, [])["points"]["centre"]["arms"]
+        record["arms"]["random"]["refreshes"][0]["on_policy"]["before"] |= {"accuracy": before, "reward_variance": 0.1}
+    arms = summarise(averaging, typed(records), []).as_dict()["points"]["centre"]["arms"]
     found = {name: (arms[name]["on_policy"]["mean"], arms[name]["reward_variance"]["mean"]) for name in gains}
     assert found["vanilla"] == pytest.approx((0.55, 0.1))
     assert found["density"] == pytest.approx((0.65, 0.3))
@@ -129,7 +133,9 @@ def test_peaks_beyond_what_was_observed_are_told_apart(results):
 
 def test_no_recovery_of_a_loss(averaging, make_record):
     gains = [{"vanilla": 0, "random": 0.1, "density": -0.2, "oracle": -1 + each / 100} for each in range(4)]
-    results = summarise(averaging, [make_record("centre", seed, each) for seed, each in enumerate(gains)], [])
+    results = summarise(
+        averaging, typed([make_record("centre", seed, each) for seed, each in enumerate(gains)]), []
+    ).as_dict()
     assert results["points"]["centre"]["arms"]["density"]["recovery"] is None
 
 
@@ -140,7 +146,7 @@ def test_the_primary_is_also_corrected_over_the_points(averaging, make_record):
         for point, of_seeds in gains.items()
         for seed, gain in enumerate(of_seeds)
     ]
-    points = summarise(averaging, records, [])["points"]
+    points = summarise(averaging, typed(records), []).as_dict()["points"]
     raw = {point: stats.ttest_1samp(of_seeds, 0).pvalue for point, of_seeds in gains.items()}
     ordered = sorted(raw, key=raw.get)
     for point, found in points.items():

@@ -77,16 +77,14 @@ def study_command(
     except BaseException as stop:
         stop.add_note("The same command goes on after the cells that are done.")
         raise
-    failed = results["cells"]["failed"]
+    failed = results.cells.failed
     if json:
-        print_json(results)
+        print_json(results.as_dict())
         return int(bool(failed))
     print_table(studies.OVERVIEW_COLUMNS, studies.overview(results))
     print_table(studies.VERDICT_COLUMNS, studies.verdicts(results), texts=2)
     for line in failed:
         print_text(f"FAILED {line}")
-    cells = results["cells"]
-    print_text(
-        f"{cells['done']} of {cells['wanted']} cells. All tables: {out / 'study.md'}; figures: {out / 'study.json'}"
-    )
+    counts = results.cells
+    print_text(f"{counts.done} of {counts.wanted} cells. All tables: {out / 'study.md'}; figures: {out / 'study.json'}")
     return int(bool(failed))

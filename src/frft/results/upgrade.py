@@ -43,3 +43,19 @@ def upgraded_look(look: Mapping[str, Any]) -> dict[str, Any]:
     verdict, grounds = verdict_of(links, [Alarm(**each) for each in look["alarms"]])
     kept = {name: value for name, value in look.items() if name != "healthy"}
     return {**kept, "verdict": verdict, "decided_by": [ground.found for ground in grounds]}
+
+
+def upgraded_cell(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """A record of a study's cell of format 0.
+
+    Raises:
+        ArtifactError: it is no record.
+    """
+    try:
+        arms = {
+            name: {**arm, "looks": [upgraded_look(look) for look in arm["looks"]]}
+            for name, arm in found["arms"].items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{where} is no record of a study's cell: {error}.") from None
+    return {**found, "format": 0, "arms": arms}

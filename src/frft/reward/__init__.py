@@ -5,7 +5,14 @@ from frft.reward.ensemble import EnsembleReward
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.gate import why_refused
 from frft.reward.identity import model_identity, pairs_identity
-from frft.reward.infos import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward.infos import (
+    GateInfo,
+    RefreshedModelInfo,
+    RefreshedModelSummary,
+    RewardModelInfo,
+    RewardModelSummary,
+    SelectionInfo,
+)
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.reward.refresh import Refresh
@@ -20,9 +27,11 @@ __all__ = [
     "PolicySamples",
     "Refresh",
     "RefreshedModelInfo",
+    "RefreshedModelSummary",
     "RewardEvaluation",
     "RewardModel",
     "RewardModelInfo",
+    "RewardModelSummary",
     "ScoreSpread",
     "SelectionInfo",
     "TrainReport",

@@ -8,14 +8,14 @@ from typing import Annotated
 from frft.models import TruncationCount
 from frft.reward.alarm import Alarm
 from frft.reward.evaluate import RewardEvaluation
-from frft.reward.train import TrainReport
+from frft.reward.train import TrainReport, TrainSummary
 from frft.statistics import Estimate
 from frft.store import OMITTED, OpenValue, StoredValue
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModelInfo(StoredValue):
-    """A reward model that was trained from its start (stages `reward` and `judge`).
+class RewardModelSummary(StoredValue):
+    """A reward model that was trained from its start.
 
     Attributes:
         parameters: parameters of the network.
@@ -29,14 +29,26 @@ class RewardModelInfo(StoredValue):
     parameters: int
     gain: float
     bias: float
-    training: TrainReport
+    training: TrainSummary
     held_out: RewardEvaluation
     scoring_truncated: TruncationCount
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefreshedModelInfo(StoredValue):
-    """A reward model that was fine-tuned by a refresh (stage `refresh`).
+class RewardModelInfo(RewardModelSummary):
+    """The same with every step of its training (stages `reward` and `judge`)."""
+
+    training: TrainReport
+
+    @property
+    def summary(self) -> RewardModelSummary:
+        """The same without the loss of every step."""
+        return RewardModelSummary(**{**vars(self), "training": self.training.summary})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshedModelSummary(StoredValue):
+    """A reward model that was fine-tuned by a refresh.
 
     Attributes:
         training: its fine-tuning, replayed pairs included.
@@ -50,7 +62,7 @@ class RefreshedModelInfo(StoredValue):
         scoring_truncated: texts cut while it scored for normalisation and evaluation.
     """
 
-    training: TrainReport
+    training: TrainSummary
     replayed: int
     gain: float
     bias: float
@@ -58,6 +70,18 @@ class RefreshedModelInfo(StoredValue):
     held_out: Annotated[RewardEvaluation | None, OMITTED] = None
     selected_test_gain: Estimate | None = None
     scoring_truncated: TruncationCount
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshedModelInfo(RefreshedModelSummary):
+    """The same with every step of its training (stage `refresh`)."""
+
+    training: TrainReport
+
+    @property
+    def summary(self) -> RefreshedModelSummary:
+        """The same without the loss of every step."""
+        return RefreshedModelSummary(**{**vars(self), "training": self.training.summary})
 
 
 @dataclass(frozen=True)

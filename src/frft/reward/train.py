@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,6 +75,11 @@ class TrainReport(TrainSummary):
     """
 
     losses: list[float]
+
+    @property
+    def summary(self) -> TrainSummary:
+        """The same without the loss of every step."""
+        return TrainSummary(**{field.name: getattr(self, field.name) for field in fields(TrainSummary)})
 
     @classmethod
     def of(cls, losses: list[float], *, pairs: int, identical: int, truncated: TruncationCount, seconds: float) -> Self:

@@ -6,13 +6,12 @@ STUDY/evidence/POINT-SEED.json   the evidence of a cell, kept, so that the same 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from frft import __version__
 from frft.advice import Case, Evidence, Predictor, fit_predictor, gather_evidence
-from frft.config.sections import EmbedderConfig, WorldConfig
 from frft.errors import DataError
 from frft.progress import Progress
+from frft.results.cell import CellRecord, KeptEvidence
 from frft.selection import Embedder, VectorCache
 from frft.store import SharedStore, digest_of, read_json, write_json
 from frft.study.config import StudyConfig
@@ -38,20 +37,20 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
     paths = sorted(path for path in (study / "cells").glob("*.json") if not path.name.endswith(".failed.json"))
     if not paths:
         raise DataError(f"{study} holds no finished cells (cells/POINT-SEED.json). Name the folder of `frft study`.")
-    records = {path: read_json(path) for path in paths}
-    embedders = {digest_of(record["settings"]["embedder"]) for record in records.values()}
+    records = {path: CellRecord.read(path) for path in paths}
+    embedders = {digest_of(record.embedder.model_dump()) for record in records.values()}
     if len(embedders) > 1:
         raise DataError(f"The cells of {study} differ in their embedder, so their evidence cannot be compared.")
-    config = EmbedderConfig.model_validate(next(iter(records.values()))["settings"]["embedder"])
+    config = next(iter(records.values())).embedder
     vectors = VectorCache(cache, Embedder(config, progress), shared)
     # Points that change neither texts nor labels have the same evidence, which is measured once.
     known: dict[str, Evidence] = {}
     cases = []
     with progress.task("Evidence of cells", len(paths)) as task:
         for path, record in records.items():
-            arms, dials = record["arms"], dict(record["settings"]["data"]["world"])
+            arms, dials = record.arms, record.dials
             missing = [name for name in (ARM, CONTROL) if name not in arms]
-            if missing or not record["sft_samples"]["prompt"]:
+            if missing or not record.sft_samples.prompt:
                 what = f"arm {missing[0]!r}" if missing else "samples of the SFT model (reward.normalise_samples)"
                 raise DataError(f"{path} has no {what}, so it cannot say whether FRFT helped.")
             found = _evidence_of(study / "evidence" / path.name, record, vectors, known, progress)
@@ -65,18 +64,18 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
 
 
 def _evidence_of(
-    path: Path, record: dict[str, Any], vectors: VectorCache, known: dict[str, Evidence], progress: Progress
+    path: Path, record: CellRecord, vectors: VectorCache, known: dict[str, Evidence], progress: Progress
 ) -> Evidence:
     """The evidence of a cell: as it was measured before, or measured now and kept."""
-    dials, samples = record["settings"]["data"]["world"], record["sft_samples"]
-    key = digest_of([__version__, dials, samples, vectors.embedder.digest, EVIDENCE_SEED])
+    dials, samples = record.dials, record.sft_samples
+    key = digest_of([__version__, dials, samples.as_dict(), vectors.embedder.digest, EVIDENCE_SEED])
     if key not in known and path.exists():
-        kept = read_json(path)
-        if kept["of"] == key:
-            known[key] = Evidence.from_dict(kept["evidence"])
+        kept = KeptEvidence.of(read_json(path), path)
+        if kept.made_of == key:
+            known[key] = Evidence.from_dict(kept.evidence)
     if key not in known:
-        world = World(WorldConfig.model_validate(dials))
+        world = World(record.world)
         pool = world.pairs(0, world.config.pool_size)
-        known[key] = gather_evidence(pool, samples["prompt"], samples["completion"], vectors, EVIDENCE_SEED, progress)
-    write_json(path, {"of": key, "evidence": known[key].as_dict()})
+        known[key] = gather_evidence(pool, samples.prompt, samples.completion, vectors, EVIDENCE_SEED, progress)
+    write_json(path, KeptEvidence(key, known[key].as_dict()).as_dict())
     return known[key]

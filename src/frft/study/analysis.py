@@ -6,10 +6,11 @@ Seeds are paired: position i of every array is the same seed, so the same texts,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from frft.results.cell import StepCurves
 from frft.statistics.estimates import Estimate, ratio_interval, smoothed
 
 
@@ -63,29 +64,30 @@ def gold_at_kl(gold: Sequence[float], kl: Sequence[float], level: float) -> tupl
     return float(gold_T[t] + share * (gold_T[t + 1] - gold_T[t])), t + 1.0 + float(share)
 
 
-def equal_kl_gain(arm: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+def equal_kl_gain(arm: StepCurves, other: StepCurves) -> tuple[float, float]:
     """How much more gold reward `arm` has than `other` at equal KL from SFT: the smaller one of their final KLs.
 
     Args:
-        arm, other: `gold` and `kl` of each step.
+        arm, other: the two, step by step.
 
     Returns:
         The difference, and the step at which the earlier one of them was there; the other one was at its end.
     """
-    level = min(float(smoothed(each["kl"])[-1]) for each in (arm, other))
-    (own, step), (others, others_step) = (gold_at_kl(each["gold"], each["kl"], level) for each in (arm, other))
+    level = min(float(smoothed(each.kl)[-1]) for each in (arm, other))
+    (own, step), (others, others_step) = (gold_at_kl(each.gold, each.kl, level) for each in (arm, other))
     return own - others, min(step, others_step)
 
 
-def alike_until(arm: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]], step: float) -> bool:
+def alike_until(arm: StepCurves, other: StepCurves, step: float) -> bool:
     """Whether two arms did the same in all steps up to this one: they were one policy with one reward.
 
     Args:
-        arm, other: what was measured at each step, under the same names.
+        arm, other: the two, step by step.
         step: from 1; within a step counts as that step.
     """
     until = math.ceil(step)
-    return all(list(arm[name][:until]) == list(other[name][:until]) for name in arm)
+    pairs = ((arm.gold, other.gold), (arm.kl, other.kl), (arm.score, other.score))
+    return all(own[:until] == others[:until] for own, others in pairs)
 
 
 def steps_to_reach(gold: Sequence[float], level: float) -> int | None:

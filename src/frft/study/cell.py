@@ -18,8 +18,18 @@ from frft.experiment.segment import METRICS
 from frft.experiment.stages import Stages, reference_samples
 from frft.experiment.texts import score_by_step
 from frft.progress import SILENT
-from frft.reward import Refresh
-from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, read_json, read_rows, write_json
+from frft.results import EvaluationInfo, LookInfo, ModelChange, OwnTextAccuracy, read_steps
+from frft.results.cell import (
+    CellArm,
+    CellFailure,
+    CellRecord,
+    CellRefresh,
+    DrawnPairs,
+    SampleColumns,
+    StepCurves,
+)
+from frft.reward import Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_json
 from frft.study.config import Cell
 
 _KEPT_STAGE = "sft"
@@ -28,7 +38,7 @@ _KEPT_STAGE = "sft"
 
 def settings(cell: Cell) -> dict[str, Any]:
     """All that decides the outcome of a cell."""
-    return cell.config.model_dump(exclude=NO_OUTCOME)
+    return cell.config.model_dump(mode="json", exclude=NO_OUTCOME)
 
 
 def digest(cell: Cell) -> str:
@@ -46,11 +56,10 @@ def failure_path(out: Path, cell: Cell) -> Path:
     return out / "cells" / f"{cell.name}.failed.json"
 
 
-def read_record(out: Path, cell: Cell) -> dict[str, Any] | None:
+def read_record(out: Path, cell: Cell) -> CellRecord | None:
     """What a finished cell found, or None."""
     path = record_path(out, cell)
-    record: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return record
+    return CellRecord.read(path) if path.exists() else None
 
 
 def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | None:
@@ -64,9 +73,9 @@ def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | N
         record = run_cell(cell, folder, shared)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cells must go on, and it is shown
         reason = f"{type(error).__name__}: {error}"
-        write_json(failure, {"cell": cell.name, "error": reason, "traceback": traceback.format_exc()})
+        write_json(failure, CellFailure(cell.name, reason, traceback.format_exc()).as_dict())
         return reason
-    write_json(record_path(out, cell), record)
+    write_json(record_path(out, cell), record.as_dict())
     failure.unlink(missing_ok=True)
     for stage in (folder / "stages").iterdir():
         if stage.is_dir() and not stage.name.startswith((f"{_KEPT_STAGE}-", ".")):
@@ -74,8 +83,8 @@ def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | N
     return None
 
 
-def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> dict[str, Any]:
-    """Train all arms of a cell, and return what they did, JSON-able.
+def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> CellRecord:
+    """Train all arms of a cell, and return what they did.
 
     Args:
         cell: which.
@@ -87,82 +96,73 @@ def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> dic
     _, stages = prepare(cell.config, folder, store, SILENT, checks=False)
     names = arm_names(cell.config)
     arms = {name: run_arm(stages, name) for name in names}
-    return {
-        "point": cell.point,
-        "seed": cell.seed,
-        "digest": digest(cell),
-        "frft": __version__,
-        "settings": settings(cell),
-        "base_reward": without_curve(stages.base_reward.info),
-        # What can be seen before any reinforcement learning.
-        "sft_samples": _sft_samples(stages),
-        "arms": {name: _arm(stages, arms[name], arms[names[0]]) for name in names},
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    return CellRecord(
+        point=cell.point,
+        seed=cell.seed,
+        digest=digest(cell),
+        frft=__version__,
+        settings=settings(cell),
+        base_reward=stages.base_reward.info_as(RewardModelInfo).summary,
+        sft_samples=_sft_samples(stages),
+        arms={name: _arm(stages, arms[name], arms[names[0]]) for name in names},
+        seconds=round(time.monotonic() - started, 1),
+    )
 
 
-def _sft_samples(stages: Stages) -> dict[str, list[str]]:
+def _sft_samples(stages: Stages) -> SampleColumns:
     samples = reference_samples(stages.context, stages.config.reward)
     prompts, completions = ([], []) if samples is None else samples.load()
-    return {"prompt": list(prompts), "completion": list(completions)}
+    return SampleColumns(list(prompts), list(completions))
 
 
-def _arm(stages: Stages, arm: Arm, baseline: Arm) -> dict[str, Any]:
+def _arm(stages: Stages, arm: Arm, baseline: Arm) -> CellArm:
     assert stages.context.world is not None
-    steps = [row for segment in arm.segments for row in read_rows(segment.path / METRICS)]
+    steps = [row for segment in arm.segments for row in read_steps(segment.path / METRICS)]
     gold = [
         each for segment in arm.segments for each in score_by_step(stages.context.world.gold, segment.path).values()
     ]
     made: list[Artifact] = [*arm.segments, *(each.reward_model for each in arm.refreshes)]
-    return {
-        "steps": {
-            "gold": gold,
-            "kl": [row["kl_sft_k1"] for row in steps],
-            "score": [row["score"] for row in steps],
-        },
+    return CellArm(
+        steps=StepCurves(gold, [row.kl_sft_k1 for row in steps], [row.score for row in steps]),
         # Until then refreshed arms are vanilla, and from then on arms that are never refreshed are compared with them.
-        "measured_from": min(stages.config.refresh.refresh_steps(stages.config.ppo.total_steps), default=0),
-        "refreshed_after": arm.refreshed_after,
-        "stopped_after": arm.stopped_after,
-        "looks": [look.info for look in arm.looks],
-        "evaluation": stages.evaluation(arm.policy, baseline.policy, arm.reward).info,
-        "refreshes": [
+        measured_from=min(stages.config.refresh.refresh_steps(stages.config.ppo.total_steps), default=0),
+        refreshed_after=arm.refreshed_after,
+        stopped_after=arm.stopped_after,
+        looks=[look.info_as(LookInfo) for look in arm.looks],
+        evaluation=stages.evaluation(arm.policy, baseline.policy, arm.reward).info_as(EvaluationInfo),
+        refreshes=[
             _refresh(stages, refresh, *change) for refresh, change in zip(arm.refreshes, arm.changes, strict=True)
         ],
-        "seconds": round(sum(each.seconds for each in made), 1),
-    }
+        seconds=round(sum(each.seconds for each in made), 1),
+    )
 
 
-def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact) -> dict[str, Any]:
-    """A refresh: the selection, how much of it the source near the policy wrote, and the reward model.
-
-    `on_policy` is of the reward models before and after it, on what the policy wrote then.
-    """
+def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact) -> CellRefresh:
+    """A refresh, and how much of its selection the source near the policy wrote."""
     assert stages.context.world is not None
     pool, train = stages.context.splits.pool, stages.config.reward.train
     source_of = dict(zip(pool["id"].to_pylist(), pool["chosen_source"].to_pylist(), strict=True))
     ids = refresh.read_selection().train_ids
     sources = [source_of.get(each) for each in ids]
     near = stages.context.world.sources.names[stages.context.world.config.near_policy]
-    training = refresh.reward_model.info["training"]
-    return {
-        "selection": refresh.selection.info,
-        "drawn": drawn(ids),
-        "pairs_seen": pairs_seen(
-            training["pairs"], training["steps"], train.per_device_train_batch_size * train.gradient_accumulation_steps
-        ),
-        "gate": None if refresh.gate is None else refresh.gate.info,
-        "on_policy": {"before": before.info, "after": after.info},
+    model = refresh.reward_model.info_as(RefreshedModelInfo)
+    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return CellRefresh(
+        selection=refresh.selection.info_as(SelectionInfo),
+        drawn=drawn(ids),
+        pairs_seen=pairs_seen(model.training.pairs, model.training.steps, batch),
+        gate=refresh.verdict,
+        on_policy=ModelChange(before.info_as(OwnTextAccuracy), after.info_as(OwnTextAccuracy)),
         # Pairs that are not of the pool were written by the policy itself.
-        "near_share": None if None in sources else sources.count(near) / len(sources),
-        "reward_model": without_curve(refresh.reward_model.info),
-    }
+        near_share=None if None in sources else sources.count(near) / len(sources),
+        reward_model=model.summary,
+    )
 
 
-def drawn(ids: Sequence[str]) -> dict[str, float]:
+def drawn(ids: Sequence[str]) -> DrawnPairs:
     """How many distinct pairs were selected, and Kish's effective size (sum c)^2 / sum c^2 of their copies c."""
     copies = Counter(ids).values()
-    return {"distinct": len(copies), "effective": len(ids) ** 2 / sum(count**2 for count in copies)}
+    return DrawnPairs(len(copies), len(ids) ** 2 / sum(count**2 for count in copies))
 
 
 def pairs_seen(pairs: int, steps: int, batch: int) -> int:
@@ -172,8 +172,3 @@ def pairs_seen(pairs: int, steps: int, batch: int) -> int:
     """
     passes, rest = divmod(steps, math.ceil(pairs / batch))
     return passes * pairs + rest * batch
-
-
-def without_curve(info: dict[str, Any]) -> dict[str, Any]:
-    """What a reward model's stage says of itself, less the loss of every step."""
-    return {**info, "training": {key: value for key, value in info["training"].items() if key != "losses"}}

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from frft.config.model import VANILLA
 from frft.diagnosis.overoptimisation import fit_gao, gao_peak
-from frft.statistics.estimates import estimate, smoothed
+from frft.results.cell import CellArm, CellRecord, CellRefresh
+from frft.statistics.estimates import Estimate, estimate, smoothed
 from frft.study.analysis import steps_to_reach
 
-Record = Mapping[str, Any]
-
-MEASURES: dict[str, Callable[[Record], float | None]] = {
-    "gold": lambda arm: float(np.mean(arm["steps"]["gold"][arm["measured_from"] :])),
-    "gold_final": lambda arm: arm["evaluation"]["gold"]["mean"],
-    "win_rate": lambda arm: (arm["evaluation"]["win_rate"] or {}).get("rate"),
-    "kl": lambda arm: arm["evaluation"]["kl_sft_k1"],
-    "on_policy": lambda arm: _at_refresh(arm, "after", "accuracy"),
-    "on_policy_before": lambda arm: _at_refresh(arm, "before", "accuracy"),
-    "on_policy_final": lambda arm: arm["evaluation"]["on_policy"]["accuracy"],
-    "off_policy_gold": lambda arm: arm["evaluation"]["off_policy"]["gold"]["accuracy"],
-    "off_policy_labels": lambda arm: arm["evaluation"]["off_policy"]["labels"]["accuracy"],
-    "reward_variance": lambda arm: _at_refresh(arm, "after", "reward_variance"),
-    "reward_variance_before": lambda arm: _at_refresh(arm, "before", "reward_variance"),
-    "reward_variance_final": lambda arm: arm["evaluation"]["reward_variance"],
-    "peak": lambda arm: gao_peak(arm["steps"]["gold"], arm["steps"]["kl"]),
-    "refresh_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["reward_model"]["training"]["pairs"]),
-    "distinct_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["drawn"]["distinct"]),
-    "effective_pairs": lambda arm: _of_refresh(arm, -1, lambda made: made["drawn"]["effective"]),
-    "pairs_seen": lambda arm: _of_refresh(arm, -1, lambda made: made["pairs_seen"]),
-    "refresh_steps": lambda arm: _of_refresh(arm, -1, lambda made: made["reward_model"]["training"]["steps"]),
-    "near_share": lambda arm: _of_refresh(arm, -1, lambda made: made["near_share"]),
-    "near_share_first": lambda arm: _of_refresh(arm, 0, lambda made: made["near_share"]),
-    "own_test": lambda arm: _of_refresh(arm, -1, _own_test),
-    "seconds": lambda arm: arm["seconds"],
+MEASURES: dict[str, Callable[[CellArm], float | None]] = {
+    "gold": lambda arm: float(np.mean(arm.steps.gold[arm.measured_from :])),
+    "gold_final": lambda arm: arm.evaluation.by_gold.gold.mean,
+    "win_rate": lambda arm: None if arm.evaluation.win_rate is None else arm.evaluation.win_rate.rate,
+    "kl": lambda arm: arm.evaluation.kl_sft_k1,
+    "on_policy": lambda arm: _first(arm, lambda made: made.on_policy.after.accuracy),
+    "on_policy_before": lambda arm: _first(arm, lambda made: made.on_policy.before.accuracy),
+    "on_policy_final": lambda arm: arm.evaluation.by_gold.on_policy.accuracy,
+    "off_policy_gold": lambda arm: arm.evaluation.by_gold.off_policy.gold.accuracy,
+    "off_policy_labels": lambda arm: arm.evaluation.by_gold.off_policy.labels.accuracy,
+    "reward_variance": lambda arm: _first(arm, lambda made: made.on_policy.after.reward_variance),
+    "reward_variance_before": lambda arm: _first(arm, lambda made: made.on_policy.before.reward_variance),
+    "reward_variance_final": lambda arm: arm.evaluation.reward_variance,
+    "peak": lambda arm: gao_peak(arm.steps.gold, arm.steps.kl),
+    "refresh_pairs": lambda arm: _last(arm, lambda made: made.reward_model.training.pairs),
+    "distinct_pairs": lambda arm: _last(arm, lambda made: made.drawn.distinct),
+    "effective_pairs": lambda arm: _last(arm, lambda made: made.drawn.effective),
+    "pairs_seen": lambda arm: _last(arm, lambda made: made.pairs_seen),
+    "refresh_steps": lambda arm: _last(arm, lambda made: made.reward_model.training.steps),
+    "near_share": lambda arm: _last(arm, lambda made: made.near_share),
+    "near_share_first": lambda arm: _first(arm, lambda made: made.near_share),
+    "own_test": lambda arm: _last(arm, _own_test),
+    "seconds": lambda arm: arm.seconds,
 }
 """A number of an arm in one cell; none where the arm has none.
 
@@ -44,19 +42,18 @@ MEASURES: dict[str, Callable[[Record], float | None]] = {
 """
 
 
-def _at_refresh(arm: Record, model: str, measure: str) -> float | None:
-    """Of the reward model before or after the first refresh, on what the policy wrote then: the same texts in all arms
-    with that refresh step."""
-    return _of_refresh(arm, 0, lambda made: made["on_policy"][model][measure])
+def _first(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float | None:
+    """Of the first refresh: reward models on what the policy wrote then, the same texts in all arms with that step."""
+    return measure(arm.refreshes[0]) if arm.refreshes else None
 
 
-def _of_refresh(arm: Record, which: int, measure: Callable[[Record], float | None]) -> float | None:
-    return measure(arm["refreshes"][which]) if arm["refreshes"] else None
+def _last(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float | None:
+    return measure(arm.refreshes[-1]) if arm.refreshes else None
 
 
-def _own_test(refresh: Record) -> float | None:
-    tested = refresh["reward_model"].get("selected_test")
-    return None if tested is None else float(tested["accuracy"])
+def _own_test(refresh: CellRefresh) -> float | None:
+    tested = refresh.reward_model.selected_test
+    return None if tested is None else tested.accuracy
 
 
 class NotMeasuredError(LookupError):
@@ -70,10 +67,10 @@ class StudyMeasurements:
         records: what `frft.study.cell.run_cell` returned, for any number of cells.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records: dict[str, dict[int, Record]] = {}
-        for record in sorted(records, key=lambda record: record["seed"]):
-            self._records.setdefault(record["point"], {})[record["seed"]] = record
+    def __init__(self, records: Sequence[CellRecord]) -> None:
+        self._records: dict[str, dict[int, CellRecord]] = {}
+        for record in sorted(records, key=lambda record: record.seed):
+            self._records.setdefault(record.point, {})[record.seed] = record
 
     @property
     def points(self) -> list[str]:
@@ -90,15 +87,15 @@ class StudyMeasurements:
 
     def arms(self, point: str) -> list[str]:
         """Arms that ran at a point."""
-        return list(dict.fromkeys(name for record in self._records[point].values() for name in record["arms"]))
+        return list(dict.fromkeys(name for record in self._records[point].values() for name in record.arms))
 
-    def cells(self, point: str) -> list[Record]:
+    def cells(self, point: str) -> list[CellRecord]:
         """The records of a point, seed by seed."""
         return list(self._records[point].values())
 
     def values(self, point: str, arm: str, measure: str, seeds: Sequence[int]) -> list[float | None]:
         """A measure of an arm, seed by seed."""
-        return [MEASURES[measure](self._records[point][seed]["arms"][arm]) for seed in seeds]
+        return [MEASURES[measure](self._records[point][seed].arms[arm]) for seed in seeds]
 
     def gains(
         self, point: str, arm: str, other: str, measure: str = "gold", seeds: Sequence[int] | None = None
@@ -118,27 +115,27 @@ class StudyMeasurements:
         return found
 
 
-def steps_to_vanilla(cells: Sequence[Record], arm: str) -> list[int | None]:
+def steps_to_vanilla(cells: Sequence[CellRecord], arm: str) -> list[int | None]:
     """The first step at which an arm has the gold reward with which vanilla ends; none: it never has.
 
     Cells in which vanilla ends no higher than it starts are left out: there, every arm is where vanilla ends at once.
     """
     steps = []
     for cell in cells:
-        vanilla = smoothed(cell["arms"][VANILLA]["steps"]["gold"])
+        vanilla = smoothed(cell.arms[VANILLA].steps.gold)
         if vanilla[-1] > vanilla[0]:
-            steps.append(steps_to_reach(cell["arms"][arm]["steps"]["gold"], float(vanilla[-1])))
+            steps.append(steps_to_reach(cell.arms[arm].steps.gold, float(vanilla[-1])))
     return steps
 
 
-def peak_is_within(arm: Record) -> bool:
+def peak_is_within(arm: CellArm) -> bool:
     """Whether the peak of an arm's curve lies within the range of its observed d, and is no extrapolation."""
-    fit = fit_gao(arm["steps"]["gold"], arm["steps"]["kl"])
-    d_T = np.sqrt([kl for kl in arm["steps"]["kl"] if kl >= 0])
+    fit = fit_gao(arm.steps.gold, arm.steps.kl)
+    d_T = np.sqrt([kl for kl in arm.steps.kl if kl >= 0])
     return fit is not None and fit.peak is not None and bool(d_T.min() <= fit.peak <= d_T.max())
 
 
-def mean_of(values: Sequence[float | None]) -> dict[str, Any] | None:
+def mean_of(values: Sequence[float | None]) -> Estimate | None:
     """The mean, with an interval, of the numbers that there are; `n` says how many."""
     there = [value for value in values if value is not None]
-    return estimate(there).as_dict() if there else None
+    return estimate(there) if there else None

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
 from xml.sax.saxutils import escape
 
 from frft.config.model import VANILLA
 from frft.experiment.picture import COLOURS, GRID, round_values
+from frft.results.study import StudyResults
 
-ARM_ROLES = {"control": "control", "primary": "FRFT", "perfect": "perfect filter", "ceiling": "ceiling"}
 
-
-def gains_picture(results: dict[str, Any]) -> str:
+def gains_picture(results: StudyResults) -> str:
     """An SVG of what each arm gains over vanilla in gold reward, point by point, with intervals."""
-    arms = [name for name in results["config"]["everywhere"] if name != VANILLA]
+    arms = [name for name in results.config.everywhere if name != VANILLA]
     gains = {
-        (point, arm): found["arms"][arm]["against_vanilla"]["gold"]
-        for point, found in results["points"].items()
+        (point, arm): against.gold
+        for point, found in results.points.items()
         for arm in arms
+        if (against := found.arms[arm].against_vanilla) is not None
     }
-    ends = [end for gain in gains.values() for end in (gain["low"], gain["high"], gain["mean"], 0.0) if end is not None]
+    ends = [end for gain in gains.values() for end in (gain.low, gain.high, gain.mean, 0.0) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     if low == high:
         low, high = low - 1.0, high + 1.0
     left, wide, row, top = 110, 480, 12, 52
     block = row * (len(arms) + 1)
-    bottom = top + block * len(results["points"])
+    bottom = top + block * len(results.points)
 
     def x(value: float) -> float:
         return round(left + (value - low) * wide / (high - low), 1)
@@ -40,12 +39,18 @@ def gains_picture(results: dict[str, Any]) -> str:
         stroke = GRID if value else 'stroke="#888"'
         parts.append(f'<line x1="{x(value)}" x2="{x(value)}" y1="{top - 4}" y2="{bottom}" {stroke}/>')
         parts.append(f'<text x="{x(value)}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
-    for number, point in enumerate(results["points"]):
+    for number, point in enumerate(results.points):
         y = top + block * number
         parts.append(f'<text x="10" y="{y + block / 2}">{escape(point)}</text>')
         if number:
             parts.append(f'<line x1="10" x2="{left + wide}" y1="{y}" y2="{y}" {GRID}/>')
-    roles = {results["config"][role]: f" ({word})" for role, word in ARM_ROLES.items()}
+    config = results.config
+    roles = {
+        config.control: " (control)",
+        config.primary: " (FRFT)",
+        config.ceiling: " (ceiling)",
+        **({config.perfect: " (perfect filter)"} if config.perfect else {}),
+    }
     names = [escape(f"{arm}{roles.get(arm, '')}") for arm in arms]
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(arms))]
     legend = [
@@ -54,12 +59,11 @@ def gains_picture(results: dict[str, Any]) -> str:
     ]
     parts.append(f'<text x="10" y="36">{"".join(legend)}</text>')
     for number, (arm, colour) in enumerate(zip(arms, colours, strict=True)):
-        for block_number, point in enumerate(results["points"]):
+        for block_number, point in enumerate(results.points):
             y = top + block * block_number + row * (number + 1)
             gain = gains[point, arm]
-            if gain["low"] is not None:
-                parts.append(
-                    f'<line x1="{x(gain["low"])}" x2="{x(gain["high"])}" y1="{y}" y2="{y}" stroke="{colour}"/>'
-                )
-            parts.append(f'<circle cx="{x(gain["mean"])}" cy="{y}" r="3" fill="{colour}"/>')
+            if gain.interval is not None:
+                low_x, high_x = map(x, gain.interval)
+                parts.append(f'<line x1="{low_x}" x2="{high_x}" y1="{y}" y2="{y}" stroke="{colour}"/>')
+            parts.append(f'<circle cx="{x(gain.mean)}" cy="{y}" r="3" fill="{colour}"/>')
     return "\n".join([*parts, "</svg>"]) + "\n"

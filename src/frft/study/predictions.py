@@ -16,15 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from frft.config.model import VANILLA
+from frft.results.study import Expected, Outcome, PredictionVerdict
 from frft.statistics.estimates import Estimate, estimate, slope
 from frft.study.config import StudyConfig
 from frft.study.measured import NotMeasuredError, StudyMeasurements
-
-Expected = Literal["above", "below", "none"]
-Outcome = Literal["held", "not held", "undecided", "not run"]
 
 GOLD_MARGIN = 0.1
 """A tenth of the standard deviation of the gold reward over a pool's completions."""
@@ -55,19 +52,25 @@ class Prediction:
     statistic: Callable[[StudyMeasurements], Sequence[float]]
     margin: float = GOLD_MARGIN
 
-    def verdict(self, measured: StudyMeasurements) -> dict[str, Any]:
-        """Whether it held, JSON-able."""
-        stated = {
-            "name": self.name,
-            "statement": self.statement,
-            "expected": self.expected,
-            "margin": self.margin,
-        }
+    def verdict(self, measured: StudyMeasurements) -> PredictionVerdict:
+        """Whether it held."""
+
+        def told(how: Outcome, found: Estimate | None, missing: str | None = None) -> PredictionVerdict:
+            return PredictionVerdict(
+                name=self.name,
+                statement=self.statement,
+                expected=self.expected,
+                margin=self.margin,
+                outcome=how,
+                missing=missing,
+                estimate=found,
+            )
+
         try:
             found = estimate(self.statistic(measured))
         except NotMeasuredError as missing:
-            return {**stated, "outcome": "not run", "missing": str(missing), "estimate": None}
-        return {**stated, "outcome": outcome(found, self.expected, self.margin), "estimate": found.as_dict()}
+            return told("not run", None, str(missing))
+        return told(outcome(found, self.expected, self.margin), found)
 
 
 def outcome(found: Estimate, expected: Expected, margin: float) -> Outcome:
@@ -193,9 +196,9 @@ def predictions(config: StudyConfig) -> list[Prediction]:
     ]
 
 
-def averaging_is_claimed(verdicts: Sequence[dict[str, Any]]) -> bool:
+def averaging_is_claimed(verdicts: Sequence[PredictionVerdict]) -> bool:
     """Whether FRFT gains at all, the more the larger lambda * kappa, and all else that `CLAIM` names."""
-    held = {verdict["name"] for verdict in verdicts if verdict["outcome"] == "held"}
+    held = {verdict.name for verdict in verdicts if verdict.outcome == "held"}
     return held.issuperset(CLAIM)
 
 
@@ -222,6 +225,6 @@ def _slopes(measured: StudyMeasurements, arm: str, control: str, measure: str) -
     gains = [measured.gains(point, arm, control, measure, seeds) for point in AVERAGING]
     coupling = []
     for point in AVERAGING:
-        world = measured.cells(point)[0]["settings"]["data"]["world"]
-        coupling.append(world["lambda_"] * world["kappa"])
+        world = measured.cells(point)[0].world
+        coupling.append(world.lambda_ * world.kappa)
     return [slope(coupling, of_seed) for of_seed in zip(*gains, strict=True)]

@@ -7,6 +7,8 @@ from typing import Any
 
 from frft.errors import printable
 from frft.progress import duration
+from frft.results.study import ArmComparison, PointResults, StudyBudget, StudyResults
+from frft.statistics import Estimate
 from frft.study.predictions import CEILING, CLAIM
 
 NONE = "–"
@@ -60,102 +62,105 @@ of every point, over the points.
 """
 
 
-def overview(results: dict[str, Any]) -> _Rows:
+def overview(results: StudyResults) -> _Rows:
     """A row for each point, in the order of `OVERVIEW_COLUMNS`."""
-    frft, control, ceiling, perfect = (results["config"][key] for key in ("primary", "control", "ceiling", "perfect"))
+    frft, control, ceiling, perfect = (
+        results.config.primary,
+        results.config.control,
+        results.config.ceiling,
+        results.config.perfect,
+    )
     rows: _Rows = []
-    for point, found in results["points"].items():
-        arms = found["arms"]
+    for point, found in results.points.items():
+        arms = found.arms
         rows.append(
             (
                 point,
-                str(len(found["seeds"])),
-                _signed(arms[frft]["against_control"]["gold"]),
-                _p(arms[frft]["against_control"], "p_holm_over_points"),
-                _signed(arms[perfect]["against_control"]["gold"]) if perfect in arms else NONE,
-                *(_signed(arms[name]["against_vanilla"]["gold"]) for name in (frft, control, ceiling)),
+                str(len(found.seeds)),
+                _gold(arms[frft].against_control),
+                _p_over_points(arms[frft].against_control),
+                _gold(arms[perfect].against_control) if perfect in arms else NONE,
+                *(_gold(arms[name].against_vanilla) for name in (frft, control, ceiling)),
             )
         )
     return rows
 
 
-def verdicts(results: dict[str, Any]) -> _Rows:
+def verdicts(results: StudyResults) -> _Rows:
     """A row for each prediction, in the order of `VERDICT_COLUMNS`."""
     expected = {"above": "> 0", "below": "< 0", "none": "within ±"}
     rows: _Rows = []
-    for each in results["predictions"]:
-        rule = expected[each["expected"]] + (f"{each['margin']:g}" if each["expected"] == "none" else "")
-        found = each["estimate"]
-        number = _signed(found) if found else f"no {each['missing']}"
-        rows.append((each["name"], each["outcome"], number, str(found["n"]) if found else NONE, rule))
+    for each in results.predictions:
+        rule = expected[each.expected] + (f"{each.margin:g}" if each.expected == "none" else "")
+        found = each.estimate
+        number = _signed(found) if found else f"no {each.missing}"
+        rows.append((each.name, each.outcome, number, str(found.n) if found else NONE, rule))
     return rows
 
 
-def outcome_rows(found: dict[str, Any]) -> _Rows:
+def outcome_rows(found: PointResults) -> _Rows:
     """A row for each arm of a point, in the order of `OUTCOME_COLUMNS`."""
     rows: _Rows = []
-    for name, arm in found["arms"].items():
-        vanilla, control = arm["against_vanilla"], arm["against_control"]
-        steps, peak = arm["steps_to_vanilla"], arm["peak"]
+    for name, arm in found.arms.items():
+        vanilla, control = arm.against_vanilla, arm.against_control
+        steps, peak = arm.steps_to_vanilla, arm.peak
         rows.append(
             (
                 name,
-                _signed(arm["gold"]),
-                _signed(vanilla and vanilla["gold"]),
+                _signed(arm.gold),
+                _gold(vanilla),
                 _p(vanilla),
-                _signed(control and control["gold"]),
+                _gold(control),
                 _p(control),
                 _equal_kl(vanilla),
                 _equal_kl(control),
-                _signed(arm["gold_final"]),
-                _plain(arm["kl"]),
-                _percent(arm["win_rate"]),
-                _plain(arm["recovery"]),
-                f"{NONE if steps['median'] is None else format(steps['median'], 'g')} "
-                f"({steps['reached']} of {steps['n']})",
-                f"{NONE if peak['median'] is None else format(peak['median'], '.2f')} "
-                f"({peak['found']}, {peak['within']} within)",
+                _signed(arm.gold_final),
+                _plain(arm.kl),
+                _percent(arm.win_rate),
+                _plain(arm.recovery),
+                f"{NONE if steps.median is None else format(steps.median, 'g')} ({steps.reached} of {steps.n})",
+                f"{NONE if peak.median is None else format(peak.median, '.2f')} ({peak.found}, {peak.within} within)",
             )
         )
     return rows
 
 
-def diagnosis_rows(found: dict[str, Any]) -> _Rows:
+def diagnosis_rows(found: PointResults) -> _Rows:
     """A row for each arm of a point, in the order of `DIAGNOSIS_COLUMNS`."""
     return [
         (
             name,
-            *(_percent(arm[key]) for key in ("on_policy", "on_policy_final", "off_policy_gold", "off_policy_labels")),
-            *(_plain(arm[key]) for key in ("reward_variance", "reward_variance_final")),
-            _percent(arm["own_test"]),
-            *(
-                NONE if arm[key] is None else f"{arm[key]['mean']:.0f}"
-                for key in ("refresh_pairs", "distinct_pairs", "effective_pairs", "pairs_seen", "refresh_steps")
+            *map(_percent, (arm.on_policy, arm.on_policy_final, arm.off_policy_gold, arm.off_policy_labels)),
+            *map(_plain, (arm.reward_variance, arm.reward_variance_final)),
+            _percent(arm.own_test),
+            *map(
+                _whole,
+                (arm.refresh_pairs, arm.distinct_pairs, arm.effective_pairs, arm.pairs_seen, arm.refresh_steps),
             ),
-            *(_percent(arm[key], interval=False) for key in ("near_share_first", "near_share")),
-            f"{arm['seconds']['mean']:.0f}",
+            *(_percent(share, interval=False) for share in (arm.near_share_first, arm.near_share)),
+            _whole(arm.seconds),
         )
-        for name, arm in found["arms"].items()
+        for name, arm in found.arms.items()
     ]
 
 
-def markdown(results: dict[str, Any], command: str) -> str:
+def markdown(results: StudyResults, command: str) -> str:
     """The whole study as a page."""
-    cells = results["cells"]
-    unfinished = cells["wanted"] - cells["done"]
+    cells, config = results.cells, results.config
+    unfinished = cells.wanted - cells.done
     parts = [
-        f"# Study {results['study']}",
-        f"Made by `{printable(command)}` (frft {results['frft']}): {cells['done']} of {cells['wanted']} cells, "
-        f"{duration(results['seconds_of_cells'])} of one core. FRFT here is the arm `{results['config']['primary']}`, "
-        f"its control `{results['config']['control']}`, the ceiling `{results['config']['ceiling']}`"
-        + (f", the perfect filter `{results['config']['perfect']}`." if results["config"]["perfect"] else "."),
-        _budget(results["budget"]),
+        f"# Study {results.study}",
+        f"Made by `{printable(command)}` (frft {results.frft}): {cells.done} of {cells.wanted} cells, "
+        f"{duration(results.seconds_of_cells)} of one core. FRFT here is the arm `{config.primary}`, "
+        f"its control `{config.control}`, the ceiling `{config.ceiling}`"
+        + (f", the perfect filter `{config.perfect}`." if config.perfect else "."),
+        _budget(results.budget),
     ]
     if unfinished:
-        parts.append(f"**{unfinished} cells are missing**, of which {len(cells['failed'])} failed.")
-        parts += [f"- {printable(line)}" for line in cells["failed"]]
-    claim = "can" if results["averaging_is_claimed"] else "can not"
-    if any(each["name"] == CEILING and each["outcome"] != "held" for each in results["predictions"]):
+        parts.append(f"**{unfinished} cells are missing**, of which {len(cells.failed)} failed.")
+        parts += [f"- {printable(line)}" for line in cells.failed]
+    claim = "can" if results.averaging_is_claimed else "can not"
+    if any(each.name == CEILING and each.outcome != "held" for each in results.predictions):
         parts.append("**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**")
     parts += [
         "![gains at every point](gains.svg)",
@@ -166,36 +171,36 @@ def markdown(results: dict[str, Any], command: str) -> str:
         "seen before.",
         _table(
             (*VERDICT_COLUMNS, "in words"),
-            [(*row, each["statement"]) for row, each in zip(verdicts(results), results["predictions"], strict=True)],
+            [(*row, each.statement) for row, each in zip(verdicts(results), results.predictions, strict=True)],
         ),
         f"An averaging effect {claim} be claimed: that takes {_names(CLAIM)} to hold.",
         "## How to read the tables",
         LEGEND,
     ]
-    for point, found in results["points"].items():
-        base = found["base_reward"]
+    for point, found in results.points.items():
+        base = found.base_reward
         parts += [
             f"## {point}",
-            f"{len(found['seeds'])} seeds. Changes: {_changes(results, point)}. Base reward model: "
-            f"{base['pairs']:.0f} pairs, {base['steps']:.0f} steps.",
+            f"{len(found.seeds)} seeds. Changes: {_changes(results, point)}. Base reward model: "
+            f"{base.pairs:.0f} pairs, {base.steps:.0f} steps.",
             _table(OUTCOME_COLUMNS, outcome_rows(found)),
             _table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _budget(budget: dict[str, Any]) -> str:
+def _budget(budget: StudyBudget) -> str:
     """What arms are given, in words; changes of points apart."""
-    arms = budget["arms"]
-    base = "one base reward model" + (f" of {budget['base_steps']} optimizer steps" if budget["base_steps"] else "")
+    arms = budget.arms
+    base = "one base reward model" + (f" of {budget.base_steps} optimizer steps" if budget.base_steps else "")
     sentences = [
-        f"Every arm gets {budget['ppo_steps']} PPO steps of {budget['completions_a_step']} completions, and starts "
+        f"Every arm gets {budget.ppo_steps} PPO steps of {budget.completions_a_step} completions, and starts "
         f"with {base}, as far as a point changes nothing of that."
     ]
     by_steps: dict[Any, list[str]] = {}
     for name, arm in arms.items():
-        if arm["refreshes"]:
-            by_steps.setdefault((arm["refreshes"], arm["refresh_steps"]), []).append(name)
+        if arm.refreshes:
+            by_steps.setdefault((arm.refreshes, arm.refresh_steps), []).append(name)
     for (refreshes, steps), names in by_steps.items():
         given = f"{steps} optimizer steps" if steps else "as many optimizer steps as its pairs take"
         sentences.append(
@@ -203,17 +208,15 @@ def _budget(budget: dict[str, Any]) -> str:
         )
     groups = {
         "Of these, from SFT, so that the refresh's steps are all that their last reward model has seen": [
-            name for name, arm in arms.items() if arm["init"] == "sft"
+            name for name, arm in arms.items() if arm.init == "sft"
         ],
         "Never refreshed, so without any steps beyond the base reward model's": [
-            name for name, arm in arms.items() if not arm["refreshes"]
+            name for name, arm in arms.items() if not arm.refreshes
         ],
     }
     sentences += [f"{what}: {_names(names)}." for what, names in groups.items() if names]
     sentences += [
-        f"`{name}` trains {arm['base_models']} base reward models."
-        for name, arm in arms.items()
-        if arm["base_models"] > 1
+        f"`{name}` trains {arm.base_models} base reward models." for name, arm in arms.items() if arm.base_models > 1
     ]
     return " ".join(sentences)
 
@@ -222,8 +225,8 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _changes(results: dict[str, Any], point: str) -> str:
-    changes = list(_leaves(results["config"]["points"][point]["changes"]))
+def _changes(results: StudyResults, point: str) -> str:
+    changes = list(_leaves(results.config.points[point].changes))
     return ", ".join(f"`{key}={printable(str(value))}`" for key, value in changes) or "none"
 
 
@@ -240,28 +243,45 @@ def _table(columns: Sequence[str], rows: _Rows) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _interval(estimate: dict[str, Any], form: str) -> str:
-    return "" if estimate["low"] is None else f" [{format(estimate['low'], form)}, {format(estimate['high'], form)}]"
+def _interval(estimate: Estimate, form: str, times: float = 1.0) -> str:
+    if estimate.interval is None:
+        return ""
+    return f" [{', '.join(format(times * end, form) for end in estimate.interval)}]"
 
 
-def _signed(estimate: dict[str, Any] | None) -> str:
-    return NONE if estimate is None else f"{estimate['mean']:+.2f}{_interval(estimate, '+.2f')}"
+def _signed(estimate: Estimate | None) -> str:
+    return NONE if estimate is None else f"{estimate.mean:+.2f}{_interval(estimate, '+.2f')}"
 
 
-def _plain(estimate: dict[str, Any] | None) -> str:
-    return NONE if estimate is None else f"{estimate['mean']:.2f}{_interval(estimate, '.2f')}"
+def _plain(estimate: Estimate | None) -> str:
+    return NONE if estimate is None else f"{estimate.mean:.2f}{_interval(estimate, '.2f')}"
 
 
-def _percent(estimate: dict[str, Any] | None, *, interval: bool = True) -> str:
+def _whole(estimate: Estimate | None) -> str:
+    return NONE if estimate is None else f"{estimate.mean:.0f}"
+
+
+def _percent(estimate: Estimate | None, *, interval: bool = True) -> str:
     if estimate is None:
         return NONE
-    shares = {key: estimate[key] and 100 * estimate[key] for key in ("mean", "low", "high")}
-    return f"{shares['mean']:.1f} %{_interval(shares, '.1f') if interval else ''}"
+    return f"{100 * estimate.mean:.1f} %{_interval(estimate, '.1f', 100) if interval else ''}"
 
 
-def _p(against: dict[str, Any] | None, corrected: str = "p_holm") -> str:
-    return NONE if against is None or against.get(corrected) is None else f"{against[corrected]:.3f}"
+def _number(p: float | None) -> str:
+    return NONE if p is None else f"{p:.3f}"
 
 
-def _equal_kl(against: dict[str, Any] | None) -> str:
-    return NONE if against is None else f"{_signed(against['at_equal_kl'])} ({against['before_refresh']})"
+def _p(against: ArmComparison | None) -> str:
+    return _number(None if against is None else against.p_holm)
+
+
+def _p_over_points(against: ArmComparison | None) -> str:
+    return _number(None if against is None else against.p_holm_over_points)
+
+
+def _gold(against: ArmComparison | None) -> str:
+    return NONE if against is None else _signed(against.gold)
+
+
+def _equal_kl(against: ArmComparison | None) -> str:
+    return NONE if against is None else f"{_signed(against.at_equal_kl)} ({against.before_refresh})"

@@ -22,6 +22,8 @@ from frft.experiment.plan import plan_run
 from frft.experiment.prepare import differences
 from frft.experiment.processes import process_pool, without_interrupts
 from frft.progress import Progress, Task, duration
+from frft.results.cell import CellFailure
+from frft.results.study import StudyResults
 from frft.store import SharedStore, atomic_write, locked, open_store, read_json, write_json
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
@@ -51,8 +53,8 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
         if record is None:
             if not points or cell.point in points:
                 left.append(cell)
-        elif record["digest"] != digest(cell):
-            there = {"frft": record.get("frft"), **record["settings"]}
+        elif record.digest != digest(cell):
+            there = {"frft": record.frft, **record.settings}
             changed = differences(there, {"frft": __version__, **settings(cell)})
             raise OutputError(
                 f"{record_path(out, cell)} was made by another version or with other settings "
@@ -76,7 +78,7 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str |
     for cell in study.cells:
         record = read_record(out, cell)
         if record is not None:
-            measured.setdefault(cell.point, []).append(record["seconds"])
+            measured.setdefault(cell.point, []).append(record.seconds)
     shared: set[str] = set()
     total = 0.0
     for point in dict.fromkeys(cell.point for cell in left):
@@ -186,7 +188,7 @@ def run_study(
     points: Sequence[str] = (),
     command: str,
     store: str | Path | None = None,
-) -> dict[str, Any]:
+) -> StudyResults:
     """Run what is left of a study, and write and return what all of its finished cells found.
 
     OUT/cells/POINT-SEED.json   what a cell found; OUT/cells/POINT-SEED.failed.json: why it failed
@@ -222,7 +224,7 @@ def run_study(
 
 def _run(
     study: Study, out: Path, progress: Progress, points: Sequence[str], command: str, shared: SharedStore | None
-) -> dict[str, Any]:
+) -> StudyResults:
     left = to_do(study, out, points)
     done = len(study.cells) - len(left)
     if done:
@@ -230,9 +232,11 @@ def _run(
     if left:
         run_cells(left, out, worker_count(study.config, len({cell.seed for cell in left})), progress, shared)
     records = [record for cell in study.cells if (record := read_record(out, cell)) is not None]
-    failures = [read_json(path) for cell in study.cells if (path := failure_path(out, cell)).exists()]
-    results = summarise(study, records, [f"{each['cell']}: {each['error']}" for each in failures])
-    write_json(out / "study.json", results)
+    failures = [
+        CellFailure.of(read_json(path), path) for cell in study.cells if (path := failure_path(out, cell)).exists()
+    ]
+    results = summarise(study, records, [f"{each.cell}: {each.error}" for each in failures])
+    write_json(out / "study.json", results.as_dict())
     for name, text in (("study.md", markdown(results, command)), ("gains.svg", gains_picture(results))):
         with atomic_write(out / name) as file:
             file.write(text.encode())

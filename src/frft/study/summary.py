@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from frft import __version__
 from frft.config.model import VANILLA
+from frft.results.cell import CellRecord
+from frft.results.study import (
+    ArmBudget,
+    ArmComparison,
+    ArmMeasures,
+    BaseTraining,
+    CellCounts,
+    CurvePeak,
+    PointResults,
+    StepsToVanilla,
+    StudyArm,
+    StudyBudget,
+    StudyResults,
+    StudySettings,
+)
 from frft.statistics import holm
 from frft.statistics.estimates import estimate
 from frft.strategies import get_strategy
@@ -16,7 +31,6 @@ from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step
 from frft.study.config import Study
 from frft.study.measured import (
     MEASURES,
-    Record,
     StudyMeasurements,
     mean_of,
     peak_is_within,
@@ -25,7 +39,7 @@ from frft.study.measured import (
 from frft.study.predictions import averaging_is_claimed, predictions
 
 
-def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) -> dict[str, Any]:
+def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]) -> StudyResults:
     """What stands in `study.json`.
 
     Args:
@@ -35,72 +49,88 @@ def summarise(study: Study, records: Sequence[Record], failed: Sequence[str]) ->
     """
     measured = StudyMeasurements(records)
     points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
-    _correct_over_points(points, study.config.primary)
     verdicts = [prediction.verdict(measured) for prediction in predictions(study.config)]
-    return {
-        "frft": __version__,
-        "study": study.name,
-        "config": study.config.model_dump(),
-        "cells": {"wanted": len(study.cells), "done": len(records), "failed": list(failed)},
-        "seconds_of_cells": round(sum(record["seconds"] for record in records), 1),
-        "budget": _budget(study),
-        "points": points,
-        "predictions": verdicts,
-        "averaging_is_claimed": averaging_is_claimed(verdicts),
-    }
+    return StudyResults(
+        frft=__version__,
+        study=study.name,
+        config=StudySettings.of(study.config.model_dump(mode="json"), study.name),
+        cells=CellCounts(len(study.cells), len(records), list(failed)),
+        seconds_of_cells=round(sum(record.seconds for record in records), 1),
+        budget=_budget(study),
+        points=_corrected_over_points(points, study.config.primary),
+        predictions=verdicts,
+        averaging_is_claimed=averaging_is_claimed(verdicts),
+    )
 
 
-def _correct_over_points(points: dict[str, Any], primary: str) -> None:
+def _corrected_over_points(points: dict[str, PointResults], primary: str) -> dict[str, PointResults]:
     """The p of FRFT against its control, by Holm over all points: the family of the table with one row a point."""
-    against = {point: found["arms"][primary]["against_control"] for point, found in points.items()}
-    p_values = {point: each["p"] for point, each in against.items() if each and each["p"] is not None}
-    for point, corrected in holm(p_values).items():
-        against[point]["p_holm_over_points"] = corrected
+    found = {point: results.arms[primary].against_control for point, results in points.items()}
+    corrected = holm({point: each.p for point, each in found.items() if each is not None and each.p is not None})
+    changed = {}
+    for point, p in corrected.items():
+        arms, against = points[point].arms, found[point]
+        assert against is not None
+        arm = replace(arms[primary], against_control=replace(against, p_holm_over_points=p))
+        changed[point] = replace(points[point], arms={**arms, primary: arm})
+    return {**points, **changed}
 
 
-def _budget(study: Study) -> dict[str, Any]:
+def _budget(study: Study) -> StudyBudget:
     """What arms are given, by the settings of the first point that each runs at."""
     config = study.cells[0].config
-    arms: dict[str, Any] = {}
+    arms: dict[str, ArmBudget] = {}
     for cell in (study.cell(point, study.config.first_seed) for point in study.config.points):
         for name in cell.config.arms:
             arm = cell.config.arm(name)
             refreshed = arm.alpha > 0 and get_strategy(arm.selection.strategy).selects
             arms.setdefault(
                 name,
-                {
-                    "base_models": arm.ensemble,
-                    "refreshes": arm.alpha if refreshed else 0,
-                    "refresh_steps": arm.max_steps if refreshed else None,
-                    "init": arm.init if refreshed else None,
-                },
+                ArmBudget(
+                    base_models=arm.ensemble,
+                    refreshes=arm.alpha if refreshed else 0,
+                    refresh_steps=arm.max_steps if refreshed else None,
+                    init=arm.init if refreshed else None,
+                ),
             )
-    return {
-        "ppo_steps": config.ppo.total_steps,
-        "completions_a_step": config.ppo.rollout_batch_size,
-        "base_steps": config.reward.train.max_steps,
-        "arms": arms,
-    }
+    return StudyBudget(
+        ppo_steps=config.ppo.total_steps,
+        completions_a_step=config.ppo.rollout_batch_size,
+        base_steps=config.reward.train.max_steps,
+        arms=arms,
+    )
 
 
-def _point(measured: StudyMeasurements, point: str, study: Study) -> dict[str, Any]:
-    names = measured.arms(point)
-    arms = {name: _arm(measured, point, name, study) for name in names}
-    for versus in ("against_vanilla", "against_control"):
-        p_values = {
-            name: arm[versus]["p"] for name, arm in arms.items() if arm[versus] and arm[versus]["p"] is not None
-        }
-        for name, corrected in holm(p_values).items():
-            arms[name][versus]["p_holm"] = corrected
-    base = [cell["base_reward"]["training"] for cell in measured.cells(point)]
-    return {
-        "seeds": measured.seeds(point),
-        "base_reward": {key: float(np.mean([each[key] for each in base])) for key in ("pairs", "steps")},
-        "arms": arms,
-    }
+def _point(measured: StudyMeasurements, point: str, study: Study) -> PointResults:
+    arms = {name: _arm(measured, point, name, study) for name in measured.arms(point)}
+    vanilla = holm(_p_values({name: arm.against_vanilla for name, arm in arms.items()}))
+    control = holm(_p_values({name: arm.against_control for name, arm in arms.items()}))
+    base = [cell.base_reward.training for cell in measured.cells(point)]
+    return PointResults(
+        seeds=measured.seeds(point),
+        base_reward=BaseTraining(
+            float(np.mean([each.pairs for each in base])), float(np.mean([each.steps for each in base]))
+        ),
+        arms={
+            name: replace(
+                arm,
+                against_vanilla=_corrected(arm.against_vanilla, vanilla.get(name)),
+                against_control=_corrected(arm.against_control, control.get(name)),
+            )
+            for name, arm in arms.items()
+        },
+    )
 
 
-def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> dict[str, Any]:
+def _p_values(against: Mapping[str, ArmComparison | None]) -> dict[str, float]:
+    return {name: each.p for name, each in against.items() if each is not None and each.p is not None}
+
+
+def _corrected(against: ArmComparison | None, p_holm: float | None) -> ArmComparison | None:
+    return None if against is None else replace(against, p_holm=p_holm)
+
+
+def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> StudyArm:
     seeds, cells, config = measured.seeds(point), measured.cells(point), study.config
     steps = steps_to_vanilla(cells, name)
     peaks = [peak for peak in measured.values(point, name, "peak", seeds) if peak is not None]
@@ -114,45 +144,43 @@ def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> di
         # Until the control's refresh the two are one policy with one reward model, which vanilla keeps.
         for measure in ("on_policy", "reward_variance"):
             found[measure] = mean_of(measured.values(point, config.control, f"{measure}_before", seeds))
-    return {
-        **found,
-        "against_vanilla": None if name == VANILLA else _against(cells, name, VANILLA),
-        "against_control": None if name == config.control else _against(cells, name, config.control),
-        "recovery": None if recovered is None else recovered.as_dict(),
-        "steps_to_vanilla": {
-            "median": median_step(steps),
-            "reached": sum(step is not None for step in steps),
-            "n": len(steps),
-        },
-        "peak": {
-            "median": float(np.median(peaks)) if peaks else None,
-            "found": len(peaks),
-            "within": sum(peak_is_within(cell["arms"][name]) for cell in cells),
-            "n": len(seeds),
-        },
-    }
+    return StudyArm(
+        **vars(ArmMeasures.of(found, point)),
+        against_vanilla=None if name == VANILLA else _against(cells, name, VANILLA),
+        against_control=None if name == config.control else _against(cells, name, config.control),
+        recovery=recovered,
+        steps_to_vanilla=StepsToVanilla(
+            median=median_step(steps), reached=sum(step is not None for step in steps), n=len(steps)
+        ),
+        peak=CurvePeak(
+            median=float(np.median(peaks)) if peaks else None,
+            found=len(peaks),
+            within=sum(peak_is_within(cell.arms[name]) for cell in cells),
+            n=len(seeds),
+        ),
+    )
 
 
-def _gained(cells: Sequence[Record], name: str, other: str) -> list[float]:
+def _gained(cells: Sequence[CellRecord], name: str, other: str) -> list[float]:
     """The gold reward of one arm above that of another, after the first refresh, cell by cell."""
     gold = MEASURES["gold"]
-    pairs = [(gold(cell["arms"][name]), gold(cell["arms"][other])) for cell in cells]
+    pairs = [(gold(cell.arms[name]), gold(cell.arms[other])) for cell in cells]
     return [own - others for own, others in pairs if own is not None and others is not None]
 
 
-def _against(cells: Sequence[Record], name: str, other: str) -> dict[str, Any]:
+def _against(cells: Sequence[CellRecord], name: str, other: str) -> ArmComparison:
     """An arm against another: gold reward after the first refresh and at equal KL, and the paired t test of the former.
 
     `before_refresh` counts the seeds in which one of them was at equal KL while the two were still one arm.
     """
     gained = _gained(cells, name, other)
-    steps = [(cell["arms"][name]["steps"], cell["arms"][other]["steps"]) for cell in cells]
+    steps = [(cell.arms[name].steps, cell.arms[other].steps) for cell in cells]
     equal = [equal_kl_gain(*both) for both in steps]
     early = sum(alike_until(*both, step) for both, (_, step) in zip(steps, equal, strict=True))
-    return {
-        "gold": estimate(gained).as_dict(),
-        "p": paired_p(gained),
-        "p_holm": None,
-        "at_equal_kl": estimate([gain for gain, _ in equal]).as_dict(),
-        "before_refresh": early,
-    }
+    return ArmComparison(
+        gold=estimate(gained),
+        p=paired_p(gained),
+        p_holm=None,
+        at_equal_kl=estimate([gain for gain, _ in equal]),
+        before_refresh=early,
+    )

@@ -1,0 +1,310 @@
+"""study.json: all figures of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from frft.statistics import Estimate
+from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_json
+
+Expected = Literal["above", "below", "none"]
+Outcome = Literal["held", "not held", "undecided", "not run"]
+
+
+class StudyPointSettings(OpenValue):
+    """A point of a study's grid.
+
+    Attributes:
+        changes: settings that differ from the base.
+    """
+
+    changes: dict[str, Any]
+
+
+class StudySettings(OpenValue):
+    """The whole configuration of a study; its fields are those of `frft.study.StudyConfig`, these among them.
+
+    Attributes:
+        primary: the arm that is FRFT.
+        control: the arm that it is compared with.
+        ceiling: the arm with fresh gold labels.
+        perfect: the arm of a perfect filter; None: there is none.
+        everywhere: arms that run at every point.
+        points: the points by name.
+    """
+
+    primary: str
+    control: str
+    ceiling: str
+    perfect: str | None
+    everywhere: list[str]
+    points: dict[str, StudyPointSettings]
+
+
+@dataclass(frozen=True)
+class CellCounts(StoredValue):
+    """The cells of a study.
+
+    Attributes:
+        wanted: how many there are to be.
+        done: of these, how many are finished.
+        failed: those that failed, a line each.
+    """
+
+    wanted: int
+    done: int
+    failed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmBudget(StoredValue):
+    """What an arm is given.
+
+    Attributes:
+        base_models: base reward models.
+        refreshes: refreshes with data.
+        refresh_steps: optimizer steps of each; None: as many as its pairs take, or it has no refreshes.
+        init: what each starts from: current or sft; None: it has no refreshes.
+    """
+
+    base_models: int
+    refreshes: int
+    refresh_steps: int | None
+    init: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyBudget(StoredValue):
+    """What arms are given, by the settings of the first point that each runs at.
+
+    Attributes:
+        ppo_steps: steps of the policy.
+        completions_a_step: rollouts of each.
+        base_steps: optimizer steps of a base reward model; None: as many as its pairs take.
+        arms: the arms by name.
+    """
+
+    ppo_steps: int
+    completions_a_step: int
+    base_steps: int | None
+    arms: dict[str, ArmBudget]
+
+
+@dataclass(frozen=True)
+class BaseTraining(StoredValue):
+    """The training of the base reward model, mean over seeds.
+
+    Attributes:
+        pairs: pairs trained on.
+        steps: optimizer steps.
+    """
+
+    pairs: float
+    steps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmComparison(StoredValue):
+    """An arm less another, paired by seed.
+
+    Attributes:
+        gold: difference of the mean gold reward after the first refresh.
+        p: of a paired t test of that difference; None: fewer than two seeds.
+        p_holm: the same, corrected by Holm over the arms of the point.
+        at_equal_kl: difference of the gold reward where both had the smaller of their two final KLs for the last time.
+        before_refresh: seeds in which one of them was there while the two were still one arm.
+        p_holm_over_points: p corrected by Holm over all points; only of FRFT against its control.
+    """
+
+    gold: Estimate
+    p: float | None
+    p_holm: float | None
+    at_equal_kl: Estimate
+    before_refresh: int
+    p_holm_over_points: Annotated[float | None, OMITTED] = None
+
+
+@dataclass(frozen=True)
+class StepsToVanilla(StoredValue):
+    """The first step at which an arm has the gold reward with which vanilla ends.
+
+    Attributes:
+        median: over seeds; None: in half of them it never has.
+        reached: seeds in which it has.
+        n: seeds in which vanilla ends above its start.
+    """
+
+    median: float | None
+    reached: int
+    n: int
+
+
+@dataclass(frozen=True)
+class CurvePeak(StoredValue):
+    """The peak d* of Gao's curve of gold over d = sqrt(KL).
+
+    Attributes:
+        median: over the seeds that have one; None: no seed has.
+        found: seeds that have one.
+        within: of these, seeds in which it lies within the observed range of d.
+        n: seeds.
+    """
+
+    median: float | None
+    found: int
+    within: int
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmMeasures(StoredValue):
+    """Means over seeds; None where no seed has the figure. Accuracies and shares are from 0 to 1.
+
+    Attributes:
+        gold: mean gold reward of the rollouts in all steps after the first refresh.
+        gold_final: gold reward of the final policy on the evaluation prompts.
+        win_rate: against vanilla, by gold.
+        kl: KL divergence of the final policy from the SFT model, in nats a completion (k1).
+        on_policy: accuracy of the reward model after the first refresh on the policy's own texts then, by gold; of
+            vanilla, of the model before.
+        on_policy_before: the same of the model before the refresh.
+        on_policy_final: accuracy of the last reward model on the final policy's own texts.
+        off_policy_gold: accuracy of the last reward model on held-out pairs, by gold.
+        off_policy_labels: the same by their labels.
+        reward_variance: variance within a prompt of the normalised reward, at the first refresh, by the model after it;
+            of vanilla, by the one before.
+        reward_variance_before: the same by the model before the refresh.
+        reward_variance_final: the same of the last reward model and the final policy.
+        refresh_pairs: pairs that the last refresh trained on.
+        distinct_pairs: different ones among those selected.
+        effective_pairs: Kish's effective size of those selected.
+        pairs_seen: pairs that went through the last refresh's training, repetitions included.
+        refresh_steps: its optimizer steps.
+        near_share: share of its pairs from the source near which the policy starts.
+        near_share_first: the same of the first refresh.
+        own_test: accuracy of the last refreshed model on the test rows of its own selection.
+        seconds: seconds of the arm's training and refreshes.
+    """
+
+    gold: Estimate | None
+    gold_final: Estimate | None
+    win_rate: Estimate | None
+    kl: Estimate | None
+    on_policy: Estimate | None
+    on_policy_before: Estimate | None
+    on_policy_final: Estimate | None
+    off_policy_gold: Estimate | None
+    off_policy_labels: Estimate | None
+    reward_variance: Estimate | None
+    reward_variance_before: Estimate | None
+    reward_variance_final: Estimate | None
+    refresh_pairs: Estimate | None
+    distinct_pairs: Estimate | None
+    effective_pairs: Estimate | None
+    pairs_seen: Estimate | None
+    refresh_steps: Estimate | None
+    near_share: Estimate | None
+    near_share_first: Estimate | None
+    own_test: Estimate | None
+    seconds: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyArm(ArmMeasures):
+    """One arm at one point.
+
+    Attributes:
+        against_vanilla: the arm less vanilla; None: it is vanilla.
+        against_control: the arm less the control; None: it is the control.
+        recovery: (arm - vanilla) / (ceiling - vanilla) of the gold reward after the first refresh, with Fieller's
+            interval; None: it is vanilla, or the ceiling is not above vanilla.
+        steps_to_vanilla: when it had the gold reward with which vanilla ends.
+        peak: where Gao's curve peaks.
+    """
+
+    against_vanilla: ArmComparison | None
+    against_control: ArmComparison | None
+    recovery: Estimate | None
+    steps_to_vanilla: StepsToVanilla
+    peak: CurvePeak
+
+
+@dataclass(frozen=True)
+class PointResults(StoredValue):
+    """One point of the grid.
+
+    Attributes:
+        seeds: seeds whose cells are finished.
+        base_reward: the training of the base reward model.
+        arms: the arms by name.
+    """
+
+    seeds: list[int]
+    base_reward: BaseTraining
+    arms: dict[str, StudyArm]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionVerdict(StoredValue):
+    """What became of a prediction (docs/study.md).
+
+    Attributes:
+        name: a short one.
+        statement: what was predicted.
+        expected: of the statistic: above 0, below 0, or none (within the margin).
+        margin: the smallest size that matters, in the statistic's unit.
+        outcome: held, not held, undecided (too few seeds to say), or not run.
+        missing: what was not measured; left out unless not run.
+        estimate: the statistic over seeds; None: not run.
+    """
+
+    name: str
+    statement: str
+    expected: Expected
+    margin: float
+    outcome: Outcome
+    missing: Annotated[str | None, OMITTED] = None
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResults(StoredValue):
+    """Everything that a study found.
+
+    Attributes:
+        format: format of the file; without a number it is 0.
+        frft: version of frft that wrote it.
+        study: its name.
+        config: its whole configuration.
+        cells: how many cells are done.
+        seconds_of_cells: seconds of one core of all of them.
+        budget: what arms are given.
+        points: the points by name.
+        predictions: what became of each prediction.
+        averaging_is_claimed: whether an averaging effect can be claimed.
+    """
+
+    format: int = RESULTS_FORMAT
+    frft: str
+    study: str
+    config: StudySettings
+    cells: CellCounts
+    seconds_of_cells: float
+    budget: StudyBudget
+    points: dict[str, PointResults]
+    predictions: list[PredictionVerdict]
+    averaging_is_claimed: bool
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read study.json, of this format or of format 0, which had the same fields and no number.
+
+        Raises:
+            UsageError: it is of a newer version.
+            ArtifactError: it has another form.
+        """
+        found: Mapping[str, Any] = read_json(path)
+        return cls.of({**found, "format": format_of(found, path)}, path)

@@ -1,0 +1,41 @@
+"""study.json, read back: the one in docs/ is of format 0, from before files had a number."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from frft.errors import UsageError
+from frft.results.study import ArmMeasures, StudyResults
+from frft.store import read_json, write_json
+from frft.study.measured import MEASURES
+from frft.study.picture import gains_picture
+from frft.study.report import markdown
+
+FOLDER = Path(__file__).parents[2] / "docs" / "study"
+
+
+def test_a_study_of_format_0_is_read_whole():
+    found = StudyResults.read(FOLDER / "study.json")
+    assert found.format == 0
+    written = found.as_dict()
+    del written["format"]
+    assert written == read_json(FOLDER / "study.json")
+
+
+def test_page_and_picture_are_those_that_the_older_version_made():
+    found, page = StudyResults.read(FOLDER / "study.json"), (FOLDER / "study.md").read_text()
+    assert markdown(found, page.split("`")[1]) == page
+    assert gains_picture(found) == (FOLDER / "gains.svg").read_text()
+
+
+def test_every_measure_is_a_field_of_an_arm():
+    assert {field.name for field in fields(ArmMeasures)} == set(MEASURES) - {"peak"}
+
+
+def test_a_study_of_a_newer_version_is_refused(tmp_path):
+    write_json(tmp_path / "study.json", {**read_json(FOLDER / "study.json"), "format": 99})
+    with pytest.raises(UsageError, match=r"study\.json has format 99"):
+        StudyResults.read(tmp_path / "study.json")
