@@ -45,7 +45,7 @@ def annotated_preset(name: str) -> str:
 
 
 def _kinds(section: Section) -> Iterator[type[Section]]:
-    """The kinds of all sections that are there."""
+    """The section classes of a configuration, nested ones included."""
     yield type(section)
     for key in type(section).model_fields:
         value = getattr(section, key)

@@ -20,7 +20,7 @@ MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place.
+    """Settings from one source (a file, a preset, an argument).
 
     Attributes:
         origin: what messages call the place: a file's path, a preset's name, or "command line".

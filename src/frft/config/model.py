@@ -36,12 +36,12 @@ UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
     "rloo": {"ppo": OF_A_CRITIC, "group": ("loss_type", "scale_rewards")},
     "grpo": {"ppo": OF_A_CRITIC},
 }
-"""Settings that an algorithm has no use for, by section."""
+"""Settings that have no effect under an algorithm, by section: they are reported, not refused."""
 MOST_SEEDS = 1000
 VANILLA = "vanilla"
-"""The arm that is never refreshed, and that all others are compared with."""
+"""The baseline arm: its reward model is never refreshed, and all other arms are compared with it."""
 REFUSED = ("gamma", "whiten_rewards", "kl_target", "target_kl")
-"""Settings of `ppo` that without a critic cannot be had, and without which something else would be optimised."""
+"""Settings of `ppo` that RLOO and GRPO cannot honour. They are refused, for they change the objective."""
 
 
 def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -79,14 +79,14 @@ class RunConfig(Section):
     """Everything that decides the outcome of `frft run`."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Every stage derives its own seed from this and its name."""
+    """Random seed of the run; every stage derives its own from this and the stage's name."""
     seeds: Annotated[int | list[int] | None, BeforeValidator(_checked_seeds)] = None
-    """Repeat the run with so many seeds, the first being `seed`, or with these; none: with `seed` alone. In a world,
-    each seed is added to `data.world.seed`."""
+    """Number of seeds to repeat the run with, the first being `seed`, or a list of seeds; none: `seed` only.
+    In a world, each seed is added to `data.world.seed`."""
     report_to: Literal["none", "tensorboard", "wandb"] = "none"
-    """Also log training curves there."""
+    """Where to log training curves, beside the files of the run."""
     threads: int | None = Field(default=None, gt=0)
-    """CPU threads of the arithmetic, in each worker; none: 1 for models under 50 million parameters, else all cores."""
+    """CPU threads for each worker; none: 1 for models under 50 million parameters, else all cores."""
     workers: int | None = Field(default=None, gt=0)
     """Processes that work on different arms at the same time; none: as many as a short measurement at the start finds
     worth it (on a GPU, and under a launcher: 1). Changes no result."""
@@ -104,13 +104,13 @@ class RunConfig(Section):
     algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
     """How the policy is trained: by PPO with a critic, or without one by RLOO or GRPO, which are TRL's."""
     ppo: PPOConfig = PPOConfig()
-    """Policy training, by whichever algorithm."""
+    """Training of the policy; shared by PPO, RLOO and GRPO."""
     group: GroupConfig = GroupConfig()
-    """What RLOO and GRPO have of their own."""
+    """Settings of RLOO and GRPO only."""
     refresh: RefreshConfig = Field(default=RefreshConfig(), validate_default=True)
-    """What the arms' refreshes have in common."""
+    """Refresh settings that all arms share; an arm overrides them."""
     monitor: MonitorConfig = MonitorConfig()
-    """Looks at the arms while they are trained."""
+    """Diagnoses of the arms during training."""
     arms: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")],
         Annotated[dict[str, Any], AfterValidator(_checked_arm)],
@@ -129,7 +129,7 @@ class RunConfig(Section):
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds that the run is repeated with; of a run that is not repeated, its own."""
+        """All seeds of the run, at least one."""
         if isinstance(self.seeds, list):
             return self.seeds
         return [self.seed + number for number in range(self.seeds or 1)]
@@ -316,7 +316,7 @@ def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
 
 
 def _with_test_pairs(refresh: RefreshConfig) -> RefreshConfig:
-    """The same with the usual number of test pairs, where it leaves that open: a run tests every refresh."""
+    """The refresh settings with `test_size` filled in where it is None, because a run tests every refresh."""
     if refresh.selection.test_size is not None:
         return refresh
     selection = refresh.selection.model_copy(update={"test_size": TEST_SIZE})
@@ -324,7 +324,7 @@ def _with_test_pairs(refresh: RefreshConfig) -> RefreshConfig:
 
 
 def _picked(values: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
-    """Of `values`, section by section, what `like` names."""
+    """The entries of `values` whose keys are in `like`, section by section."""
     return {
         key: _picked(values[key], wanted) if isinstance(wanted, dict) and wanted else values[key]
         for key, wanted in like.items()

@@ -15,7 +15,7 @@ from frft.config.sections import RefreshConfig, Section
 from frft.config.syntax import dotted, shown
 
 _Key = tuple[str | int, ...]
-"""The keys that lead to a setting; a number is a place in a list."""
+"""The path of keys to a setting; a number is a list index."""
 
 _NAMES = {
     str: "text",
@@ -57,7 +57,7 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
 
 
 def in_words(error: ValidationError, section: type[Section]) -> str:
-    """All problems that pydantic found when a section was made in Python, one line each."""
+    """All validation errors of a section constructed in Python, one line each."""
     return "\n".join(
         f"{section.__name__}: {f'{dotted(key)}: ' if key else ''}{_say(key, found, section)}"
         for key, found in _faults_by_key(error, section).items()
@@ -130,7 +130,7 @@ def settings_named(name: str, root: type[Section] = RunConfig) -> list[str]:
 
 
 def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every setting that is no section: the keys that lead to it, and its pydantic field."""
+    """Every leaf setting (all but the sections themselves): its path of keys and its pydantic field."""
     for name, field in section.model_fields.items():
         inner = section_in(field.annotation)
         if inner is None:

@@ -14,7 +14,7 @@ EVALUATION_PROMPTS = 16
 NEW_TOKENS = 32
 LOOK_PROMPTS, LOOK_STEPS = 20, 2
 DECIDED_REFRESHES = 2
-"""As many as a smoke run has room for where looks decide on them: an arm's alpha is only the most there."""
+"""Most refreshes of a smoke run whose looks decide when to refresh; there, alpha is an upper bound."""
 NORMALISE_SAMPLES = 32
 
 

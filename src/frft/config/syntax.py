@@ -17,7 +17,7 @@ import yaml
 from frft.errors import ConfigError
 
 KeyPath = tuple[str, ...]
-"""The keys that lead to a value, from the top."""
+"""The path of keys to a value, outermost first."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4
@@ -33,11 +33,11 @@ _CORE_SCHEMA = (
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows no implicit types but those of the core schema, added below."""
+    """A YAML loader with the implicit types of the YAML 1.2 core schema only, which are added below."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.1 *or* 1.2 would take for something else, so that every reader agrees."""
+    """A YAML dumper that quotes strings which YAML 1.1 *or* 1.2 would read as another type."""
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -27,7 +27,7 @@ DENSITY_FOLDS = 5
 LOGISTIC_STRENGTHS = tuple(10 ** (half / 2) for half in range(-10, 1))
 """Inverse strengths of the L2 regularisation (scikit-learn's C) to choose from."""
 AT_MOST = 20_000
-"""Texts of each class to train on, drawn at random. The classes' log odds are taken off, so this biases nothing."""
+"""Most training texts per class, drawn at random. The classes' log odds are subtracted, so no bias remains."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class CrossFit:
 
     @property
     def best(self) -> int:
-        """The strength with the least log loss."""
+        """Index of the regularisation strength with the lowest held-out log loss."""
         return int(np.logaddexp(0, np.where(self.is_policy_M == 1, -self.logits_CM, self.logits_CM)).mean(1).argmin())
 
 

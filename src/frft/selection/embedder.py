@@ -216,7 +216,7 @@ def _module_folders(folder: Path) -> list[Path]:
 
 
 def _problem_of(folder: Path) -> str | None:
-    """What is wrong with a sentence-transformers folder, or None."""
+    """Why a folder is no usable sentence-transformers model; None if it is one."""
     if not (folder / "modules.json").is_file():
         return "it has no modules.json, so it is not a sentence-transformers model"
     try:
@@ -239,7 +239,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The libraries' own bars would be drawn across this project's."""
+    """Turn off the libraries' progress bars, which would overwrite frft's own."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 

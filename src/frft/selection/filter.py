@@ -58,7 +58,7 @@ class _Evidence:
     density: dict[str, float] | None = None
 
     def dealt_out(self, rng: np.random.Generator) -> _Evidence:
-        """The same, dealt out at random to the pairs of which something is known."""
+        """The same evidence, permuted at random among the pairs that have any: a control."""
         known = np.flatnonzero(~np.isnan(self.values_3N).all(axis=0))
         values_3N = self.values_3N.copy()
         values_3N[:, known] = self.values_3N[:, rng.permutation(known)]
@@ -203,7 +203,7 @@ def _tell_apart(
     seed: int,
     progress: Progress,
 ) -> _Evidence:
-    """Log density ratios of the pairs, the policy's samples to the pool's completions, whatever their prompts."""
+    """Log density ratios of the pairs, p(policy's samples) / p(pool's completions), across prompts."""
     used = [s for s, sample in enumerate(samples["completion"]) if sample]
     texts = {
         "chosen": pool["chosen"],
@@ -248,7 +248,7 @@ def _embed(
 def embed_pool(
     chosen: Sequence[str], rejected: Sequence[str], vectors: VectorCache, progress: Progress = SILENT
 ) -> None:
-    """Have the vectors of a pool's completions in the cache, by themselves and in one order.
+    """Embed a pool's completions into the cache, without other texts and in a fixed order.
 
     What is embedded together is padded together, and that moves the last bits of vectors: whoever embeds the pool,
     first or in a selection, is to find the same.

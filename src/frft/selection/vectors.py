@@ -32,7 +32,7 @@ from frft.store import SharedStore, atomic_write, code_of_modules, digest_of, li
 _LOCK = ".lock"
 
 SHARD_ROWS = 1024
-"""Texts a shard: what a stopped pass can lose at most."""
+"""Texts per shard: the most that an interrupted pass has to embed again."""
 
 
 class VectorCache:
@@ -173,7 +173,7 @@ class VectorCache:
             self._shared.put_vectors(path, self.folder.name)
 
     def _shard_name(self, keys: Sequence[bytes]) -> str:
-        """What tells which texts a shard holds, and in what batches they were embedded."""
+        """The shard's name, a hash of its texts in order and of the batch size with which they were embedded."""
         return hashlib.sha256(b"".join([str(self.embedder.config.batch_size).encode(), *keys])).hexdigest()[:24]
 
     def _add(self, path: Path) -> None:

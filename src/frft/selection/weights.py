@@ -46,16 +46,16 @@ class LogRatios:
 
     @classmethod
     def read(cls, path: Path) -> LogRatios:
-        """Those of a file that `write` wrote."""
+        """Read a file written by `write`."""
         return cls(*np.load(path, allow_pickle=False))
 
     def write(self, path: Path) -> None:
-        """Keep them in a file: float64 (2, N), .npy."""
+        """Write a .npy file, float64 of shape (2, N): chosen, rejected."""
         np.save(path, np.stack([self.chosen_N, self.rejected_N]), allow_pickle=False)
 
     @property
     def identity(self) -> str:
-        """A digest of the numbers."""
+        """SHA-256 of the values, for the inputs of a stage."""
         return hashlib.sha256(np.stack([self.chosen_N, self.rejected_N]).astype("<f8").tobytes()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from frft.store import Artifact, ArtifactStore
 
 
 class Runner(Protocol):
-    """Anything that stages can be handed to: `StageRunner`, or a plan, which notes them and builds none.
+    """Interface for executing stages: `StageRunner` builds them, a plan only lists them.
 
     Attributes:
         store: where their artifacts are found.
@@ -19,7 +19,7 @@ class Runner(Protocol):
     def store(self) -> ArtifactStore: ...
 
     def __call__(self, stage: Stage) -> Artifact:
-        """The artifact of a stage."""
+        """The artifact of a stage; a runner that only plans returns a placeholder without files."""
 
 
 class StageRunner:

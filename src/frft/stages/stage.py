@@ -38,7 +38,7 @@ from frft.store import ALONE, Peers
 
 
 class Stage(ABC):
-    """One stage.
+    """One step of a run, whose result is kept and found again by a digest of its inputs and code.
 
     Attributes:
         kind: the name of this sort of stage: the first part of the name of its folder.
@@ -54,7 +54,7 @@ class Stage(ABC):
 
     @property
     def peers(self) -> Peers:
-        """The processes that build it together; most stages are built by one."""
+        """The processes that build it together; a single one for most stages."""
         return ALONE
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Stage(ABC):
 
     @abstractmethod
     def memory(self, workload: Workload) -> float:
-        """Bytes that building it holds at most, beside the process itself and a loaded embedder."""
+        """Peak memory of building it in bytes, without the process itself and a loaded embedder."""
 
     def embeds(self) -> str | None:
         """A digest of the texts whose vectors it takes; None: it uses no embedder.

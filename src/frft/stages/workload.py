@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 EMBEDDER_PARAMETERS = 10_600_000
-"""all-MiniLM-L6-v2 without its table of tokens; another embedder costs more or less in proportion."""
+"""Parameters of all-MiniLM-L6-v2 without the token table, which costs no FLOPs; the cost of others is proportional."""
 
 EMBEDDING = 300 * 2**20
 """Its batches of 64 texts of 256 tokens, beyond which it reads no further."""
@@ -39,10 +39,10 @@ LOGIT_COPIES = 5
 and the gradients of the first two."""
 
 MEASURED_TOKENS = 4096
-"""Tokens a batch of `frft.policy.divergence` and `frft.policy.likelihood`."""
+"""Tokens per batch in `frft.policy.divergence` and `frft.policy.likelihood`."""
 
 SAMPLED_AT_ONCE = 64
-"""Prompts a batch of `frft.policy.generation`."""
+"""Prompts per batch in `frft.policy.generation`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,11 @@ class Workload:
         return int(self.policy.num_parameters())
 
     def flops(self, tokens: float) -> float:
-        """Operations that take a policy or reward model forward over so many tokens; 3 times that with training."""
+        """FLOPs of a forward pass of the policy or a reward model over so many tokens; training takes 3 times that."""
         return 2 * self.parameters * tokens
 
     def embedding_flops(self, tokens: float) -> float:
-        """Operations that embed so many tokens."""
+        """FLOPs of embedding so many tokens."""
         return 2 * EMBEDDER_PARAMETERS * tokens
 
     @cached_property
@@ -98,7 +98,7 @@ class Workload:
         return self.once(("classifier", config.model_name_or_path), lambda: weight_bytes(self.classifier(config)))
 
     def classifier(self, config: RewardModelConfig) -> PreTrainedModel:
-        """A reward model without its weights, made anew."""
+        """A new reward model on the meta device: shapes without weights. New at every call: adapters change a model."""
         trust, name = self.policy_config.trust_remote_code, config.model_name_or_path
         return classifier_on_meta(
             self.policy.config if name is None else load_model_config(name, trust_remote_code=trust),
@@ -125,7 +125,7 @@ class Workload:
         return self.checkpointed_bytes(kept, rows * train.max_length) if train.gradient_checkpointing else kept
 
     def checkpointed_bytes(self, kept: float, tokens: int) -> float:
-        """What is left of it with gradient checkpointing: the input of every block, and all of one block."""
+        """Memory of that pass with gradient checkpointing: the input of every block, and one block's activations."""
         text = self.policy.config.get_text_config()
         layers: int = text.num_hidden_layers
         return kept / layers + FLOAT * tokens * int(text.hidden_size) * layers
@@ -158,6 +158,6 @@ class Workload:
 
 
 def trained_pairs(train: TrainConfig, pairs: float) -> float:
-    """Pairs that go through a training on so many of them."""
+    """Number of pairs processed by a training, over all its epochs."""
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps
     return float(train.max_steps * batch if train.max_steps else pairs * train.num_train_epochs)

@@ -29,9 +29,9 @@ from frft.store.manifest import MANIFEST, list_files, read_manifest, verify_file
 from frft.store.shared import SharedStore
 
 LOCKS = ".locks"
-"""The folder of the locks, beside the artifacts."""
+"""Name of the folder of lock files, beside the artifacts."""
 DIGEST_CHARACTERS = 12
-"""How much of a digest is used in a folder's name; the whole digest stands in the manifest."""
+"""Characters of the digest in a folder's name; the manifest holds the whole digest."""
 
 
 class InfoKind(Protocol):
@@ -39,7 +39,7 @@ class InfoKind(Protocol):
 
     @classmethod
     def of(cls, value: object, where: str | Path) -> Self:
-        """The typed form, or an `ArtifactError`."""
+        """The typed form of `info`; raises `ArtifactError` where it does not fit."""
 
 
 _Info = TypeVar("_Info", bound=InfoKind)
@@ -91,14 +91,14 @@ class _Alone:
 
 
 ALONE: Peers = _Alone()
-"""A process without peers."""
+"""A training in a single process."""
 
 Build = Callable[[Path], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What `make` is asked for."""
+    """A request to `make`: everything that identifies an artifact, and how to build it."""
 
     kind: str
     inputs: Mapping[str, Any]
@@ -124,7 +124,7 @@ class ArtifactStore:
     Args:
         root: the folder.
         listener: called once for every artifact that is asked for, with whether it was there already.
-        on_wait: told the name of an artifact that another process is building, before waiting for it.
+        on_wait: called with the name of an artifact that another process is building, before waiting for it.
         shared: the store that this folder shares with others; None: it shares nothing.
     """
 

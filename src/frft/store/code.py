@@ -27,8 +27,8 @@ from frft.store.files import digest_of
 
 PACKAGE = "frft"
 SILENT_MODULES = ("frft.errors", "frft.progress", "frft.stages", "frft.store")
-"""What they hold says, shows, plans and keeps what others compute. What changes how it is kept raises a format
-number."""
+"""Modules that compute no result: they report, display, plan or store. A change of a stored format raises its
+format number instead."""
 LIBRARIES = (
     "accelerate",
     "datasets",
@@ -42,7 +42,7 @@ LIBRARIES = (
     "transformers",
     "trl",
 )
-"""Distributions whose release may change a result. Others store, show or parse."""
+"""Distributions whose version may change a computed result; all others only store, display or parse."""
 
 Code = Mapping[str, Any]
 
@@ -63,7 +63,7 @@ def code_of(build: Callable[..., Any]) -> Code:
 
 @cache
 def code_of_modules(*modules: str) -> Code:
-    """The same of modules of frft by name."""
+    """What `code_of` returns, for modules of frft given by name."""
     return {"frft": fingerprint(*modules) if modules else __version__, "libraries": library_versions()}
 
 
@@ -179,7 +179,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def _is_text(statement: ast.AST) -> bool:
-    """Whether a statement is a mere string: a docstring, of whatever."""
+    """Whether a statement is a bare string, which is a docstring of the module, class, function or field."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -189,7 +189,7 @@ def _is_text(statement: ast.AST) -> bool:
 
 @cache
 def _digest_of_module(module: str) -> str:
-    """Of its syntax tree, and of what lies beside it and is no code: word lists and the like."""
+    """SHA-256 of the module's syntax tree and of data files beside it (word lists and the like)."""
     digest = sha256(ast.dump(_tree(module)).encode())
     folder = _folder(module if _is_package(module) else module.rpartition(".")[0])
     for other in sorted(folder.iterdir(), key=lambda each: each.name):

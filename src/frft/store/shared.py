@@ -29,11 +29,11 @@ from frft.store.manifest import MANIFEST, read_manifest, verify_files
 
 STORE_VARIABLE, SIZE_VARIABLE = "FRFT_STORE", "FRFT_STORE_SIZE"
 NO_STORE = "none"
-"""What to name instead of a folder where nothing is to be shared."""
+"""Value of `--store` and FRFT_STORE that turns the shared store off."""
 DEFAULT_BYTES = 10 * 2**30
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 ABANDONED_S = 24 * 3600.0
-"""A temporary file that nobody has touched for so long belongs to a process that was killed."""
+"""Seconds after which an untouched temporary file is taken for one of a killed process, and deleted."""
 READ_ONLY, WRITABLE = 0o444, 0o222
 
 
@@ -60,7 +60,7 @@ class SharedStore:
     Args:
         root: the folder.
         max_bytes: beyond this size, what was used least recently is pruned.
-        say: told in words of whatever is pruned, damaged or left out.
+        say: called with a message for whatever is pruned, damaged or left out.
     """
 
     def __init__(self, root: Path, max_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = lambda _: None) -> None:
@@ -72,7 +72,7 @@ class SharedStore:
         return SharedStore, (self.root, self.max_bytes)
 
     def saying(self, say: Callable[[str], None]) -> SharedStore:
-        """The same store, which tells `say`."""
+        """The same store, with messages going to `say`."""
         return SharedStore(self.root, self.max_bytes, say)
 
     @property
@@ -183,7 +183,7 @@ class SharedStore:
         return sorted(found, key=lambda entry: (entry.used, entry.path))
 
     def prune(self, max_bytes: int | None = None, older_than_s: float | None = None) -> list[StoreEntry]:
-        """Delete what was not used for so long, and then what was used least recently, until so many bytes are left.
+        """Delete entries unused for too long, then the least recently used ones until at most `max_bytes` are left.
 
         What another process is building or taking is left alone. Returns what was deleted, which is also said.
         """
@@ -309,7 +309,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _link_folder(source: Path, target: Path) -> None:
-    """The same for every file of an artifact; `target` is made anew. What is no part of the artifact is left behind."""
+    """Link or copy every file of an artifact into the new folder `target`; files not in its manifest stay behind."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in (*read_manifest(source)["files"], MANIFEST):

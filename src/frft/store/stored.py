@@ -103,7 +103,7 @@ def format_of(value: Mapping[str, Any], where: str | Path) -> int:
 
 
 def fault(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong: where, and what."""
+    """The first validation error: the field and the reason, in words."""
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOURCES = ("chosen_source", "rejected_source")
 """The columns that say who wrote the two completions of a pair."""
 SOURCES_NAMED = 5
-"""Sources that an error names, the most frequent first."""
+"""Number of sources that an error message lists, the most frequent first."""
 _BELOW = "below the threshold"
 
 
@@ -187,4 +187,4 @@ BUILT_IN = (
         rank=None,
     ),
 )
-"""The order in which help and documentation list them."""
+"""The strategies that come with frft, in the order of help and documentation."""

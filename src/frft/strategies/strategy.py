@@ -48,7 +48,7 @@ class Candidates:
     duplicates: Literal["once", "twice"] = "once"
 
     def __len__(self) -> int:
-        """N."""
+        """The number of candidates, N."""
         return len(self.similarity_chosen)
 
     @property
@@ -121,7 +121,7 @@ class Strategy:
 
     @property
     def selects(self) -> bool:
-        """Whether it selects pairs at all."""
+        """Whether it selects pairs at all; `none` does not."""
         return self.rank is not None
 
     @property

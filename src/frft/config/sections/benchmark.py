@@ -17,11 +17,11 @@ class FixedActorConfig(Section):
     """What `frft bench fixed-actor` compares, and how its reward models are trained."""
 
     seeds: int = Field(default=5, gt=0)
-    """Divisions of the prompts into those trained on and those tested on, each with other random numbers."""
+    """Number of random train/test splits of the prompts, each with its own seed."""
     strategies: list[str] = Field(default=[each.name for each in BUILT_IN if each.ranks_by_samples_alone])
-    """Filters; `random` is what the others are compared with, and is always there."""
+    """Strategies to compare; `random` is the baseline and always included."""
     sizes: list[PositiveInt] = Field(default=[2000, 8000], min_length=1)
-    """Pairs that a filter keeps; all of them is always compared, too."""
+    """Numbers of pairs to select; training on all pairs is always included."""
     starts: list[Start] = Field(default=list(get_args(Start)), min_length=1)
     """Train on the selected pairs from the start, or continue the reward model that was trained on all of them."""
     train: Literal["head", "top", "full"] = "head"
@@ -30,13 +30,13 @@ class FixedActorConfig(Section):
     backbone: str | None = None
     """For `full`: a sequence-classification model or a backbone by name or folder; none: the embedder's transformer."""
     steps: int | None = Field(default=None, gt=0)
-    """Optimizer steps from the start, however many pairs there are; none: what suits `train`."""
+    """Optimizer steps of a training from scratch, whatever the number of pairs; none: the default of `train`."""
     continue_steps: int | None = Field(default=None, gt=0)
-    """Optimizer steps more, to continue; none: what suits `train`."""
+    """Additional optimizer steps when continuing a trained model; none: the default of `train`."""
     batch_size: int | None = Field(default=None, gt=0)
-    """Pairs a step; none: what suits `train`."""
+    """Pairs per optimizer step; none: the default of `train`."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Peak learning rate; none: what suits `train`."""
+    """Peak learning rate; none: the default of `train`."""
     max_tokens: int = Field(default=128, gt=8)
     """Longest sequence of prompt and completion in tokens, for `top` and `full`; longer ones are cut and counted."""
 

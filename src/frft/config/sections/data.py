@@ -21,13 +21,13 @@ class DataConfig(Section):
     split: str = "train"
     """The split of a Hub data set."""
     prompt_key: str | None = None
-    """Column of the prompt, where it has an unusual name."""
+    """Name of the prompt column; none: recognised by its usual names."""
     chosen_key: str | None = None
-    """Column of the preferred completion, where it has an unusual name."""
+    """Name of the column of the chosen completion; none: recognised by its usual names."""
     rejected_key: str | None = None
-    """Column of the other completion, where it has an unusual name."""
+    """Name of the column of the rejected completion; none: recognised by its usual names."""
     max_rejected: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of unusable rows; more is an error."""
+    """Largest fraction of unusable rows that is accepted (0 to 1); more is an error."""
     judge_fraction: float = Field(default=0.25, gt=0, lt=1)
     """Share of the prompts whose pairs train the judge and nothing else; in a world, as many more pairs, for looks."""
     evaluation_fraction: float = Field(default=0.1, gt=0, lt=1)

@@ -11,7 +11,7 @@ from frft.errors import UsageError
 from frft.strategies import Strategy, described_strategies, get_strategy
 
 TEST_SIZE = 200
-"""Pairs to test a refresh of `frft run` on, unless its configuration says otherwise."""
+"""Default number of test pairs for each refresh of `frft run`."""
 
 
 class SelectionConfig(Section):
@@ -22,14 +22,14 @@ class SelectionConfig(Section):
     threshold: float = Field(default=0.8, ge=-1, le=1)
     """Cosine that a pair must exceed for `part1` and reach for `either`."""
     size: int = Field(default=2000, gt=0)
-    """Pairs to train on; `all` takes whatever there is."""
+    """Number of pairs to train on; the strategy `all` ignores it and takes the whole pool."""
     test_size: int | None = Field(default=None, ge=0)
     """Further pairs, kept by the same rule, to test on: size + test_size pairs are kept, and the test pairs are drawn
     from them at random. None: 0, so that the `size` best are trained on; in `frft run`, 200."""
     duplicates: Literal["once", "twice"] = "once"
     """part2's pairs that are top by both: taken once and the lists filled up from further down, or twice."""
     match: Literal["prompt", "nearest"] = "prompt"
-    """Compare a pair with samples of its own prompt, or with its nearest sample."""
+    """Compare a pair with the policy's samples for the same prompt, or with the nearest sample of any prompt."""
     source: str | None = Field(default=None, min_length=1)
     """What the pool's columns chosen_source and rejected_source say of the pairs that the strategy source keeps."""
     take: Literal["top", "sample"] = "top"
@@ -86,7 +86,7 @@ def known_strategy(name: str) -> Strategy:
 
 
 class SamplingConfig(Section):
-    """How the policy writes."""
+    """Sampling from the policy."""
 
     temperature: float = Field(default=1.0, gt=0)
     """Softmax temperature; log-probabilities use the same."""
@@ -107,16 +107,16 @@ class GateConfig(Section):
     margin: float = Field(default=0.05, ge=0, le=1)
     """Accuracy there by which it may be worse: it passes if the lower bound of its gain is above minus this."""
     level: float = Field(default=0.05, gt=0, lt=0.5)
-    """Level of that one-sided bound."""
+    """Confidence level of that one-sided bound."""
     alarms: bool = True
     """Refuse it as well if it raises an alarm (docs/diagnosis.md)."""
 
 
 class RefreshConfig(Section):
-    """How an arm realigns its reward model: FRFT-alpha. `alpha: 0` is vanilla RLHF."""
+    """When and how an arm refreshes its reward model (FRFT-alpha). `alpha: 0` is vanilla RLHF."""
 
     alpha: int = Field(default=1, ge=0)
-    """Refreshes in the run; where `when` is not `scheduled`, the most of them."""
+    """Number of refreshes in the run; where `when` is not `scheduled`, the maximum number."""
     when: Literal["scheduled", "drift", "alarms"] = "scheduled"
     """Refresh as scheduled; or at a look (`monitor.every`) by which the policy's texts have moved farther than `drift`
     since the last refresh, or that finds an alarm or a broken link."""
@@ -128,22 +128,22 @@ class RefreshConfig(Section):
     every: int | None = Field(default=None, gt=0)
     """PPO steps between two refreshes; none: as many as cut the run into alpha + 1 equal parts."""
     selection: SelectionConfig = SelectionConfig()
-    """The filter."""
+    """Which pairs a refresh trains on: the filter."""
     samples: Literal["fresh", "rollouts"] = "fresh"
     """Policy samples from a pass over the pool's prompts (the paper), or from the rollouts already made."""
     sampling: SamplingConfig | None = None
-    """How fresh samples are written; none: as in PPO."""
+    """Sampling settings of fresh samples; none: those of `ppo`."""
     max_samples: int | None = Field(default=None, gt=0)
-    """Most samples to use: fresh prompts drawn at random, or the newest rollouts; none: all."""
+    """Maximum number of samples: fresh prompts drawn at random, or the newest rollouts; none: no limit."""
     init: Literal["sft", "current"] = "current"
     """Fine-tune from the SFT model with a fresh head (the authors), or from the current reward model."""
     kl_anchor: Literal["sft", "previous"] = "sft"
     """The KL reference after a refresh: the SFT model, or the policy at the refresh (the authors' code)."""
     reset_optimizer: bool = False
-    """Forget the moments of the policy's (and the critic's) optimizer at a refresh, as the authors' code does; weights
+    """Reset the Adam moments of the policy (and the critic) at a refresh, as the authors' code does; weights
     and the learning rate's schedule carry over in any case."""
     num_train_epochs: float = Field(default=1.0, gt=0)
-    """Passes over the selected pairs."""
+    """Epochs over the selected pairs."""
     max_steps: int | None = Field(default=None, gt=0)
     """Optimizer steps of the fine-tuning, over as many passes as they take: the same budget, however many pairs were
     selected; none: as num_train_epochs says."""
@@ -166,7 +166,7 @@ class RefreshConfig(Section):
     """Weight of the variance in an ensemble's reward; the scores have variance 1 on the SFT model's samples."""
 
     def refresh_steps(self, total_steps: int) -> list[int]:
-        """PPO steps after which a refresh is scheduled: as listed, after every so many, or evenly spaced."""
+        """PPO steps after which a refresh is scheduled: `at_steps`, multiples of `every`, or evenly spaced."""
         if self.when != "scheduled":
             return []
         if self.at_steps is not None:

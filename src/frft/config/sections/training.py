@@ -14,33 +14,33 @@ class PPOConfig(Section):
     """Proximal policy optimisation with a critic (METHOD section 4; Huang et al. 2403.17031)."""
 
     total_steps: int = Field(default=32, gt=0)
-    """Rollout batches in the run, over all segments."""
+    """Number of PPO steps (rollout batches) in the run."""
     rollout_batch_size: int = Field(default=64, gt=1)
-    """Prompts a step."""
+    """Completions per step; in PPO, one for each prompt."""
     mini_batch_size: int = Field(default=64, gt=0)
-    """Sequences an optimizer step."""
+    """Sequences per optimizer step."""
     forward_batch_tokens: int = Field(default=1024, gt=0)
-    """Tokens a forward pass and process, padding included; a mini-batch with more is accumulated. Less needs less
-    memory and changes nothing else (beyond rounding)."""
+    """Tokens per forward pass and process, padding included; gradients of larger mini-batches are accumulated. A
+    smaller value needs less memory and changes nothing else (beyond rounding)."""
     save_steps: int | None = Field(default=None, gt=0)
-    """Save the state of the training after every so many steps, to go on from there if the run is stopped; none: as
-    often as costs a fiftieth of the time. Changes no result."""
+    """PPO steps between two checkpoints, from which a stopped run is resumed; none: as often as costs 2 % of the
+    training time. Changes no result."""
     num_ppo_epochs: int = Field(default=4, gt=0)
-    """Passes over a rollout batch, each with a fresh permutation."""
+    """Epochs over a rollout batch, each with a fresh permutation."""
     sampling: SamplingConfig = SamplingConfig()
     """How rollouts are sampled."""
     learning_rate: float = Field(default=5e-6, gt=0)
-    """Actor's Adam learning rate; falls linearly to 0."""
+    """Adam learning rate of the policy; decays linearly to 0."""
     critic_learning_rate: float = Field(default=9e-6, gt=0)
-    """Critic's."""
+    """Adam learning rate of the critic; decays linearly to 0."""
     adam_epsilon: float = Field(default=1e-5, gt=0)
     """Adam's epsilon."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradient clipping, of actor and critic each."""
+    """Maximum gradient norm, for policy and critic separately."""
     gamma: float = Field(default=1.0, ge=0, le=1)
-    """Discount a token."""
+    """Discount factor per token."""
     lam: float = Field(default=0.95, ge=0, le=1)
-    """Lambda of generalised advantage estimation."""
+    """Lambda of generalised advantage estimation (GAE)."""
     cliprange: float = Field(default=0.2, gt=0)
     """Clip range of the probability ratio."""
     cliprange_value: float = Field(default=0.2, gt=0)
@@ -72,7 +72,7 @@ class PPOConfig(Section):
     whiten_rewards: bool = False
     """Scale token rewards to variance 1, without shifting their mean."""
     bf16: bool = False
-    """Arithmetic in bfloat16 (weights and optimizers stay float32)."""
+    """Compute in bfloat16 (weights and optimizer states stay float32)."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
 
@@ -87,7 +87,7 @@ class PPOConfig(Section):
 
 
 class GroupConfig(Section):
-    """What RLOO and GRPO have of their own: groups of completions of one prompt, each other's baseline.
+    """Settings of RLOO and GRPO only: groups of completions of one prompt, each other's baseline.
 
     All else, from steps and batch sizes to the learning rate and the KL penalty, they have in common with PPO and read
     from there, so that `algorithm` changes the algorithm alone. They have no use for PPO's critic and its settings,
@@ -100,7 +100,7 @@ class GroupConfig(Section):
     """Completions a prompt; a step rolls out rollout_batch_size / num_generations prompts. RLOO's authors take 2 and
     4 (2402.14740)."""
     num_iterations: int = Field(default=1, gt=0)
-    """Passes over a rollout batch (one, as in both papers: then no ratio is clipped where a batch is one update)."""
+    """Epochs over a rollout batch (one, as in both papers: then no ratio is clipped where a batch is one update)."""
     loss_type: Literal["dr_grpo", "dapo", "grpo"] = "dr_grpo"
     """What GRPO divides the sum over tokens by: max_new_tokens, so that a token weighs the same in short and long
     completions (Liu et al. 2503.20783); the batch's tokens (Yu et al. 2503.14476); each completion's own, which favours

@@ -13,7 +13,7 @@ class WorldConfig(Section):
     """A preference world: who writes, who judges, and where the policy starts."""
 
     seed: int = Field(default=0, ge=0)
-    """Of everything random."""
+    """Random seed of the whole world."""
     pool_size: int = Field(default=20_000, gt=0)
     """Preference pairs in the pool."""
     demonstrations: int = Field(default=10_000, gt=0)
@@ -25,9 +25,9 @@ class WorldConfig(Section):
     categories: int = Field(default=12, ge=3, le=12)
     """Categories of items that requests are about; with fewer, smaller models learn what is asked for."""
     sources: int = Field(default=6, ge=1, le=41)
-    """Generators of completions, each with a style and a quality of its own."""
+    """Number of generators of completions, each with its own style and quality."""
     annotators: int = Field(default=6, ge=1, le=41)
-    """Annotators; annotator s modulo `annotators` is the one that follows source s."""
+    """Number of annotators; source s is followed by annotator number s modulo `annotators`."""
     lambda_: float = Field(default=1.0, ge=0)
     """Weight of an annotator's bias beside the gold reward; both have a standard deviation of about 1."""
     kappa: float = Field(default=1.0, ge=0, le=1)
