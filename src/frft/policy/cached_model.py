@@ -1,4 +1,4 @@
-"""A causal language model that reads a batch of prompts once, and then one token of every row at a time."""
+"""A causal language model with a key-value cache: it reads a batch of prompts once, then one token a row at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PROMPT_TOKENS = 512
-"""How many prompt tokens a CPU reads at once: few enough for what a layer computes from them to stay in its cache."""
+"""Prompt tokens of a forward pass on a CPU: few enough for a layer's activations to stay in the processor's cache."""
 PROMPT_TOKENS_GPU = 32_768
+"""Prompt tokens of a forward pass on a GPU."""
 
 
 class CachedModel:
-    """`model` and what it has read of B sequences.
+    """`model` with the keys and values of the B sequences that it has read so far.
 
     Args:
         model: a causal language model for which `can_cache` is true, in evaluation mode.
-        mask_BP: which tokens of the left-padded prompts are real; rows by falling length.
-        max_new_tokens: how many tokens follow them at most.
+        mask_BP: which tokens of the left-padded prompts are real; rows in order of decreasing length.
+        max_new_tokens: most tokens that can follow a prompt; the cache is allocated for them.
     """
 
     def __init__(self, model: Any, mask_BP: Tensor, max_new_tokens: int) -> None:
@@ -35,7 +36,7 @@ class CachedModel:
         self.cache = BufferCache(model.config, *self.mask_BL.shape)
 
     def read_prompts(self, ids_BP: Tensor) -> Tensor:
-        """Logits after the prompts, (B, V). Few are read at once, so that hardly any padding is read."""
+        """Logits after the prompts, (B, V). Rows of similar length are read together, to save padding."""
         width = ids_BP.shape[1]
         limit = PROMPT_TOKENS if ids_BP.device.type == "cpu" else PROMPT_TOKENS_GPU
         lengths = self.lengths_B.tolist()
@@ -51,7 +52,7 @@ class CachedModel:
         return torch.cat(logits)
 
     def read_tokens(self, tokens_B: Tensor) -> Tensor:
-        """Logits after one further token of every row, (B, V)."""
+        """Append one token, (B,), to every row; logits after it, (B, V)."""
         cursor = self.cache.cursor
         cursor.to_next_slot()
         positions_B = self.lengths_B
@@ -59,7 +60,7 @@ class CachedModel:
         return self._last_logits(tokens_B[:, None], self.mask_BL[:, : cursor.last], positions_B[:, None])
 
     def keep(self, rows_b: Tensor) -> None:
-        """Drop all rows but these."""
+        """Keep only the rows with these indices, (b,), and drop the others from the cache."""
         self.cache.keep(rows_b)
         self.mask_BL, self.lengths_B = self.mask_BL[rows_b], self.lengths_B[rows_b]
 
@@ -67,8 +68,9 @@ class CachedModel:
         """Logits after the last of the new tokens, (b, V).
 
         Args:
-            ids, positions: the new tokens, (b, t).
-            mask: the real ones among all tokens that they can see, (b, context + t).
+            ids: the new tokens, (b, t).
+            positions: position of each new token in its sequence, (b, t).
+            mask: which of the tokens that they can attend to are not padding, (b, context + t).
         """
         logits: Tensor = self.model(
             input_ids=ids,
@@ -84,8 +86,8 @@ class CachedModel:
 def can_cache(model: Any) -> bool:
     """Whether a `CachedModel` can be made of a Transformers model.
 
-    That is so where keys and values are all that it remembers, and where it is called the way that most are: models
-    that prepare inputs of their own for generation know something that is not known here.
+    It can where keys and values are its whole state between tokens, and where its `forward` takes the usual arguments.
+    Models that override `prepare_inputs_for_generation` need inputs that `CachedModel` does not build.
     """
     return (
         getattr(type(model), "prepare_inputs_for_generation", None) is GenerationMixin.prepare_inputs_for_generation

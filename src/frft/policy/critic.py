@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ValueHead(nn.Linear):  # type: ignore[misc]
-    """A linear map from a hidden state to a value; with random weights it would start as noise, so it starts at 0."""
+    """A linear map from a hidden state to a value; starts at 0, since random weights would give noise as values."""
 
     def __init__(self, hidden_size: int, device: torch.device | None = None) -> None:
         super().__init__(hidden_size, 1, device=device)
@@ -25,7 +25,7 @@ class ValueHead(nn.Linear):  # type: ignore[misc]
 
     @classmethod
     def on(cls, policy: PreTrainedModel) -> ValueHead:
-        """A head that reads the hidden states of a language model."""
+        """A value head of the hidden size of `policy`, on its device."""
         return cls(policy.config.get_text_config().hidden_size, policy.device)
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class ValueHead(nn.Linear):  # type: ignore[misc]
 
 
 class Critic(nn.Module):  # type: ignore[misc]
-    """Values V(s) in units of the normalised reward."""
+    """State values V(s), one for each token, in units of the normalised reward."""
 
     def __init__(self, backbone: PreTrainedModel, head: ValueHead) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Critic(nn.Module):  # type: ignore[misc]
     def from_causal_lm(cls, policy: PreTrainedModel) -> Critic:
         """Start from a language model's backbone with a head of zeros: values are 0 at first.
 
-        For rewards that come from no model, or from one with another tokenizer.
+        For rewards that are not computed by a model, or by one with another tokenizer.
 
         Raises:
             ModelError: the model has adapters.

@@ -1,8 +1,8 @@
 """Sampling from a causal language model with one uniform number for every token.
 
-The model's probabilities and that number alone decide which token follows (inverse transform sampling). So neither
-the order nor the grouping of prompts, nor how many others have finished, has a say in what follows a prompt, beyond
-the rounding of logits.
+The model's probabilities and that number alone decide which token follows (inverse transform sampling). So what
+follows a prompt does not depend on the order or the batching of prompts, nor on how many other rows have finished,
+except through rounding of the logits.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from frft.config.sections import SamplingConfig
 
 COMPACT_AT = 0.75
-"""Finished rows are dropped when no more than this share of the rows is left to write."""
+"""Finished rows are dropped from the batch when at most this share of its rows is unfinished: dropping costs a copy."""
 BLOCK = 64
-"""Probabilities are summed in blocks of so many, so that cumulative sums run over V / 64 + 64 numbers and not V."""
+"""Block size of the two-level search: cumulative sums run over V / 64 block sums and one block of 64, not over V."""
 
 
 def can_decode(policy: Any) -> bool:
-    """Whether `decode_tokens` can drive the policy: of PEFT's adapters, it knows LoRA's."""
+    """Whether `decode_tokens` supports the policy; of PEFT's adapters, only LoRA is supported."""
     adapters = policy.peft_config.values() if _is_peft(policy) else ()
     return all(adapter.peft_type == "LORA" for adapter in adapters) and can_cache(_without_adapters(policy))
 
@@ -44,17 +44,17 @@ def decode_tokens(
 ) -> Tensor:
     """Sample responses to left-padded prompts: (B, T) token ids, padded after EOS; T ends with the last response.
 
-    To be called without gradient.
+    Call it under `torch.inference_mode()` or `torch.no_grad()`.
 
     Beside the model, memory goes to keys and values: 2 * layers * key-value heads * D * (P + max_new_tokens) numbers
-    for each row that is not finished, in the model's precision.
+    for each unfinished row, in the model's precision.
 
     Args:
         policy: a model for which `can_decode` is true, in evaluation mode.
-        uniforms_BT: numbers in [0, 1), one for each token that a row can get.
+        uniforms_BT: uniform numbers in [0, 1), (B, max_new_tokens): one for each token of a row.
 
     Raises:
-        ModelError: the model's probabilities are not numbers.
+        ModelError: a probability is not finite.
     """
     model = _without_adapters(policy)
     rows_B = mask_BP.sum(-1).argsort(descending=True, stable=True)
@@ -79,14 +79,14 @@ def decode_tokens(
 
 
 def draw_tokens(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingConfig) -> Tensor:
-    """One token a row, (B,): the first whose cumulative probability exceeds the row's number in [0, 1).
+    """One token for each row, (B,): the first whose cumulative probability exceeds the row's uniform number.
 
     Probabilities are a softmax in float32 of the `top_k` largest logits (in falling order) or of all of them (in the
     order of the vocabulary), divided by the temperature; they are summed in float64. A token of probability 0 is
     never drawn.
 
     Raises:
-        ModelError: the probabilities of a row are not numbers.
+        ModelError: the probabilities of a row are not finite.
     """
     logits_BV = logits_BV.float()
     if sampling.temperature != 1:
@@ -128,5 +128,5 @@ def _is_peft(policy: Any) -> bool:
 
 
 def _without_adapters(policy: Any) -> Any:
-    """The Transformers model in which LoRA's adapters have been placed, and where they stay."""
+    """The Transformers model inside a PEFT wrapper; LoRA's adapters are modules in it and stay active."""
     return policy.get_base_model() if _is_peft(policy) else policy

@@ -1,4 +1,4 @@
-"""How far one policy has moved from another, on what it wrote."""
+"""KL divergence of one policy from another, estimated on its own samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(policy || reference) in nats a completion, estimated on the policy's own samples: means over them."""
+    """KL(policy || reference) in nats per completion: the means of two estimators, k1 and k3, over the samples."""
 
     k1: float
     k3: float
@@ -43,7 +43,7 @@ def measure_divergence(
 
     Args:
         written: samples of `policy`; their own token ids are used, not the text tokenized again.
-        temperature, max_prompt_tokens: those of the sampling.
+        temperature, max_prompt_tokens: the ones that the completions were sampled with.
         max_batch_tokens: tokens of a forward pass, padding included.
 
     Raises:
@@ -69,7 +69,7 @@ def measure_divergence(
 
 
 def right_padded(rows: Sequence[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
-    """Rows of tokens as (B, T), padded to the longest, and the mask of what is no padding."""
+    """Token ids (B, T), padded on the right to the longest row, and the mask (B, T), true on tokens."""
     width = max(len(row) for row in rows)
     tokens_BT = torch.full((len(rows), width), pad_token_id)
     for index, row in enumerate(rows):

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Completions:
-    """What a policy wrote.
+    """Completions sampled from a policy, one for each prompt.
 
     Attributes:
         prompts: the prompts, in the order given.
         completions: the text up to the first EOS, decoded without special tokens.
         has_eos: whether EOS was reached within the token limit.
         tokens: the token ids of each completion as they were sampled, EOS included.
-        truncated: how many prompts had to be cut.
+        truncated: number of prompts that lost their beginning.
     """
 
     prompts: list[str]
@@ -49,7 +49,7 @@ def left_padded(sequences: Sequence[list[int]], pad_token_id: int) -> tuple[Tens
 
 
 def row_uniforms(seed: int, count: int, max_new_tokens: int) -> Tensor:
-    """Numbers to sample with, uniform in [0, 1), (count, T) float64: row i's do not depend on how many there are."""
+    """Uniform numbers in [0, 1) to sample with, float64 (count, max_new_tokens); row i does not depend on `count`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand((count, max_new_tokens), dtype=torch.float64, generator=generator)
 
@@ -67,18 +67,18 @@ def sample_tokens(
 
     `top_k` restricts what is sampled; log-probabilities elsewhere are those of the full distribution, as in the
     authors' code and in TRL's former PPO trainer. Nothing else does: the policy's own `generation_config` (penalties,
-    banned tokens, further EOS tokens) has no say, because log-probabilities know nothing of it. Dropout is off.
+    banned tokens, further EOS tokens) is ignored, because the log-probabilities do not account for it. Dropout is off.
 
     A row's numbers in `uniforms_BT` decide its tokens, whatever batch it is in. Models that `frft.policy.decode`
-    cannot drive (recurrent ones, encoder-decoders, ...) are sampled by Transformers' `generate`, from a generator that
-    is seeded with the first number of the batch: there, a row's tokens depend on the batch that it is in.
+    does not support (recurrent ones, encoder-decoders, ...) are sampled by Transformers' `generate`, from a generator
+    seeded with the first number of the batch: there, a row's tokens depend on the batch that it is in.
 
     Args:
         policy: a causal language model; may hold LoRA adapters.
         uniforms_BT: from `row_uniforms`, (B, max_new_tokens).
 
     Raises:
-        ModelError: the policy's probabilities are not numbers.
+        ModelError: a probability is not finite.
     """
     from frft.policy.decode import can_decode, decode_tokens
 
@@ -114,7 +114,7 @@ def _sample_by_transformers(
         ),
     )
     try:
-        # A padding token among the prompts is suspect to `generate`, although the mask says what it is.
+        # `generate` warns about padding tokens in the prompts, although the mask marks them.
         with quiet(), seeded(int(uniforms_BT[0, 0] * 2**32)):
             sequences = policy.generate(input_ids=ids_BP, attention_mask=mask_BP)
     finally:
@@ -124,7 +124,7 @@ def _sample_by_transformers(
 
 @contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Switch dropout off, and then on again exactly where it was on."""
+    """Evaluation mode (no dropout) within this block; afterwards each module has its former mode again."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -179,13 +179,13 @@ def generate(
         policy: a causal language model.
         tokenizer: its tokenizer.
         prompts: N prompts.
-        sampling: how the policy writes.
-        seed: what the completions are drawn from.
-        batch_size: prompts at a time.
-        first_row: the place of the first of these prompts among all, where they are a part of more: it is written to as
-            if the others stood before it.
-        progress: told of the prompts done.
-        description: what the progress is called.
+        sampling: sampling settings: temperature, top_k, token limits.
+        seed: seed of the random numbers.
+        batch_size: prompts of a batch.
+        first_row: index of the first prompt in a longer list of which these are a part; the completions are then the
+            same as if the whole list were given.
+        progress: shows the number of prompts done.
+        description: label of the progress.
 
     Raises:
         ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions.

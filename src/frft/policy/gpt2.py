@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CachedGPT2(CachedModel):
-    """As `CachedModel`, and the same numbers within rounding, for a model for which `is_plain_gpt2` is true."""
+    """A faster `CachedModel` for models with `is_plain_gpt2`; its logits are the same within rounding."""
 
     def _last_logits(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -38,7 +38,7 @@ class CachedGPT2(CachedModel):
 
 
 def is_plain_gpt2(model: Any) -> bool:
-    """Whether `model` is GPT-2 as it is known here; its linear layers may have been adapted (LoRA)."""
+    """Whether `model` is an unmodified GPT-2, which `CachedGPT2` can run; its linear layers may have LoRA adapters."""
     if type(model) is not GPT2LMHeadModel:
         return False
     blocks = model.transformer.h
@@ -53,7 +53,7 @@ def is_plain_gpt2(model: Any) -> bool:
 
 
 def _score_bias(mask: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-    """What is added to the scores of the last `width` of n tokens: 0 where visible, else -inf; (b, 1, width, n)."""
+    """Attention bias of the last `width` of n tokens: 0 where a token is visible, -inf elsewhere; (b, 1, width, n)."""
     slots = torch.arange(mask.shape[1], device=mask.device)
     visible = (slots <= slots[-width:, None]) & mask[:, None, None].bool()
     return torch.zeros(visible.shape, dtype=dtype, device=mask.device).masked_fill_(~visible, -torch.inf)
@@ -74,7 +74,7 @@ def _block(block: Any, hidden: Tensor, bias: Tensor, layer: BufferLayer, *, is_l
 
 
 def _sum(hidden: Tensor, change: Tensor) -> Tensor:
-    # Under autocast the change is bfloat16, and what it is added to must stay float32.
+    # Under autocast `change` is bfloat16, but the residual stream must stay float32.
     return change.add_(hidden) if change.dtype == hidden.dtype else hidden + change
 
 

@@ -1,4 +1,4 @@
-"""TRL's online trainers as `frft.policy.online` runs them: their arguments, what they do otherwise, their reports."""
+"""TRL's online trainers as `frft.policy.online` runs them: arguments, overridden methods, and metrics."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from frft.policy.online import GroupRollout, GroupTrainer
 
 OF_UPDATES = {"policy_loss": "loss", "entropy": "entropy", "clip_fraction": "clip_ratio/region_mean"}
-"""PPO's names of what is averaged over the updates of a step -> TRL's."""
+"""Metrics averaged over the updates of a step: PPO's name -> TRL's name."""
 
 
 def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
     """The configuration of TRL's trainer.
 
     Args:
-        host: whose settings these are.
-        longest: tokens of the longest sequence.
-        folder: one that TRL may make; nothing is written there.
+        host: the trainer whose settings are translated.
+        longest: length of the longest sequence, in tokens.
+        folder: output folder that TRL requires and may create; nothing is written there.
 
     Raises:
-        UsageError: batch sizes that groups or processes cannot share.
+        UsageError: a batch size that groups or processes cannot divide evenly.
     """
     from trl import GRPOConfig, RLOOConfig
 
@@ -65,12 +65,12 @@ def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
         "steps_per_generation": config.rollout_batch_size // processes // at_once,
         "num_generations": group.num_generations,
         "num_iterations": group.num_iterations,
-        # The prompts are in their order already.
+        # Off, because the prompts are already in their random order.
         "shuffle_dataset": False,
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
         "max_completion_length": sampling.max_new_tokens,
-        # Set on the trainer, with the reference.
+        # Set on the trainer afterwards, together with the reference.
         "beta": 0.0,
         "epsilon": config.cliprange,
         "optim": "adamw_torch",
@@ -96,23 +96,23 @@ def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
 
 
 def hooked(host: GroupTrainer) -> type:
-    """TRL's RLOO or GRPO trainer, which asks `host` where PPO and TRL would go apart."""
+    """TRL's RLOO or GRPO trainer, which calls `host` wherever TRL would differ from PPO here."""
     from trl import GRPOTrainer, RLOOTrainer
 
     base = RLOOTrainer if host.algorithm == "rloo" else GRPOTrainer
 
     class Trainer(base):  # type: ignore[misc, valid-type]
         def _send_telemetry(self) -> None:
-            """Send nothing: what is trained here is nobody else's business."""
+            """Do nothing: no telemetry is sent."""
 
         def _save_rng_state(self, output_dir: str) -> None:
-            """Save none: every random draw follows from the step."""
+            """Save no generator state: every random draw is seeded by the step number."""
 
         def _load_rng_state(self, checkpoint: str | None) -> None:
-            """Load none."""
+            """Load no generator state; see `_save_rng_state`."""
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
-            """Write none: a checkpoint is not published."""
+            """Write no model card: checkpoints are not published."""
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return host.tokenize(prompts), None, {}
@@ -140,7 +140,7 @@ def hooked(host: GroupTrainer) -> type:
 
 @contextmanager
 def real_positions(model: PreTrainedModel) -> Iterator[None]:
-    """Within it, `model` counts positions from the first token that is not padding, where nobody says what they are."""
+    """Within this block, `model` counts positions from the first real token unless the caller gives positions."""
     backbone = _under_adapters(model).base_model
     if "position_ids" not in inspect.signature(type(backbone).forward).parameters:
         yield
@@ -158,9 +158,9 @@ def real_positions(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def own_forward(model: PreTrainedModel) -> Iterator[None]:
-    """Within it, `model` has the `forward` of its class, not what TRL (for losses) or Accelerate put in its place.
+    """Within this block, `model` has the `forward` of its class, not the wrapper of TRL (for losses) or Accelerate.
 
-    Sampling needs neither, and with it GPT-2 would not be known as such (`frft.policy.gpt2`).
+    Sampling needs neither, and a wrapped GPT-2 would not qualify for the fast path (`frft.policy.gpt2`).
     """
     under = _under_adapters(model)
     replaced = vars(under).pop("forward", None)
@@ -176,13 +176,13 @@ def _under_adapters(model: PreTrainedModel) -> PreTrainedModel:
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Seeds every rollout, gathers what TRL logs of its updates, reports each step to `on_step`, and ends the training.
+    """Seeds every rollout, collects the metrics that TRL logs, reports each step to `on_step`, and stops the training.
 
     Args:
         host: the trainer.
-        trainer: TRL's.
-        until_step: rollout batches after which it ends.
-        on_step: gets a step's metrics and rollout.
+        trainer: TRL's trainer that it runs.
+        until_step: stop when this many steps (rollout batches) are done, earlier ones included.
+        on_step: called after each step with its metrics and its rollout.
     """
 
     def __init__(
@@ -197,14 +197,14 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self._started = 0.0
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Before a rollout: what TRL draws itself (in which order it goes through the batch) follows from the step."""
+        """Before a rollout: seed what TRL draws itself (the order of the updates' batches) by the step number."""
         del args, control
         if state.global_step % self._host.updates_per_step == 0:
             torch.manual_seed(seed_for(self._host.seed, "update", self._host.step_number))
             self._started = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """After an update: whether it was the last."""
+        """After an update: stop the training if `until_step` is reached."""
         del args
         control.should_training_stop = state.global_step >= self._until_step * self._host.updates_per_step
 
@@ -216,7 +216,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float],
         **_: Any,
     ) -> None:
-        """After an update: gather its figures; after the last one of a step: report."""
+        """After an update: collect its metrics; after the last update of a step, report their means."""
         del control
         if "loss" not in logs:  # the summary when training ends
             return

@@ -1,4 +1,4 @@
-"""How likely a policy would have written given texts."""
+"""Log-likelihoods of given completions under a policy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def log_likelihoods(
     max_batch_tokens: int = 4096,
     progress: Progress = SILENT,
 ) -> tuple[NDArray[np.float64], TruncationCount]:
-    """log pi(completion and EOS | prompt) of N texts in nats, sums over tokens: float64 (N,); and what was cut.
+    """log pi(completion and EOS | prompt) in nats, summed over tokens, float64 (N,); and the truncation count.
 
     Args:
         policy: a causal language model.
@@ -38,7 +38,7 @@ def log_likelihoods(
         max_length: longest sequence in tokens; longer prompts lose their beginning, then completions their end.
         temperature: logits are divided by it, as in sampling.
         max_batch_tokens: tokens of a forward pass, padding included.
-        progress: gets a task with a text as its unit.
+        progress: shows the number of texts done.
 
     Raises:
         ModelError: `max_length` leaves no room for a prompt's token and EOS, or the policy has fewer positions.

@@ -57,11 +57,11 @@ Algorithm = Literal["rloo", "grpo"]
 
 @dataclass(frozen=True)
 class GroupRollout:
-    """One batch of what was written: B sequences, those of one prompt next to each other.
+    """One batch of completions: B sequences, those of one prompt next to each other.
 
     Attributes:
-        prompts, completions: as text.
-        has_eos: whether EOS was reached.
+        prompts, completions: the texts, B each.
+        has_eos: whether a completion ended with EOS within the token limit.
         scores_B: the reward of each completion, before clipping.
     """
 
@@ -72,7 +72,7 @@ class GroupRollout:
 
 
 class Written(NamedTuple):
-    """One sequence of a rollout, as it travels between processes; its KL in nats."""
+    """One sequence of a rollout, as processes exchange it; `tokens` is a count, KL is in nats per sequence."""
 
     row: int
     prompt: str
@@ -89,21 +89,21 @@ class GroupTrainer:
     """Trains `policy` (in place) against `reward`, by RLOO or GRPO.
 
     Args:
-        algorithm: which.
+        algorithm: "rloo" or "grpo".
         policy: the language model to train; of one with adapters (PEFT), only they are trained.
         reference: the KL anchor, frozen; of a policy with adapters, `WithoutAdapters(policy)` for the model under them.
         tokenizer: the policy's; padding distinct from EOS.
         reward: any callable `(prompts, completions) -> scores`; under several processes, each calls it on its share.
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
-        config: what the algorithm has in common with PPO: steps, batch sizes, sampling, learning rate, KL, clipping.
-        group: what it has of its own.
+        config: the settings shared with PPO: steps, batch sizes, sampling, learning rate, KL, clipping.
+        group: the settings that only RLOO and GRPO have.
         seed: what every random draw is derived from.
         sft: the model from which KL is reported, frozen; the reference where none is given.
-        accelerator: where to log; TRL's own where none is given.
+        accelerator: receives the metrics; None: TRL's own.
 
     Raises:
-        UsageError: without prompts; batch sizes that groups or processes cannot share; an engine that shards weights;
-            from `train`, if it would go beyond `config.total_steps`, or is called a second time.
+        UsageError: without prompts; with a batch size that groups or processes cannot divide evenly; under an engine
+            that shards weights; from `train`, beyond `config.total_steps` or when called a second time.
         DataError: a prompt has no tokens.
         ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
         TrainingError: from `train`, if a loss or a gradient norm is not finite.
@@ -133,7 +133,7 @@ class GroupTrainer:
         if not prompts:
             raise UsageError("There are no prompts to roll out. Give at least one.")
         length = config.sampling.max_prompt_tokens
-        # By another encoder, because `self.encoder` counts what is rolled out.
+        # A separate encoder for this check, because `self.encoder` counts truncations of what is rolled out.
         longest = max(map(len, Encoder(tokenizer, length).encode_prompts(prompts, length)))
         self.encoder = Encoder(tokenizer, length)
         self.step_number = 0
@@ -147,11 +147,11 @@ class GroupTrainer:
 
     @property
     def updates_per_step(self) -> int:
-        """Optimizer steps for one rollout batch."""
+        """Optimizer steps for each rollout batch."""
         return self.config.rollout_batch_size // self.config.mini_batch_size * self.group.num_iterations
 
     def train(self, until_step: int, on_step: Callable[[dict[str, Any], GroupRollout], None]) -> None:
-        """Step until `until_step` steps are done in all, and report each; `save` may be called from the report."""
+        """Train until `until_step` steps are completed in total; `on_step` gets each step's result and may `save`."""
         if until_step > self.config.total_steps:
             raise UsageError(
                 f"{self.algorithm.upper()} cannot go on to step {until_step}: total_steps is "
@@ -168,9 +168,9 @@ class GroupTrainer:
             self._trl.train(resume_from_checkpoint=self._resumed_from and str(self._resumed_from))
 
     def save(self, path: Path) -> None:
-        """Save a checkpoint of TRL's; to `restore` it and go on is the same as not having stopped.
+        """Save a checkpoint in TRL's format; a training resumed from it gives the same result as one never stopped.
 
-        Under several processes all call it.
+        Under several processes, every process must call it.
         """
         with quiet():
             self._trl.args.output_dir = str(path)
@@ -178,7 +178,7 @@ class GroupTrainer:
         self.accelerator.wait_for_everyone()
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote; every random draw follows from the step.
+        """Resume from a checkpoint of `save`; every random draw is seeded by the step number.
 
         Raises:
             ArtifactError: the folder holds no checkpoint.
@@ -240,8 +240,8 @@ class GroupTrainer:
         return trainer
 
     def tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
-        """The tokens of this process's prompts, cut as everywhere; all processes call it, with equally many."""
-        # Everybody's, so that every process has counted the whole batch, as in PPO.
+        """Token ids of this process's prompts, truncated; every process must call it, with equal shares."""
+        # The prompts of all processes are encoded, so that each counts the truncations of the whole batch, as in PPO.
         everybodys = gather_object(list(prompts))
         encoded = self.encoder.encode_prompts(everybodys, self.config.sampling.max_prompt_tokens)
         first = self.accelerator.process_index * len(prompts)
@@ -249,13 +249,13 @@ class GroupTrainer:
         return self._prompt_ids
 
     def sample(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-        """A completion's tokens for each of this process's prompts, EOS included."""
+        """Token ids of one completion for each of this process's prompts, EOS included."""
         model, device = self._trl.accelerator.unwrap_model(self._trl.model), self._trl.accelerator.device
         eos, pad, sampling = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id, self.config.sampling
         ids_BP, mask_BP = left_padded(prompt_ids, pad)
         seed = seed_for(self.seed, "rollout", self.step_number)
         uniforms_BT = row_uniforms(seed, self.config.rollout_batch_size, sampling.max_new_tokens)[self._rows]
-        # While it trains, it would recompute activations where it was asked to, and keep no cache.
+        # In training mode with gradient checkpointing, the model would keep no key-value cache.
         model.eval()
         with self._trl.accelerator.autocast(), own_forward(model):
             tokens_BT = sample_tokens(model, ids_BP.to(device), mask_BP.to(device), sampling, eos, pad, uniforms_BT)
@@ -264,15 +264,15 @@ class GroupTrainer:
         return [row[kept].tolist() for row, kept in zip(tokens_BT.cpu(), mask_BT.cpu(), strict=True)]
 
     def look(self, model: Any, logprobs_BT: Tensor) -> None:
-        """Keep what TRL found out about a rollout: log-probabilities under the policy or the reference."""
+        """Cache the log-probabilities that TRL computed on a rollout, under the policy or the reference, (B, T)."""
         if not isinstance(self.reference, WithoutAdapters):
             self._looks["reference" if model is self.reference else "policy"] = logprobs_BT
 
     def measure(self, batch: dict[str, Any]) -> tuple[GroupRollout, dict[str, Any]]:
-        """What all processes wrote in this step, and its metrics, named as PPO's.
+        """The completions of all processes in this step, and the step's metrics under PPO's names.
 
         Args:
-            batch: what TRL made of this process's share: completion_ids and completion_mask, (B, T).
+            batch: TRL's tensors of this process's share: completion_ids and completion_mask, (B, T).
         """
         config, mask_BT = self.config, batch["completion_mask"].bool()
         policy, reference = self._logprobs("policy", batch), self._logprobs("reference", batch)
@@ -311,7 +311,7 @@ class GroupTrainer:
 
     @property
     def _rows(self) -> list[int]:
-        """Which sequences of the batch are this process's."""
+        """Indices of this process's sequences in the whole batch."""
         share = self.config.rollout_batch_size // self._trl.accelerator.num_processes
         first = self._trl.accelerator.process_index * share
         return list(range(first, first + share))
@@ -319,7 +319,7 @@ class GroupTrainer:
     def _score(
         self, prompts: list[str], completions: list[str], completion_ids: list[list[int]], **_: Any
     ) -> list[float]:
-        """The reward as TRL calls it."""
+        """The reward function with the signature that TRL calls: scores after the EOS penalty and clipping."""
         has_eos = [self.tokenizer.eos_token_id in ids for ids in completion_ids]
         scores = checked_scores(self.reward, prompts, completions)
         penalty = self.config.missing_eos_penalty
@@ -335,7 +335,7 @@ class GroupTrainer:
         return scores_B if most is None else scores_B.clamp(-most, most)
 
     def _logprobs(self, which: str, batch: dict[str, Any]) -> Tensor:
-        """Log-probabilities of a rollout, (B, T), as TRL found them or, where it had no need to, computed here."""
+        """Log-probabilities of a rollout, (B, T), as cached by `look`, else computed here."""
         if which in self._looks:
             return self._looks[which]
         model = {"policy": self._trl.model, "reference": self.reference, "sft": self.sft}[which]

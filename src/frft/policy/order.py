@@ -1,4 +1,4 @@
-"""In which order prompts are rolled out."""
+"""The order in which prompts are rolled out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from frft.models import seed_for
 def prompt_indices(count: int, seed: int, positions: range) -> list[int]:
     """Which of `count` prompts stand at `positions` of an endless sequence of permutations, each seeded by its number.
 
-    It is a function of its arguments alone, so that a training that goes on finds its place.
+    A pure function of its arguments, so that a resumed training continues with the same prompts.
     """
     orders = {
         epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed_for(seed, "prompts", epoch))).tolist()

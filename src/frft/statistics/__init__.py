@@ -1,4 +1,4 @@
-"""Point estimates with intervals, and tests: what several rooms say of how sure a figure is, each in one place."""
+"""Point estimates with confidence intervals, hypothesis tests and sample sizes, each defined once for all of frft."""
 
 from frft.statistics.accuracy import OrderAccuracy, order_accuracy, within_prompt_variance
 from frft.statistics.crossed import crossed_estimate

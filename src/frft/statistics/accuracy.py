@@ -1,4 +1,4 @@
-"""How often one score orders pairs as another does."""
+"""Pairwise accuracy: how often one score orders the two members of a pair as another score does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OrderAccuracy:
-    """How often scores order N pairs as the truth does.
+    """How often scores order N pairs as the true scores do.
 
     Attributes:
         accuracy: share of the n pairs that are in the true order; equal scores count one half. None where n is 0.
-        interval: its 95 % interval: Wilson's, for the effective sample size where pairs come in clusters; see
+        interval: its 95 % confidence interval: Wilson's, for the effective sample size where pairs are clustered; see
             `frft.statistics.intervals.share_interval`.
-        n: pairs that have an order in truth.
-        ties: of these, the pairs with equal scores.
-        without_order: pairs that are equal in truth, and left out.
+        n: pairs compared: those whose two true scores differ.
+        ties: those among the n pairs whose two scores are equal.
+        without_order: pairs whose two true scores are equal; they are left out of n.
     """
 
     accuracy: float | None
@@ -33,7 +33,7 @@ class OrderAccuracy:
     without_order: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
@@ -46,12 +46,12 @@ def order_accuracy(
 
     Args:
         margins: score(first) - score(second) of each pair.
-        true_margins: the same by the truth.
-        clusters: what tells apart the prompts of the pairs, which are not independent where they share one; none: all
-            pairs are.
+        true_margins: true score(first) - true score(second) of each pair.
+        clusters: a label for each pair, such as its prompt; pairs with the same label are not independent. None: all
+            pairs are independent.
 
     Raises:
-        DataError: the numbers differ, or a difference is not a number.
+        DataError: the arguments differ in length, or a margin is NaN.
     """
     import numpy as np
 
@@ -66,6 +66,7 @@ def order_accuracy(
     n = len(ordered)
     if n == 0:
         return OrderAccuracy(None, None, 0, 0, len(true_N))
+    # 1 where both signs agree, 0 where they differ, 1/2 where the scores are equal (a sign of 0).
     right_n = (1 + np.sign(margin_N) * np.sign(true_N))[ordered] / 2
     interval = share_interval(right_n, None if clusters is None else [clusters[pair] for pair in ordered])
     return OrderAccuracy(float(right_n.mean()), interval, n, int((right_n == 0.5).sum()), len(true_N) - n)
@@ -74,7 +75,7 @@ def order_accuracy(
 def within_prompt_variance(first: Sequence[float] | NDArray[Any], second: Sequence[float] | NDArray[Any]) -> float:
     """Mean over N prompts of the variance of a score under a policy, from two samples each: (r1 - r2)^2 / 2.
 
-    The lower it is, the less policy gradients have to go by (Razin et al. 2503.15477).
+    The lower it is, the smaller the policy gradient (Razin et al. 2503.15477).
     """
     import numpy as np
 

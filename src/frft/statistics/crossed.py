@@ -1,4 +1,4 @@
-"""The mean over two crossed factors, such as actors and seeds, both of which are samples of more."""
+"""The mean over two crossed random factors, such as actors and seeds, with an interval that covers both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def crossed_estimate(values_AS: Floats) -> Estimate:
 
     Its variance is that of two crossed random factors, from the mean squares of rows, columns and residuals. Its
     degrees of freedom are Satterthwaite's (1946), kept between the smallest and the largest of those three. With one
-    row or one column it has Student's interval; with one value, none.
+    row or one column the interval is Student's; with a single value there is none.
     """
     import numpy as np
     from scipy import stats
@@ -25,6 +25,8 @@ def crossed_estimate(values_AS: Floats) -> Estimate:
         return student(mean, float(stats.sem(values_AS, axis=None)), values_AS.size - 1, values_AS.size)
     of_actor_A, of_seed_S = values_AS.mean(axis=1) - mean, values_AS.mean(axis=0) - mean
     residual_AS = values_AS - mean - of_actor_A[:, None] - of_seed_S
+    # Degrees of freedom and sums of squares of rows, columns and residuals, in this order; `parts` are the terms of
+    # Var(mean) = (MS_rows + MS_columns - MS_residual) / (A S).
     degrees = np.array([actors - 1, seeds - 1, (actors - 1) * (seeds - 1)])
     squares = np.array([seeds * (of_actor_A**2).sum(), actors * (of_seed_S**2).sum(), (residual_AS**2).sum()])
     parts = squares / degrees / values_AS.size * [1, 1, -1]

@@ -1,4 +1,4 @@
-"""Estimates with intervals, all at LEVEL, and tests: pure functions of numbers."""
+"""Point estimates with 95 % confidence intervals, and hypothesis tests: pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from frft.statistics.intervals import CONFIDENCE_LEVEL, half_width, share_interv
 from frft.statistics.numbers import Floats, Numbers
 
 ONE_SIDED_LEVEL = 0.05
-"""Of every one-sided test."""
+"""Significance level of every one-sided test."""
 
 FEWEST_POINTS = 5
-"""That a rank correlation takes."""
+"""Observations that a rank correlation needs."""
 WINDOW = 5
-"""Steps that a point of a smoothed curve is the mean of."""
+"""Width of the moving average of a smoothed curve, in steps; odd."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate from n values.
+    """A point estimate from n observations, with its confidence interval.
 
     Attributes:
-        mean: of them, or what else is estimated.
-        low, high: ends of the 95 % interval; none: there are too few values.
-        n: how many.
+        mean: the point estimate: a mean unless the function that returns it estimates something else.
+        low, high: bounds of the 95 % confidence interval; None where there are too few observations for one.
+        n: number of observations.
     """
 
     mean: float
@@ -39,20 +39,21 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Both ends."""
+        """(low, high), or None where there is no interval."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
 def estimate(values: Numbers, clusters: Sequence[Hashable] | None = None) -> Estimate:
-    """The mean of N >= 1 values, with Student's interval.
+    """The mean of N >= 1 observations, with Student's interval.
 
     Args:
-        values: of them.
-        clusters: which cluster each belongs to; none: all are independent.
+        values: the observations, (N,).
+        clusters: the cluster of each observation, which makes the standard error cluster-robust; None: all are
+            independent.
     """
     x_N = np.asarray(values, float)
     error = standard_error(x_N, clusters)
@@ -62,29 +63,31 @@ def estimate(values: Numbers, clusters: Sequence[Hashable] | None = None) -> Est
 
 
 def _independent(values: Floats, clusters: Sequence[Hashable] | None) -> int:
+    """Number of independent units: observations, or clusters of them."""
     return len(values) if clusters is None else len(set(clusters))
 
 
 def student(mean: float, error: float, freedom: int, n: int) -> Estimate:
-    """An estimate with this standard error, of so many degrees of freedom, and Student's interval."""
+    """A point estimate with Student's interval, from its standard error and `freedom` degrees of freedom."""
     half = half_width(error, freedom)
     return Estimate(mean, mean - half, mean + half, n)
 
 
 def smoothed(values: Numbers) -> Floats:
-    """The centred mean over WINDOW steps, over fewer at both ends."""
+    """Centred moving average over WINDOW steps, over fewer at both ends: float64 (T,), as `values`."""
     x_T, reach = np.asarray(values, float), WINDOW // 2
     return np.array([x_T[max(0, t - reach) : t + reach + 1].mean() for t in range(len(x_T))])
 
 
 @dataclass(frozen=True)
 class Change:
-    """How much a quantity changed, and whether it did.
+    """The change of a quantity, with one-sided tests of whether it rose or fell.
 
     Attributes:
         estimate: of the change, in the quantity's own unit.
-        p_rise: of the one-sided test whose null hypothesis is that it did not rise.
-        p_fall: that it did not fall. None, both: too few values.
+        p_rise: p-value of the one-sided test whose null hypothesis is that the quantity did not rise.
+        p_fall: p-value of the test whose null hypothesis is that it did not fall. Both are None where there are too few
+            observations.
     """
 
     estimate: Estimate
@@ -92,16 +95,16 @@ class Change:
     p_fall: float | None
 
     def rose(self, level: float = ONE_SIDED_LEVEL) -> bool:
-        """Whether it rose, tested at this level."""
+        """Whether the quantity rose, at this significance level."""
         return self.p_rise is not None and self.p_rise < level
 
     def fell(self, level: float = ONE_SIDED_LEVEL) -> bool:
-        """Whether it fell, tested at this level."""
+        """Whether the quantity fell, at this significance level."""
         return self.p_fall is not None and self.p_fall < level
 
 
 def paired_change(before: Numbers, after: Numbers, clusters: Sequence[Hashable] | None = None) -> Change:
-    """The mean of N differences after - before, by a paired t test, whose errors are those of clusters where given."""
+    """Mean of N differences after - before, by a paired t test; cluster-robust where `clusters` is given."""
     difference_N = np.asarray(after, float) - np.asarray(before, float)
     found, error = estimate(difference_N, clusters), standard_error(difference_N, clusters)
     if error is None:
@@ -112,7 +115,7 @@ def paired_change(before: Numbers, after: Numbers, clusters: Sequence[Hashable] 
 def trend(values: Numbers) -> Change:
     """How much T values in order changed from first to last, along their least-squares line (Student, T - 2).
 
-    Each value must be measured on its own samples, so that what is left about the line is independent.
+    Each value must be measured on its own samples, so that the residuals are independent.
     """
     y_T = np.asarray(values, float)
     count = len(y_T)
@@ -147,12 +150,12 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
 
 
 def share(successes: int, n: int) -> Estimate:
-    """The share of n >= 1 yes-or-no outcomes, with Wilson's score interval."""
+    """The proportion of successes in n >= 1 independent trials, with Wilson's score interval."""
     return Estimate(successes / n, *wilson(successes, n), n)
 
 
 def share_of(outcomes: Sequence[bool] | npt.NDArray[np.bool_], clusters: Sequence[Hashable] | None = None) -> Estimate:
-    """The share of N >= 1 yes-or-no outcomes, with the interval of `frft.statistics.intervals.share_interval`."""
+    """The proportion of true outcomes among N >= 1, with the interval of `frft.statistics.intervals.share_interval`."""
     x_N = np.asarray(outcomes, float)
     return Estimate(float(x_N.mean()), *share_interval(x_N, clusters), len(x_N))
 
@@ -160,10 +163,11 @@ def share_of(outcomes: Sequence[bool] | npt.NDArray[np.bool_], clusters: Sequenc
 def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy) -> Estimate | None:
     """The difference first - second of independent estimates with intervals, as shares are (Newcombe 1998, method 10).
 
-    Of the shares p and their Wilson intervals [l, u]: p1 - p2 - sqrt((p1 - l1)^2 + (u2 - p2)^2), and likewise above.
+    With proportions p and their Wilson intervals [l, u], the lower bound is
+    p1 - p2 - sqrt((p1 - l1)^2 + (u2 - p2)^2); the upper one likewise.
 
     Returns:
-        None where one of them is of nothing.
+        None where one of them has no observations or no interval.
     """
     p, q = (each.accuracy if isinstance(each, OrderAccuracy) else each.mean for each in (first, second))
     if p is None or q is None or first.interval is None or second.interval is None:
@@ -178,10 +182,11 @@ def ratio_interval(x: float, y: float, covariance_22: Floats, freedom: int) -> t
 
     Args:
         x, y: numerator and denominator.
-        covariance_22: their covariance, estimated with so many degrees of `freedom`.
+        covariance_22: covariance matrix of x and y, (2, 2).
+        freedom: degrees of freedom with which it was estimated.
 
     Returns:
-        None where y cannot be told from 0: the set has no two ends then.
+        None where y cannot be told from 0: the set is then unbounded.
     """
     from scipy import stats
 
@@ -202,10 +207,10 @@ def slope(x: Numbers, y: Numbers) -> float:
 
 
 def _one_sided(mean: float, error: float, freedom: int) -> tuple[float, float]:
-    """p against "no rise", and against "no fall"."""
+    """p-values of the null hypotheses "no rise" and "no fall", from Student's t with `freedom` degrees of freedom."""
     from scipy import stats
 
     if not error:
-        # All differences are one number: nothing, or certain.
+        # All differences are equal: no evidence where they are 0, certainty otherwise.
         return (1.0, 1.0) if not mean else (float(mean < 0), float(mean > 0))
     return float(stats.t.sf(mean / error, freedom)), float(stats.t.cdf(mean / error, freedom))

@@ -1,10 +1,11 @@
-"""How sure a mean of N outcomes is, where they are independent and where they come in clusters (pairs on one prompt).
+"""Standard errors and intervals of a mean of N outcomes, independent or clustered (several pairs on one prompt).
 
 Of G clusters with m_g outcomes that sum to s_g, the mean p = sum s_g / sum m_g is a ratio of sums over clusters, and
 
     standard error^2 = G / (G - 1) * sum_g (s_g - p m_g)^2 / N^2
 
-(Cochran 1977, section 3.12; the cluster-robust one). With one outcome a cluster it is that of a mean.
+(Cochran 1977, section 3.12; the cluster-robust standard error). With one outcome in each cluster it is the ordinary
+standard error of a mean.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from frft.statistics.numbers import Numbers
 
 CONFIDENCE_LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 SIGNIFICANCE_LEVEL = 0.05
-"""Below which a p-value decides, where several are compared: after its correction."""
+"""A p-value below this is significant; of several, after correction for multiple comparisons."""
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
     """Wilson's (1927) 95 % score interval of the share of successes in n >= 1 independent outcomes.
 
-    Ties make half a success each: of a number that is not whole, the lower bound is that of the whole number below, the
-    upper that of the one above.
+    A tie counts as half a success. Where `successes` is not a whole number, the lower bound is taken at the whole
+    number below it and the upper bound at the one above, which is conservative.
     """
     import math
 
@@ -41,16 +42,16 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 def share_interval(values: Numbers, clusters: Sequence[Hashable] | None = None) -> tuple[float, float]:
     """The 95 % interval of the mean of N >= 1 outcomes: 0, 1, or 1/2 for a tie.
 
-    Wilson's for independent outcomes. For clusters it is Wilson's for the effective sample size p (1 - p) / se^2, at
-    most N, with Student's quantile for G - 1 degrees of freedom (Dean and Pagano 2015); where all clusters agree, and
-    se is 0, for G.
+    Wilson's for independent outcomes. For clustered outcomes it is Wilson's for the effective sample size
+    p (1 - p) / se^2, at most N, with Student's quantile for G - 1 degrees of freedom (Dean and Pagano 2015). Where all
+    clusters agree, so that se is 0, the sample size is G.
 
     Args:
-        values: the outcomes.
-        clusters: which cluster each belongs to; none: all are independent, as where each is a cluster of its own.
+        values: the outcomes, (N,).
+        clusters: the cluster of each outcome; None: all are independent, as where each is a cluster of its own.
 
     Raises:
-        DataError: as `standard_error`.
+        DataError: `clusters` does not have one entry for each outcome.
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -74,10 +75,10 @@ def half_width(error: float, freedom: float) -> float:
 
 
 def standard_error(values: Numbers, clusters: Sequence[Hashable] | None = None) -> float | None:
-    """That of the mean of N >= 1 values; None where there is one value, or one cluster.
+    """Standard error of the mean of N >= 1 values, cluster-robust given `clusters`; None for one value or one cluster.
 
     Raises:
-        DataError: there is not one cluster for each value.
+        DataError: `clusters` does not have one entry for each value.
     """
     import numpy as np
 
@@ -90,11 +91,13 @@ def standard_error(values: Numbers, clusters: Sequence[Hashable] | None = None) 
     groups = len(place)
     if groups < 2:
         return None
+    # Sum of the residuals of each cluster: s_g - p m_g in the formula above.
     left_G = np.bincount([place[cluster] for cluster in of_N], weights=x_N - x_N.mean())
     return float(np.sqrt(groups / (groups - 1) * (left_G @ left_G)) / n)
 
 
 def _score_interval(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Wilson's score interval of a proportion from n trials, n not necessarily whole; cut to [0, 1]."""
     z2 = quantile**2
     middle, scale = share + z2 / (2 * n), 1 + z2 / n
     half = quantile * (share * (1 - share) / n + z2 / (4 * n**2)) ** 0.5

@@ -1,4 +1,4 @@
-"""Arrays and sequences of numbers, as signatures name them."""
+"""Type aliases for arrays and sequences of numbers."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 """Positions in an array, such as rows of a pool."""
 
 Numbers: TypeAlias = Sequence[float] | Floats
-"""Numbers in any form that numpy takes."""
+"""Real numbers as a list, a tuple or a float64 array."""

@@ -1,17 +1,18 @@
-"""How many prompts would settle a comparison."""
+"""Sample size: how many prompts a comparison needs for a given power."""
 
 from __future__ import annotations
 
 from frft.errors import UsageError
 
 POWER = 0.8
-"""Chance of seeing a difference that is there."""
+"""Probability that a test detects a true difference."""
 _ALPHA = 0.05
 MOST = 10**9
+"""Prompts beyond which the search gives up."""
 
 
 def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: float = _ALPHA) -> int | None:
-    """Fewest prompts with which a two-sided t test against 1/2 sees a true `effect` with this power.
+    """Fewest prompts with which a two-sided t test against 1/2 detects a true `effect` with this power.
 
     The smallest n with P(|T| > t_{1 - alpha/2}) >= power, T being noncentral t with n - 1 degrees of freedom and
     noncentrality effect / sd * sqrt(n). It assumes that prompts are independent, with this spread and this effect.
@@ -19,13 +20,14 @@ def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: flo
     Args:
         effect: the true rate less 1/2.
         sd: standard deviation of the preference over prompts.
-        power, alpha: chance of seeing it; level of the test.
+        power: probability of detecting the effect.
+        alpha: significance level of the test.
 
     Returns:
-        The number; 2 where nothing varies; None where there is no effect, or a billion prompts would not do.
+        Number of prompts; 2 where sd is 0; None where the effect is 0 or a billion prompts would not be enough.
 
     Raises:
-        UsageError: a spread below 0, or a level or a power that is none.
+        UsageError: sd is below 0, or not 0 < alpha < power < 1.
     """
     from math import sqrt
 
@@ -41,9 +43,11 @@ def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: flo
 
     def sees(n: int) -> bool:
         critical = stats.t.ppf(1 - alpha / 2, n - 1)
-        # The other tail is beyond every power that is asked for, and scipy's nct loses it.
+        # Only the tail on the side of the effect: the other one adds nothing at any power above alpha, and scipy's
+        # noncentral t loses precision there.
         return bool(stats.nct.sf(critical, n - 1, size * sqrt(n)) >= power)
 
+    # Double until the power is reached, then bisect.
     high = 2
     while not sees(high):
         high *= 2

@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def rate_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of N >= 1 independent values in [0, 1], one of each prompt.
+    """The 95 % interval of the mean of N >= 1 independent values in [0, 1], one for each prompt.
 
     Student's t, cut to [0, 1]. Where all values are the same it would have no width; then Wilson's (1927) for as many
     successes in N trials, with a number of successes that is not whole widened to the whole ones on both sides.
@@ -27,7 +27,7 @@ def rate_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def rate_p_value(values: Sequence[float]) -> float:
-    """Two-sided p of the mean of N >= 1 values in [0, 1] against 1/2, by what `rate_interval` is the interval of."""
+    """Two-sided p-value of the mean of N >= 1 values in [0, 1] against 1/2, consistent with `rate_interval`."""
     import numpy as np
     from scipy import stats
 
@@ -38,7 +38,7 @@ def rate_p_value(values: Sequence[float]) -> float:
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:
-    """Holm's step-down correction: the family-wise error rate over all of `p_values` is what a corrected one says."""
+    """p-values after Holm's step-down correction: testing them at a level bounds the family-wise error rate by it."""
     ordered = sorted(p_values, key=lambda name: p_values[name])
     corrected: dict[K, float] = {}
     largest = 0.0
