@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frft.errors import UnreadableError
+from frft.preferences import load_pool
 from frft.preferences.read import digest_source, read_raw_rows
 from frft.preferences.rejects import Reason
 from frft.preferences.sources import HubSource, find_sources
@@ -235,7 +236,9 @@ def test_rows_nested_almost_too_deeply_can_still_be_shown(tmp_path):
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_do():
-    with pytest.raises(UnreadableError, match=r"owner/name.*cannot be loaded from the Hugging Face Hub.*download"):
+    with pytest.raises(
+        UnreadableError, match=r"no file or folder 'owner/name' here.*Hugging Face Hub.*cannot be loaded.*download"
+    ):
         list(read_raw_rows(HubSource("owner/name", "train")))
 
 
@@ -250,3 +253,25 @@ def test_rows_of_a_hub_data_set(monkeypatch):
     assert digest_source(source) == digest_source(source) != digest_source(HubSource("owner/name", "test"))
     with pytest.raises(UnreadableError, match="split 'other'"):
         list(read_raw_rows(HubSource("owner/name", "other")))
+
+
+def test_what_save_to_disk_writes_is_read_by_split(tmp_path, pair):
+    import datasets
+
+    rows = [pair(number) for number in range(5)]
+    splits = {"train": datasets.Dataset.from_list(rows[:3]), "test": datasets.Dataset.from_list(rows[3:])}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "saved"))
+    pool = load_pool(tmp_path / "saved")
+    assert pool.table["prompt"].to_pylist() == [row["prompt"] for row in rows[:3]]
+    assert pool.report.left_aside["test"].text() == "1 file, 2 rows"
+    assert load_pool(tmp_path / "saved", split="test").table["prompt"].to_pylist() == ["Question 3?", "Question 4?"]
+
+
+def test_an_arrow_file_that_is_cut_short_is_an_error(tmp_path, pair):
+    import datasets
+
+    datasets.Dataset.from_list([pair(0)]).save_to_disk(str(tmp_path))
+    (path,) = tmp_path.glob("*.arrow")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        load_pool(path)

@@ -58,6 +58,37 @@ def test_a_path_with_magic_characters_that_exists_is_that_path(tmp_path):
     assert find_sources(path).found == (FileSource(path, "jsonl", None),)
 
 
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_folder_gives_one_split_and_says_what_it_leaves_aside(tmp_path):
+    touch(tmp_path, "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet", "dev/a.jsonl", "more.csv")
+    sources = find_sources(tmp_path)
+    assert names(sources, tmp_path) == ["more.csv", "data/train-00000-of-00001.parquet"]
+    aside = {split: [file.path.name for file in files] for split, files in sources.left_aside.items()}
+    assert aside == {"test": ["test-00000-of-00001.parquet"], "validation": ["a.jsonl"]}
+    assert names(find_sources(tmp_path, split="test"), tmp_path) == ["data/test-00000-of-00001.parquet"]
+    with pytest.raises(
+        UnreadableError, match=r"no split 'gen'; by their names, its files are of test \(1 file\), train \(2 "
+    ):
+        find_sources(tmp_path, split="gen")
+    both = find_sources([tmp_path, tmp_path / "dev" / "a.jsonl", f"{tmp_path}/data/te*"])
+    assert names(both, tmp_path)[2:] == ["dev/a.jsonl", "data/test-00000-of-00001.parquet"]
+    assert both.left_aside == {}
+
+
+def test_files_that_describe_data_are_no_data_unless_named(tmp_path):
+    touch(tmp_path, "dataset_infos.json", "train/state.json", "train/data-00000-of-00001.arrow", "dataset_dict.json")
+    sources = find_sources(tmp_path)
+    assert names(sources, tmp_path) == ["train/data-00000-of-00001.arrow"]
+    assert len(sources.ignored) == 3
+    assert names(find_sources(tmp_path / "dataset_infos.json"), tmp_path) == ["dataset_infos.json"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from frft.preferences.read import RawRow, digest_source, read_raw_rows
+from frft.preferences.read import RawRow, count_rows, digest_source, read_raw_rows
 from frft.preferences.rejects import Reason, RowError, Tally
-from frft.preferences.schema import FileReport, ReadReport
+from frft.preferences.schema import FileReport, LeftAside, ReadReport
 from frft.preferences.sources import DataSources
 from frft.progress import SILENT, Progress
 from frft.store import atomic_write
@@ -56,6 +56,7 @@ def ingest(
         TooManyRejectedError: more rows were rejected than allowed, or all.
         DataError: rows read, accepted and rejected do not add up.
     """
+    left_aside = _count(sources, progress)
     files = []
     with ExitStack() as stack:
         rejects_file = None if rejects_path is None else stack.enter_context(atomic_write(rejects_path))
@@ -100,9 +101,21 @@ def ingest(
         dict(tally.rejected),
         tuple(files),
         dict(sources.ignored),
+        left_aside=left_aside,
         unusable=tally.unusable(),
         advice=advice,
     )
+
+
+def _count(sources: DataSources, progress: Progress) -> dict[str, LeftAside]:
+    """What is in the splits that are not read, which is said as well: a test split is not part of the pool."""
+    left_aside = {}
+    for split, files in sources.left_aside.items():
+        counts = [count_rows(source) for source in files]
+        rows = None if None in counts else sum(count for count in counts if count is not None)
+        left_aside[split] = LeftAside(len(files), rows)
+        progress.say(f"Split {split!r} left aside ({left_aside[split].text()}); --split reads another one")
+    return left_aside
 
 
 def _advice(tally: Tally, columns: str, rejects_path: Path | None, *, can_raise: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A source -> its raw rows, one by one, each a JSON-like object or the reason why it is none.
 
 What counts as a row: a line of JSON Lines that is not blank; an element of a JSON list; a position in a JSON
-object of equally long columns; a CSV record after the header that is not blank; a row of a Parquet table. A
+object of equally long columns; a CSV record after the header that is not blank; a row of a Parquet or Arrow table. A
 `.json` file may hold any of a list of rows, an object of columns, or JSON Lines.
 
 Faults of a single row are rejections. Faults that leave no telling where the next row begins (a truncated
@@ -24,18 +24,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frft.errors import UnreadableError
+from frft.preferences.hub import READ_ROWS, hub_tables
 from frft.preferences.rejects import Reason, RowError, quoted
 from frft.preferences.sources import FileSource, HubSource, Source
 from frft.store import sha256_file
 
-READ_ROWS = 512
-"""Rows of a Parquet file or Hub data set that are held as Python objects at a time."""
 LARGEST_CSV_FIELD = 2**31 - 1
 """Characters; Python's own limit of 131,072 is below what long dialogues need."""
 
 UTF8_BOM = b"\xef\xbb\xbf"
 SIGNATURES = {
     b"PAR1": "parquet",
+    b"\xff\xff\xff\xff": "arrow",
+    b"ARROW1": "an Arrow file for random access, not a stream",
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "a ZIP archive",
@@ -96,6 +97,16 @@ def read_raw_rows(source: Source) -> Iterator[RawRow]:
         raise UnreadableError(f"{source.name} holds no rows. Leave it out, or check how it was written.")
 
 
+def count_rows(source: Source) -> int | None:
+    """Rows of a source that is not read; None where that cannot be told."""
+    try:
+        if isinstance(source, FileSource) and source.kind == "parquet":
+            return int(pq.read_metadata(source.path).num_rows)
+        return sum(1 for _ in read_raw_rows(source))
+    except (UnreadableError, OSError, pa.ArrowInvalid):
+        return None
+
+
 def digest_source(source: Source) -> str:
     """SHA-256 of a source's content: of a file's bytes, or of a Hub data set's Arrow batches.
 
@@ -106,7 +117,7 @@ def digest_source(source: Source) -> str:
         with _readable(source):
             return sha256_file(source.path)
     digest = hashlib.sha256()
-    for table in _hub_tables(source):
+    for table in hub_tables(source):
         for batch in table.to_batches():
             digest.update(batch.serialize())
     return digest.hexdigest()
@@ -127,10 +138,13 @@ def _readable(source: FileSource) -> Iterator[None]:
 
 def _read_file(source: FileSource) -> Iterator[RawRow]:
     with _readable(source), source.path.open("rb") as file:
-        expected = "parquet" if source.kind == "parquet" else source.codec
+        expected = source.kind if source.kind in ("parquet", "arrow") else source.codec
         _check_signature(source, file.peek(32)[:32], expected)
         if source.kind == "parquet":
             yield from _read_parquet(source, file)
+            return
+        if source.kind == "arrow":
+            yield from _read_arrow(source, file)
             return
         stream = file
         if source.codec is not None:
@@ -307,8 +321,16 @@ def _read_parquet(source: FileSource, stream: io.BufferedReader) -> Iterator[Raw
             yield RawRow(source.name, number, value, error, position=int(number * share))
 
 
+def _read_arrow(source: FileSource, stream: io.BufferedReader) -> Iterator[RawRow]:
+    """A stream of record batches, as `save_to_disk` of the `datasets` library writes it."""
+    with pa.ipc.open_stream(stream) as batches:
+        small = (batch.slice(start, READ_ROWS) for batch in batches for start in range(0, batch.num_rows, READ_ROWS))
+        for number, (value, error) in enumerate(_table_rows(small), start=1):
+            yield RawRow(source.name, number, value, error, position=stream.tell())
+
+
 def _read_hub(source: HubSource) -> Iterator[RawRow]:
-    batches = (batch for table in _hub_tables(source) for batch in table.to_batches())
+    batches = (batch for table in hub_tables(source) for batch in table.to_batches())
     for number, (value, error) in enumerate(_table_rows(batches), start=1):
         yield RawRow(source.name, number, value, error)
 
@@ -324,17 +346,3 @@ def _table_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, RowErr
                     yield batch.slice(place, 1).to_pylist()[0], None
                 except UnicodeDecodeError as error:
                     yield None, RowError(Reason.BAD_ENCODING, str(error))
-
-
-def _hub_tables(source: HubSource) -> Iterator[pa.Table]:
-    import datasets
-
-    try:
-        loaded = datasets.load_dataset(source.repository, split=source.split)
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        raise UnreadableError(
-            f"{source.repository!r} is no local path, and it cannot be loaded from the Hugging Face Hub "
-            f"(split {source.split!r}): {error}. Check the name, data.split, the network and your access "
-            "(`hf auth login`), or download its files and name them."
-        ) from error
-    yield from loaded.with_format("arrow").iter(batch_size=READ_ROWS)

@@ -6,21 +6,22 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from frft.errors import UnreadableError
+from frft.preferences.splits import METADATA_FILES, split_of
 
 Codec = Literal["gzip", "zstd"]
 
-FILE_KINDS = ("jsonl", "json", "csv", "parquet")
+FILE_KINDS = ("jsonl", "json", "csv", "parquet", "arrow")
 COMPRESSIONS: dict[str, Codec | None] = {"": None, ".gz": "gzip", ".zst": "zstd"}
 ENDINGS = {
     f".{kind}{suffix}": (kind, codec)
     for kind in FILE_KINDS
     for suffix, codec in COMPRESSIONS.items()
-    if kind != "parquet" or codec is None
+    if kind not in ("parquet", "arrow") or codec is None
 }
 """File endings that can be read, each with its kind and compression."""
 
@@ -72,26 +73,37 @@ Source = FileSource | HubSource
 
 @dataclass(frozen=True)
 class DataSources:
-    """What there is to read, and what was met and is not read, with the reason."""
+    """What there is to read, and what was met and is not read.
+
+    Attributes:
+        found: what to read, in order.
+        ignored: paths that are not read, with the reason.
+        left_aside: files of folders that belong to another split than the one asked for, by split.
+    """
 
     found: tuple[Source, ...]
     ignored: Mapping[str, str]
+    left_aside: Mapping[str, tuple[FileSource, ...]] = field(default_factory=dict)
 
 
 def find_sources(pairs: str | Path | Sequence[str | Path], *, split: str = "train") -> DataSources:
     """Resolve files, folders (recursively, sorted), globs and Hub data set ids, in the order given.
 
     A name that exists as a path is that path; `owner/name` that does not is taken for a data set on the Hub.
-    In folders, hidden files and folders are skipped, and files of other kinds are listed as ignored.
+    In folders, hidden files and folders are skipped, files of other kinds and metadata are listed as ignored, and
+    files whose names say another split than `split` are left aside (`frft.preferences.splits`). Whatever file is named
+    itself, or by a pattern, is read.
 
     Raises:
-        UnreadableError: a path is missing, a folder or glob has no data file, or a file's ending is unknown.
+        UnreadableError: a path is missing, a folder or glob has no data file, a folder has none of the split, or a
+            file's ending is unknown.
     """
     found: dict[object, Source] = {}
     ignored: dict[str, str] = {}
+    aside: dict[str, list[FileSource]] = {}
     for name in [pairs] if isinstance(pairs, str | Path) else pairs:
         try:
-            sources = list(_resolve(str(name), split, ignored))
+            sources = list(_resolve(str(name), split, ignored, aside))
         except OSError as error:
             raise UnreadableError(f"{name} cannot be looked up: {error}.") from error
         if not sources:
@@ -102,12 +114,16 @@ def find_sources(pairs: str | Path | Sequence[str | Path], *, split: str = "trai
                 ignored[source.name] = "named twice, read once"
             else:
                 found[identity] = source
-    return DataSources(tuple(found.values()), ignored)
+    # A file that is left aside in one place may be named in another.
+    left = {each: [source for source in files if source.path.resolve() not in found] for each, files in aside.items()}
+    return DataSources(tuple(found.values()), ignored, {each: tuple(files) for each, files in left.items() if files})
 
 
-def _resolve(name: str, split: str, ignored: dict[str, str]) -> Iterator[Source]:
+def _resolve(name: str, split: str, ignored: dict[str, str], aside: dict[str, list[FileSource]]) -> Iterator[Source]:
     path = Path(name).expanduser()
-    if path.exists():
+    if path.is_dir():
+        yield from _of_split(path, split, ignored, aside)
+    elif path.exists():
         yield from _from_path(path, ignored)
     elif glob.has_magic(name):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob wants relative patterns
@@ -115,7 +131,10 @@ def _resolve(name: str, split: str, ignored: dict[str, str]) -> Iterator[Source]
             raise UnreadableError(f"No file matches {name!r}. Check the pattern and the folder it starts from.")
         for match in matches:
             # A pattern matches whatever lies there; only a file named itself must have a known ending.
-            yield from _from_path(Path(match), ignored, named=False)
+            if Path(match).is_dir():
+                yield from _of_split(Path(match), split, ignored, aside)
+            else:
+                yield from _from_path(Path(match), ignored, named=False)
     elif HUB_ID.fullmatch(name) and _ending(path) is None:
         yield HubSource(name, split)
     else:
@@ -125,9 +144,28 @@ def _resolve(name: str, split: str, ignored: dict[str, str]) -> Iterator[Source]
         )
 
 
-def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> Iterator[Source]:
-    if path.is_dir():
-        yield from _from_folder(path, ignored)
+def _of_split(
+    folder: Path, split: str, ignored: dict[str, str], aside: dict[str, list[FileSource]]
+) -> Iterator[FileSource]:
+    """The files of a folder that belong to a split; the others are noted in `aside`."""
+    by_split: dict[str, list[FileSource]] = {}
+    for source in _from_folder(folder, ignored):
+        by_split.setdefault(split_of(source.path.relative_to(folder)), []).append(source)
+    if by_split and split not in by_split:
+        there = ", ".join(f"{name} ({len(files)} file{'s' * (len(files) > 1)})" for name, files in by_split.items())
+        raise UnreadableError(
+            f"{folder} has no split {split!r}; by their names, its files are of {there}. Choose one (--split; in a "
+            "configuration data.split), or name the files."
+        )
+    for name, files in by_split.items():
+        if name != split:
+            aside.setdefault(name, []).extend(files)
+    yield from by_split.get(split, [])
+
+
+def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> Iterator[FileSource]:
+    if not named and path.name in METADATA_FILES:
+        ignored[str(path)] = "describes the data, and is none"
         return
     ending = _ending(path)
     if ending is not None:
@@ -138,7 +176,7 @@ def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> It
         ignored[str(path)] = "ending not known"
 
 
-def _from_folder(folder: Path, ignored: dict[str, str]) -> Iterator[Source]:
+def _from_folder(folder: Path, ignored: dict[str, str]) -> Iterator[FileSource]:
     for parent, folders, files in os.walk(folder, onerror=_fail):
         for name in sorted(folders):
             if (Path(parent) / name).is_symlink():

@@ -19,7 +19,7 @@ class DataConfig(Section):
     pairs: str | list[str] | None = Field(default=None, validate_default=True)
     """Files, folders, globs, or the id of a data set on the Hub."""
     split: str = "train"
-    """The split of a Hub data set."""
+    """The split of a Hub data set, or of a folder whose files' names say splits (train-*, test-*)."""
     prompt_key: str | None = None
     """Name of the prompt column; none: recognised by its usual names."""
     chosen_key: str | None = None

@@ -1,0 +1,100 @@
+"""One split of a data set on the Hugging Face Hub, as Arrow tables."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from frft.errors import UnreadableError
+from frft.preferences.sources import HubSource
+
+READ_ROWS = 512
+"""Rows of a Parquet file or Hub data set that are held as Python objects at a time."""
+HUB_TIMEOUT = 10.0
+"""Seconds in which the Hub must say whether it has a data set."""
+
+
+def hub_tables(source: HubSource) -> Iterator[pa.Table]:
+    """The rows of a data set, in tables of at most `READ_ROWS`.
+
+    Raises:
+        UnreadableError: the Hub has no such data set or split, or cannot be reached and there is no local copy.
+    """
+    import datasets
+
+    with _one_try(source) as answered:
+        try:
+            loaded = datasets.load_dataset(source.repository, split=source.split)
+        except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+            why = f"it cannot be loaded: {error}" if answered else "the Hub cannot be reached, and no copy is kept here"
+            raise UnreadableError(
+                f"{_no_path(source)} As a data set on the Hugging Face Hub (split {source.split!r}): {why}. Check the "
+                "name, --split (in a configuration data.split), the network and your access (`hf auth login`), or "
+                "download its files and name them."
+            ) from error
+    yield from loaded.with_format("arrow").iter(batch_size=READ_ROWS)
+
+
+@contextmanager
+def _one_try(source: HubSource) -> Iterator[bool]:
+    """Ask the Hub once whether it has the data set, and where it does not answer, look into the local copies alone.
+
+    Yields whether it answered. The `datasets` library would try six times in half a minute, with a warning each: for a
+    mistyped path, too.
+
+    Raises:
+        UnreadableError: the Hub says that it has none.
+    """
+    import datasets
+
+    config: Any = datasets.config
+    if config.HF_HUB_OFFLINE or _answers(source):
+        yield True
+        return
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    config.HF_HUB_OFFLINE = True
+    logger.setLevel(logging.ERROR)
+    try:
+        yield False
+    finally:
+        config.HF_HUB_OFFLINE = False
+        logger.setLevel(level)
+
+
+def _answers(source: HubSource) -> bool:
+    """Whether the Hub has the data set; False: it could not be asked."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        HfApi().dataset_info(source.repository, timeout=HUB_TIMEOUT)
+    except GatedRepoError:
+        return True  # Loading it says what to do.
+    except RepositoryNotFoundError as error:
+        raise UnreadableError(
+            f"{_no_path(source)} Nor does the Hugging Face Hub have a data set of that name, or it is closed to you "
+            "(`hf auth login`). Check the spelling."
+        ) from error
+    except Exception:  # noqa: BLE001 - whatever the network raises: the Hub did not answer
+        return False
+    return True
+
+
+def _no_path(source: HubSource) -> str:
+    """That there is no such file here, with the names that are near it."""
+    path = Path(source.repository)
+    text = f"There is no file or folder {source.repository!r} here."
+    if path.parent.is_dir():
+        names = {entry.name for entry in path.parent.iterdir()}
+        stems = {name.split(".")[0]: name for name in names}
+        near = difflib.get_close_matches(path.name, [*names, *stems], n=1)
+        if near:
+            text += f" Did you mean {str(path.parent / stems.get(near[0], near[0]))!r}?"
+    return text
