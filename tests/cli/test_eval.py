@@ -42,6 +42,19 @@ def annotations(tmp_path):
     return [str(tmp_path / "good.jsonl"), str(tmp_path / "bad.jsonl"), "--judge", f"annotations:{path}"]
 
 
+@pytest.mark.parametrize("options", [[], ["--prompt-key", "instruction", "--completion-key", "output"]])
+def test_model_outputs_of_alpaca_eval_are_completions(annotations, tmp_path, capsys, options):
+    for name in ("good", "bad"):
+        rows = [{"instruction": f"p{n}", "output": name, "generator": name} for n in range(13)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    files = [str(tmp_path / "good.json"), str(tmp_path / "bad.json")]
+    assert main(["eval", "winrate", *annotations, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["comparisons"][0]
+    assert main(["eval", "winrate", *files, *annotations[2:], *options, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (found["rate"], found["n"]) == (expected["rate"], expected["n"]) == (0.75, 12)
+
+
 def test_the_gold_reward_judges(world, capsys):
     made, folder, prompts, files = world
     assert main(["eval", "winrate", *files[:2], "--judge", f"gold:{folder}", "--json"]) == 0

@@ -66,6 +66,28 @@ def test_data_shows_bad_rows_and_writes_them_down(pairs_file, tmp_path, capsys):
     assert "broken JSON" in row["reason"]
 
 
+def test_data_reads_one_split_of_a_folder_and_says_what_it_leaves(shared_cases, capsys):
+    folder = str(shared_cases / "folder-with-metadata-files")
+    assert main(["data", folder]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "rows: 4 read, 4 accepted" in printed
+    assert "split 'test' left aside: 1 file, 2 rows" in printed
+    assert "dataset_infos.json: describes the data, and is none" in printed
+    assert main(["data", folder, "--split", "test", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert (described["read"], described["left_aside"]) == (2, {"train": {"files": 1, "rows": 4}})
+
+
+def test_a_split_that_is_left_aside_is_not_overwritten(pairs_file, samples_file, tmp_path, capsys):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for name in ("train.jsonl", "test.jsonl"):
+        (folder / name).write_bytes(pairs_file.read_bytes())
+    command = ["select", "--pairs", str(folder), "--samples", str(samples_file), "--strategy", "random"]
+    assert main([*command, "--out", str(tmp_path / "s"), "--export", str(folder / "test.jsonl")]) == 2
+    assert "is read, or written already" in " ".join(capsys.readouterr().err.split())
+
+
 def test_data_describes_a_file_without_a_usable_row(write_rows, capsys):
     path = write_rows("samples.jsonl", [{"prompt": "p", "completion": "c"}] * 5)
     assert main(["data", str(path)]) == 1

@@ -18,6 +18,17 @@ def test_an_actor_has_all_pairs_of_its_source_and_one_sample_a_prompt(sourced_pa
     assert len(warm.prompts) == len(written) == 40
 
 
+def test_sources_may_be_numbers(sourced_pairs):
+    numbers = {name: n for n, name in enumerate(["plain", "warm", "dry", "bot"])}
+    pairs = sourced_pairs
+    for name in ("chosen_source", "rejected_source"):
+        column = pa.array([numbers[source] for source in pairs[name].to_pylist()])
+        pairs = pairs.set_column(pairs.column_names.index(name), name, column)
+    (warm,), (one,) = named_actors(sourced_pairs, ["warm"]), named_actors(pairs, ["1"])
+    assert (one.prompts, one.completions) == (warm.prompts, warm.completions)
+    assert one.own["id"].equals(warm.own["id"])
+
+
 def test_training_and_test_share_no_prompt_and_the_pool_holds_no_text_of_an_actor(sourced_pairs):
     actors = named_actors(sourced_pairs, ["warm", "dry"])
     division = divide(sourced_pairs, actors, seed=0)

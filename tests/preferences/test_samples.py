@@ -160,7 +160,7 @@ def test_samples_with_other_columns_are_an_error_that_names_both(write_lines, ro
     with pytest.raises(TooManyRejectedError) as caught:
         load_samples(write_lines(row, row))
     assert f"2 rows: missing field: {missing} (" in str(caught.value)
-    assert "--completion-key" in str(caught.value).splitlines()[-1]
+    assert "prompt_key and completion_key" in str(caught.value).splitlines()[-1]
 
 
 def test_prompts_with_another_column_too(write_lines):

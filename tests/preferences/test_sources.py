@@ -73,7 +73,7 @@ def test_a_folder_gives_one_split_and_says_what_it_leaves_aside(tmp_path):
     assert aside == {"test": ["test-00000-of-00001.parquet"], "validation": ["a.jsonl"]}
     assert names(find_sources(tmp_path, split="test"), tmp_path) == ["data/test-00000-of-00001.parquet"]
     with pytest.raises(
-        UnreadableError, match=r"no split 'gen'; by their names, its files are of test \(1 file\), train \(2 "
+        UnreadableError, match=r"no split 'gen'; by their names, its files are of train \(2 files\), test \(1 "
     ):
         find_sources(tmp_path, split="gen")
     both = find_sources([tmp_path, tmp_path / "dev" / "a.jsonl", f"{tmp_path}/data/te*"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, Parameter
 
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
+from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def ask(
     samples: str,
     embedder: EmbedderConfig = EmbedderConfig(),
     reading: Reading = PoolOptions(),
+    keys: SamplesBesidePairs = SampleKeys(),
     model: str | None = None,
     predictor: Path | None = None,
     store: str | None = None,
@@ -47,6 +49,8 @@ def ask(
         The sentence embedder.
     reading
         How to read the pairs.
+    keys
+        How to read the samples.
     model
         Use only the samples whose column `model` says this.
     predictor
@@ -64,7 +68,6 @@ def ask(
     from frft.advice import Predictor, gather_evidence, packaged_predictor
     from frft.advice import advise as advised
     from frft.cli.output import print_json
-    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
 
@@ -72,9 +75,7 @@ def ask(
     fitted = packaged_predictor() if predictor is None else Predictor.read(predictor)
     check_store(store)
     pool = reading.load(pairs, progress)
-    written = load_samples(
-        samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
-    )
+    written = keys.beside(reading).load(samples, progress, model=model)
     with vectors_folder(store, progress) as (folder, shared):
         vectors = VectorCache(folder, Embedder(embedder, progress), shared)
         try:

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
+from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, FixedActorConfig
 from frft.errors import UsageError
 
@@ -31,6 +32,7 @@ def fixed_actor(
     config: Annotated[FixedActorConfig, Parameter(name="*")] = FixedActorConfig(),
     embedder: EmbedderConfig = EmbedderConfig(),
     reading: Reading = PoolOptions(),
+    keys: SamplesBesidePairs = SampleKeys(),
     store: str | None = None,
 ) -> None:
     """Does a selection of pairs help a reward model where a fixed actor writes? No reinforcement learning.
@@ -61,6 +63,8 @@ def fixed_actor(
         The sentence embedder, for the selection and as the reward models' backbone.
     reading
         How to read the pairs, the samples and the test pairs.
+    keys
+        How to read the samples.
     store
         Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
         ~/.cache/frft/store.
@@ -69,7 +73,6 @@ def fixed_actor(
     from frft.cli.targets import check_writable_folder
     from frft.fixed_actor import draw_actors, named_actors, read_table, run_fixed_actor, written_actor
     from frft.models import use_threads
-    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
     from frft.store import atomic_write
@@ -84,7 +87,7 @@ def fixed_actor(
         progress = for_terminal()
         pool = reading.load(pairs, progress).table
         if samples is not None and test_pairs is not None:
-            written = load_samples(samples, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
+            written = keys.beside(reading).load(samples, progress)
             labelled = reading.load(test_pairs, progress).table
             fixed = [written_actor("samples", written.prompts, written.completions, labelled)]
         else:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.pool import PoolOptions, Reading
+from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.errors import UsageError
 from frft.progress import Progress, for_terminal
 
@@ -31,6 +32,7 @@ def diagnose_command(
     judge_scores: str | None = None,
     options: Judging = JudgeArguments(),
     reading: Reading = PoolOptions(),
+    keys: SamplesBesidePairs = SampleKeys(),
     max_length: int | None = None,
     arm: list[str] | None = None,
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
@@ -63,6 +65,8 @@ def diagnose_command(
         More about the judge.
     reading
         How to read the pairs; --split and --max-rejected count for the completions, too.
+    keys
+        How to read the completions.
     max_length
         Longest sequence in tokens, for a reward model that was not trained by frft.
     arm
@@ -104,7 +108,7 @@ def diagnose_command(
         asked = None if judge is None else options.judge(judge, reading.split, reading.max_rejected, progress)
         sources = (completions, completions_before)
         with options.accounted(asked, progress):
-            found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, max_length, progress)
+            found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, keys, max_length, progress)
         account = None if asked is None else {"name": judge, **asked.counts()}
         return _report(found, account, verbose=verbose, json=json)
 
@@ -131,23 +135,21 @@ def _parts(
     judge: Judge | None,
     judge_scores: str | None,
     reading: Reading,
+    keys: SampleKeys,
     max_length: int | None,
     progress: Progress,
 ) -> Diagnosis:
     from frft.cli.reward import load_scorer
     from frft.diagnosis import diagnose as diagnosed
     from frft.diagnosis import load_judge_scores, subject_of_parts
-    from frft.preferences import load_samples
 
     pool = reading.load(pairs, progress)
-    split, most = reading.split, reading.max_rejected
     written = [
-        None if source is None else load_samples(source, split=split, max_rejected=most, blank=True, progress=progress)
-        for source in sources
+        None if source is None else keys.beside(reading).load(source, progress, blank=True) for source in sources
     ]
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None
-    scores = None if judge_scores is None else load_judge_scores(judge_scores, split=split, progress=progress)
+    scores = None if judge_scores is None else load_judge_scores(judge_scores, split=reading.split, progress=progress)
     model = load_scorer(reward_model, max_length)
     return diagnosed(subject_of_parts(model, pool.table, after, before, judge or scores, progress=progress))
 

@@ -10,6 +10,7 @@ from cyclopts import App
 
 from frft.cli.eval_tasks import tasks
 from frft.cli.judges import JudgeArguments, Judging
+from frft.cli.samples import SampleOptions, SamplesAlone
 from frft.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def winrate(
     *completions: str,
     judge: str,
     options: Judging = JudgeArguments(),
-    split: str = "train",
-    max_rejected: float = 0.01,
+    reading: SamplesAlone = SampleOptions(),
     seed: int = 0,
     json: bool = False,
 ) -> None:
@@ -45,10 +45,8 @@ def winrate(
         gold:WORLD_FOLDER, rm:REWARD_MODEL, annotations:FILE, or openai:MODEL, a chat model.
     options
         More about the judge.
-    split
-        The split of Hub data sets.
-    max_rejected
-        Largest share of a file's rows that may be unusable.
+    reading
+        How to read the completions.
     seed
         Of the resampling in a ranking.
     json
@@ -56,7 +54,6 @@ def winrate(
     """
     from frft.cli.output import print_json, print_text
     from frft.evaluation import compare, counts_in_words, length_controlled, match, rank, rate_of
-    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.statistics import holm
 
@@ -65,11 +62,8 @@ def winrate(
     if len(set(completions)) < len(completions):
         raise UsageError("A file of completions is given twice; it would be compared with itself.")
     progress = for_terminal()
-    asked = options.judge(judge, split, max_rejected, progress)
-    arms = {
-        name: load_samples(name, split=split, max_rejected=max_rejected, blank=True, progress=progress)
-        for name in completions
-    }
+    asked = options.judge(judge, reading.split, reading.max_rejected, progress)
+    arms = {name: reading.load(name, progress, blank=True) for name in completions}
     # Before anything is asked and paid for.
     pairs = {}
     for first, second in combinations(arms, 2):

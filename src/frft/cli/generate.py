@@ -41,13 +41,13 @@ def generate_command(
         The completions, as JSON Lines. Until the last is written they lie beside it, and the same command goes on with
         them.
     prompts
-        Rows with a column prompt (text or messages): files, folders, globs, or ids of data sets on the Hub.
+        Rows with a prompt (text or messages): files, folders, globs, or ids of data sets on the Hub.
     prompts_of
         The prompts of these preference pairs, in any form that frft reads; instead of --prompts.
     sampling
         How the policy writes.
     reading
-        How to read the pairs of --prompts-of; of these, --split also says it of --prompts.
+        How to read the pairs of --prompts-of; of these, --split and --prompt-key also say it of --prompts.
     limit
         Write to this many of the prompts, drawn at random with the seed and left in order.
     per_prompt
@@ -123,10 +123,10 @@ def _prompts(
     if prompts_of is not None:
         texts: list[str] = reading.load(prompts_of, progress).table["prompt"].to_pylist()
         return texts
-    if unread := sorted(reading.model_fields_set - {"split"}):
+    if unread := sorted(reading.model_fields_set - {"split", "prompt_key"}):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unread)
         raise UsageError(f"{options} says how preference pairs are read; it goes with --prompts-of.")
-    return load_prompts(prompts or [], split=reading.split, progress=progress)
+    return load_prompts(prompts or [], split=reading.split, prompt_key=reading.prompt_key, progress=progress)
 
 
 def _drawn(prompts: list[str], limit: int | None, seed: int) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from frft.store import SharedStore
 
 
-def _as_in_a_run(name: str) -> Any:
+def as_in_a_run(name: str) -> Any:
     """The field of that name in the `data` section of a run: its default, limits and description."""
     return DataConfig.model_fields[name]
 
@@ -26,11 +26,11 @@ def _as_in_a_run(name: str) -> Any:
 class PoolOptions(Section):
     """What there is to say about preference pairs besides where they are."""
 
-    split: str = _as_in_a_run("split")
-    prompt_key: str | None = _as_in_a_run("prompt_key")
-    chosen_key: str | None = _as_in_a_run("chosen_key")
-    rejected_key: str | None = _as_in_a_run("rejected_key")
-    max_rejected: float = _as_in_a_run("max_rejected")
+    split: str = as_in_a_run("split")
+    prompt_key: str | None = as_in_a_run("prompt_key")
+    chosen_key: str | None = as_in_a_run("chosen_key")
+    rejected_key: str | None = as_in_a_run("rejected_key")
+    max_rejected: float = as_in_a_run("max_rejected")
 
     def load(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
         """The pool; see `frft.preferences.load_pool`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from frft.cli.pool import PoolOptions, Reading
+from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import RewardModelConfig
 from frft.errors import UnknownLengthError
 
@@ -31,6 +32,7 @@ def train(
     out: Path,
     config: Annotated[TrainingConfig, Parameter(name="*")],
     reading: Reading = PoolOptions(),
+    keys: SamplesBesidePairs = SampleKeys(),
     samples: str | None = None,
     seed: int = 0,
     json: bool = False,
@@ -47,6 +49,8 @@ def train(
         What to start from and how to train.
     reading
         How to read the pairs.
+    keys
+        How to read the samples.
     samples
         Rows of prompt and completion to normalise scores on (mean 0, variance 1), read with the same --split and
         --max-rejected; at most --normalise-samples of them are used.
@@ -61,7 +65,6 @@ def train(
     from frft.cli.targets import check_new_folder, new_folder
     from frft.models import choose_threads, use_threads
     from frft.models.loading import load_model_config
-    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.reward import RewardModel, train_reward_model
 
@@ -70,7 +73,7 @@ def train(
     pool = reading.load(pairs, progress)
     written = None
     if samples is not None and config.normalise_samples:
-        written = load_samples(samples, split=reading.split, max_rejected=reading.max_rejected, progress=progress)
+        written = keys.beside(reading).load(samples, progress)
     base = RewardModel.load(config.model_name_or_path, seed=seed, max_length=config.train.max_length)
     tokens = {
         "before": load_model_config(config.model_name_or_path).get_text_config().vocab_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from frft.cli.reward import load_scorer
+from frft.cli.samples import SampleOptions, SamplesAlone
 
 
 def score_command(
@@ -13,8 +14,7 @@ def score_command(
     samples: list[str],
     out: Path,
     written_by: str | None = None,
-    split: str = "train",
-    max_rejected: float = 0.01,
+    reading: SamplesAlone = SampleOptions(),
     rejects: Path | None = None,
     max_length: int | None = None,
     json: bool = False,
@@ -32,10 +32,8 @@ def score_command(
         The scores, as JSON Lines: prompt, completion, score, in the order of the samples. It appears when it is whole.
     written_by
         Score only the samples whose column `model` says this.
-    split
-        The split of data sets on the Hub.
-    max_rejected
-        The largest share of rows that may be unusable.
+    reading
+        How to read the samples.
     rejects
         File to write the unusable rows to (JSON Lines: file, line, reason).
     max_length
@@ -47,7 +45,6 @@ def score_command(
 
     from frft.cli.output import print_json, print_table, print_text
     from frft.cli.targets import check_file, check_not_read
-    from frft.preferences import load_samples
     from frft.progress import for_terminal
     from frft.reward import spread_of_scores
     from frft.store import atomic_write
@@ -55,17 +52,9 @@ def score_command(
     targets = [out] if rejects is None else [out, rejects]
     for target in targets:
         check_file(target)
-    check_not_read(targets, samples, split=split)
+    check_not_read(targets, samples, split=reading.split)
     progress = for_terminal()
-    written = load_samples(
-        samples,
-        model=written_by,
-        split=split,
-        max_rejected=max_rejected,
-        blank=True,
-        rejects_path=rejects,
-        progress=progress,
-    )
+    written = reading.load(samples, progress, model=written_by, blank=True, rejects_path=rejects)
     scorer = load_scorer(model, max_length)
     scores = scorer.score(written.prompts, written.completions, progress=progress)
     with atomic_write(out) as file:

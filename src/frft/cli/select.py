@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
+from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, SelectionConfig
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def select_command(
     config: Annotated[SelectionConfig, Parameter(name="*")] = SelectionConfig(),
     embedder: EmbedderConfig = EmbedderConfig(),
     reading: Reading = PoolOptions(),
+    keys: SamplesBesidePairs = SampleKeys(),
     model: str | None = None,
     export: Path | None = None,
     store: str | None = None,
@@ -47,6 +49,8 @@ def select_command(
         The sentence embedder.
     reading
         How to read the pairs.
+    keys
+        How to read the samples.
     model
         Use only the samples whose column `model` says this.
     export
@@ -62,7 +66,7 @@ def select_command(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_not_read
     from frft.errors import UsageError
-    from frft.preferences import export_rows, load_samples
+    from frft.preferences import export_rows
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
     from frft.selection import select as select_pairs
@@ -87,9 +91,7 @@ def select_command(
     check_store(store)
     check_not_read(targets, [*pairs, samples], split=reading.split)
     pool = reading.load(pairs, progress)
-    written = load_samples(
-        samples, model=model, split=reading.split, max_rejected=reading.max_rejected, progress=progress
-    )
+    written = keys.beside(reading).load(samples, progress, model=model)
     with vectors_folder(store, progress) as (folder, shared):
         vectors = VectorCache(folder, Embedder(embedder, progress), shared)
         try:

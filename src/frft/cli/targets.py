@@ -40,7 +40,7 @@ def check_not_read(targets: Sequence[Path], sources: Sequence[str], *, split: st
     Args:
         targets: what is going to be written.
         sources: files, folders, globs and Hub ids, as `frft.preferences.load_pool` takes them.
-        split: the split of Hub data sets.
+        split: the split of Hub data sets and folders.
 
     Raises:
         OutputError: a file would be lost.
@@ -48,7 +48,9 @@ def check_not_read(targets: Sequence[Path], sources: Sequence[str], *, split: st
     """
     from frft.preferences.sources import FileSource, find_sources
 
-    found = find_sources(sources, split=split).found
+    sources_found = find_sources(sources, split=split)
+    # A test split that is left aside is not to be lost either.
+    found = [*sources_found.found, *(file for files in sources_found.left_aside.values() for file in files)]
     taken = {source.path.resolve() for source in found if isinstance(source, FileSource)}
     for target in targets:
         if target.resolve() in taken:

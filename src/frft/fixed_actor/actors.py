@@ -99,7 +99,11 @@ def named_actors(pairs: pa.Table, names: Sequence[str]) -> list[Actor]:
         UsageError: there is no source of that name, or a name is given twice.
     """
     counts = _source_counts(pairs)
-    sources_2N = [np.array(pairs[name].to_pylist(), dtype=object) for name in SOURCES]
+    # A column of numbers is named by numbers written out: whoever asks for a source has only text.
+    sources_2N = [
+        np.array([None if source is None else str(source) for source in pairs[name].to_pylist()], dtype=object)
+        for name in SOURCES
+    ]
     actors = []
     for name in names:
         if name not in counts or names.count(name) > 1:

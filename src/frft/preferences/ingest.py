@@ -114,7 +114,10 @@ def _count(sources: DataSources, progress: Progress) -> dict[str, LeftAside]:
         counts = [count_rows(source) for source in files]
         rows = None if None in counts else sum(count for count in counts if count is not None)
         left_aside[split] = LeftAside(len(files), rows)
-        progress.say(f"Split {split!r} left aside ({left_aside[split].text()}); --split reads another one")
+        progress.say(
+            f"Split {split!r} left aside ({left_aside[split].text()}); another is read by --split (in a configuration "
+            "data.split)"
+        )
     return left_aside
 
 

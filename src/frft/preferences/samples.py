@@ -19,10 +19,6 @@ from frft.preferences.schema import ReadReport
 from frft.preferences.sources import find_sources
 from frft.progress import SILENT, Progress
 
-NAME_SAMPLE_COLUMNS = (
-    "Where columns have other names, give them: --prompt-key (beside pairs, --samples-prompt-key) and --completion-key."
-)
-
 
 @dataclass(frozen=True)
 class Samples:
@@ -76,7 +72,34 @@ def load_samples(
         UnreadableError: a source is missing, damaged as a whole, or of no known kind.
         TooManyRejectedError: more rows were rejected than allowed, or all.
     """
-    keys = Keys({"prompt": prompt_key, "completion": completion_key})
+    return read_samples(
+        path,
+        Keys({"prompt": prompt_key, "completion": completion_key}),
+        model=model,
+        split=split,
+        max_rejected=max_rejected,
+        render=render,
+        blank=blank,
+        columns="Where columns have other names, give them as prompt_key and completion_key.",
+        rejects_path=rejects_path,
+        progress=progress,
+    )
+
+
+def read_samples(
+    path: str | Path | Sequence[str | Path],
+    keys: Keys,
+    *,
+    model: str | None,
+    split: str,
+    max_rejected: float,
+    render: Render | None,
+    blank: bool,
+    columns: str,
+    rejects_path: Path | None,
+    progress: Progress,
+) -> Samples:
+    """`load_samples` for callers whose names for the columns' names are others: `columns` is what an error advises."""
     samples: list[tuple[str, str]] = []
     models: Counter[str] = Counter()
     echoes = 0
@@ -96,7 +119,7 @@ def load_samples(
         lambda row: sample_of(keys.rename(row), render, blank=blank),
         accept,
         max_rejected=max_rejected,
-        columns=NAME_SAMPLE_COLUMNS,
+        columns=columns,
         rejects_path=rejects_path,
         progress=progress,
     )
