@@ -53,7 +53,7 @@ def diagnose_command(
     pairs
         Labelled preference pairs that it was not trained on.
     completions
-        What the policy writes: rows of prompt and completion, best two or more to a prompt.
+        What the policy writes: rows of prompt and completion, preferably two or more for each prompt.
     completions_before
         What it wrote before training, to the same prompts.
     judge
@@ -120,7 +120,7 @@ def _is_one(first: str, second: str) -> bool:
 
 @contextmanager
 def _no_verdict() -> Iterator[None]:
-    """Whatever is raised has exit status 2: 1 is a verdict on the reward."""
+    """Give every error exit status 2, since 1 means that the reward is broken."""
     try:
         yield
     except Exception as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class JudgeArguments(JudgeOptions):
-    """What there is to say about a judge besides its name, on a command line."""
+    """Command-line options of a judge, besides its name."""
 
     verdicts: Path = Path("~/.cache/frft/verdicts.jsonl")
     """Of openai: the file where replies are kept, so that nothing is asked twice."""

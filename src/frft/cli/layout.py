@@ -22,7 +22,7 @@ _GLUED = tuple(
         rf"{_NUMBER} [\w%\u2030\u00b0]\S*",
     )
 )
-"""What is one piece, although there are spaces in it; matches that overlap are one piece together."""
+"""Text that is never broken although it contains spaces, such as a number and its unit; overlapping matches merge."""
 _HANGING = re.compile(r"\s*(?:[\u2022\-*] +)?(?:\S(?:\S| (?! ))*:? {2,}(?=\S))?")
 """The beginning of a line under whose end the next ones start: its indentation, bullet, and label."""
 
@@ -135,7 +135,7 @@ def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:
-    """Pieces, each with the spaces before it."""
+    """The unbreakable pieces of a line, each with the spaces before it."""
     glued = {place for each in _GLUED for match in each.finditer(text) for place in range(*match.span())}
     found: list[tuple[str, str]] = []
     blanks, piece = "", ""

@@ -24,7 +24,7 @@ def as_in_a_run(name: str) -> Any:
 
 
 class PoolOptions(Section):
-    """What there is to say about preference pairs besides where they are."""
+    """Command-line options for reading preference pairs."""
 
     split: str = as_in_a_run("split")
     prompt_key: str | None = as_in_a_run("prompt_key")
@@ -39,7 +39,7 @@ class PoolOptions(Section):
         return load_pool(pairs, **self.model_dump(), rejects_path=rejects_path, progress=progress)
 
     def load_any(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
-        """The pool, however many rows cannot be used."""
+        """The pool without a limit on unusable rows, for a command that describes them."""
         from frft.preferences import load_pool
 
         options = {**self.model_dump(), "max_rejected": None}

@@ -65,18 +65,19 @@ def list_command(*, store: str | None = None, entries: bool = False, json: bool 
 
 @store_app.command
 def prune(*, store: str | None = None, older_than: str | None = None, max_size: str | None = None) -> None:
-    """Delete from the store what was not used lately. Run folders keep what they have; what is missing is built anew.
+    """Delete from the store what was not used lately. Run folders stay whole; a later run rebuilds what it needs.
 
-    Without options: what is over the store's size. What another process is building or taking is left alone.
+    Without options, the store is cut to its size limit (FRFT_STORE_SIZE). What another process is building or taking
+    is left alone.
 
     Parameters
     ----------
     store
         The folder. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
     older_than
-        Everything that was not used for so long: 12h, 30d, 8w.
+        Delete what was not used for this long, such as 12h, 30d, 8w.
     max_size
-        What was used least recently, until so much is left: 500M, 5G; 0 empties the store.
+        Delete the least recently used until the store is at most this large, such as 500M, 5G; 0 empties it.
     """
     from frft.cli.output import print_text
     from frft.store import parse_bytes, readable_bytes

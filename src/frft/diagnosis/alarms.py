@@ -26,9 +26,9 @@ FLAT_REWARD, FLAT_KL = 0.2, 0.1
 ALIKE, DUPLICATES, ONE_SOURCE = 0.5, 0.5, 0.9
 OVERFIT, SHORTCUT = 0.05, 0.1
 RECENT = 0.5
-"""Share of the steps that count as recent."""
+"""Fraction of the PPO steps, counted from the last, that count as recent."""
 FEWEST_STEPS = 8
-"""Steps that a trend needs."""
+"""Fewest PPO steps to which a trend is fitted."""
 
 
 def collapsed(scored: Scored, gain: float) -> Alarm:

@@ -68,7 +68,7 @@ class Diagnosis(DiagnosisFigures):
 
     @property
     def fired(self) -> list[Alarm]:
-        """The alarms that fired."""
+        """The alarms that fired, in the order in which they were checked."""
         return [alarm for alarm in self.alarms if alarm.fired]
 
     @property
@@ -78,7 +78,7 @@ class Diagnosis(DiagnosisFigures):
 
     @property
     def grounds(self) -> list[Ground]:
-        """What the verdict rests on."""
+        """The reasons for the verdict."""
         return verdict_of(self.links, self.alarms)[1]
 
     def as_dict(self) -> dict[str, Any]:

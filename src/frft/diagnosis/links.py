@@ -35,7 +35,7 @@ BESIDE_RANDOM = "Refreshes can do harm: run one on random pairs beside it, and c
 
 @dataclass(frozen=True)
 class Link:
-    """One link.
+    """The state of one link between training, policy and evaluation.
 
     Attributes:
         name: which.

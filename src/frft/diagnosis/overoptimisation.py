@@ -22,7 +22,7 @@ from frft.store import plain
 
 Curve = Literal["rl", "best_of_n"]
 FARTHEST = 100.0
-"""Of alpha / beta. Beyond it, exp(alpha / beta - 1) is no distance that anybody will travel, or no float."""
+"""Upper bound of alpha / beta. Beyond it, the peak exp(alpha / beta - 1) is out of reach or overflows a float."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class GaoFit:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def distance(self) -> float | None:
-        """d* - d: how far the peak is ahead; below 0, how far behind."""
+        """d* - d, in square roots of nats: positive before the peak, negative beyond it."""
         return None if self.peak is None else self.peak - self.d
 
     @property

@@ -22,10 +22,10 @@ from frft.reward import RewardModel, evaluate_reward_model
 from frft.reward.pairs import PairTable
 
 _Texts = tuple[Sequence[str], Sequence[str]]
-"""Prompts and completions, one each."""
+"""Prompts, and one completion for each: two sequences of equal length."""
 
 JudgeScores = Mapping[tuple[str, str], float]
-"""By prompt and completion."""
+"""(prompt, completion) -> the judge's score."""
 
 _SHOWN = 60
 """Characters of a text that an error quotes."""
@@ -73,7 +73,7 @@ def subject_of_parts(
     *,
     progress: Progress = SILENT,
 ) -> Subject:
-    """Score everything.
+    """Score all completions and pairs, and gather them as the subject of a diagnosis.
 
     Args:
         reward_model: the proxy that the policy was trained with.

@@ -15,7 +15,7 @@ from frft.statistics.estimates import Estimate, estimate
 from frft.statistics.numbers import Floats
 
 RowPair = tuple[int, int]
-"""Two rows among completions."""
+"""Indices of two completions."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Scored:
         return RewardSpread(float(self.proxy_N.mean()), within, between, len(self._rows()) - len(several))
 
     def means(self, values_N: Floats) -> dict[str, float]:
-        """The mean of values by prompt."""
+        """Mean of the values for each prompt."""
         return by_prompt(self.prompts, values_N)
 
     def _rows(self) -> list[list[int]]:
@@ -120,11 +120,11 @@ class RewardSpread:
 
     @property
     def total(self) -> float:
-        """Within + between."""
+        """Total variance of the scores: within + between prompts."""
         return self.within.mean + self.between
 
     def raw(self, gain: float, bias: float) -> RewardSpread:
-        """The same before normalisation, where score = gain * raw + bias."""
+        """Mean and variance of the raw scores, before normalisation: score = gain * raw + bias."""
         low, high = (None if end is None else end / gain**2 for end in (self.within.low, self.within.high))
         within = Estimate(self.within.mean / gain**2, low, high, self.within.n)
         return RewardSpread((self.mean - bias) / gain, within, self.between / gain**2, self.single)
@@ -132,7 +132,7 @@ class RewardSpread:
 
 @dataclass(frozen=True)
 class Course:
-    """T steps of training.
+    """The course of training over T PPO steps.
 
     Attributes:
         proxy_T: mean score of each step's rollouts.

@@ -47,7 +47,7 @@ def hedges(completion: str) -> bool:
 
 
 def words(completion: str) -> list[str]:
-    """Its words in small letters; whatever is neither letter nor digit parts them."""
+    """The words of a text in lower case, split at everything but letters and digits."""
     return re.findall(r"\w+", _plain(completion))
 
 
@@ -84,7 +84,7 @@ def self_similarity(vectors_ND: NDArray[Any]) -> float | None:
 
 @dataclass(frozen=True)
 class Symptom:
-    """One symptom, before and after training.
+    """One property of the policy's texts, before and after training.
 
     Attributes:
         name: which.

@@ -14,7 +14,7 @@ RewardVerdict = Literal["healthy", "broken", "undecided"]
 
 @dataclass(frozen=True)
 class Ground:
-    """One of the things that a verdict rests on.
+    """One reason for a verdict.
 
     Attributes:
         found: an alarm that fired, or a link that does not hold.

@@ -16,16 +16,16 @@ from frft.store import Peers, atomic_folder
 PREFIX = "checkpoint-"
 PATTERN = f"{PREFIX}*"
 SHARE_OF_TIME = 0.02
-"""Where nothing else is asked for, the most of a training's time that saving may take. Stopped, a training then loses
-at most as long as 50 saves take: seconds of a small model, which saves in a tenth of one."""
+"""By default, the largest fraction of the training time that may go into saving checkpoints. A stopped training then
+loses at most the time of 50 saves: a few seconds for a small model."""
 
 
 class Checkpoints:
-    """When to save, and where.
+    """Decides when a training saves a checkpoint, and keeps only the newest.
 
     Args:
-        folder: the training's.
-        save_steps: save after every so many steps; none: as often as `SHARE_OF_TIME` allows.
+        folder: the folder of the training, in which checkpoints lie.
+        save_steps: number of steps between two checkpoints; None: as often as `SHARE_OF_TIME` allows.
         peers: the processes that train together. The main one decides and renames; all of them write.
     """
 

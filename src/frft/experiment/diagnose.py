@@ -61,7 +61,7 @@ from frft.strategies import get_strategy
 from frft.worlds import World
 
 LAST_STEPS = 5
-"""Steps whose rollouts are what the policy of a run under way writes."""
+"""Number of last PPO steps whose rollouts stand for the current policy of a run that is not finished."""
 
 
 def arms_of_run(out: Path) -> list[str]:
@@ -232,7 +232,7 @@ class _FinishedRun:
             return None
 
     def _inputs(self, stage: str) -> EvaluationInputs:
-        """What an evaluation was made of."""
+        """The inputs of an evaluation, as its manifest lists them."""
         path = self.out / "stages" / stage / MANIFEST
         if not path.is_file():
             raise ArtifactError(
@@ -282,7 +282,7 @@ class _FinishedRun:
         return agreement(scorer, self.judge, self.rows[0].splits.evaluation)
 
     def _course(self, arm: ArmFigures) -> Course | None:
-        """Of the steps since the last refresh: before it, the proxy was another."""
+        """The course of training since the last refresh; before it, the proxy was another reward model."""
         begin = max((made.after_step for made in arm.accepted), default=0)
         steps = [row for row in arm.ppo if row.step > begin]
         if not steps or self.world is not None:
@@ -329,7 +329,7 @@ class _FinishedRun:
         return Selected(kept_N, sum(table["copies"].to_pylist()), cosines[0], cosines[1], sources, similarity)
 
     def _similarity(self, pool: Any, rows_N: Any, kept_N: Any) -> tuple[float, float] | None:
-        """Only where the selection looked at vectors, so that they are all there."""
+        """Mean cosine among the kept pairs' texts, and among all. Call it only where their vectors are cached."""
         from frft.diagnosis.symptoms import self_similarity
 
         sides = [pool[side].to_pylist() for side in ("chosen", "rejected")]
@@ -341,7 +341,7 @@ class _FinishedRun:
 
 
 def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
-    """From the journals of the segments, those that are not finished too."""
+    """The diagnosis of a run that is not finished, from the journals of its segments."""
     config = load_config(str(out / CONFIG_FILE))
     world = None if config.data.world is None else World(config.data.world)
     arms, looks = [], {}

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 RequestsOf = Callable[[Sequence[str]], Sequence[str]]
-"""Names what N prompts ask for: equal for equal requests."""
+"""Maps N prompts to the ids of their requests; prompts that word the same request share an id."""
 
 COMPARED_PAIRS = 500
 """Held-out pairs that a judge is asked about which only compares: each is two questions, which may cost money."""
 
 
 class Scorer(Protocol):
-    """A reward model, or several as one."""
+    """Interface of a reward model or an ensemble of them."""
 
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> NDArray[np.float64]:
         """Scores of N completions, float64 (N,)."""

@@ -33,7 +33,7 @@ def interpret(results: RunResults) -> list[str]:
 
 
 def memory_line(results: RunResults) -> str:
-    """What one process held at most, beside what was predicted."""
+    """Peak memory of one process, and the prediction for it."""
     predicted = max(stage.predicted_peak_memory_bytes for stage in results.stages) / 2**30
     workers = results.workers.count
     where = f" in each of {workers} worker processes" if workers > 1 else ""
@@ -81,7 +81,7 @@ def _without_verdict(results: RunResults) -> list[str]:
 
 
 def _by_the_judge(results: RunResults) -> list[str]:
-    """How far to trust the judge."""
+    """How reliable the judge is, by its accuracy on labelled pairs."""
     match results.judge:
         case GoldJudgeFigures():
             return []
@@ -180,7 +180,7 @@ def _against_chance(found: OrderAccuracy | RewardEvaluation) -> str:
 
 
 def _looks(results: RunResults) -> list[str]:
-    """What was seen of the arms while they were trained, and what came of it."""
+    """What the looks found during training, and the refreshes and stops that followed."""
     lines = []
     for name, arm in results.arms.items():
         seen = [f"after step {look.step}: {', '.join(look.fired)}" for look in arm.looks if look.step and look.fired]

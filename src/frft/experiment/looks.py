@@ -41,7 +41,7 @@ def is_over_optimised(look: Artifact) -> bool:
 
 
 def scored(written: Sequence[Completions], reward: Scorer, judge: Judge, world: World | None) -> Scored:
-    """Several completions of each prompt, by the reward that the policy is trained with, and by a judge that scores."""
+    """Score completions with the reward that the policy is trained with, and with the judge if it gives scores."""
     prompts = [prompt for each in written for prompt in each.prompts]
     texts = [text for each in written for text in each.completions]
     requests = None if world is None else world.request_ids(prompts)
@@ -50,7 +50,7 @@ def scored(written: Sequence[Completions], reward: Scorer, judge: Judge, world: 
 
 
 def course_of(steps: Sequence[StepMetrics], judged: Sequence[float] | None) -> Course | None:
-    """Of the steps' metrics, and the judge's means over their rollouts, if it looked; None: no step was made."""
+    """The course of training: each step's metrics and the judge's mean scores, if any; None: no PPO step was made."""
     if not steps:
         return None
     score_T, kl_T = np.array([row.score for row in steps]), np.array([row.kl_sft_k1 for row in steps])
@@ -58,7 +58,7 @@ def course_of(steps: Sequence[StepMetrics], judged: Sequence[float] | None) -> C
 
 
 def texts_of(written: Scored, embed: Embed) -> Texts:
-    """The same with embeddings."""
+    """Scored completions together with their embeddings."""
     return Texts(written.prompts, written.completions, embed(written.completions))
 
 
@@ -72,5 +72,5 @@ def fired(found: Diagnosis) -> list[str]:
 
 
 def summary(found: Diagnosis) -> GoldView:
-    """Of a diagnosis what depends on the judge."""
+    """The part of a diagnosis that depends on the judge."""
     return GoldView(fired(found), found.links, found.movement, found.gao)

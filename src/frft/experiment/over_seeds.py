@@ -15,11 +15,11 @@ _DECIDES = {
     "judge_score": ("judge's score", "mean the judge's score of what the arm writes"),
     WIN_RATE_KEY: ("win rate", "against vanilla; the judge only compares, and gives no scores"),
 }
-"""What the deciding figure is in a sentence, and in the legend."""
+"""The primary metric, as worded in a sentence and in the legend."""
 
 
 def seeds_columns(results: SeedsResults) -> tuple[str, ...]:
-    """The heads of the table."""
+    """The table's column headings."""
     first, *others = (figure.title for figure in _figures(results).values())
     return ("arm", first, LESS_VANILLA, *others)
 
@@ -78,7 +78,7 @@ def _figures(results: SeedsResults) -> dict[str, SeedFigure]:
 
 
 def _less_vanilla(results: SeedsResults, found: Mapping[str, OverSeeds]) -> Estimate | None:
-    """The difference of an arm to vanilla in what decides; None for vanilla itself."""
+    """The arm's difference from vanilla in the primary metric; None for vanilla itself."""
     key = _primary(results)
     if key not in found:
         return None
@@ -90,7 +90,7 @@ def _less_vanilla(results: SeedsResults, found: Mapping[str, OverSeeds]) -> Esti
 
 
 def _primary(results: SeedsResults) -> str:
-    """The figure that decides: the first."""
+    """Key of the primary metric, which is the first one."""
     return next(iter(_figures(results)))
 
 

@@ -29,7 +29,7 @@ IN_RUN, IN_STORE, NOWHERE = "run", "store", "nowhere"
 """Where the artifact of a stage is when a plan is made."""
 
 START_STAGE = "the start"
-"""What the plan calls the SFT model, which is evaluated beside the arms."""
+"""Name of the SFT model in a plan, where it stands beside the arms that are evaluated."""
 
 LIBRARIES_BYTES = 350 * 2**20
 """What TRL, PEFT, datasets and sentence-transformers, imported when they are first needed, and the caches of the
@@ -155,7 +155,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
 
 
 def _on_paper(stages: Stages) -> tuple[Stages, _PlanningRunner]:
-    """The same stages, of which none is run."""
+    """The same stages with a runner that only plans: none of them is built."""
     runner = _PlanningRunner(stages.context.runner.store)
     return Stages(stages.context.with_runner(runner)), runner
 

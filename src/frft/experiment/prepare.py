@@ -37,14 +37,14 @@ CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 VERDICTS_FILE = "verdicts.jsonl"
 OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock", "stages", "embeddings"}
-"""What may lie in a folder in which nothing was finished."""
+"""Names that may be found in the folder of a run that has finished no stage."""
 NO_OUTCOME: dict[str, Any] = {
     "data": {"pairs"},
     "evaluation": {"concurrency", "price"},
     "ppo": {"save_steps"},
     "workers": True,
 }
-"""Settings that decide nothing of the outcome: the same pairs from another folder are the same run."""
+"""Settings that do not affect the results, and may differ when a run is resumed: the pairs may have moved."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ def run_format(run_file: Path) -> int:
 
 
 def different_settings(run_file: Path, config: RunConfig) -> list[str]:
-    """In what the run of this file and `config` differ, a line each; empty: it is the same experiment.
+    """The settings in which the run of this file differs from `config`, one line each; empty: the same experiment.
 
     Raises:
         As `read_run`.

@@ -13,7 +13,7 @@ from frft.results import LookInfo
 
 @dataclass(frozen=True)
 class RunDiagnosis:
-    """What was found about a run.
+    """The diagnoses of all arms of a run, and of the link across arms.
 
     Attributes:
         finished: whether the run was.
@@ -42,7 +42,7 @@ class RunDiagnosis:
 
     @property
     def grounds(self) -> list[tuple[Ground, list[str]]]:
-        """What the verdict rests on, and the arms of which that was found; none: the link over all arms."""
+        """The reasons for the verdict, each with the arms concerned; no arms: the link across all arms."""
         found: dict[str, tuple[Ground, list[str]]] = {}
         for arm in self.arms:
             for ground in arm.grounds if arm.verdict == self.verdict else ():
@@ -53,7 +53,7 @@ class RunDiagnosis:
         return list(found.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """As JSON-able values, for `frft diagnose --json`."""
         return {
             "finished": self.finished,
             "verified": self.verified,

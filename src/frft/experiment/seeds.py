@@ -35,7 +35,7 @@ SEEDS_FOLDER = "seeds"
 
 @dataclass(frozen=True)
 class SeedFigure:
-    """A figure of an arm that is compared over seeds.
+    """A metric of an arm that is compared over seeds.
 
     Attributes:
         title: of its column in the table.
@@ -85,7 +85,7 @@ _BY_A_JUDGE = {
 
 
 def figures_of(*, in_a_world: bool, scores: bool) -> dict[str, SeedFigure]:
-    """What is compared over seeds, by its name in the results; first what decides.
+    """The metrics compared over seeds, by their names in the results; the first is the primary one.
 
     Args:
         in_a_world: whether the gold reward is known.

@@ -117,7 +117,7 @@ def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:
 
 
 def _total(trainer: PPOTrainer | GroupTrainer, counts: dict[str, int]) -> dict[str, int]:
-    """Sums over the processes, each of which scores its share."""
+    """Sum of counts over the processes, each of which scores its share of the texts."""
     import torch
 
     values = torch.tensor(list(counts.values()), device=trainer.accelerator.device)

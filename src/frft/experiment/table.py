@@ -16,11 +16,11 @@ WIN_RATE, KL, TOKENS = "win rate [95 %]", "KL", "tokens"
 GOLD, ON_POLICY = "gold", "RM on own texts [95 %]"
 NOTHING_TO_SHOW = "–"
 SFT_ROW = "(SFT)"
-"""Where all arms start; no arm can have this name."""
+"""Name of the SFT model's row, with which all arms start; no arm can have this name."""
 
 
 def columns(results: RunResults) -> tuple[str, ...]:
-    """The heads of the table: those of a world, or those of preference data."""
+    """The table's column headings, which differ between a world and preference data."""
     return ("arm", *_cells(results))
 
 
@@ -65,7 +65,7 @@ def legend(results: RunResults) -> list[tuple[str, str]]:
 
 
 def who_judges(results: RunResults) -> str:
-    """Whose verdicts the win rates are."""
+    """The judge behind the win rates, in words."""
     match results.judge:
         case GoldJudgeFigures():
             return "the gold reward"

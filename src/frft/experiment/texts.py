@@ -35,7 +35,7 @@ def write_completions(folder: Path, written: Completions) -> None:
 
 
 def read_completions(artifact: Artifact) -> Completions:
-    """What `write_completions` wrote."""
+    """Read a file written by `write_completions`."""
     path, counts = artifact.path / COMPLETIONS, artifact.info_as(CompletionsInfo)
     rows = read_written(path)
     return Completions(
@@ -48,7 +48,7 @@ def read_completions(artifact: Artifact) -> Completions:
 
 
 def stored_samples(artifact: Artifact) -> PolicySamples:
-    """Completions as the samples of a policy."""
+    """Stored completions as policy samples, read from disk when needed."""
 
     def load() -> tuple[list[str], list[str]]:
         written = read_completions(artifact)

@@ -38,7 +38,7 @@ _POLL_S = 0.1
 JUDGE, POOL = "judge", "pool"
 
 START_S = 20.0
-"""What a worker must save to be worth its start, in which it imports for some seconds what the first process has."""
+"""Seconds that a worker must save to be worth starting: it needs a few to import what the first process has loaded."""
 
 WORTH = 1.2
 """Workers together must multiply this much faster than one process alone."""
@@ -138,7 +138,7 @@ def _looks_at_whole_pool(arm: RefreshConfig) -> bool:
 
 
 class _Worker:
-    """What a worker process keeps between tasks."""
+    """State that a worker process keeps between tasks."""
 
     def __init__(self, config: RunConfig, out: Path, shared: SharedStore | None, messages: Any) -> None:
         self.progress = _SentProgress(messages)
@@ -226,7 +226,7 @@ class _SentProgress:
 
 
 class _Screen:
-    """Shows what `_SentProgress` sends."""
+    """Displays the progress messages that workers send through `_SentProgress`."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

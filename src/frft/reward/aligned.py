@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="density"))
-"""How a reward realigns itself that has no policy at hand to let write anything.
+"""Default refresh settings of a reward that cannot sample from the policy: it selects by the observed rollouts.
 
 By density ratio, because it takes as many pairs as are asked for, whatever the embedder: cosines above the paper's
 threshold are as good as never seen with a small one."""
@@ -226,7 +226,7 @@ class AlignedReward:
 
     @property
     def model(self) -> RewardModel:
-        """The reward model that scores now; loaded when it is first needed."""
+        """The current reward model; loaded on first use."""
         if self._model is None:
             path = model_path(self.current)
             self._model = RewardModel.load(
@@ -239,18 +239,18 @@ class AlignedReward:
         return self._model
 
     def unload(self) -> None:
-        """Let go of the model's memory until it is needed again."""
+        """Free the model; it is reloaded on demand."""
         self._model = None
 
     @property
     def version(self) -> str:
-        """A digest of the content of the reward model that scores now."""
+        """A digest of the current reward model's content."""
         if isinstance(self.current, Artifact):
             return sha256_file(self.current.path / MANIFEST)
         return digest_of(model_identity(self.current))
 
     def observe(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
-        """Remember what the policy wrote; beyond `max_samples`, the oldest are forgotten."""
+        """Keep what the policy wrote: the newest `max_samples`; None keeps all."""
         if self.config.samples == "rollouts":
             self.observed.add(prompts, completions)
 
@@ -328,7 +328,7 @@ class AlignedReward:
         }
 
     def restore(self, state: Mapping[str, Any], *, observed: bool = True) -> None:
-        """Go back, or on, to what `state` said; of what comes next, nothing is different.
+        """Return to a saved state; training goes on from there as if it had not been interrupted.
 
         Args:
             state: what `state` returned, in this process or in another.

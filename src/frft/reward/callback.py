@@ -56,7 +56,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         self._reward.is_observing = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Find out when refreshes are due; restore the reward where the trainer resumes."""
+        """Schedule the refreshes; restore the reward's state if the trainer resumes from a checkpoint."""
         del control
         self._steps = self._reward.config.refresh_steps(state.max_steps)
         if any(step <= 0 for step in self._steps) or sorted(set(self._steps)) != self._steps:
@@ -95,7 +95,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
             write_json(_folder(args, state) / STATE_FILE, values)
 
     def _warn(self, refresh: Refresh) -> None:
-        """A reward in a script of one's own has nobody who reads its report."""
+        """Warn with Python's `warnings`: a script that trains with TRL shows no report of frft."""
         verdict = refresh.verdict
         if verdict is not None and not verdict.accepted and _rank() == 0:
             warnings.warn(

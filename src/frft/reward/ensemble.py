@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RewardEnsemble:
-    """Scores of K models, put together: their mean less `coef` times their variance (divisor K).
+    """Combined score of K models: their mean minus `coef` times their variance (divisor K).
 
     Args:
         members: reward models whose scores have one scale.
@@ -46,7 +46,7 @@ class RewardEnsemble:
 
     @property
     def truncated(self) -> TruncationCount:
-        """What the first member has cut; they all read the same."""
+        """Truncated texts of the first member; all members read the same texts."""
         return self.members[0].truncated
 
 
@@ -72,7 +72,7 @@ class EnsembleReward:
         return RewardEnsemble(members, self.coef)
 
     def unload(self) -> None:
-        """Let go of the models' memory until they are needed again."""
+        """Free the models; they are reloaded on demand."""
         self.__dict__.pop("model", None)
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:

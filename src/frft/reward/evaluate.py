@@ -25,7 +25,7 @@ CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class RewardEvaluation:
-    """What a reward model makes of n pairs.
+    """Accuracy and calibration of a reward model on n labelled pairs.
 
     Attributes:
         n: pairs.
@@ -55,7 +55,7 @@ class RewardEvaluation:
 
     @property
     def order(self) -> OrderAccuracy:
-        """The accuracy alone; labels put every pair in an order."""
+        """The accuracy in the form shared with judges, whose verdicts can be missing; labels never are."""
         return OrderAccuracy(self.accuracy, self.interval, self.n, self.ties, 0)
 
     def as_dict(self) -> dict[str, Any]:

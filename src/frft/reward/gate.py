@@ -82,7 +82,13 @@ def no_worse(
     config: GateConfig,
     requests_N: Sequence[Hashable] | None = None,
 ) -> GateComparison:
-    """The same from N pairs of 0 (wrong), 1/2 (a tie) and 1 (right); pairs on one request are a cluster."""
+    """Test non-inferiority: the lower confidence bound of the accuracy gain must be above -margin.
+
+    Args:
+        before_N, after_N: 1 where a model orders the pair rightly, 1/2 for a tie, 0 otherwise; shape (N,).
+        config: confidence level and margin.
+        requests_N: pairs with an equal value form a cluster; None: all pairs are independent.
+    """
     step_N = after_N - before_N
     bound = _lower_bound(step_N, range(len(step_N)) if requests_N is None else requests_N, config.level)
     return GateComparison(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 REWARD_FILE = "reward.json"
 REWARD_FORMAT = 1
 COLLAPSED = 1e-6
-"""Scores that deviate by at most this share from their mean (or of 1) are one number, and rounding."""
+"""Scores within this fraction of their mean (or of 1) count as constant: the differences are rounding errors."""
 
 
 class RewardModel:

@@ -11,12 +11,12 @@ from frft.errors import UsageError
 from frft.store import digest_of
 
 Sample = tuple[int, str, str]
-"""In which scoring it was written (counted from 0), its prompt and its completion."""
+"""(number of the scoring call, from 0; prompt; completion)."""
 
 
 @dataclass(frozen=True)
 class PolicySamples:
-    """What a policy wrote, read when it is needed.
+    """Prompts and completions of a policy, loaded on demand.
 
     Attributes:
         identity: what the texts depend on, an artifact or a digest; equal identities mean equal texts.
@@ -55,7 +55,7 @@ class ObservedSamples:
         self._samples: list[Sample] = []
 
     def add(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
-        """Take in what one scoring saw."""
+        """Add the prompts and completions of one scoring call."""
         self._samples += [(self.scorings, *texts) for texts in zip(prompts, completions, strict=True)]
         self.scorings += 1
         # Not each time: what is forgotten has to be put in order before.
@@ -73,7 +73,7 @@ class ObservedSamples:
         return self._newest([sample for part in parts for sample in part])
 
     def replace(self, samples: Sequence[Sample]) -> None:
-        """Hold these and no others."""
+        """Replace all samples by these."""
         self._samples = list(samples)
 
     def _newest(self, samples: Sequence[Sample]) -> list[Sample]:

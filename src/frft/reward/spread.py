@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreSpread:
-    """The scores of N texts.
+    """Summary statistics of the scores of N texts.
 
     Attributes:
         texts: N.

@@ -32,7 +32,7 @@ AT_MOST = 20_000
 
 @dataclass(frozen=True)
 class DensityRatios:
-    """What the classifier says of a pool.
+    """Log density ratios of a pool, and how good the classifier behind them is.
 
     Attributes:
         log_ratios_N: log p_policy / p_pool of N texts of the pool, in nats.
@@ -50,7 +50,7 @@ class DensityRatios:
 
 @dataclass(frozen=True)
 class EmbeddedCompletions:
-    """N completions.
+    """N completions with their prompts and embeddings.
 
     Attributes:
         prompts: what they were written to.

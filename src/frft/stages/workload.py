@@ -47,7 +47,7 @@ SAMPLED_AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """The models of a run by shape, and its texts by length.
+    """Shapes of a run's models and lengths of its texts, from which cost and memory are predicted.
 
     Attributes:
         policy_config: the policy.

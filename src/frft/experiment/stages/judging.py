@@ -88,7 +88,7 @@ class AgreementStage(Stage):
 
 @dataclass(frozen=True)
 class JudgeView:
-    """What one judge says: of each segment's rollouts, and of the held-out pairs.
+    """The figures of one judge: its scores of the rollouts, and how often the reward agrees with it.
 
     Attributes:
         judge: who judges.
@@ -101,7 +101,7 @@ class JudgeView:
     agreement: Artifact
 
     def inputs(self) -> dict[str, Any]:
-        """What a stage that takes it depends on."""
+        """The view as inputs of a stage."""
         return {"judge": self.judge.identity, "judged": self.judged, "agreement": self.agreement}
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def scored_by(reward: AlignedReward | EnsembleReward) -> dict[str, Any]:
-    """What decides the scores of a reward, as inputs of a stage."""
+    """Everything that the scores of a reward depend on, as inputs of a stage."""
     coef = reward.coef if isinstance(reward, EnsembleReward) else None
     return {"reward": reward.current, "ensemble_coef": coef}
 

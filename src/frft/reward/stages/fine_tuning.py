@@ -64,7 +64,7 @@ class FineTuningStage(Stage):
 
     @property
     def _keeps_scale(self) -> bool:
-        """Whether it gets the mean and variance of the model before."""
+        """Whether its scores are rescaled to the mean and variance of the previous reward model."""
         return self.realignment.reference_samples is None and self._training.normalise_samples > 0
 
     def inputs(self) -> Mapping[str, Any]:
