@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check bench demo study lock clean
+.PHONY: help test check bench demo study pages lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ demo: .venv/ready ## does realigning the reward model help? a world of known rew
 
 study: .venv/ready ## where realigning helps and where it does not, against predictions (hours; resumable; docs/study.md)
 	$(BIN)/frft study averaging --out studies/averaging
+
+pages: .venv/ready ## write docs/results.md, which is made of the descriptions in the code
+	$(BIN)/python -m frft.results > docs/results.md
 
 lock: ## pin what is installed in .venv now
 	$(BIN)/pip freeze --exclude-editable --exclude frft | sed 's/+cpu//' > requirements/lock.txt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from frft.config.sections import FixedActorConfig
@@ -22,7 +24,7 @@ def actors(sourced_pairs):
 
 
 def without_times(out):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in read_results(out)]
+    return [replace(line, seconds=0.0) for line in read_results(out)]
 
 
 @pytest.fixture(scope="module")
@@ -37,34 +39,34 @@ def test_there_is_a_line_for_every_arm(finished):
     assert [HeadArm.of(row) for row in rows] == list(arms_of(SMALL))
     by_arm = {HeadArm.of(row): row for row in rows}
     # 20 training prompts with 3 pairs each that do not hold the actor, and 3 that do; as many of those to test on.
-    assert (by_arm[BASE]["pairs"], by_arm[HeadArm("continue", "oracle")]["pairs"]) == (60, 60)
-    assert {row["test_pairs"] for row in rows} == {60}
-    assert {row["pairs"] for row in rows if row["size"] is not None} == {30}
-    assert {row["selected_accuracy"] is not None for row in rows if row["placebo"]} == {True}
-    assert {row["selected_accuracy"] is not None for row in rows if not row["placebo"]} == {False}
+    assert (by_arm[BASE].pairs, by_arm[HeadArm("continue", "oracle")].pairs) == (60, 60)
+    assert {row.test_pairs for row in rows} == {60}
+    assert {row.pairs for row in rows if row.size is not None} == {30}
+    assert {row.selected_accuracy is not None for row in rows if row.placebo} == {True}
+    assert {row.selected_accuracy is not None for row in rows if not row.placebo} == {False}
 
 
 def test_the_oracle_learns_what_the_pool_cannot_teach(finished):
     # The pool never shows that the actor's style is the second best of four; its own pairs do.
     by_arm = {HeadArm.of(row): row for row in read_results(finished)}
-    assert by_arm[HeadArm("scratch", "oracle")]["accuracy"] > 0.95
-    assert by_arm[HeadArm("scratch", "oracle")]["accuracy"] > by_arm[BASE]["accuracy"]
+    assert by_arm[HeadArm("scratch", "oracle")].accuracy > 0.95
+    assert by_arm[HeadArm("scratch", "oracle")].accuracy > by_arm[BASE].accuracy
 
 
 def test_a_line_has_the_balanced_accuracy_and_its_parts(finished):
     for row in read_results(finished):
-        assert row["balanced_accuracy"] == (row["accuracy_chosen"] + row["accuracy_rejected"]) / 2
+        assert row.balanced_accuracy == (row.accuracy_chosen + row.accuracy_rejected) / 2
         # On every prompt the actor wins two pairs and loses one.
-        assert row["accuracy"] == pytest.approx((2 * row["accuracy_chosen"] + row["accuracy_rejected"]) / 3)
-        assert row["opponents"] == 3
+        assert row.accuracy == pytest.approx((2 * row.accuracy_chosen + row.accuracy_rejected) / 3)
+        assert row.opponents == 3
 
 
 def test_the_constants_are_right_where_the_majority_is(finished):
     by_arm = {HeadArm.of(row): row for row in read_results(finished)}
     constant, by_opponent = (by_arm[arm] for arm in GUESSES)
-    assert (constant["accuracy"], constant["balanced_accuracy"]) == (pytest.approx(2 / 3), 0.5)
+    assert (constant.accuracy, constant.balanced_accuracy) == (pytest.approx(2 / 3), 0.5)
     # Against each source, the actor always wins or always loses.
-    assert (by_opponent["accuracy"], by_opponent["balanced_accuracy"]) == (1, 1)
+    assert (by_opponent.accuracy, by_opponent.balanced_accuracy) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["top", "full"])
@@ -80,13 +82,13 @@ def test_what_is_cut_is_in_every_line_also_after_a_stop(
     rows = without_times(tmp_path)
     for row in rows:
         if HeadArm.of(row) in GUESSES:
-            assert row["cut"] == {}
+            assert row.cut == {}
         else:
-            assert row["cut"]["sequences"] == 2 * row["pairs"]
-            assert row["cut"]["truncated" if kind == "top" else "completions_truncated"] > 0
+            assert row.cut["sequences"] == 2 * row.pairs
+            assert row.cut["truncated" if kind == "top" else "completions_truncated"] > 0
     (tmp_path / RESULTS).unlink()  # the models of all pairs stay
     run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
-    assert [row["cut"] for row in without_times(tmp_path)] == [row["cut"] for row in rows]
+    assert [row.cut for row in without_times(tmp_path)] == [row.cut for row in rows]
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_lines(sourced_pairs, actors, minilm_vectors, finished, tmp_path):
@@ -159,7 +161,7 @@ def test_lines_of_a_strategy_of_ones_own_are_those_of_its_code(
     install_package("my_own", OWN.format(name="own"), "[frft.strategies]\nown = my_own:STRATEGY\n")
     run("own")
     lines = without_times(tmp_path)
-    assert {line["strategy"] for line in lines} >= {"random", "own"}
+    assert {line.strategy for line in lines} >= {"random", "own"}
     run("own")
     assert without_times(tmp_path) == lines
     install_package("my_own", OWN.format(name="own") + "#", "[frft.strategies]\nown = my_own:STRATEGY\n")

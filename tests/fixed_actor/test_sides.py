@@ -47,13 +47,13 @@ def test_balanced_accuracy_is_scikit_learns():
     margins_N = rng.normal(size=200) + 0.5
     found = accuracies(margins_N, Sides(side_N, [None] * 200))
     # Who wins: the actor (1) or the other (-1), as labelled and as scored.
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(side_N, side_N * np.sign(margins_N)))
-    assert found["accuracy"] == pytest.approx((margins_N > 0).mean())
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(side_N, side_N * np.sign(margins_N)))
+    assert found.accuracy == pytest.approx((margins_N > 0).mean())
 
 
 def test_ties_count_one_half_and_pairs_of_two_own_completions_on_both_sides():
     found = accuracies(np.array([2.0, 0.0, -1.0, 3.0]), Sides(np.array([1, 1, -1, 0]), [None] * 4))
-    assert found == {
+    assert found.as_dict() == {
         "balanced_accuracy": pytest.approx((2.5 / 3 + 1 / 2) / 2),
         "accuracy": 2.5 / 4,
         "accuracy_chosen": pytest.approx(2.5 / 3),
@@ -67,8 +67,8 @@ def test_a_constant_guess_is_the_majority_of_training_and_balanced_one_half():
     constant = constant_margins(trained, tested, by_opponent=False)
     np.testing.assert_allclose(constant, np.log(8 / 4) * tested.side_N)
     without_own = Sides(tested.side_N[:5], tested.opponents[:5])
-    assert accuracies(constant[:5], without_own)["balanced_accuracy"] == 0.5
-    assert accuracies(constant[:5], without_own)["accuracy"] == 3 / 5
+    assert accuracies(constant[:5], without_own).balanced_accuracy == 0.5
+    assert accuracies(constant[:5], without_own).accuracy == 3 / 5
     by_opponent = constant_margins(trained, tested, by_opponent=True)
     weak, strong, new = np.log(7 / 1), np.log(2 / 4), np.log(8 / 4)
     np.testing.assert_allclose(by_opponent, [weak, strong, -strong, new, -new, 0])

@@ -104,6 +104,8 @@ def test_constants_have_no_start_and_unnamed_opponents_no_number(tmp_path):
 
 
 def test_lines_of_an_earlier_version_are_refused(tmp_path):
-    append_rows(tmp_path / RESULTS, [{"seed": 0, "actor": "a", "accuracy": 0.7}])
-    with pytest.raises(OutputError, match="without balanced_accuracy"):
+    older = line("a", 0, 0.7)
+    del older["balanced_accuracy"]
+    append_rows(tmp_path / RESULTS, [older])
+    with pytest.raises(OutputError, match=r"HeadLine: balanced_accuracy: Field required\. It is of another version"):
         read_table(tmp_path)

@@ -38,7 +38,7 @@ class Link:
     """The state of one link between training, policy and evaluation.
 
     Attributes:
-        name: which.
+        name: the two modules that it links.
         state: holds or broken where the interval says so; unclear where it does not.
         measured: what the figure is.
         figure, interval: the number and its 95 % interval; None: not measured.

@@ -36,7 +36,7 @@ class GaoFit:
         peak_interval: 95 %: Fieller's interval of alpha / beta, which is exact for normal errors, put through the
             formula of the peak. None where beta cannot be told from 0: every d* is possible then, up to none at all.
         d: where the policy is now: the root of the last KL of the smoothed curve.
-        n: points.
+        n: steps that were fitted.
         left_out: points whose KL estimate was below 0, which have no d.
         distance: d* - d: how far the peak is ahead; below 0, how far behind; None where there is no peak.
     """

@@ -87,7 +87,7 @@ class Symptom:
     """One property of the policy's texts, before and after training.
 
     Attributes:
-        name: which.
+        name: what is measured: length, refusals, hedging, ...
         unit: of its figures.
         before: None: there is nothing to compare with.
         after: the figure.

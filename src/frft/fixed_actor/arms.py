@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from frft.config.sections import FixedActorConfig, Start
 from frft.errors import UsageError
+from frft.results.fixed_actor import HeadLine
 
 REFERENCE = "random"
 """What a strategy is compared with, at the same size and from the same start."""
@@ -37,9 +37,9 @@ class HeadArm:
     placebo: bool = False
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> HeadArm:
-        """The arm of a row of the results."""
-        return cls(row["start"], row["strategy"], row["size"], row["placebo"])
+    def of(cls, line: HeadLine) -> HeadArm:
+        """The arm of a line of the results."""
+        return cls(line.start, line.strategy, line.size, line.placebo)
 
 
 BASE = HeadArm("scratch", ALL)

@@ -19,17 +19,18 @@ import numpy as np
 
 from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
-from frft.errors import OutputError, UsageError
+from frft.errors import ArtifactError, OutputError, UsageError
 from frft.fixed_actor.actors import Actor, Division, Share, divide
 from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of, check_names
 from frft.fixed_actor.sides import accuracies, constant_margins, correct
 from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_head_trainer
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
+from frft.results.fixed_actor import HeadLine
 from frft.reward import pairs_identity
 from frft.selection import VectorCache, select
 from frft.statistics.numbers import Floats
-from frft.store import append_rows, digest_of, locked, read_json, read_rows, write_json
+from frft.store import RESULTS_FORMAT, append_rows, digest_of, format_of, locked, read_json, read_rows, write_json
 from frft.strategies import SOURCES, strategy_origin
 
 if TYPE_CHECKING:
@@ -88,16 +89,18 @@ def run_fixed_actor(
                 _Seed(seed, division, config, trainer, vectors, out, done, task).run([actor.name for actor in actors])
 
 
-def read_results(out: Path) -> list[dict[str, Any]]:
+def read_results(out: Path) -> list[HeadLine]:
     """The lines that there are.
 
     Raises:
-        OutputError: they lack what an earlier version did not write.
+        OutputError: they are of another version.
     """
-    rows = read_rows(out / RESULTS) if (out / RESULTS).exists() else []
-    if any("balanced_accuracy" not in row for row in rows):
-        raise OutputError(f"{out / RESULTS} holds lines of an earlier version, without balanced_accuracy. Begin anew.")
-    return rows
+    path = out / RESULTS
+    rows = read_rows(path) if path.exists() else []
+    try:
+        return [HeadLine.of(row, path) for row in rows]
+    except ArtifactError as error:
+        raise OutputError(f"{error} It is of another version of frft, or was edited. Begin anew.") from None
 
 
 @dataclass(frozen=True)
@@ -138,20 +141,20 @@ class _Seed:
                     continue
                 started = time.monotonic()
                 tested = self._guess(arm, share) if arm in GUESSES else self._trained(arm, name, share, ranked)
-                row = {
-                    "seed": self._seed,
-                    "actor": name,
+                line = HeadLine(
+                    seed=self._seed,
+                    actor=name,
                     **asdict(arm),
-                    "pairs": tested.pairs,
-                    "test_pairs": len(tested.margins_N),
-                    "opponents": share.test_sides.opponent_count,
-                    **accuracies(tested.margins_N, share.test_sides),
-                    "log_loss": float(np.logaddexp(0.0, -tested.margins_N).mean()),
-                    "selected_accuracy": tested.selected_accuracy,
-                    "cut": tested.cuts,
-                    "seconds": round(time.monotonic() - started, 3),
-                }
-                append_rows(self._out / RESULTS, [row])
+                    pairs=tested.pairs,
+                    test_pairs=len(tested.margins_N),
+                    opponents=share.test_sides.opponent_count,
+                    **vars(accuracies(tested.margins_N, share.test_sides)),
+                    log_loss=float(np.logaddexp(0.0, -tested.margins_N).mean()),
+                    selected_accuracy=tested.selected_accuracy,
+                    cut=tested.cuts,
+                    seconds=round(time.monotonic() - started, 3),
+                )
+                append_rows(self._out / RESULTS, [line.as_dict()])
                 self._task.advance(1, f"seed {self._seed}, {name}")
 
     def _guess(self, arm: HeadArm, share: Share) -> _Tested:
@@ -224,6 +227,7 @@ def _keep_settings(
         OutputError: something else is there.
     """
     settings = {
+        "format": RESULTS_FORMAT,
         **config.model_dump(mode="json", exclude=LATER),
         **asdict(Budget.of(config)),
         "frft": __version__,
@@ -241,8 +245,12 @@ def _keep_settings(
         write_json(path, settings | ({OWN_STRATEGIES: own} if own else {}))
         return
     found = read_json(path)
-    different = [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]
-    before = found.get(OWN_STRATEGIES, {}) if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise OutputError(f"{path} does not say what the results were made with: it was edited. Name a new folder.")
+    # Format 0 had the same fields.
+    number = format_of(found, path)
+    different = [name for name in settings if found.get(name) != settings[name] and (number or name != "format")]
+    before = found.get(OWN_STRATEGIES, {})
     different += [f"strategy {name}" for name in own if name in before and before[name] != own[name]]
     if different:
         raise OutputError(
@@ -257,5 +265,5 @@ def _tested(size: int) -> int:
     return max(1, round(SELECTED_TEST * size))
 
 
-def _key(row: dict[str, Any]) -> tuple[int, str, HeadArm]:
-    return row["seed"], row["actor"], HeadArm.of(row)
+def _key(line: HeadLine) -> tuple[int, str, HeadArm]:
+    return line.seed, line.actor, HeadArm.of(line)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frft.errors import DataError, printable
+from frft.results.fixed_actor import SidedAccuracy
 from frft.statistics.numbers import Floats
 from frft.strategies import SOURCES
 
@@ -64,17 +65,17 @@ class Sides:
         return len(named) or None
 
 
-def accuracies(margins_N: Floats, sides: Sides) -> dict[str, float]:
-    """Shares of N pairs whose chosen completion scores higher, as fields of a line: balanced, of all pairs, of those in
-    which the actor is chosen, and of those in which it is rejected. Pairs of two of its completions are in both."""
+def accuracies(margins_N: Floats, sides: Sides) -> SidedAccuracy:
+    """Shares of N pairs whose chosen completion scores higher. Pairs of two of the actor's completions are on both
+    sides."""
     right_N = correct(margins_N)
     of_chosen, of_rejected = (float(right_N[sign * sides.side_N >= 0].mean()) for sign in (1, -1))
-    return {
-        "balanced_accuracy": (of_chosen + of_rejected) / 2,
-        "accuracy": float(right_N.mean()),
-        "accuracy_chosen": of_chosen,
-        "accuracy_rejected": of_rejected,
-    }
+    return SidedAccuracy(
+        balanced_accuracy=(of_chosen + of_rejected) / 2,
+        accuracy=float(right_N.mean()),
+        accuracy_chosen=of_chosen,
+        accuracy_rejected=of_rejected,
+    )
 
 
 def correct(margins_N: Floats) -> Floats:

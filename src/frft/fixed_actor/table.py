@@ -13,7 +13,7 @@ different seeds overlap, and what the prompts of a pool have in common is the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import numpy as np
 from frft.errors import UsageError, printable
 from frft.fixed_actor.arms import BASE, GUESSES, REFERENCE, HeadArm
 from frft.fixed_actor.run import read_results
+from frft.results.fixed_actor import HeadLine
 from frft.statistics import Estimate, crossed_estimate
 from frft.statistics.numbers import Floats
 
@@ -127,6 +128,9 @@ class Table:
         return parts
 
 
+BALANCED: Callable[[HeadLine], float | None] = lambda line: line.balanced_accuracy  # noqa: E731
+
+
 def read_table(out: Path) -> Table:
     """The table of a folder of results, as far as it is.
 
@@ -134,19 +138,19 @@ def read_table(out: Path) -> Table:
         UsageError: no seed is finished.
     """
     rows = read_results(out)
-    actors = sorted({row["actor"] for row in rows})
+    actors = sorted({row.actor for row in rows})
     arms = list(dict.fromkeys(HeadArm.of(row) for row in rows))
-    cells = {(HeadArm.of(row), row["actor"], row["seed"]): row for row in rows}
+    cells = {(HeadArm.of(row), row.actor, row.seed): row for row in rows}
     seeds = [
         seed
-        for seed in sorted({row["seed"] for row in rows})
+        for seed in sorted({row.seed for row in rows})
         if all((arm, actor, seed) in cells for arm in arms for actor in actors)
     ]
     if not seeds:
         raise UsageError(f"{out} holds no finished seed ({len(rows)} lines). Give --pairs to go on.")
 
-    def values(arm: HeadArm, name: str = "balanced_accuracy") -> Floats:
-        return np.array([[cells[arm, actor, seed][name] for seed in seeds] for actor in actors], dtype=np.float64)
+    def values(arm: HeadArm, figure: Callable[[HeadLine], float | None] = BALANCED) -> Floats:
+        return np.array([[figure(cells[arm, actor, seed]) for seed in seeds] for actor in actors], dtype=np.float64)
 
     def over(arm: HeadArm, reference: HeadArm) -> Estimate | None:
         is_there = reference in arms and reference != arm and not arm.placebo
@@ -155,19 +159,19 @@ def read_table(out: Path) -> Table:
     lines = [
         Line(
             arm,
-            float(values(arm, "pairs").mean()),
+            float(values(arm, lambda line: line.pairs).mean()),
             crossed_estimate(values(arm)),
-            crossed_estimate(values(arm, "accuracy")),
+            crossed_estimate(values(arm, lambda line: line.accuracy)),
             over(arm, HeadArm(arm.start, REFERENCE, arm.size)),
             over(arm, BASE),
             over(arm, HeadArm("continue", BASE.strategy)) if arm.start == "continue" else None,
-            crossed_estimate(values(arm, "selected_accuracy")) if arm.placebo else None,
+            crossed_estimate(values(arm, lambda line: line.selected_accuracy)) if arm.placebo else None,
         )
         for arm in arms
     ]
-    test_pairs = float(values(BASE, "test_pairs").mean())
+    test_pairs = float(values(BASE, lambda line: line.test_pairs).mean())
     opponents = {
-        actor: max(filter(None, (cells[BASE, actor, seed]["opponents"] for seed in seeds)), default=None)
+        actor: max(filter(None, (cells[BASE, actor, seed].opponents for seed in seeds)), default=None)
         for actor in actors
     }
     return Table(lines, opponents, seeds, test_pairs, len(rows) - len(arms) * len(actors) * len(seeds))

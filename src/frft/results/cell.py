@@ -180,9 +180,9 @@ class CellFailure(StoredValue):
     """cells/POINT-SEED.failed.json: why a cell failed.
 
     Attributes:
-        cell: POINT-SEED.
-        error: in a line.
-        traceback: where.
+        cell: its name, POINT-SEED.
+        error: the error in a line.
+        traceback: where it was raised.
     """
 
     cell: str

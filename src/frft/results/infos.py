@@ -275,7 +275,7 @@ class CompletionsInfo(StoredValue):
     """What a policy wrote to a list of prompts (stage `completions`).
 
     Attributes:
-        sequences: completions.
+        sequences: completions written.
         prompts_truncated: of these, how many are to a prompt that lost its beginning.
         completions_truncated: 0: what a policy writes ends at max_new_tokens, and is whole as it stands.
     """

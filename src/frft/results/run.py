@@ -70,7 +70,7 @@ class TrainedJudgeFigures(RewardModelInfo):
     """A judge that the run trained: a reward model, on pairs that nothing else saw.
 
     Attributes:
-        kind: reward_model.
+        kind: reward_model: a reward model of the run judges.
     """
 
     kind: Literal["reward_model"] = "reward_model"
@@ -104,7 +104,7 @@ class NamedJudgeFigures(StoredValue):
         name: as it stands there.
         scores: whether it gives scores; a judge that only compares gives none.
         replies: of a judge that is asked over the network; None: this run asked nothing, or it is another judge.
-        kind: named.
+        kind: named: a judge that the configuration names (evaluation.judge).
     """
 
     name: str

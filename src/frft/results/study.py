@@ -150,7 +150,7 @@ class CurvePeak(StoredValue):
         median: over the seeds that have one; None: no seed has.
         found: seeds that have one.
         within: of these, seeds in which it lies within the observed range of d.
-        n: seeds.
+        n: seeds that were looked at.
     """
 
     median: float | None

@@ -28,7 +28,7 @@ class RewardEvaluation:
     """Accuracy and calibration of a reward model on n labelled pairs.
 
     Attributes:
-        n: pairs.
+        n: pairs that were scored.
         ties: pairs whose two raw scores are equal.
         accuracy: share of the pairs whose chosen completion scores higher; a tie counts one half.
         interval: the accuracy's 95 % interval: Wilson's, for the effective sample size where several pairs are on one

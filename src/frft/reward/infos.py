@@ -36,7 +36,7 @@ class RewardModelSummary(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelInfo(RewardModelSummary):
-    """The same with every step of its training (stages `reward` and `judge`)."""
+    """A reward model that was trained from its start, with the loss of every step (stages `reward` and `judge`)."""
 
     training: TrainReport
 
@@ -74,7 +74,7 @@ class RefreshedModelSummary(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class RefreshedModelInfo(RefreshedModelSummary):
-    """The same with every step of its training (stage `refresh`)."""
+    """A reward model that was fine-tuned by a refresh, with the loss of every step (stage `refresh`)."""
 
     training: TrainReport
 

@@ -1,0 +1,43 @@
+"""Of every kind of stage, the typed form of what it says of itself: the `info` of its manifest."""
+
+from __future__ import annotations
+
+from frft.results.infos import (
+    AgreementInfo,
+    CompletionsInfo,
+    EmbeddedInfo,
+    EvaluationInfo,
+    JudgedInfo,
+    LabelledInfo,
+    LikelihoodsInfo,
+    LogRatiosInfo,
+    LookInfo,
+    OwnTextAccuracy,
+    SegmentInfo,
+    SFTInfo,
+)
+from frft.reward import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.store.artifact import InfoKind
+
+INFO_OF_KIND: dict[str, type[InfoKind]] = {
+    "sft": SFTInfo,
+    "reward": RewardModelInfo,
+    "judge": RewardModelInfo,
+    "completions": CompletionsInfo,
+    "ppo": SegmentInfo,
+    "rloo": SegmentInfo,
+    "grpo": SegmentInfo,
+    "selection": SelectionInfo,
+    "refresh": RefreshedModelInfo,
+    "gate": GateInfo,
+    "labelled": LabelledInfo,
+    "likelihoods": LikelihoodsInfo,
+    "log_ratios": LogRatiosInfo,
+    "on_policy": OwnTextAccuracy,
+    "judged": JudgedInfo,
+    "agreement": AgreementInfo,
+    "embedded": EmbeddedInfo,
+    "look": LookInfo,
+    "evaluation": EvaluationInfo,
+}
+"""By the first part of the name of a stage's folder."""
