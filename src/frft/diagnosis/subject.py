@@ -125,6 +125,7 @@ class RewardSpread:
 
     def raw(self, gain: float, bias: float) -> RewardSpread:
         """Mean and variance of the raw scores, before normalisation: score = gain * raw + bias."""
+        # Var(gain * raw + bias) = gain^2 Var(raw): variances do not depend on the bias.
         low, high = (None if end is None else end / gain**2 for end in (self.within.low, self.within.high))
         within = Estimate(self.within.mean / gain**2, low, high, self.within.n)
         return RewardSpread((self.mean - bias) / gain, within, self.between / gain**2, self.single)

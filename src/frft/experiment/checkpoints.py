@@ -43,6 +43,7 @@ class Checkpoints:
     def step_done(self, step: int, write: Callable[[Path], None]) -> None:
         """If a save is due after this step, fill a folder by `write` and make it the newest checkpoint."""
         if self._save_steps is None:
+            # A save that took c seconds is due again after c / SHARE_OF_TIME seconds, whatever a step takes.
             due = time.monotonic() - self._last >= self._cost / SHARE_OF_TIME
         else:
             due = step % self._save_steps == 0

@@ -122,6 +122,7 @@ class CrossFit:
     @property
     def best(self) -> int:
         """Index of the regularisation strength with the lowest held-out log loss."""
+        # The log loss of a logit z is log(1 + e^-z) for the policy's texts and log(1 + e^z) for the pool's.
         return int(np.logaddexp(0, np.where(self.is_policy_M == 1, -self.logits_CM, self.logits_CM)).mean(1).argmin())
 
 

@@ -174,6 +174,8 @@ class VectorCache:
 
     def _shard_name(self, keys: Sequence[bytes]) -> str:
         """The shard's name, a hash of its texts in order and of the batch size with which they were embedded."""
+        # Texts of a batch are padded together, which moves the last bits of their vectors: another batch size is
+        # another shard.
         return hashlib.sha256(b"".join([str(self.embedder.config.batch_size).encode(), *keys])).hexdigest()[:24]
 
     def _add(self, path: Path) -> None:

@@ -82,6 +82,7 @@ class Workload:
 
     def flops(self, tokens: float) -> float:
         """FLOPs of a forward pass of the policy or a reward model over so many tokens; training takes 3 times that."""
+        # One multiplication and one addition per weight and token; attention over the context is left out.
         return 2 * self.parameters * tokens
 
     def embedding_flops(self, tokens: float) -> float:
