@@ -51,8 +51,8 @@ def raised(tiny_lm_folder, tmp_path):
         for parameter in model.model.score.parameters():
             parameter.data.mul_(scale)
         fired = refresh_alarms(Refresh(made, made), model, PROMPTS, COMPLETIONS)
-        assert all(alarm["fired"] for alarm in fired)
-        return [alarm["name"] for alarm in fired]
+        assert all(alarm.fired for alarm in fired)
+        return [alarm.name for alarm in fired]
 
     return names
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from frft.diagnosis.alarms import Alarm
 from frft.diagnosis.links import Link
 from frft.diagnosis.verdict import verdict_of
+from frft.reward.alarm import Alarm
 
 FIRED, SILENT = (Alarm("stuck", fired, "", 1.0, None, 0.5, "It stands.", "Move it.", ">") for fired in (True, False))
 

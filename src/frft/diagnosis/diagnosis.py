@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from frft.diagnosis import alarms as signatures
+from frft.diagnosis.alarms import FAILURE_SIGNATURES, Examined
 from frft.diagnosis.links import Link, Movement, moved, policy_to_evaluation, training_to_policy
 from frft.diagnosis.overoptimisation import GaoFit, fit_gao
 from frft.diagnosis.subject import RewardSpread, Scored, Subject
@@ -96,77 +96,15 @@ def diagnose(
         embed: makes vectors of length 1, for self-similarity; none: it is not measured.
         looks: how often this is done in one training; the tests of over-optimisation share their level (Bonferroni).
     """
-    after, before, course, selected = subject.after, subject.before, subject.course, subject.selected
+    after, before, course = subject.after, subject.before, subject.course
     spread = after.spread() if after else None
     earlier = before.spread() if before else None
     movement = moved(before, after, subject.after_preferred) if before and after else None
     fit = fit_gao(course.judge_T, course.kl_T) if course and course.judge_T is not None else None
-    missing: list[str] = []
-
-    def looked_for(name: str, alarm: Alarm | None, why: str) -> list[Alarm]:
-        if alarm is None:
-            missing.append(f"{name}: {why}")
-        return [alarm] if alarm else []
-
-    found: list[Alarm] = []
-    no_texts = "there are no completions"
-    found += looked_for(
-        "reward model collapsed",
-        signatures.collapsed(after, subject.gain) if after and subject.gain else None,
-        "there are no completions, or their raw scores are not known",
-    )
-    found += looked_for(
-        "reward model saturated",
-        signatures.saturated(after) if after and not subject.replaced else None,
-        "scores of texts that were cut are replaced by missing_eos_penalty" if after else no_texts,
-    )
-    found += looked_for(
-        "scale of the reward grew",
-        signatures.grew(subject.before_by_first, before.proxy_N)
-        if before and subject.before_by_first is not None
-        else None,
-        "there is no earlier reward model, or no text from before training",
-    )
-    total = earlier.total if earlier else spread.total if spread else 0.0
-    found += looked_for(
-        "too little signal within a prompt",
-        signatures.little_signal(spread, total) if spread and total else None,
-        "fewer than two prompts have two completions, or all scores are equal",
-    )
-    found += looked_for(
-        "policy stuck",
-        signatures.stuck(course) if course and len(course.proxy_T) >= signatures.FEWEST_STEPS else None,
-        f"there are fewer than {signatures.FEWEST_STEPS} steps of training to look at",
-    )
-    for name, look in (
-        ("selection too narrow: diversity", signatures.narrow_diversity),
-        ("selection too narrow: duplicates", signatures.narrow_duplicates),
-        ("selection too narrow: one source", signatures.narrow_source),
-        ("selection shortcut", signatures.shortcut),
-    ):
-        why = "there was no selection" if selected is None else "the selection or the pool does not tell"
-        found += looked_for(name, look(selected) if selected else None, why)
-    found += looked_for(
-        "reward model overfits its selection",
-        signatures.overfits_selection(
-            subject.own_test, subject.held_out, subject.own_test_gain, subject.held_out_before
-        )
-        if subject.own_test and subject.held_out
-        else None,
-        "there is no accuracy on a selection's own test pairs, before the refresh and after it, or none on others",
-    )
-    looks *= 2 if course and movement else 1
-    lately = signatures.overoptimised_lately(course, looks) if course else None
-    if movement is not None:
-        alarm = signatures.overoptimised(movement.proxy, movement.judge, "from before to after", looks)
-        # The trend sees a fall from a peak; the movement, one below the start. Either is over-optimisation.
-        lately = alarm if alarm.fired or lately is None else lately
-    found += looked_for("over-optimisation", lately, "nobody judged enough of what the policy wrote")
-    found += looked_for(
-        "past the peak",
-        signatures.past_the_peak(course, fit, looks) if course and fit else None,
-        "no judge followed the steps, or they show no peak yet",
-    )
+    examined = Examined(subject, spread, earlier, movement, fit, looks)
+    looked = [(signature, signature.look(examined)) for signature in FAILURE_SIGNATURES]
+    found = [alarm for _, alarm in looked if alarm is not None]
+    missing = [f"{signature.name}: {signature.why_not(examined)}" for signature, alarm in looked if alarm is None]
     request_of = {
         prompt: request
         for written in (before, after)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frft.diagnosis.alarms import collapsed, narrow_duplicates, saturated, shortcut
-from frft.diagnosis.subject import Scored, Selected
+from frft.diagnosis.alarms import FAILURE_SIGNATURES, Examined
+from frft.diagnosis.subject import Scored, Selected, Subject
 from frft.reward import Refresh, RewardModel
 from frft.reward.alarm import Alarm
 
@@ -16,8 +16,6 @@ def refresh_alarms(
     refresh: Refresh, model: RewardModel, prompts: Sequence[str], completions: Sequence[str]
 ) -> list[Alarm]:
     """The alarms that fired: what `AlignedReward` takes as `alarms`.
-
-    Not among them is "overfits its selection", which is about filtered pairs: the gate has unfiltered ones.
 
     Args:
         refresh: the selection, and the reward model that was trained on it.
@@ -31,5 +29,6 @@ def refresh_alarms(
     kept_N = np.array(table["kept"].to_pylist(), dtype=bool)
     selected = Selected(kept_N, sum(table["copies"].to_pylist()), chosen_N, rejected_N)
     scored = Scored(prompts, completions, model.score(prompts, completions))
-    looked = [collapsed(scored, model.gain), saturated(scored), narrow_duplicates(selected), shortcut(selected)]
+    examined = Examined(Subject("the refresh", gain=model.gain, after=scored, selected=selected))
+    looked = [signature.look(examined) for signature in FAILURE_SIGNATURES if signature.of_refresh]
     return [alarm for alarm in looked if alarm is not None and alarm.fired]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from frft.config.sections import RefreshConfig
 from frft.diagnosis import Course, Diagnosis, Scored
+from frft.diagnosis.alarms import FAILURE_SIGNATURES
 from frft.diagnosis.links import TRAINING_POLICY
 from frft.evaluation import Judge, ScoringJudge
 from frft.experiment.evaluation import Scorer
@@ -19,7 +20,7 @@ from frft.store import Artifact
 from frft.worlds import World
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-OVER_OPTIMISED = ("over-optimisation", "past the peak")
+OVER_OPTIMISED = tuple(signature.name for signature in FAILURE_SIGNATURES if signature.over_optimised)
 """The alarms that `monitor.stop` stops at."""
 BROKEN = "broken link: "
 
