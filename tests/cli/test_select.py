@@ -160,3 +160,14 @@ def test_select_refuses_what_it_cannot_do(pairs_file, samples_file, tmp_path, ca
     assert main([*command, *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_an_export_of_several_forms_has_one_and_says_so(shared_cases, tmp_path, capsys):
+    pairs = [str(shared_cases / f"mixed-pool-{which}.jsonl") for which in "ab"]
+    samples, export = str(shared_cases / "mixed-pool-samples.jsonl"), tmp_path / "kept.jsonl"
+    command = ["select", "--pairs", *pairs, "--samples", samples, "--strategy", "all", "--export", str(export)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "several forms, trl-implicit (7), llama-factory (5); the export's are all of one, trl." in printed
+    ids = load_pool(pairs).table["id"].to_pylist()
+    assert sorted(load_pool(export).table["id"].to_pylist()) == sorted(ids)

@@ -21,7 +21,7 @@ from frft.evaluation.judge_names import judge_kinds
 from frft.reward import RewardModel
 from frft.worlds import World, write_world
 
-from ..evaluation.conftest import Endpoint
+from ..conftest import Endpoint
 
 N = 24
 DIALS = {"pool_size": 120, "demonstrations": 120, "evaluation_prompts": 24, "train_prompts": 40, "categories": 6}

@@ -12,6 +12,7 @@ from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, SelectionConfig
 
 if TYPE_CHECKING:
+    from frft.preferences import Pool
     from frft.selection import Selection
 
 EMBEDDER_OPTION = "--embedder.model-name-or-path"
@@ -66,7 +67,7 @@ def select_command(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_not_read
     from frft.errors import UsageError
-    from frft.preferences import export_rows
+    from frft.preferences import export_form, export_rows
     from frft.progress import for_terminal
     from frft.selection import Embedder, VectorCache
     from frft.selection import select as select_pairs
@@ -109,6 +110,8 @@ def select_command(
         print_text(line)
     if export is not None:
         print_text(_exported(selection, export))
+        if (form := export_form(pool)) is not None:
+            print_text(_in_one_form(pool, form))
     print_text(f"Wrote {out}" + (f" and {export}" if export else ""))
 
 
@@ -159,6 +162,14 @@ def _exported(selection: Selection, export: Path) -> str:
     test = f"; the {counts['test']} test pairs are marked in the selection alone" if counts["test"] else ""
     once = ", each once" if counts["taken"] > counts["kept"] else ""
     return f"{export} holds the {counts['train']} pairs to train on{once}, in the order in which they were read{test}."
+
+
+def _in_one_form(pool: Pool, form: str) -> str:
+    """How the export of a pool of several forms differs from the files that the pool was read from."""
+    forms = ", ".join(f"{name} ({count})" for name, count in pool.report.forms.items())
+    nested = ", ".join(pool.report.left_out_columns)
+    left_out = f" Columns with nested values are left out: {nested}." if nested else ""
+    return f"The pool's rows are of several forms, {forms}; the export's are all of one, {form}.{left_out}"
 
 
 def _too_few(selection: Selection) -> str:
