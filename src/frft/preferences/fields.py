@@ -33,6 +33,8 @@ class Keys:
             RowError: a column that was named is missing.
         """
         moved = self.moved
+        if not moved:
+            return row
         check_columns(row, *moved)
         for theirs in moved:
             field_of(row, theirs)
