@@ -29,10 +29,10 @@ ifdef TRL_PYTHON
 	$(BIN)/python -m benchmarks.compare_trl --trl-python $(TRL_PYTHON) --pairs $(PAIRS) --work benchmarks/results/compare
 endif
 
-demo: .venv/ready ## does realigning the reward model help? a world of known reward, three arms (two to five minutes)
+demo: .venv/ready ## does refreshing the reward model help? a world of known reward, three arms (two to five minutes)
 	$(BIN)/frft run demo --out runs/demo
 
-study: .venv/ready ## where realigning helps and where it does not, against predictions (hours; resumable; docs/study.md)
+study: .venv/ready ## where refreshes help and where it does not, against predictions (hours; resumable; docs/study.md)
 	$(BIN)/frft study averaging --out studies/averaging
 
 pages: .venv/ready ## write docs/results.md, which is made of the descriptions in the code

@@ -146,8 +146,8 @@ if TYPE_CHECKING:
     from frft.results.seeds import SeedsResults as SeedsResults
     from frft.reward.alarm import Alarm as Alarm
     from frft.reward.aligned import AlignedReward as AlignedReward
-    from frft.reward.ensemble import EnsembleReward as EnsembleReward
-    from frft.reward.ensemble import RewardEnsemble as RewardEnsemble
+    from frft.reward.ensemble import FrozenEnsembleReward as FrozenEnsembleReward
+    from frft.reward.ensemble import RewardModelEnsemble as RewardModelEnsemble
     from frft.reward.evaluate import RewardEvaluation as RewardEvaluation
     from frft.reward.evaluate import evaluate_reward_model as evaluate_reward_model
     from frft.reward.gate import Alarms as Alarms

@@ -6,14 +6,14 @@ import pytest
 
 from frft.advice.advice import advise
 from frft.advice.evidence import Annotator, MeasuredEvidence
-from frft.advice.predictor import Model, Predictor, Test
+from frft.advice.predictor import LogisticModel, Predictor, PredictorTest
 
 
 @pytest.fixture
 def predictor():
     """One that looks at agreement alone: the probability is sigmoid(20 * agreement)."""
     inputs = ("auc", "locality", "agreement")
-    model = Model(
+    model = LogisticModel(
         means=dict.fromkeys(inputs, 0.0),
         scales=dict.fromkeys(inputs, 1.0),
         spreads=dict.fromkeys(inputs, 1e6),
@@ -25,7 +25,7 @@ def predictor():
         cases=40,
         helped=20,
     )
-    test = Test(worlds=5, seeds=4, cases=38, helped=21, auc=0.71, auc_low=0.58, auc_high=0.83, spearman=0.4)
+    test = PredictorTest(worlds=5, seeds=4, cases=38, helped=21, auc=0.71, auc_low=0.58, auc_high=0.83, spearman=0.4)
     return Predictor("an embedder", model, test, test)
 
 

@@ -9,7 +9,15 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from frft.advice.evidence import MeasuredEvidence
-from frft.advice.predictor import INPUTS, STRENGTH, Case, Model, Predictor, fit_predictor, packaged_predictor
+from frft.advice.predictor import (
+    INPUTS,
+    STRENGTH,
+    KnownExperiment,
+    LogisticModel,
+    Predictor,
+    fit_predictor,
+    packaged_predictor,
+)
 from frft.errors import ArtifactError, DataError
 
 
@@ -32,7 +40,7 @@ def make_cases(make_evidence):
                     agreement=agreement + rng.normal(0, 0.02),
                 )
                 gain = slope * agreement + lucks_8[n] + rng.normal(0, noise)
-                cases.append(Case(f"w{world}", n, found, gain))
+                cases.append(KnownExperiment(f"w{world}", n, found, gain))
         return cases
 
     return make
@@ -40,7 +48,7 @@ def make_cases(make_evidence):
 
 def test_coefficients_are_those_of_another_optimizer(make_cases):
     cases = make_cases(3.0)
-    model = Model.train(cases)
+    model = LogisticModel.train(cases)
     x_NF = np.array([[measure(case.evidence).mean for measure in INPUTS.values()] for case in cases])
     # All cases are equally well known: 500 near pairs at 60 %, and the errors of `make_evidence`.
     variance_F = np.array([0.0, 0.005**2, 0.6 * 0.4 / 500 + 0.01**2])
@@ -90,13 +98,13 @@ def test_the_luck_of_a_seed_is_no_proof(make_cases):
     """It is in all worlds alike, and the evidence tells the seed: whoever trains on it is right in all other worlds."""
     lucky = [make_cases(0.0, seed=seed, luck=1.0) for seed in range(6)]
     assert np.mean([fit_predictor(cases, "e").beats_a_coin for cases in lucky]) < 0.3
-    known = [Model.train(cases[:32]).test(cases[32:]).auc for cases in lucky]
+    known = [LogisticModel.train(cases[:32]).test(cases[32:]).auc for cases in lucky]
     assert np.mean(known) > 0.6
 
 
 def test_figures_of_a_test_are_those_of_brute_force(make_cases):
     cases = make_cases(2.0)
-    model, held = Model.train(cases[:32]), cases[32:]
+    model, held = LogisticModel.train(cases[:32]), cases[32:]
     held = [*held, *held[:3]]
     tested = model.test(held)
     pairs = [(one, two) for one in held if one.gain > 0 for two in held if two.gain <= 0]
@@ -110,7 +118,7 @@ def test_figures_of_a_test_are_those_of_brute_force(make_cases):
 
 def test_cases_of_one_world_are_no_new_proof(make_cases):
     cases = make_cases(2.0)
-    model = Model.train(cases[:32])
+    model = LogisticModel.train(cases[:32])
     once, often = model.test(cases[32:]), model.test(cases[32:] * 20)
     assert often.auc == pytest.approx(once.auc)
     assert (often.auc_low, often.auc_high) == pytest.approx((once.auc_low, once.auc_high))
@@ -122,15 +130,15 @@ def test_the_order_of_cases_decides_nothing(make_cases):
 
 
 def test_what_cannot_be_told_is_none(make_cases, make_evidence):
-    model = Model.train(make_cases(2.0))
-    same = [Case("w", 0, make_evidence(), gain) for gain in (1.0, 2.0)]
+    model = LogisticModel.train(make_cases(2.0))
+    same = [KnownExperiment("w", 0, make_evidence(), gain) for gain in (1.0, 2.0)]
     tested = model.test(same)
     assert (tested.auc, tested.auc_low, tested.auc_high, tested.spearman) == (None, None, None, None)
     assert "AUC unknown" in tested.sentence()
 
 
 def test_inputs_beyond_training_count_as_the_last_seen_there(make_cases, make_evidence):
-    model = Model.train(make_cases(2.0))
+    model = LogisticModel.train(make_cases(2.0))
     far, edge = make_evidence(auc=0.999), make_evidence(auc=model.highs["auc"])
     assert model.beyond(far) == ["auc"]
     assert model.beyond(edge) == []
@@ -138,7 +146,7 @@ def test_inputs_beyond_training_count_as_the_last_seen_there(make_cases, make_ev
 
 
 def test_an_input_counts_as_far_as_it_is_known(make_cases, make_evidence):
-    model = Model.train(make_cases(2.0))
+    model = LogisticModel.train(make_cases(2.0))
     terms = [
         model.terms(make_evidence(agreement=0.1, **changes))
         for changes in (
@@ -159,12 +167,12 @@ def test_an_input_counts_as_far_as_it_is_known(make_cases, make_evidence):
 def test_an_input_that_is_all_error_is_not_used(make_evidence):
     rng = np.random.default_rng(0)
     cases = [
-        Case(
+        KnownExperiment(
             f"w{n % 4}", n // 4, make_evidence(auc=rng.random(), locality=MeasuredEvidence(0.001 * n, 5.0)), (-1.0) ** n
         )
         for n in range(20)
     ]
-    model = Model.train(cases)
+    model = LogisticModel.train(cases)
     assert model.spreads["locality"] == 0
     assert model.terms(cases[0].evidence)["locality"] == 0
 
@@ -174,7 +182,7 @@ def test_too_little_to_fit(make_cases):
         fit_predictor(make_cases(1.0, worlds=3), "e")
     with pytest.raises(DataError, match="of 3 different seeds"):
         fit_predictor([case for case in make_cases(1.0) if case.seed < 3], "e")
-    all_gained = [Case(case.world, case.seed, case.evidence, 1.0) for case in make_cases(1.0)]
+    all_gained = [KnownExperiment(case.world, case.seed, case.evidence, 1.0) for case in make_cases(1.0)]
     with pytest.raises(DataError, match="Of the 16 cells to train on, 16 gained"):
         fit_predictor(all_gained, "e")
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from frft import advice
-from frft.advice.predictor import Model, Predictor, Test
+from frft.advice.predictor import LogisticModel, Predictor, PredictorTest
 from frft.cli import main
 from frft.selection import Embedder
 
@@ -39,8 +39,8 @@ def arguments(write_rows, tmp_path):
 def predictor_file(tmp_path):
     inputs = ("auc", "locality", "agreement")
     zeros, ones = dict.fromkeys(inputs, 0.0), dict.fromkeys(inputs, 1.0)
-    model = Model(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30)
-    test = Test(5, 4, 40, 25, 0.7, 0.6, 0.8, 0.3)
+    model = LogisticModel(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30)
+    test = PredictorTest(5, 4, 40, 25, 0.7, 0.6, 0.8, 0.3)
     Predictor(Embedder().digest, model, test, test).write(tmp_path / "predictor.json")
     return tmp_path / "predictor.json"
 

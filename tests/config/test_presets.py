@@ -46,7 +46,7 @@ def test_hh_small_selects_from_a_pool_that_holds_enough():
     assert config.refresh.selection.size + config.refresh.selection.test_size < pool / 2
 
 
-def test_the_demo_is_a_world_in_which_realigning_can_help():
+def test_the_demo_is_a_world_in_which_refreshes_can_help():
     config = load_config("demo")
     world = config.data.world
     assert (world.lambda_, world.kappa, world.near_lambda) == (2, 1, 0)

@@ -1,4 +1,4 @@
-"""The arms that tell realignment from everything else that a refresh does, in a tiny world."""
+"""The arms that tell a refresh by its selection from everything else that it does, in a tiny world."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_a_model_is_called_above_chance_below_it_or_neither(interval, judge, bas
     found["judge"]["held_out"]["interval"] = found["base_reward"]["held_out"]["interval"] = interval
     lines = told(found)
     assert judge in lines[1]
-    assert any("little signal to realign" in line for line in lines) == (base is not None)
+    assert any("little signal for a refresh" in line for line in lines) == (base is not None)
     assert base is None or base in lines[2]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from frft.errors import ModelError
-from frft.fixed_actor.networks import Top
+from frft.fixed_actor.networks import TopLayerHead
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def test_the_first_state_is_that_of_the_whole_layer(bert):
         outputs = bert(ids_BT, attention_mask=mask_BT.long(), output_hidden_states=True)
         before_last_BTD = outputs.hidden_states[-2]
         before_last_BTD[~mask_BT] = 7.0  # what stands in the padding must not matter
-        first_BD = Top(5, bert.encoder.layer[-1]).first_state(before_last_BTD, mask_BT)
+        first_BD = TopLayerHead(5, bert.encoder.layer[-1]).first_state(before_last_BTD, mask_BT)
     torch.testing.assert_close(first_BD, outputs.last_hidden_state[:, 0], atol=1e-6, rtol=1e-5)
 
 
 def test_the_layer_is_trained_and_the_original_is_not(bert):
-    top = Top(5, bert.encoder.layer[-1])
+    top = TopLayerHead(5, bert.encoder.layer[-1])
     top(torch.randn(2, 5), torch.randn(2, 3, 24), torch.ones(2, 3, dtype=torch.bool)).sum().backward()
     layer = {name: parameter.grad for name, parameter in top.layer.named_parameters()}
     # A bias of the keys moves all logits of a query alike.
@@ -42,4 +42,4 @@ def test_the_layer_is_trained_and_the_original_is_not(bert):
 
 def test_a_layer_of_another_build_is_refused():
     with pytest.raises(ModelError, match="not built like BERT's"):
-        Top(5, nn.TransformerEncoderLayer(8, 2))
+        TopLayerHead(5, nn.TransformerEncoderLayer(8, 2))

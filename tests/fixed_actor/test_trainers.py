@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from frft.config.sections import FixedActorConfig
 from frft.errors import TrainingError
-from frft.fixed_actor.trainers import Budget, make_head_trainer
+from frft.fixed_actor.trainers import TrainingBudget, make_head_trainer
 
 
 @pytest.fixture(scope="module", params=["head", "top", "full"])
@@ -89,7 +89,7 @@ def test_fewer_pairs_than_a_batch_are_a_batch(sourced_pairs, minilm_vectors, tmp
 
 
 def test_budgets_are_what_suits_unless_it_is_said():
-    assert Budget.of(FixedActorConfig(train="top", steps=7)) == Budget(7, 150, 128, 3e-4)
+    assert TrainingBudget.of(FixedActorConfig(train="top", steps=7)) == TrainingBudget(7, 150, 128, 3e-4)
 
 
 def test_the_embedders_transformer_is_a_backbone_whose_texts_end(sourced_pairs, minilm_vectors, tmp_path):

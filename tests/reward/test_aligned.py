@@ -1,4 +1,4 @@
-"""The reward that realigns itself: what it remembers, selects, trains on, and swaps in."""
+"""The reward that refreshes its reward model: what it remembers, selects, trains on, and swaps in."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ MISTAKEN = [
     (lambda: frft.PolicySamples.of(["p", "q"], ["c"]), "2 prompts but 1 completions"),
     (lambda: frft.RewardJudge("folder"), r"model must be RewardModel, got str.*frft\.RewardModel\.load"),
     (lambda: frft.GoldJudge("world"), r"world must be World, got str.*frft\.World\.load"),
-    (lambda: frft.RewardEnsemble([], 0.1), "at least one reward model"),
+    (lambda: frft.RewardModelEnsemble([], 0.1), "at least one reward model"),
     (lambda: frft.ArtifactStore(3), "root must be str or Path, got int"),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from frft.errors import UsageError
 from frft.reward import RewardModel
-from frft.reward.ensemble import EnsembleReward, RewardEnsemble
+from frft.reward.ensemble import FrozenEnsembleReward, RewardModelEnsemble
 from frft.store import ArtifactStore
 
 PROMPTS = ["Tell me about tea.", "Tell me about rain.", "Why?"]
@@ -24,17 +24,17 @@ def test_the_score_is_the_mean_less_the_weighted_variance(members):
     mean = (one + two + three) / 3
     variance = ((one - mean) ** 2 + (two - mean) ** 2 + (three - mean) ** 2) / 3
     assert variance.min() > 0
-    assert RewardEnsemble(members, 0.5).score(PROMPTS, COMPLETIONS) == pytest.approx(mean - 0.5 * variance)
+    assert RewardModelEnsemble(members, 0.5).score(PROMPTS, COMPLETIONS) == pytest.approx(mean - 0.5 * variance)
 
 
 def test_models_that_agree_are_one_model(members):
-    same = RewardEnsemble([members[0], members[0]], 10.0)
+    same = RewardModelEnsemble([members[0], members[0]], 10.0)
     assert same.score(PROMPTS, COMPLETIONS) == pytest.approx(members[0].score(PROMPTS, COMPLETIONS))
 
 
 def test_no_model_is_refused():
     with pytest.raises(UsageError, match="at least one"):
-        RewardEnsemble([], 0.1)
+        RewardModelEnsemble([], 0.1)
 
 
 def test_as_a_reward_it_scores_with_the_stored_models(members, tmp_path):
@@ -47,8 +47,8 @@ def test_as_a_reward_it_scores_with_the_stored_models(members, tmp_path):
 
         return store.make("reward", {"number": number}, build)
 
-    reward = EnsembleReward([saved(0), saved(1)], 0.25)
-    expected = RewardEnsemble(members[:2], 0.25).score(PROMPTS, COMPLETIONS)
+    reward = FrozenEnsembleReward([saved(0), saved(1)], 0.25)
+    expected = RewardModelEnsemble(members[:2], 0.25).score(PROMPTS, COMPLETIONS)
     assert reward(PROMPTS, COMPLETIONS, trainer_state=None) == pytest.approx(expected)
     assert reward.refreshes == []
     assert reward.model.truncated.sequences == len(PROMPTS)

@@ -2,12 +2,12 @@
 
 from frft.advice.advice import Advice, advise
 from frft.advice.evidence import Evidence, gather_evidence
-from frft.advice.predictor import Case, Predictor, fit_predictor, packaged_predictor
+from frft.advice.predictor import KnownExperiment, Predictor, fit_predictor, packaged_predictor
 
 __all__ = [
     "Advice",
-    "Case",
     "Evidence",
+    "KnownExperiment",
     "Predictor",
     "advise",
     "fit_predictor",

@@ -34,7 +34,7 @@ _Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutLogOdds:
     """Log odds of the published labels of N pairs, each by fits that have seen neither the pair nor its prompt.
 
     Attributes:
@@ -55,7 +55,7 @@ def held_out(
     prompts: Sequence[str],
     seed: int,
     progress: Progress = SILENT,
-) -> HeldOut:
+) -> HeldOutLogOdds:
     """Cross-validated pooled and local fits.
 
     Args:
@@ -104,7 +104,7 @@ def held_out(
             local_N[rows] = logits(frozenset({outer}), strength, correction)[rows]
             chosen.append(correction)
             task.advance(1)
-    return HeldOut(pooled_N, local_N, float(np.mean(chosen)))
+    return HeldOutLogOdds(pooled_N, local_N, float(np.mean(chosen)))
 
 
 def _folds(prompts: Sequence[str], seed: int) -> npt.NDArray[np.int64]:

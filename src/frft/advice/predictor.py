@@ -41,7 +41,7 @@ pool. The error of the first is small beside what it differs by, and taken as 0.
 
 
 @dataclass(frozen=True)
-class Case:
+class KnownExperiment:
     """One experiment with a known outcome.
 
     Attributes:
@@ -59,7 +59,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Test:
+class PredictorTest:
     """How well a predictor does on worlds and seeds that it was not trained on.
 
     Attributes:
@@ -95,7 +95,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Model:
+class LogisticModel:
     """P(gain > 0) = sigmoid(intercept + sum of coefficient * known * (input - mean) / scale).
 
     An input counts as far as it is known: by spread^2 / (spread^2 + error^2), where the spread is what remains of the
@@ -122,7 +122,7 @@ class Model:
     helped: int
 
     @classmethod
-    def train(cls, cases: Sequence[Case]) -> Model:
+    def train(cls, cases: Sequence[KnownExperiment]) -> LogisticModel:
         """Fit it to these cases.
 
         Raises:
@@ -188,7 +188,7 @@ class Model:
         """That FRFT has more gold reward after the first refresh than a refresh on as many random pairs."""
         return float(1 / (1 + np.exp(-self.intercept - sum(self.terms(evidence).values()))))
 
-    def test(self, cases: Sequence[Case]) -> Test:
+    def test(self, cases: Sequence[KnownExperiment]) -> PredictorTest:
         """How well it does on cases of other worlds and seeds."""
         from scipy.stats import spearmanr
 
@@ -196,7 +196,7 @@ class Model:
         gains_N, helped_N = np.array([case.gain for case in cases]), _helped(cases)
         constant = len(set(probabilities_N)) < 2 or len(set(gains_N)) < 2
         low, high = _interval(probabilities_N, helped_N, cases)
-        return Test(
+        return PredictorTest(
             worlds=len({case.world for case in cases}),
             seeds=len({case.seed for case in cases}),
             cases=len(cases),
@@ -220,9 +220,9 @@ class Predictor:
     """
 
     embedder: str
-    model: Model
-    test: Test
-    exchanged: Test
+    model: LogisticModel
+    test: PredictorTest
+    exchanged: PredictorTest
 
     @property
     def beats_a_coin(self) -> bool:
@@ -244,8 +244,8 @@ class Predictor:
         try:
             if values["format"] != PREDICTOR_FORMAT or set(values["model"]["coefficients"]) != set(INPUTS):
                 raise KeyError("format")
-            tests = (Test(**values[name]) for name in ("test", "exchanged"))
-            return cls(values["embedder"], Model(**values["model"]), *tests)
+            tests = (PredictorTest(**values[name]) for name in ("test", "exchanged"))
+            return cls(values["embedder"], LogisticModel(**values["model"]), *tests)
         except (KeyError, TypeError):
             raise ArtifactError(f"{path} is no predictor of this version. Make it with `frft advise fit`.") from None
 
@@ -256,7 +256,7 @@ def packaged_predictor() -> Predictor | None:
         return Predictor.read(path) if path.exists() else None
 
 
-def fit_predictor(cases: Sequence[Case], embedder: str) -> Predictor:
+def fit_predictor(cases: Sequence[KnownExperiment], embedder: str) -> Predictor:
     """Train on every second world with every second seed, in their order, and test on the others with the others.
 
     Raises:
@@ -275,11 +275,11 @@ def fit_predictor(cases: Sequence[Case], embedder: str) -> Predictor:
         [case for case in ordered if case.world in worlds[start::2] and case.seed in seeds[start::2]]
         for start in (0, 1)
     )
-    model, other = Model.train(ours), Model.train(theirs)
+    model, other = LogisticModel.train(ours), LogisticModel.train(theirs)
     return Predictor(embedder, model, model.test(theirs), other.test(ours))
 
 
-def _helped(cases: Sequence[Case]) -> _Mask:
+def _helped(cases: Sequence[KnownExperiment]) -> _Mask:
     return np.array([case.gain > 0 for case in cases])
 
 
@@ -293,7 +293,9 @@ def _auc(probabilities_N: Floats, helped_N: _Mask) -> float | None:
     return float((rankdata(probabilities_N)[helped_N].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _interval(probabilities_N: Floats, helped_N: _Mask, cases: Sequence[Case]) -> tuple[float | None, float | None]:
+def _interval(
+    probabilities_N: Floats, helped_N: _Mask, cases: Sequence[KnownExperiment]
+) -> tuple[float | None, float | None]:
     """Of the AUC, by drawing worlds and seeds: cases that share one have much in common, and are no new proof."""
     rng = np.random.default_rng(0)
     world_N, seed_N = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 advise_command = App(
     name="advise",
-    help="What speaks for realigning the reward model here, before any training.",
+    help="What speaks for refreshing the reward model here, before any training.",
     default_parameter=Parameter(negative=""),
 )
 

@@ -106,13 +106,13 @@ def tasks(
     _print(scores, asked, corrected, limit)
 
 
-Key = tuple[str, str, str, str]
+TaskKey = tuple[str, str, str, str]
 
 
 def _print(
     scores: Sequence[TaskScores],
-    differences: Mapping[Key, TaskDifference],
-    corrected: Mapping[Key, float],
+    differences: Mapping[TaskKey, TaskDifference],
+    corrected: Mapping[TaskKey, float],
     limit: int | None,
 ) -> None:
     from frft.cli.output import print_table, print_text

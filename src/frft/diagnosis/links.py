@@ -24,7 +24,7 @@ from frft.statistics.estimates import (
     spearman,
 )
 
-State = Literal["holds", "unclear", "broken", "not measured"]
+LinkState = Literal["holds", "unclear", "broken", "not measured"]
 
 TRAINING_POLICY = "reward-model training <-> policy training"
 POLICY_EVALUATION = "policy training <-> evaluation"
@@ -47,7 +47,7 @@ class Link:
     """
 
     name: str
-    state: State
+    state: LinkState
     measured: str
     figure: float | None
     interval: tuple[float, float] | None
@@ -138,7 +138,7 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
     low, high = on_policy.interval
     gap = None if held_out is None else difference(on_policy, held_out)
     lost = gap is not None and gap.high is not None and gap.high < 0
-    state: State = "holds" if low > COIN else "broken" if lost or high < COIN else "unclear"
+    state: LinkState = "holds" if low > COIN else "broken" if lost or high < COIN else "unclear"
     against = (
         ""
         if gap is None or held_out is None or held_out.accuracy is None
@@ -148,7 +148,7 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
     here = f"Of two texts of the policy it names the better in {on_policy.accuracy:.1%} of {on_policy.n} pairs{against}"
     coin = "no better than a coin" if high < COIN else "less often than there, and not shown to be better than a coin"
     still = "if less often than elsewhere" if lost else "as it does elsewhere"
-    verdicts: dict[State, tuple[str, str]] = {
+    verdicts: dict[LinkState, tuple[str, str]] = {
         "holds": (
             f"{here}: a higher score still means a better text, {still}.",
             "Refresh the reward model before it gets worse." if lost else "Nothing to do.",
@@ -193,7 +193,7 @@ def policy_to_evaluation(
     """
     over_steps = spearman(course.proxy_T, course.judge_T) if course is not None and course.judge_T is not None else None
     found = over_steps or (None if movement is None else movement.correlation)
-    state: State = "unclear"
+    state: LinkState = "unclear"
     apart_in_all = movement is not None and movement.proxy.rose() and movement.judge.fell()
     if (found is None or found.low is None or found.high is None) and not apart_in_all:
         if movement is not None:
@@ -269,7 +269,7 @@ def training_to_evaluation(
             f"It takes five different reward models and the policies trained with them; here are {len(accuracies)}.",
             "Compare more arms, or see `frft study averaging`. Until then, choose by what the policies do.",
         )
-    state: State = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"
+    state: LinkState = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"
     verdict, advice = {
         "holds": ("More accurate reward models made better policies.", "Nothing to do."),
         "unclear": (

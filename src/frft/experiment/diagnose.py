@@ -50,7 +50,7 @@ from frft.results import (
     read_written,
 )
 from frft.reward import RefreshedModelInfo, RewardModel, RewardModelInfo
-from frft.reward.ensemble import RewardEnsemble
+from frft.reward.ensemble import RewardModelEnsemble
 from frft.selection import Selection
 from frft.statistics import OrderAccuracy
 from frft.statistics.estimates import Estimate
@@ -261,7 +261,7 @@ class _FinishedRun:
             for each in (models if isinstance(models, list) else [models])
         ]
         if coef is not None:
-            return RewardEnsemble(loaded, coef), None, 0.0
+            return RewardModelEnsemble(loaded, coef), None, 0.0
         return loaded[0], loaded[0].gain, loaded[0].bias
 
     def _scored(self, evaluation: EvaluationInputs, scorer: Scorer) -> Scored:

@@ -164,7 +164,7 @@ def _base_model(results: RunResults) -> list[str]:
         return []
     return [
         f"The reward model that all arms start with agrees with the labels of {_in_percent(base)} "
-        f"of {base.n} held-out pairs, which is {chance} chance: there may be little signal to realign."
+        f"of {base.n} held-out pairs, which is {chance} chance: there may be little signal for a refresh to work with."
     ]
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from frft.config import RunConfig
 from frft.experiment.looks import is_due, is_over_optimised
 from frft.experiment.stages import Stages
-from frft.reward import AlignedReward, EnsembleReward, Refresh
+from frft.reward import AlignedReward, FrozenEnsembleReward, Refresh
 from frft.store import Artifact
 
 
@@ -37,7 +37,7 @@ class Arm:
     """
 
     name: str
-    reward: AlignedReward | EnsembleReward
+    reward: AlignedReward | FrozenEnsembleReward
     policy: Artifact
     segments: list[Artifact] = field(default_factory=list)
     changes: list[tuple[Artifact, Artifact]] = field(default_factory=list)

@@ -24,7 +24,7 @@ ROLLOUTS = "rollouts.jsonl"
 JUDGED_ROLLOUTS = 2000
 """Rollouts of an arm that a reward model as judge scores for a diagnosis, evenly over the steps."""
 
-Score = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
+ScoreFunction = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
 """Prompts and completions to scores, (N,)."""
 
 
@@ -74,7 +74,7 @@ def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicyS
     return PolicySamples({"rollouts": list(segments), "newest": newest}, load)
 
 
-def score_by_step(score: Score, segment: Path) -> dict[int, float]:
+def score_by_step(score: ScoreFunction, segment: Path) -> dict[int, float]:
     """The mean score, by a judge of no part in the training, of each step's rollouts in a segment's folder."""
     import numpy as np
 
@@ -84,7 +84,7 @@ def score_by_step(score: Score, segment: Path) -> dict[int, float]:
     return {int(step): float(scores[step_of == step].mean()) for step in np.unique(step_of)}
 
 
-def means_by_step(rollouts: Sequence[RolloutRow], score: Score, each: int | None = None) -> list[float]:
+def means_by_step(rollouts: Sequence[RolloutRow], score: ScoreFunction, each: int | None = None) -> list[float]:
     """The mean score of each step's first rollouts, `each` of them but at least one; None: of all."""
     import numpy as np
 

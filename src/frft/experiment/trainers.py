@@ -10,7 +10,7 @@ from frft.experiment.policies import load_policy
 from frft.models import WithoutAdapters, add_adapters
 from frft.policy import Critic, PPOTrainer
 from frft.policy.critic import ValueHead
-from frft.reward import AlignedReward, EnsembleReward, RewardModel
+from frft.reward import AlignedReward, FrozenEnsembleReward, RewardModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def make_policy_trainer(
     sft: Path,
     anchor: Path | None,
     base_reward: Path,
-    reward: AlignedReward | EnsembleReward,
+    reward: AlignedReward | FrozenEnsembleReward,
     prompts: Sequence[str],
     *,
     seed: int,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.errors import DataError, UsageError, printable
-from frft.fixed_actor.sides import Sides
+from frft.fixed_actor.sides import ActorSides
 from frft.strategies import SOURCES
 
 if TYPE_CHECKING:
@@ -48,24 +48,24 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Share:
+class ActorPairs:
     """What one seed gives to one actor: samples and own pairs on training prompts, own pairs on test prompts, and on
     which side it stands in either."""
 
     prompts: list[str]
     completions: list[str]
     own: pa.Table
-    own_sides: Sides
+    own_sides: ActorSides
     test: pa.Table
-    test_sides: Sides
+    test_sides: ActorSides
 
 
 @dataclass(frozen=True)
-class Division:
+class PoolDivision:
     """One seed: the pool on training prompts, and each actor's share by its name."""
 
     pool: pa.Table
-    shares: dict[str, Share]
+    shares: dict[str, ActorPairs]
 
 
 def draw_actors(pairs: pa.Table, count: int, opponents: int, seed: int = 0) -> list[str]:
@@ -125,7 +125,7 @@ def written_actor(name: str, prompts: Sequence[str], completions: Sequence[str],
     return Actor(name, labelled, list(prompts), list(completions))
 
 
-def divide(pairs: pa.Table, actors: Sequence[Actor], seed: int) -> Division:
+def divide(pairs: pa.Table, actors: Sequence[Actor], seed: int) -> PoolDivision:
     """Half of the prompts to train on, the other half to test on.
 
     Raises:
@@ -147,10 +147,10 @@ def divide(pairs: pa.Table, actors: Sequence[Actor], seed: int) -> Division:
     )
     if not pool.num_rows:
         raise DataError(f"Without the pairs of the {len(actors)} actors none is left to train on. Name fewer actors.")
-    return Division(pool, {actor.name: _share(actor, trained) for actor in actors})
+    return PoolDivision(pool, {actor.name: _share(actor, trained) for actor in actors})
 
 
-def _share(actor: Actor, trained: set[str]) -> Share:
+def _share(actor: Actor, trained: set[str]) -> ActorPairs:
     sampled = _rows(prompt in trained for prompt in actor.prompts)
     is_trained = [prompt in trained for prompt in actor.own["prompt"].to_pylist()]
     own, test = (actor.own.take(_rows(each == wanted for each in is_trained)) for wanted in (True, False))
@@ -161,14 +161,14 @@ def _share(actor: Actor, trained: set[str]) -> Share:
             "samples and labelled pairs on at least a few dozen prompts."
         )
     written = set(zip(actor.prompts, actor.completions, strict=True))
-    own_sides, test_sides = (Sides.of(actor.name, pairs, written) for pairs in (own, test))
+    own_sides, test_sides = (ActorSides.of(actor.name, pairs, written) for pairs in (own, test))
     for sign, what in ((1, "chosen"), (-1, "rejected")):
         if not (sign * test_sides.side_N >= 0).any():
             raise DataError(
                 f"In none of its {test.num_rows} own test pairs is a completion of the actor {printable(actor.name)} "
                 f"{what}, so that a constant guess is always right. Name another actor, or give more labelled pairs."
             )
-    return Share(
+    return ActorPairs(
         [actor.prompts[n] for n in sampled],
         [actor.completions[n] for n in sampled],
         own,

@@ -25,7 +25,7 @@ class Head(nn.Module):  # type: ignore[misc]
         return self.layers(features_BW)[:, 0]
 
 
-class Top(nn.Module):  # type: ignore[misc]
+class TopLayerHead(nn.Module):  # type: ignore[misc]
     """A head on frozen features and on the first token's state after the last layer of a BERT, which is trained, too.
 
     The state is read where BERT's sequence classifiers read it, so of the last layer only that token's query and

@@ -20,10 +20,10 @@ import numpy as np
 from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
 from frft.errors import ArtifactError, OutputError, UsageError
-from frft.fixed_actor.actors import Actor, Division, Share, divide
+from frft.fixed_actor.actors import Actor, ActorPairs, PoolDivision, divide
 from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of, check_names
 from frft.fixed_actor.sides import accuracies, constant_margins, correct
-from frft.fixed_actor.trainers import Budget, Cuts, Trainer, make_head_trainer
+from frft.fixed_actor.trainers import CutPairs, RewardModelTrainer, TrainingBudget, make_head_trainer
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
 from frft.results.fixed_actor import HeadLine
@@ -109,7 +109,7 @@ class _Tested:
 
     margins_N: Floats
     pairs: int
-    cuts: Cuts
+    cuts: CutPairs
     selected_accuracy: float | None
 
 
@@ -119,9 +119,9 @@ class _Seed:
     def __init__(
         self,
         seed: int,
-        division: Division,
+        division: PoolDivision,
         config: FixedActorConfig,
-        trainer: Trainer,
+        trainer: RewardModelTrainer,
         vectors: VectorCache,
         out: Path,
         done: set[tuple[int, str, HeadArm]],
@@ -129,8 +129,8 @@ class _Seed:
     ) -> None:
         self._seed, self._division, self._config, self._trainer = seed, division, config, trainer
         self._vectors, self._out, self._done, self._task = vectors, out, done, task
-        self._budget = Budget.of(config)
-        self._of_all: dict[HeadArm, tuple[Any, Cuts]] = {}
+        self._budget = TrainingBudget.of(config)
+        self._of_all: dict[HeadArm, tuple[Any, CutPairs]] = {}
 
     def run(self, actors: Sequence[str]) -> None:
         for name in actors:
@@ -157,12 +157,12 @@ class _Seed:
                 append_rows(self._out / RESULTS, [line.as_dict()])
                 self._task.advance(1, f"seed {self._seed}, {name}")
 
-    def _guess(self, arm: HeadArm, share: Share) -> _Tested:
+    def _guess(self, arm: HeadArm, share: ActorPairs) -> _Tested:
         by_opponent = arm.strategy == CONSTANT_BY_OPPONENT
         margins_N = constant_margins(share.own_sides, share.test_sides, by_opponent=by_opponent)
         return _Tested(margins_N, share.own.num_rows, {}, None)
 
-    def _trained(self, arm: HeadArm, name: str, share: Share, ranked: dict[str, pa.Table]) -> _Tested:
+    def _trained(self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table]) -> _Tested:
         selected_accuracy = None
         if arm.strategy == ALL:
             pairs, (model, cuts) = self._division.pool, self._model_of_all(arm)
@@ -177,7 +177,7 @@ class _Seed:
     def _steps(self, arm: HeadArm) -> int:
         return self._budget.continue_steps if arm.start == "continue" else self._budget.steps
 
-    def _model_of_all(self, arm: HeadArm) -> tuple[Any, Cuts]:
+    def _model_of_all(self, arm: HeadArm) -> tuple[Any, CutPairs]:
         """The model trained on all pairs, or that continued on them; kept, since all actors of a seed share it."""
         if arm not in self._of_all:
             folder = self._out / "models" / f"seed-{self._seed}-{arm.start}"
@@ -193,7 +193,7 @@ class _Seed:
         return self._of_all[arm]
 
     def _pairs(
-        self, arm: HeadArm, name: str, share: Share, ranked: dict[str, pa.Table]
+        self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table]
     ) -> tuple[pa.Table, pa.Table | None]:
         """Pairs to train on; for a placebo, also those of its own selection to test on."""
         if arm.strategy == ORACLE:
@@ -229,7 +229,7 @@ def _keep_settings(
     settings = {
         "format": RESULTS_FORMAT,
         **config.model_dump(mode="json", exclude=LATER),
-        **asdict(Budget.of(config)),
+        **asdict(TrainingBudget.of(config)),
         "frft": __version__,
         "pairs": pairs_identity(pairs, *SOURCES),
         "embedder": vectors.embedder.digest,

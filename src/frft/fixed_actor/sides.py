@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sides:
+class ActorSides:
     """Where the actor stands in N pairs.
 
     Attributes:
@@ -36,7 +36,7 @@ class Sides:
     opponents: list[str | None]
 
     @classmethod
-    def of(cls, name: str, pairs: pa.Table, written: Collection[tuple[str, str]]) -> Sides:
+    def of(cls, name: str, pairs: pa.Table, written: Collection[tuple[str, str]]) -> ActorSides:
         """The sides of these pairs, where the actor wrote these (prompt, completion).
 
         Raises:
@@ -65,7 +65,7 @@ class Sides:
         return len(named) or None
 
 
-def accuracies(margins_N: Floats, sides: Sides) -> SidedAccuracy:
+def accuracies(margins_N: Floats, sides: ActorSides) -> SidedAccuracy:
     """Shares of N pairs whose chosen completion scores higher. Pairs of two of the actor's completions are on both
     sides."""
     right_N = correct(margins_N)
@@ -84,7 +84,7 @@ def correct(margins_N: Floats) -> Floats:
     return right_N  # type: ignore[no-any-return]
 
 
-def constant_margins(trained: Sides, tested: Sides, *, by_opponent: bool) -> Floats:
+def constant_margins(trained: ActorSides, tested: ActorSides, *, by_opponent: bool) -> Floats:
     """Margins of the guess that knows who wrote a completion and not what it says, (N,) of the pairs `tested`: the side
     that the actor is on in most of the pairs `trained`, of all or of those against the same opponent.
 

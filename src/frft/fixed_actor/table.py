@@ -39,7 +39,7 @@ TABLE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class ArmAccuracy:
     """An arm's accuracy, and what it gains, of the balanced one: on random pairs of the same size and start, on the
     reward model of all pairs, and (for those that continue) on continuing with all pairs, without a selection.
 
@@ -61,7 +61,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextGrid:
     """Cells in rows under heads; the first `texts` columns hold words, the others figures."""
 
     columns: Sequence[str]
@@ -78,7 +78,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Table:
+class AccuracyTable:
     """All arms, the actors and seeds that have all of them, and how many lines are left out because others miss.
 
     Attributes:
@@ -86,7 +86,7 @@ class Table:
         test_pairs: of an actor and seed, on average.
     """
 
-    lines: list[Line]
+    lines: list[ArmAccuracy]
     actors: dict[str, int | None]
     seeds: list[int]
     test_pairs: float
@@ -96,7 +96,7 @@ class Table:
         """All parts as a page."""
         return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
 
-    def parts(self) -> list[str | Grid]:
+    def parts(self) -> list[str | TextGrid]:
         """What there is to say, in order: paragraphs and grids."""
         rows = [_cells(line) for line in self.lines if not line.arm.placebo]
         placebos = [
@@ -109,19 +109,19 @@ class Table:
             f"`{printable(name).replace('`', chr(39))}`" + (f" against {count} sources" if count else "")
             for name, count in self.actors.items()
         )
-        parts: list[str | Grid] = [
+        parts: list[str | TextGrid] = [
             f"{len(self.actors)} actors ({names}), {len(self.seeds)} seeds, {self.test_pairs:,.0f} "
             "test pairs an actor and seed. Per cent and percentage points; 95 % intervals over actors and seeds, which "
             "divide the same prompts.",
             "Balanced: the mean of the accuracies where the actor's completion is chosen and where it is rejected; a "
             "guess that is the same for all pairs has 50. Differences are of it. The constants read no text: who wins "
             "most of the actor's training pairs, in all or against this opponent.",
-            Grid(TABLE_COLUMNS, rows, 2),
+            TextGrid(TABLE_COLUMNS, rows, 2),
         ]
         if placebos:
             parts += [
                 "Placebo: labels shuffled before the filter, from scratch. Above 50 on its own pairs is the shortcut.",
-                Grid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
+                TextGrid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
             ]
         if self.left_out:
             parts.append(f"Unfinished: {self.left_out} lines are of seeds that not every actor and arm has yet.")
@@ -131,7 +131,7 @@ class Table:
 BALANCED: Callable[[HeadLine], float | None] = lambda line: line.balanced_accuracy  # noqa: E731
 
 
-def read_table(out: Path) -> Table:
+def read_table(out: Path) -> AccuracyTable:
     """The table of a folder of results, as far as it is.
 
     Raises:
@@ -157,7 +157,7 @@ def read_table(out: Path) -> Table:
         return crossed_estimate(values(arm) - values(reference)) if is_there else None
 
     lines = [
-        Line(
+        ArmAccuracy(
             arm,
             float(values(arm, lambda line: line.pairs).mean()),
             crossed_estimate(values(arm)),
@@ -174,10 +174,10 @@ def read_table(out: Path) -> Table:
         actor: max(filter(None, (cells[BASE, actor, seed].opponents for seed in seeds)), default=None)
         for actor in actors
     }
-    return Table(lines, opponents, seeds, test_pairs, len(rows) - len(arms) * len(actors) * len(seeds))
+    return AccuracyTable(lines, opponents, seeds, test_pairs, len(rows) - len(arms) * len(actors) * len(seeds))
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: ArmAccuracy) -> list[str]:
     differences = (line.over_random, line.over_all, line.over_continued)
     return [
         "–" if line.arm in GUESSES else line.arm.start,

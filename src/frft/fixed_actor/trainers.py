@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from frft.reward import RewardModel
 
-Cuts = dict[str, int]
+CutPairs = dict[str, int]
 """What of the pairs to train on was not read: of the sequences (two a pair) how many were cut, and `identical` pairs,
 left out because they differ only in what was cut. Empty for `head`, which reads no tokens."""
 SCORED_AT_ONCE = 512
@@ -41,7 +41,7 @@ _WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Budget:
+class TrainingBudget:
     """Optimizer steps from the start, and to continue; pairs a step; peak learning rate."""
 
     steps: int
@@ -50,23 +50,23 @@ class Budget:
     learning_rate: float
 
     @classmethod
-    def of(cls, config: FixedActorConfig) -> Budget:
+    def of(cls, config: FixedActorConfig) -> TrainingBudget:
         """What suits `config.train`, where the configuration does not say otherwise."""
         suits = BUDGETS[config.train]
         return cls(**{name: getattr(config, name) or value for name, value in vars(suits).items()})
 
 
 BUDGETS = {
-    "head": Budget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
-    "top": Budget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
-    "full": Budget(steps=1000, continue_steps=125, batch_size=16, learning_rate=5e-5),
+    "head": TrainingBudget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
+    "top": TrainingBudget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
+    "full": TrainingBudget(steps=1000, continue_steps=125, batch_size=16, learning_rate=5e-5),
 }
 
 
-class Trainer(Protocol):
+class RewardModelTrainer(Protocol):
     """Trains one kind of reward model."""
 
-    def train(self, pairs: pa.Table, start: Any | None, steps: int, seed: int) -> tuple[Any, Cuts]:
+    def train(self, pairs: pa.Table, start: Any | None, steps: int, seed: int) -> tuple[Any, CutPairs]:
         """A reward model of N pairs, a fresh one or a copy of `start` (which stays as it is), and what was cut."""
 
     def margins(self, model: Any, pairs: pa.Table) -> Floats:
@@ -79,13 +79,15 @@ class Trainer(Protocol):
         """What `save` has kept."""
 
 
-class Stored:
+class FeatureTrainer:
     """Reward models that read what is stored of every text: frozen features, and for `top` states of tokens."""
 
-    def __init__(self, texts: PairTexts, features: Features, budget: Budget, states: TokenStates | None = None) -> None:
+    def __init__(
+        self, texts: PairTexts, features: Features, budget: TrainingBudget, states: TokenStates | None = None
+    ) -> None:
         self._texts, self._features, self._states, self._budget = texts, features, states, budget
 
-    def train(self, pairs: pa.Table, start: nn.Module | None, steps: int, seed: int) -> tuple[nn.Module, Cuts]:
+    def train(self, pairs: pa.Table, start: nn.Module | None, steps: int, seed: int) -> tuple[nn.Module, CutPairs]:
         """As `Trainer.train`.
 
         Raises:
@@ -143,12 +145,12 @@ class Stored:
         return model
 
     def _fresh(self, seed: int) -> nn.Module:
-        from frft.fixed_actor.networks import Head, Top
+        from frft.fixed_actor.networks import Head, TopLayerHead
         from frft.models import seeded
 
         with seeded(seed):
             width = self._features.width
-            return Head(width) if self._states is None else Top(width, self._states.last_layer)
+            return Head(width) if self._states is None else TopLayerHead(width, self._states.last_layer)
 
     def _scores(self, model: nn.Module, rows_B: Indices) -> Tensor:
         import torch
@@ -158,16 +160,16 @@ class Stored:
         return scores_B
 
 
-class Whole:
+class WholeModelTrainer:
     """Whole fine-tuning by TRL's RewardTrainer, of the embedder's transformer or of another backbone."""
 
     def __init__(
-        self, backbone: Path | str, budget: Budget, max_tokens: int, workdir: Path, progress: Progress
+        self, backbone: Path | str, budget: TrainingBudget, max_tokens: int, workdir: Path, progress: Progress
     ) -> None:
         self._backbone, self._budget, self._workdir, self._progress = backbone, budget, workdir, progress
         self._max_tokens = max_tokens
 
-    def train(self, pairs: pa.Table, start: RewardModel | None, steps: int, seed: int) -> tuple[RewardModel, Cuts]:
+    def train(self, pairs: pa.Table, start: RewardModel | None, steps: int, seed: int) -> tuple[RewardModel, CutPairs]:
         """As `Trainer.train`."""
         from frft.reward import train_reward_model
 
@@ -204,19 +206,19 @@ class Whole:
 
 def make_head_trainer(
     config: FixedActorConfig, tables: list[pa.Table], vectors: Any, out: Path, progress: Progress = SILENT
-) -> Trainer:
+) -> RewardModelTrainer:
     """The trainer that `config.train` names, for the texts of these tables."""
-    budget = Budget.of(config)
+    budget = TrainingBudget.of(config)
     if config.train == "full":
         backbone = config.backbone or as_backbone(vectors.embedder, out / "backbone")
-        return Whole(backbone, budget, config.max_tokens, out / "logs", progress)
+        return WholeModelTrainer(backbone, budget, config.max_tokens, out / "logs", progress)
     texts = PairTexts(tables)
     features = Features(texts, vectors, progress)
     if config.train == "head":
-        return Stored(texts, features, budget)
+        return FeatureTrainer(texts, features, budget)
     states = TokenStates(texts, vectors.embedder, config.max_tokens, out / "states", progress)
     progress.say(f"{states.cut_M.sum():,} of {len(texts):,} texts are cut to {config.max_tokens} tokens")
-    return Stored(texts, features, budget, states)
+    return FeatureTrainer(texts, features, budget, states)
 
 
 def as_backbone(embedder: Embedder, path: Path) -> Path:

@@ -71,7 +71,7 @@ class GroupRollout:
     scores_B: Tensor
 
 
-class Written(NamedTuple):
+class GroupRolloutRow(NamedTuple):
     """One sequence of a rollout, as processes exchange it; `tokens` is a count, KL is in nats per sequence."""
 
     row: int
@@ -280,14 +280,14 @@ class GroupTrainer:
         self._looks = {}
         divergences = (kl_k1(policy, reference, mask_BT), kl_k1(policy, sft, mask_BT), kl_k3(policy, sft, mask_BT))
         columns = (self._rows, self._scored, mask_BT.sum(-1).tolist(), *(kl_B.tolist() for kl_B in divergences))
-        found: list[Written] = gather_object(
+        found: list[GroupRolloutRow] = gather_object(
             [
-                Written(row, prompt, completion, tokens, has_eos, score, *kls)
+                GroupRolloutRow(row, prompt, completion, tokens, has_eos, score, *kls)
                 for row, (prompt, completion, has_eos, score), tokens, *kls in zip(*columns, strict=True)
             ]
         )
         written = sorted(found)
-        columns_of = dict(zip(Written._fields, zip(*written, strict=True), strict=True))
+        columns_of = dict(zip(GroupRolloutRow._fields, zip(*written, strict=True), strict=True))
         scores_B = torch.tensor(columns_of["score"])
         clipped_B = self._clip(scores_B)
 

@@ -1,7 +1,7 @@
 """The reward model: load, score, normalise, train, evaluate, and keep it where the policy writes."""
 
 from frft.reward.aligned import AlignedReward
-from frft.reward.ensemble import EnsembleReward
+from frft.reward.ensemble import FrozenEnsembleReward
 from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.gate import why_refused
 from frft.reward.identity import model_identity, pairs_identity
@@ -22,7 +22,7 @@ from frft.reward.train import TrainReport, TrainSummary, train_reward_model
 
 __all__ = [
     "AlignedReward",
-    "EnsembleReward",
+    "FrozenEnsembleReward",
     "GateInfo",
     "PolicySamples",
     "Refresh",

@@ -1,4 +1,4 @@
-"""The reward that realigns itself: FRFT (arXiv 2412.10529).
+"""The reward that refreshes its reward model where the policy writes: FRFT (arXiv 2412.10529).
 
     AlignedReward(prompts, completions)     score, and remember what the policy wrote
     AlignedReward.refresh()                 select the pairs of the pool that lie where it wrote (frft.selection),
@@ -31,10 +31,10 @@ from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
 from frft.reward.model import REWARD_FILE, RewardModel
-from frft.reward.realignment import realign
 from frft.reward.refresh import Refresh
+from frft.reward.refreshing import make_refresh
 from frft.reward.samples import ObservedSamples, PolicySamples
-from frft.reward.stages import Realignment
+from frft.reward.stages import RefreshInputs
 from frft.selection import Embedder, LogRatios, VectorCache
 from frft.stages import Runner, StageRunner
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
@@ -261,7 +261,7 @@ class AlignedReward:
         log_ratios: LogRatios | Artifact | None = None,
         pool: pa.Table | Artifact | None = None,
     ) -> Refresh:
-        """Realign the reward model with the policy, and score with the new one from now on, if the gate lets it pass.
+        """Refresh the reward model with what the policy writes, and score with the new one if the gate lets it pass.
 
         Args:
             samples: what the frozen policy writes; none: what all processes have observed since the last refresh. Then
@@ -284,7 +284,7 @@ class AlignedReward:
         if samples is None:
             observed = self.observed.everywhere()
             samples = PolicySamples.of([prompt for _, prompt, _ in observed], [text for _, _, text in observed])
-        realignment = Realignment(
+        inputs = RefreshInputs(
             number=len(self.refreshes),
             current=self.current,
             load=lambda: self.model,
@@ -304,7 +304,7 @@ class AlignedReward:
             report_to=self._report_to,
             trust_remote_code=self._trust_remote_code,
         )
-        refresh = realign(realignment, self.runner, log_ratios)
+        refresh = make_refresh(inputs, self.runner, log_ratios)
         self.refreshes.append(refresh)
         self.observed.replace(())
         if refresh.accepted:

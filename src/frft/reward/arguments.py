@@ -66,7 +66,9 @@ def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> N
             "or set init: current."
         )
     if config.ensemble > 1:
-        raise UsageError(f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.EnsembleReward.")
+        raise UsageError(
+            f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.FrozenEnsembleReward."
+        )
     if not pool.num_rows:
         raise DataError("pool holds no pairs.")
     strategy = get_strategy(config.selection.strategy)

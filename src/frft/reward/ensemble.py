@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frft.store import Artifact
 
 
-class RewardEnsemble:
+class RewardModelEnsemble:
     """Combined score of K models: their mean minus `coef` times their variance (divisor K).
 
     Args:
@@ -50,7 +50,7 @@ class RewardEnsemble:
         return self.members[0].truncated
 
 
-class EnsembleReward:
+class FrozenEnsembleReward:
     """An ensemble of base reward models as a reward `(prompts, completions) -> scores` that is never refreshed.
 
     Args:
@@ -65,11 +65,11 @@ class EnsembleReward:
         self._trust_remote_code = trust_remote_code
 
     @cached_property
-    def model(self) -> RewardEnsemble:
+    def model(self) -> RewardModelEnsemble:
         """The models, loaded when they are first needed."""
         paths = (artifact.path for artifact in self.current)
         members = [RewardModel.load(path, seed=0, trust_remote_code=self._trust_remote_code) for path in paths]
-        return RewardEnsemble(members, self.coef)
+        return RewardModelEnsemble(members, self.coef)
 
     def unload(self) -> None:
         """Free the models; they are reloaded on demand."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from frft import __version__
-from frft.advice import Case, Evidence, Predictor, fit_predictor, gather_evidence
+from frft.advice import Evidence, KnownExperiment, Predictor, fit_predictor, gather_evidence
 from frft.errors import DataError
 from frft.progress import Progress
 from frft.results.cell import CellRecord, KeptEvidence
@@ -58,7 +58,7 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
             gold = [MEASURES["gold"](arms[name]) for name in (ARM, CONTROL)]
             assert gold[0] is not None
             assert gold[1] is not None
-            cases.append(Case(digest_of(dials), seed, found, gold[0] - gold[1]))
+            cases.append(KnownExperiment(digest_of(dials), seed, found, gold[0] - gold[1]))
             task.advance(1, path.stem)
     return fit_predictor(cases, vectors.embedder.digest)
 

@@ -24,7 +24,7 @@ from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
 from frft.strategies import get_strategy
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+StudyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
 class PointConfig(Section):
@@ -47,11 +47,11 @@ class StudyConfig(Section):
     """Processes, each with one thread and one seed at a time; none: as many as there are cores. Changes no result."""
     base: dict[str, Any]
     """The run that all points start from, as in a configuration of `frft run`; `seed` and `arms` are the study's."""
-    arms: dict[Name, dict[str, Any]]
+    arms: dict[StudyName, dict[str, Any]]
     """All arms by name, as in a configuration of `frft run`."""
     everywhere: list[str]
     """Arms that run at every point."""
-    points: dict[Name, PointConfig] = Field(min_length=1)
+    points: dict[StudyName, PointConfig] = Field(min_length=1)
     """The grid."""
     primary: str = "density"
     """The arm that predictions about FRFT are decided on; written down before the runs."""

@@ -20,7 +20,7 @@ from frft.experiment.texts import read_completions
 from frft.policy import Completions, measure_divergence
 from frft.policy.divergence import Divergence
 from frft.results import EvaluationInfo
-from frft.reward import AlignedReward, EnsembleReward
+from frft.reward import AlignedReward, FrozenEnsembleReward
 from frft.stages import Stage, Workload
 from frft.store import Artifact
 
@@ -46,7 +46,7 @@ class EvaluationStage(Stage):
     second: Artifact
     baseline: Artifact
     judge: NamedJudge
-    reward: AlignedReward | EnsembleReward
+    reward: AlignedReward | FrozenEnsembleReward
     base_reward: Artifact
     sft: Artifact
 
@@ -125,7 +125,7 @@ class EvaluationStage(Stage):
 
 
 def evaluation_of(
-    context: RunContext, policy: Artifact, baseline: Artifact, reward: AlignedReward | EnsembleReward
+    context: RunContext, policy: Artifact, baseline: Artifact, reward: AlignedReward | FrozenEnsembleReward
 ) -> Artifact:
     """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
     own, second = evaluation_completions(context, policy)

@@ -13,7 +13,7 @@ from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.scoring import scored_by
 from frft.experiment.texts import score_by_step
 from frft.results import AgreementInfo, JudgedInfo
-from frft.reward import AlignedReward, EnsembleReward
+from frft.reward import AlignedReward, FrozenEnsembleReward
 from frft.stages import Stage, Workload
 from frft.store import Artifact
 
@@ -63,7 +63,7 @@ class AgreementStage(Stage):
     """
 
     context: RunContext
-    reward: AlignedReward | EnsembleReward
+    reward: AlignedReward | FrozenEnsembleReward
     judge: NamedJudge
 
     kind = "agreement"
@@ -107,7 +107,7 @@ class JudgeView:
 
 def judge_view(
     context: RunContext,
-    reward: AlignedReward | EnsembleReward,
+    reward: AlignedReward | FrozenEnsembleReward,
     segments: Sequence[Artifact],
     judge: NamedJudge,
 ) -> JudgeView:

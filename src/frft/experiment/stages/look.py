@@ -23,7 +23,7 @@ from frft.experiment.stages.reward_model import base_reward_model
 from frft.experiment.stages.scoring import load_reward, scored_by
 from frft.experiment.texts import read_completions
 from frft.results import AgreementInfo, JudgedInfo, LookInfo, held_out_of, read_steps
-from frft.reward import AlignedReward, EnsembleReward
+from frft.reward import AlignedReward, FrozenEnsembleReward
 from frft.stages import Stage, Workload
 from frft.store import Artifact
 
@@ -53,7 +53,7 @@ class LookStage(Stage):
     now: list[Artifact]
     before: list[Artifact]
     embedded: list[Artifact]
-    reward: AlignedReward | EnsembleReward
+    reward: AlignedReward | FrozenEnsembleReward
     base_reward: Artifact
     views: Mapping[str, JudgeView]
     segments: Sequence[Artifact]
@@ -159,7 +159,7 @@ def look_at(
     context: RunContext,
     step: int,
     policy: Artifact,
-    reward: AlignedReward | EnsembleReward,
+    reward: AlignedReward | FrozenEnsembleReward,
     began: Artifact,
     segments: Sequence[Artifact],
 ) -> Artifact:

@@ -13,7 +13,7 @@ from frft.experiment.segment import LOGS, train_segment
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.scoring import scored_by
 from frft.experiment.trainers import make_policy_trainer
-from frft.reward import AlignedReward, EnsembleReward
+from frft.reward import AlignedReward, FrozenEnsembleReward
 from frft.stages import Stage, Workload
 from frft.stages.memory import adapted_on_meta, kept_for_backward, policy_on_meta, weight_bytes
 from frft.store import Artifact, Peers, digest_of
@@ -38,7 +38,7 @@ class PolicyTrainingStage(Stage):
 
     context: RunContext
     policy: Artifact
-    reward: AlignedReward | EnsembleReward
+    reward: AlignedReward | FrozenEnsembleReward
     anchor: Artifact
     sft: Artifact
     base_reward: Artifact

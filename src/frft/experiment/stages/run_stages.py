@@ -13,10 +13,10 @@ from frft.experiment.stages.evaluation import evaluation_of
 from frft.experiment.stages.judges import judge_of
 from frft.experiment.stages.look import look_at
 from frft.experiment.stages.policy_training import PolicyTrainingStage
-from frft.experiment.stages.realigning import refresh_reward, reward_of
+from frft.experiment.stages.refreshing import refresh_reward, reward_of
 from frft.experiment.stages.reward_model import base_reward_model
 from frft.experiment.stages.sft import sft_model
-from frft.reward import AlignedReward, EnsembleReward, Refresh
+from frft.reward import AlignedReward, FrozenEnsembleReward, Refresh
 from frft.store import Artifact
 
 
@@ -60,14 +60,14 @@ class Stages:
         """Who compares the arms."""
         return judge_of(self.context)
 
-    def reward(self, arm: RefreshConfig) -> AlignedReward | EnsembleReward:
+    def reward(self, arm: RefreshConfig) -> AlignedReward | FrozenEnsembleReward:
         """The reward of an arm, before its first refresh."""
         return reward_of(self.context, arm)
 
     def train(
         self,
         policy: Artifact,
-        reward: AlignedReward | EnsembleReward,
+        reward: AlignedReward | FrozenEnsembleReward,
         anchor: Artifact,
         *,
         until_step: int,
@@ -81,7 +81,7 @@ class Stages:
         self,
         step: int,
         policy: Artifact,
-        reward: AlignedReward | EnsembleReward,
+        reward: AlignedReward | FrozenEnsembleReward,
         began: Artifact,
         segments: Sequence[Artifact],
     ) -> Artifact:
@@ -90,18 +90,20 @@ class Stages:
 
     def refresh(
         self,
-        reward: AlignedReward | EnsembleReward,
+        reward: AlignedReward | FrozenEnsembleReward,
         policy: Artifact,
         segments: Sequence[Artifact],
         arm: RefreshConfig,
     ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
-        """Realign an arm's reward model with `policy`: see `refresh_reward`."""
+        """Refresh an arm's reward model with `policy`: see `refresh_reward`."""
         return refresh_reward(self.context, reward, policy, segments, arm)
 
     def evaluation_completions(self, policy: Artifact) -> tuple[Artifact, Artifact]:
         """What a policy writes for the evaluation prompts, twice; the first is what is compared with other arms."""
         return evaluation_completions(self.context, policy)
 
-    def evaluation(self, policy: Artifact, baseline: Artifact, reward: AlignedReward | EnsembleReward) -> Artifact:
+    def evaluation(
+        self, policy: Artifact, baseline: Artifact, reward: AlignedReward | FrozenEnsembleReward
+    ) -> Artifact:
         """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
         return evaluation_of(self.context, policy, baseline, reward)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from frft.reward import EnsembleReward, RewardModel
+from frft.reward import FrozenEnsembleReward, RewardModel
 from frft.store import Artifact
 
 if TYPE_CHECKING:
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from frft.reward import AlignedReward
 
 
-def scored_by(reward: AlignedReward | EnsembleReward) -> dict[str, Any]:
+def scored_by(reward: AlignedReward | FrozenEnsembleReward) -> dict[str, Any]:
     """Everything that the scores of a reward depend on, as inputs of a stage."""
-    coef = reward.coef if isinstance(reward, EnsembleReward) else None
+    coef = reward.coef if isinstance(reward, FrozenEnsembleReward) else None
     return {"reward": reward.current, "ensemble_coef": coef}
 
 

@@ -25,7 +25,7 @@ Reward = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """`(prompts, completions) -> scores`, one score each, of any origin."""
 
 
-class Experience(NamedTuple):
+class PPORolloutRow(NamedTuple):
     """One sequence of a rollout, as it travels between processes; lists have one entry for each response token."""
 
     row: int
@@ -74,7 +74,7 @@ class Collector:
             TrainingError: the processes do not roll out the same batch.
         """
         mine = range(self.accelerator.process_index, len(prompts), self.accelerator.num_processes)
-        found: list[Experience] = gather_object(self._experience(prompts, prompt_ids, mine, seed))
+        found: list[PPORolloutRow] = gather_object(self._experience(prompts, prompt_ids, mine, seed))
         by_row = {experience.row: experience for experience in found}
         if len(found) != len(prompts) or set(by_row) != set(range(len(prompts))):
             raise TrainingError(
@@ -109,7 +109,7 @@ class Collector:
 
     def _experience(
         self, prompts: list[str], prompt_ids: list[list[int]], rows: Sequence[int], seed: int
-    ) -> list[Experience]:
+    ) -> list[PPORolloutRow]:
         """What this process writes for its rows of the batch, and what the models say of it."""
         config, tokenizer, device = self.config, self.tokenizer, self.accelerator.device
         eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
@@ -140,7 +140,7 @@ class Collector:
         cut = ([row[:length] for row, length in zip(look.tolist(), lengths, strict=True)] for look in looks)
         tokens, *rest = cut
         return [
-            Experience(*columns)
+            PPORolloutRow(*columns)
             for columns in zip(rows, tokens, has_eos_B.tolist(), completions, scores, *rest, strict=True)
         ]
 

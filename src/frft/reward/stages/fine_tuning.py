@@ -17,7 +17,7 @@ from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.infos import RefreshedModelInfo
 from frft.reward.model import RewardModel
 from frft.reward.refresh import SELECTION_FILE, read_pairs
-from frft.reward.stages.realignment import Realignment
+from frft.reward.stages.inputs import RefreshInputs
 from frft.reward.train import train_reward_model
 from frft.selection import Selection
 from frft.stages import Stage, Workload, trained_pairs
@@ -32,12 +32,12 @@ class FineTuningStage(Stage):
     """The model's folder, and how accurate it is.
 
     Attributes:
-        realignment: what it is part of.
+        given: models, pairs and settings of the refresh that it is part of.
         selection: the artifact of the selection.
         most_pairs: how many pairs that selected at most.
     """
 
-    realignment: Realignment
+    given: RefreshInputs
     selection: Artifact
     most_pairs: float
 
@@ -45,30 +45,30 @@ class FineTuningStage(Stage):
 
     @cached_property
     def _seed(self) -> int:
-        return seed_for(self.realignment.seed, "refresh", self.realignment.number)
+        return seed_for(self.given.seed, "refresh", self.given.number)
 
     @cached_property
     def _training(self) -> RewardModelConfig:
-        of = self.realignment
+        of = self.given
         budget = {name: getattr(of.config, name) for name in ("num_train_epochs", "max_steps", "learning_rate")}
         return of.training.model_copy(update={"train": of.training.train.model_copy(update=budget)})
 
     @property
     def _starts_from_current(self) -> bool:
-        return self.realignment.config.init == "current" or self.realignment.backbone is None
+        return self.given.config.init == "current" or self.given.backbone is None
 
     @property
     def _start(self) -> Artifact | str | Path:
-        of = self.realignment
+        of = self.given
         return of.current if of.backbone is None or self._starts_from_current else of.backbone
 
     @property
     def _keeps_scale(self) -> bool:
         """Whether its scores are rescaled to the mean and variance of the previous reward model."""
-        return self.realignment.reference_samples is None and self._training.normalise_samples > 0
+        return self.given.reference_samples is None and self._training.normalise_samples > 0
 
     def inputs(self) -> Mapping[str, Any]:
-        of, share = self.realignment, self.realignment.config.replay
+        of, share = self.given, self.given.config.replay
         scale_of = {"model": model_identity(of.current), "samples": of.samples.identity} if self._keeps_scale else None
         return {
             "selection": self.selection,
@@ -82,7 +82,7 @@ class FineTuningStage(Stage):
         }
 
     def build(self, folder: Path) -> Mapping[str, Any]:
-        of, chosen = self.realignment, Selection.read(self.selection.path / SELECTION_FILE)
+        of, chosen = self.given, Selection.read(self.selection.path / SELECTION_FILE)
         pairs = read_pairs(of.pool)
         train, test = chosen.pairs(pairs, "train"), chosen.pairs(pairs, "test")
         replayed = replayed_pairs(of, chosen, train.num_rows)
@@ -118,7 +118,7 @@ class FineTuningStage(Stage):
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        of, pairs, share = self.realignment, self.most_pairs, self.realignment.config.replay
+        of, pairs, share = self.given, self.most_pairs, self.given.config.replay
         if share:
             # What is replayed is others of the pool, as many as there are.
             pairs = min(pairs / (1 - share), max(pairs, of.offline.num_rows))
@@ -128,18 +128,18 @@ class FineTuningStage(Stage):
 
     def memory(self, workload: Workload) -> float:
         # The model before it is loaded, too, where it has a scale to keep or test pairs to be compared on.
-        training = self.realignment.training
+        training = self.given.training
         return workload.classifier_training_bytes(training) + workload.classifier_bytes(training)
 
     def _rescale(self, model: RewardModel, current: RewardModel | None) -> None:
-        of = self.realignment
+        of = self.given
         if of.reference_samples is not None:
             model.normalise(*of.reference_samples.load(), progress=of.progress)
         elif current is not None and self._keeps_scale:
             model.match(current, *of.samples.load(), progress=of.progress)
 
 
-def replayed_pairs(of: Realignment, selection: Selection, number: int) -> pa.Table:
+def replayed_pairs(of: RefreshInputs, selection: Selection, number: int) -> pa.Table:
     """Pairs of D that were not selected, drawn at random beside this number of selected ones; all if fewer."""
     share = of.config.replay
     taken = {*selection.train_ids, *selection.test_ids}

@@ -11,7 +11,7 @@ from frft.config.sections import GateConfig
 from frft.reward.gate import examine
 from frft.reward.identity import model_identity, pairs_identity
 from frft.reward.refresh import Refresh
-from frft.reward.stages.realignment import Realignment
+from frft.reward.stages.inputs import RefreshInputs
 from frft.stages import Stage, Workload
 from frft.store import digest_of, plain_inputs, source_of
 
@@ -24,13 +24,13 @@ class GateStage(Stage):
     """No files; what the gate found.
 
     Attributes:
-        realignment: what it is part of.
+        given: models, pairs and settings of the refresh that it is part of.
         refresh: what it judges.
         config: its settings.
         pairs: unfiltered pairs that no training saw.
     """
 
-    realignment: Realignment
+    given: RefreshInputs
     refresh: Refresh
     config: GateConfig
     pairs: pa.Table
@@ -38,7 +38,7 @@ class GateStage(Stage):
     kind = "gate"
 
     def inputs(self) -> Mapping[str, Any]:
-        of, alarms = self.realignment, self.realignment.alarms
+        of, alarms = self.given, self.given.alarms
         return {
             "before": model_identity(of.current),
             "after": self.refresh.reward_model,
@@ -51,7 +51,7 @@ class GateStage(Stage):
 
     def build(self, folder: Path) -> Mapping[str, Any]:
         del folder
-        of = self.realignment
+        of = self.given
         return examine(
             self.refresh,
             of.load(),
@@ -71,7 +71,7 @@ class GateStage(Stage):
         return scoring + workload.embedding_flops(2 * held_out * workload.completion)
 
     def memory(self, workload: Workload) -> float:
-        return max(2 * workload.classifier_bytes(self.realignment.training), workload.embedding_bytes())
+        return max(2 * workload.classifier_bytes(self.given.training), workload.embedding_bytes())
 
     def embeds(self) -> str | None:
-        return digest_of(plain_inputs(self.realignment.samples.identity))
+        return digest_of(plain_inputs(self.given.samples.identity))

@@ -1,4 +1,4 @@
-"""Select the pairs that a reward model is realigned on."""
+"""Select the pairs that a refresh trains a reward model on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from frft.models import seed_for
 from frft.reward.identity import pairs_identity
 from frft.reward.infos import SelectionInfo
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, read_pairs
-from frft.reward.stages.realignment import Realignment
+from frft.reward.stages.inputs import RefreshInputs
 from frft.selection import LogRatios, select
 from frft.stages import Stage, Workload
 from frft.store import Artifact, digest_of, plain_inputs
@@ -24,25 +24,25 @@ class SelectionStage(Stage):
     """selection.parquet, row by row, and its counts.
 
     Attributes:
-        realignment: what it is part of.
+        given: models, pairs and settings of the refresh that it is part of.
         log_ratios: what the strategy `policy_ratio` ranks by, or the artifact that holds it (log_ratios.npy).
     """
 
-    realignment: Realignment
+    given: RefreshInputs
     log_ratios: LogRatios | Artifact | None
 
     kind = "selection"
 
     @cached_property
     def _seed(self) -> int:
-        return seed_for(self.realignment.seed, "selection", self.realignment.number)
+        return seed_for(self.given.seed, "selection", self.given.number)
 
     @property
     def _strategy(self) -> Strategy:
-        return get_strategy(self.realignment.config.selection.strategy)
+        return get_strategy(self.given.config.selection.strategy)
 
     def inputs(self) -> Mapping[str, Any]:
-        of, config, ratios = self.realignment, self.realignment.config.selection, self.log_ratios
+        of, config, ratios = self.given, self.given.config.selection, self.log_ratios
         origin = strategy_origin(config.strategy)
         return {
             "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *self._strategy.columns),
@@ -56,7 +56,7 @@ class SelectionStage(Stage):
         }
 
     def build(self, folder: Path) -> Mapping[str, Any]:
-        of, ratios = self.realignment, self.log_ratios
+        of, ratios = self.given, self.log_ratios
         selection = select(
             read_pairs(of.pool),
             *of.samples.load(),
@@ -71,19 +71,19 @@ class SelectionStage(Stage):
 
     def flops(self, workload: Workload) -> float:
         # Both completions of each pair, and a prompt or sample.
-        texts = 3 * self.realignment.offline.num_rows
+        texts = 3 * self.given.offline.num_rows
         return workload.embedding_flops(texts * workload.completion) if self._strategy.embeds else 0.0
 
     def memory(self, workload: Workload) -> float:
         return workload.embedding_bytes() if self._strategy.embeds else 0.0
 
     def embeds(self) -> str | None:
-        return digest_of(plain_inputs(self.realignment.samples.identity)) if self._strategy.embeds else None
+        return digest_of(plain_inputs(self.given.samples.identity)) if self._strategy.embeds else None
 
     def most_pairs(self) -> float:
         """How many pairs it selects at most."""
-        config, pairs = self.realignment.config.selection, self.realignment.offline.num_rows
-        if isinstance(self.realignment.pool, Artifact):
+        config, pairs = self.given.config.selection, self.given.offline.num_rows
+        if isinstance(self.given.pool, Artifact):
             # As many are labelled as are asked for.
             return float(config.size)
         if self._strategy.takes_all:

@@ -10,8 +10,8 @@ import pytest
 from frft.config.sections import RefreshConfig
 from frft.progress import SILENT
 from frft.reward import PolicySamples, RewardModel, evaluate_reward_model
-from frft.reward.realignment import realign
-from frft.reward.stages import Realignment
+from frft.reward.refreshing import make_refresh
+from frft.reward.stages import RefreshInputs
 from frft.reward.stages.fine_tuning import replayed_pairs
 from frft.stages import StageRunner
 from frft.store import ArtifactStore
@@ -22,16 +22,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def realignment(base, pool, vectors, reward_training, tmp_path):
+def inputs(base, pool, vectors, reward_training, tmp_path):
     """Of a reward with this configuration; `loaded` notes when the current model is."""
 
-    def make(loaded: list, number: int = 0, **changes) -> Realignment:
+    def make(loaded: list, number: int = 0, **changes) -> RefreshInputs:
         def load() -> RewardModel:
             loaded.append(number)
             return RewardModel.load(base, seed=0)
 
         selection = {"strategy": "part4", "size": 6, "test_size": 2}
-        return Realignment(
+        return RefreshInputs(
             number=number,
             current=base,
             load=load,
@@ -57,19 +57,19 @@ def realignment(base, pool, vectors, reward_training, tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """Realigns with these samples, by pairs of this pool."""
+    """Refreshes with these samples, by pairs of this pool."""
 
-    def refresh(how: Realignment, samples: PolicySamples, pool):
-        return realign(replace(how, samples=samples, pool=pool), StageRunner(ArtifactStore(tmp_path / "store")))
+    def refresh(how: RefreshInputs, samples: PolicySamples, pool):
+        return make_refresh(replace(how, samples=samples, pool=pool), StageRunner(ArtifactStore(tmp_path / "store")))
 
     return refresh
 
 
-def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, run, pool):
+def test_what_was_made_before_is_found_and_nothing_is_loaded(inputs, run, pool):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     loaded: list[int] = []
     gate = {"pairs": 4, "alarms": False}
-    made = run(realignment(loaded, gate=gate), PolicySamples.of(prompts, completions), pool)
+    made = run(inputs(loaded, gate=gate), PolicySamples.of(prompts, completions), pool)
     # For the scale of the scores, and for the gate.
     assert loaded == [0, 0]
     assert made.gate.info["pairs"] == 4
@@ -78,16 +78,16 @@ def test_what_was_made_before_is_found_and_nothing_is_loaded(realignment, run, p
         raise AssertionError("samples are not read where all is there")
 
     again = PolicySamples(PolicySamples.of(prompts, completions).identity, unread)
-    assert run(realignment(loaded, gate=gate), again, pool) == made
+    assert run(inputs(loaded, gate=gate), again, pool) == made
     assert loaded == [0, 0]
 
 
-def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, run, pool, base, tiny_lm_folder):
+def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(inputs, run, pool, base, tiny_lm_folder):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     loaded: list[int] = []
     # Normalised on samples of its own, so that it is loaded for this alone.
-    start = replace(realignment(loaded), reference_samples=samples)
+    start = replace(inputs(loaded), reference_samples=samples)
     made = run(start, samples, pool)
     test = made.read_selection().pairs(pool, "test")
     before, after = (RewardModel.load(each, seed=0) for each in (base, made.reward_model.path))
@@ -96,28 +96,28 @@ def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(realignment, run, p
     assert made.reward_model.info["selected_test_gain"]["n"] == test.num_rows == 2
     assert loaded == [0]
     # One that starts from a backbone, without a head, has nothing before it.
-    fresh = replace(realignment(loaded, init="sft"), backbone=tiny_lm_folder, reference_samples=samples)
+    fresh = replace(inputs(loaded, init="sft"), backbone=tiny_lm_folder, reference_samples=samples)
     assert run(fresh, samples, pool).reward_model.info["selected_test_gain"] is None
     assert loaded == [0]
 
 
-def test_the_next_refresh_draws_anew(realignment, run, pool):
+def test_the_next_refresh_draws_anew(inputs, run, pool):
     samples = PolicySamples.of(pool["prompt"].to_pylist()[:6], pool["chosen"].to_pylist()[:6])
     random = {"selection": {"strategy": "random", "size": 6, "test_size": 2}}
-    first, second = (run(realignment([], number, **random), samples, pool) for number in (0, 1))
+    first, second = (run(inputs([], number, **random), samples, pool) for number in (0, 1))
     assert first.gate is None
     assert first.selection.digest != second.selection.digest
     kept = [refresh.read_selection() for refresh in (first, second)]
     assert sorted(kept[0].train_ids) != sorted(kept[1].train_ids)
 
 
-def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, run, pool, base, tmp_path):
+def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(inputs, run, pool, base, tmp_path):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     loaded: list[int] = []
     # So that refreshes of different models are one.
     from_sft = {"backbone": base, "reference_samples": samples}
-    first = replace(realignment(loaded, gate={"pairs": 4, "alarms": False}, init="sft"), **from_sft)
+    first = replace(inputs(loaded, gate={"pairs": 4, "alarms": False}, init="sft"), **from_sft)
     other = RewardModel.load(base, seed=0)
     other.bias += 1
     other.save(tmp_path / "other")
@@ -130,31 +130,31 @@ def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(realignment, 
     assert run(replace(first, **changes[3]), samples, pool) == made[3]
 
 
-def test_replayed_pairs_are_others_of_the_pool_beside_the_selected(realignment, run, pool):
+def test_replayed_pairs_are_others_of_the_pool_beside_the_selected(inputs, run, pool):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)
     few = {"selection": {"strategy": "part4", "size": 4, "test_size": 2}}
-    alone, half = (run(realignment([], replay=share, **few), samples, pool) for share in (0.0, 0.5))
+    alone, half = (run(inputs([], replay=share, **few), samples, pool) for share in (0.0, 0.5))
     assert alone.selection == half.selection
     assert alone.reward_model.digest != half.reward_model.digest
     found = [each.reward_model.info for each in (alone, half)]
     assert [each["replayed"] for each in found] == [0, 4]
     assert [each["training"]["pairs"] for each in found] == [4, 8]
-    selection, refresh = half.read_selection(), realignment([], replay=0.5)
+    selection, refresh = half.read_selection(), inputs([], replay=0.5)
     replayed = replayed_pairs(refresh, selection, 4)["id"].to_pylist()
     assert len(set(replayed)) == 4
     assert not set(replayed) & {*selection.train_ids, *selection.test_ids}
     assert replayed_pairs(refresh, selection, 4)["id"].to_pylist() == replayed
-    assert replayed_pairs(realignment([], number=1, replay=0.5), selection, 4)["id"].to_pylist() != replayed
+    assert replayed_pairs(inputs([], number=1, replay=0.5), selection, 4)["id"].to_pylist() != replayed
     # A third of six; and all that there are, where the share asks for more.
-    assert replayed_pairs(realignment([], replay=1 / 3), selection, 4).num_rows == 2
-    assert replayed_pairs(realignment([], replay=0.99), selection, 4).num_rows == pool.num_rows - 6
+    assert replayed_pairs(inputs([], replay=1 / 3), selection, 4).num_rows == 2
+    assert replayed_pairs(inputs([], replay=0.99), selection, 4).num_rows == pool.num_rows - 6
 
 
-def test_pairs_with_fresh_labels_are_replayed_beside_those_of_the_pool(realignment, run, pool):
+def test_pairs_with_fresh_labels_are_replayed_beside_those_of_the_pool(inputs, run, pool):
     fresh = pool.slice(0, 5).select(["id", "prompt", "chosen", "rejected"])
     fresh = fresh.set_column(0, "id", [[f"fresh-{number}" for number in range(5)]])
-    refresh = realignment([], labels="gold", selection={"strategy": "all", "test_size": 1}, replay=0.5)
+    refresh = inputs([], labels="gold", selection={"strategy": "all", "test_size": 1}, replay=0.5)
     made = run(refresh, PolicySamples.of(*(pool[name].to_pylist() for name in ("prompt", "chosen"))), fresh)
     taken = len(made.read_selection().train_ids)
     assert made.reward_model.info["replayed"] == taken

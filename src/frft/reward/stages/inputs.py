@@ -1,4 +1,4 @@
-"""What the stages of one realignment have in common."""
+"""What the stages of one refresh have in common."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Realignment:
-    """How a reward model is realigned once.
+class RefreshInputs:
+    """The models, pairs and settings of one refresh.
 
     Attributes:
         number: refreshes of this reward before this one.
-        current: the reward model to realign.
+        current: the reward model to refresh.
         load: loads it, where an artifact is to be made.
         samples: what the policy writes.
         pool: the pairs to select from: D, or an artifact that holds freshly labelled ones (pairs.parquet).

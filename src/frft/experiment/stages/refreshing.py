@@ -1,4 +1,4 @@
-"""The reward of an arm, and how it is realigned with the policy."""
+"""The reward of an arm, and how its reward model is refreshed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from frft.experiment.stages.on_policy import on_policy_accuracy
 from frft.experiment.stages.reward_model import base_reward_model, reference_samples
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import rollout_samples, stored_samples
-from frft.reward import AlignedReward, EnsembleReward, PolicySamples, Refresh
+from frft.reward import AlignedReward, FrozenEnsembleReward, PolicySamples, Refresh
 from frft.store import Artifact
 from frft.strategies import get_strategy
 
 
-def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | EnsembleReward:
+def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | FrozenEnsembleReward:
     """The reward of an arm, before its first refresh; the stages of a refresh are made by the run's own runner."""
     config, splits = context.config, context.splits
     if arm.ensemble > 1:
         members = [base_reward_model(context, member) for member in range(arm.ensemble)]
-        return EnsembleReward(members, arm.ensemble_coef, trust_remote_code=context.trust)
+        return FrozenEnsembleReward(members, arm.ensemble_coef, trust_remote_code=context.trust)
     reward = AlignedReward(
         base_reward_model(context),
         splits.pool,
@@ -48,19 +48,19 @@ def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | Ensemb
 
 def refresh_reward(
     context: RunContext,
-    reward: AlignedReward | EnsembleReward,
+    reward: AlignedReward | FrozenEnsembleReward,
     policy: Artifact,
     segments: Sequence[Artifact],
     arm: RefreshConfig,
 ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
-    """Realign an arm's reward model with `policy`, whose rollouts since the last refresh are in these segments.
+    """Refresh an arm's reward model with `policy`, whose rollouts since the last refresh are in these segments.
 
     Returns:
         The refresh, if there was something to do, and then, in a world, how the model before and the one after order
         what `policy` writes. Its texts are the same in all arms, and neither model has been exploited by more than
         they all have.
     """
-    if isinstance(reward, EnsembleReward) or not get_strategy(arm.selection.strategy).selects:
+    if isinstance(reward, FrozenEnsembleReward) or not get_strategy(arm.selection.strategy).selects:
         return None, None
     before = reward.current
     samples = samples_of(context, policy, segments, arm)
