@@ -74,9 +74,7 @@ if TYPE_CHECKING:
     from frft.evaluation.annotations import Verdict as Verdict
     from frft.evaluation.chat import ChatJudge as ChatJudge
     from frft.evaluation.chat import ChatUsage as ChatUsage
-    from frft.evaluation.judge import GoldJudge as GoldJudge
     from frft.evaluation.judge import Judge as Judge
-    from frft.evaluation.judge import RewardJudge as RewardJudge
     from frft.evaluation.judge import ScoringJudge as ScoringJudge
     from frft.evaluation.judge_names import JudgeKind as JudgeKind
     from frft.evaluation.judge_names import JudgeRequest as JudgeRequest
@@ -86,6 +84,8 @@ if TYPE_CHECKING:
     from frft.evaluation.matching import match as match
     from frft.evaluation.ranking import Ranked as Ranked
     from frft.evaluation.ranking import rank as rank
+    from frft.evaluation.scoring_judges import GoldJudge as GoldJudge
+    from frft.evaluation.scoring_judges import RewardJudge as RewardJudge
     from frft.evaluation.task_scores import TaskDifference as TaskDifference
     from frft.evaluation.task_scores import TaskScore as TaskScore
     from frft.evaluation.task_scores import TaskScores as TaskScores

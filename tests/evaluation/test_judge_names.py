@@ -8,22 +8,13 @@ import pytest
 
 from frft.config.sections import JudgeOptions, WorldConfig
 from frft.errors import UsageError
-from frft.evaluation import (
-    ChatJudge,
-    GoldJudge,
-    JudgeRequest,
-    RewardJudge,
-    ScoringJudge,
-    StoredAnnotations,
-    judge_kinds,
-    named_judge,
-    unread_options,
-)
+from frft.evaluation import ChatJudge, GoldJudge, RewardJudge, ScoringJudge, StoredAnnotations
+from frft.evaluation.judge_names import JudgeRequest, judge_kinds, named_judge, unread_options
 from frft.reward import RewardModel
 from frft.worlds import World, write_world
 
 PLUGIN = """
-from frft.evaluation import JudgeKind
+from frft import JudgeKind
 
 class Shorter:
     description = "whoever writes less"

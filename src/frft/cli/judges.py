@@ -37,7 +37,8 @@ class JudgeArguments(JudgeOptions):
             FrftError: what it names cannot be loaded.
         """
         from frft.cli.targets import check_file
-        from frft.evaluation import JudgeRequest, RewardJudge, judge_kinds, named_judge
+        from frft.evaluation import RewardJudge
+        from frft.evaluation.judge_names import JudgeRequest, judge_kinds, named_judge
         from frft.models import choose_threads, use_threads
 
         verdicts = self.verdicts.expanduser()

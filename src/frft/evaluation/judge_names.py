@@ -166,14 +166,14 @@ def _kind_of(name: str, setting: str) -> tuple[JudgeKind, str]:
 
 
 def _gold(request: JudgeRequest) -> Judge:
-    from frft.evaluation.judge import GoldJudge
+    from frft.evaluation.scoring_judges import GoldJudge
     from frft.worlds import World
 
     return GoldJudge(World.load(Path(request.what)))
 
 
 def _reward_model(request: JudgeRequest) -> Judge:
-    from frft.evaluation.judge import RewardJudge
+    from frft.evaluation.scoring_judges import RewardJudge
     from frft.reward import RewardModel
 
     model = RewardModel.load(

@@ -11,7 +11,7 @@ from typing import Any
 from frft import __version__
 from frft.config import RunConfig, dump_config
 from frft.errors import ArtifactError, DataError, OutputError
-from frft.evaluation import JudgeRequest, NamedJudge, named_judge, unread_options
+from frft.evaluation.judge_names import JudgeRequest, NamedJudge, named_judge, unread_options
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import RunContext, Stages
 from frft.models.training import check_reporter

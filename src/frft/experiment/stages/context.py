@@ -19,7 +19,7 @@ from frft.stages import Runner, Stage, StageRunner, Workload
 from frft.store import ALONE, Artifact, ArtifactStore, Peers
 
 if TYPE_CHECKING:
-    from frft.evaluation import NamedJudge
+    from frft.evaluation.judge_names import NamedJudge
     from frft.experiment.splits import Splits
     from frft.worlds import World
 

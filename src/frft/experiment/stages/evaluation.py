@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frft.evaluation import NamedJudge
+from frft.evaluation.judge_names import NamedJudge
 from frft.experiment.evaluation import against_gold, judged, variance_under_policy
 from frft.experiment.policies import load_policy, policy_folder
 from frft.experiment.stages.completions import evaluation_completions

@@ -6,7 +6,8 @@ stage counts for itself and a plan loads nothing.
 
 from __future__ import annotations
 
-from frft.evaluation import GoldJudge, Judge, NamedJudge, RewardJudge
+from frft.evaluation import GoldJudge, Judge, RewardJudge
+from frft.evaluation.judge_names import NamedJudge
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.reward_model import held_out_judge
 from frft.experiment.stages.scoring import load_reward

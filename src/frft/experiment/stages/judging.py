@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frft.evaluation import NamedJudge, ScoringJudge
+from frft.evaluation import ScoringJudge
+from frft.evaluation.judge_names import NamedJudge
 from frft.experiment.evaluation import agreement, counted
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.scoring import scored_by

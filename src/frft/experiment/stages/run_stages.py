@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
-from frft.evaluation import NamedJudge
+from frft.evaluation.judge_names import NamedJudge
 from frft.experiment.stages.completions import evaluation_completions
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.evaluation import evaluation_of
