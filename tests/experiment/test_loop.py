@@ -12,14 +12,17 @@ import pytest
 
 from frft.config.model import RunConfig
 from frft.experiment.loop import run_arm
-from frft.reward import Refresh
+from frft.results import LookInfo
+from frft.reward import GateInfo, Refresh
 from frft.store import Artifact
+
+from ..completed import completed
 
 OVER = ("over-optimisation",)
 
 
-def artifact(name, **info):
-    return Artifact(Path(name), "scripted", name, info, seconds=0.0, peak_memory=0)
+def artifact(digest, **info):
+    return Artifact(Path(digest), "scripted", digest, info, seconds=0.0, peak_memory=0)
 
 
 class Script:
@@ -53,14 +56,19 @@ class Script:
 
     def look(self, step, policy, reward, began, since):
         self.told.append(("look", step, began.digest, [each.digest for each in since]))
-        return artifact(f"look {step}", fired=list(self.found.get(step, ())), drift=None)
+        found = {"fired": list(self.found.get(step, ())), "drift": None}
+        return artifact(f"look {step}", **completed(LookInfo, found).as_dict())
 
     def refresh(self, reward, policy, since, config):
         self.told.append(("refresh", policy.digest, [each.digest for each in since]))
         if config.selection.strategy == "none":
             return None, None
         accepted = self.accepts.pop(0) if self.accepts else True
-        made = Refresh(artifact("selection"), artifact("model"), artifact("gate", accepted=accepted))
+        made = Refresh(
+            artifact("selection"),
+            artifact("model"),
+            artifact("gate", **completed(GateInfo, {"accepted": accepted}).as_dict()),
+        )
         reward.refreshes.append(made)
         return made, None
 

@@ -14,7 +14,8 @@ import pytest
 
 from frft.config.sections import LoraConfig, RewardModelConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError, UsageError
-from frft.reward import RewardModel, evaluate_reward_model, train_reward_model
+from frft.models import TruncationCount
+from frft.reward import RewardModel, TrainReport, evaluate_reward_model, train_reward_model
 
 WORDS = ["red", "green", "blue", "bread", "water", "guitar", "chords", "sky"]
 
@@ -319,3 +320,11 @@ def test_progress_shows_every_step(tiny_lm_folder, tmp_path):
     total, *steps, end = opened["Training the reward model"]
     assert (total, len(steps), end) == (3, 3, "closed")
     assert steps[0][1].startswith("loss 0.")
+
+
+def test_the_final_loss_is_the_mean_of_the_last_tenth():
+    losses = [float(loss) for loss in range(1, 22)]
+    found = TrainReport.of(losses, pairs=1, identical=0, truncated=TruncationCount(), seconds=0.0)
+    assert (found.steps, found.mean_loss, found.final_loss) == (21, 11.0, 20.0)
+    assert found.as_dict()["losses"] == losses
+    assert not hasattr(found.summary, "losses")

@@ -101,6 +101,6 @@ def sft_model(context: RunContext) -> Artifact:
     """The SFT model of a run."""
     artifact = context.make(SFTStage(context))
     # Every other stage follows this one, also where it was found and not built: one number of threads for all.
-    if "parameters" in artifact.info:
-        context.use_threads(artifact.info["parameters"])
+    if artifact.info:
+        context.use_threads(artifact.info_as(SFTInfo).parameters)
     return artifact
