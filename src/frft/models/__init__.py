@@ -1,4 +1,4 @@
-"""What reward models and policies have in common: tokenizers, encoding, loading, threads and seeds."""
+"""Shared by reward models and policies: tokenizers, encoding, loading, threads and seeds."""
 
 from frft.models.adapters import WithoutAdapters, add_adapters
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount

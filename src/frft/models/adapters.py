@@ -23,12 +23,12 @@ def add_adapters(
     seed: int,
     whole: Sequence[str] = (),
 ) -> PeftModel:
-    """`model` (in place) with fresh adapters: it computes what it did before, and only they are trained.
+    """Add fresh adapters to `model`, in place: its outputs stay the same at first, and only the adapters are trained.
 
     Args:
-        task: what the model is, in PEFT's words.
-        seed: of the adapters' random half; the other half is 0.
-        whole: modules that are trained whole beside them (a fresh head).
+        task: PEFT's task type of the model.
+        seed: seed of the adapters' A matrices; their B matrices start at 0.
+        whole: names of modules that are fully trained as well (a fresh head).
 
     Raises:
         ModelError: the model has none of `lora.target_modules`.

@@ -23,8 +23,8 @@ class SimilarLengths:
 
     Args:
         lengths: tokens of every example (of a pair: of its longer sequence), (N,).
-        batch_size: how many consecutive indices will make a batch.
-        seed: of the order.
+        batch_size: number of consecutive indices in a batch.
+        seed: seed of the order.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -37,7 +37,7 @@ class SimilarLengths:
 
     def __iter__(self) -> Iterator[int]:
         drawn_N = self._rng.permutation(len(self))
-        # What does not fill a batch comes last, or it would shift the borders of all batches after it.
+        # The incomplete batch comes last; anywhere else it would shift the boundaries of all batches after it.
         whole = len(self) - len(self) % self._batch_size
         batches: list[NDArray[np.int64]] = []
         for begin in range(0, whole, BATCHES_SORTED_TOGETHER * self._batch_size):

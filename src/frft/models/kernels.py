@@ -1,4 +1,4 @@
-"""Faster kernels for the same functions, put into a model in place. Weights, names and results (but for rounding) stay.
+"""Faster kernels for the same functions, put into a model in place; weights and names stay, results within rounding.
 
 - GPT-2's `gelu_new` is eight passes over the activations in Transformers; torch has it as one.
 - torch multiplies float32 matrices by MKL, which on AMD's processors leaves half of AVX-512 unused; oneDNN, which torch
@@ -29,7 +29,7 @@ CACHES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
 def with_fast_kernels(model: PreTrainedModel) -> PreTrainedModel:
-    """`model`, in place."""
+    """Replace the model's activations and linear layers by faster ones, in place; returns `model`."""
     if prefers_onednn():
         for name, capacity in CACHES.items():
             os.environ.setdefault(name, capacity)

@@ -11,7 +11,7 @@ from frft.store import ALONE, Peers
 
 LAUNCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 LAUNCH_PREFIXES = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_COMM_", "PMI_", "MV2_COMM_")
-"""What the launchers say to Accelerate and torch."""
+"""Environment variables by which the launchers configure Accelerate and torch."""
 
 
 def process_count() -> int:
@@ -20,12 +20,12 @@ def process_count() -> int:
 
 
 def processes_here() -> int:
-    """How many of them share this machine."""
+    """Number of launched processes on this machine; 1 without a launcher."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", str(process_count())))
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that speaks and writes."""
+    """Whether this is the main process, the one that prints and writes files."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -47,7 +47,7 @@ class _LaunchedPeers:
 
 
 def peers() -> Peers:
-    """The processes that were launched together; connects them at its first call."""
+    """The group of launched processes; the first call connects them."""
     return ALONE if process_count() == 1 else _LaunchedPeers()
 
 

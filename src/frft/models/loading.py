@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 NO_LIMIT = 10**9
-"""Tokens that no sequence has."""
+"""Lengths from here on mean "no limit": tokenizers without one report 1e30 tokens."""
 
 
 def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -89,7 +89,7 @@ def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> P
 
 
 def longest_sequence(name: str | Path, *, trust_remote_code: bool = False) -> int | None:
-    """Tokens that a model reads at most, as its configuration and its tokenizer say; None where neither does.
+    """Longest sequence of a model in tokens, from its configuration and tokenizer; None where neither has a limit.
 
     The smaller of the two counts: RoBERTa's configuration, for one, has positions that no token can take.
 
@@ -158,8 +158,8 @@ def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str
     Args:
         model: any Transformers model.
         tokens: the longest sequence that it is going to get.
-        what: what the model is here ("policy", "critic", ...).
-        setting: where `tokens` comes from, by name and number.
+        what: role of the model, for the message ("policy", "critic", ...).
+        setting: the setting that `tokens` comes from, for the message.
 
     Raises:
         ModelError: the model has fewer positions.
@@ -194,7 +194,7 @@ def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
-    """Transformers fills what a folder lacks with random weights."""
+    """Raise `ModelError` if weights are missing: Transformers would silently replace them by random ones."""
     if missing := sorted(keys):
         raise ModelError(
             f"{str(name)!r} holds no whole {what}: {len(missing)} weights are missing "

@@ -1,4 +1,4 @@
-"""Threads, seeds, and quiet."""
+"""CPU threads, derived seeds, and silencing of the model libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from frft.models.launch import processes_here
 
 SMALL_MODEL_PARAMETERS = 50_000_000
-"""Below this, the kernels are so short that a second thread costs more than it brings."""
+"""Number of parameters below which kernels are so short that a second thread costs more time than it saves."""
 
 
 def seed_for(seed: int, *names: str | int) -> int:
@@ -44,7 +44,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def choose_threads(parameters: int, asked: int | None) -> int:
-    """CPU threads for a model of so many parameters: what was asked for, else 1 if small, else all cores.
+    """Number of CPU threads for a model with `parameters` weights: `asked` if given, else 1 if small, else all cores.
 
     Processes that were launched together share the cores of their machine.
     """

@@ -1,4 +1,4 @@
-"""Models and tokenizers from nothing, for machines without pretrained weights."""
+"""Randomly initialised models and freshly trained tokenizers, for machines without pretrained weights."""
 
 from __future__ import annotations
 

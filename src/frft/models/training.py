@@ -35,7 +35,7 @@ def trainer_arguments(
 
     Args:
         train: the settings.
-        examples: how many there are, for the number of steps.
+        examples: number of training examples, from which the number of steps follows.
     """
     import torch
 
@@ -77,18 +77,18 @@ def on_one_device(arguments: Any) -> Any:
 
 
 def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int) -> type:
-    """One of TRL's trainers that batches examples of similar length and keeps what it does to itself.
+    """A subclass of one of TRL's trainers that batches examples of similar length and sends no telemetry.
 
     Args:
-        base: the trainer.
+        base: the class of the trainer.
         lengths: tokens of every example (of a pair: of its longer sequence), (N,).
-        batch_size: examples a batch.
-        seed: of the order.
+        batch_size: examples per batch.
+        seed: seed of the order.
     """
 
     class Trainer(base):  # type: ignore[misc]
         def _send_telemetry(self) -> None:
-            """Send nothing: what is trained here is nobody else's business."""
+            """Do nothing: no telemetry is sent."""
 
         def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
             del train_dataset

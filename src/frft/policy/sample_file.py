@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("prompt", "completion", "has_eos")
 PART_ROWS = 256
-"""Completions that a stopped pass can lose at most."""
+"""Completions written at a time; a stopped pass loses at most this many."""
 
 
 @dataclass(frozen=True)
 class WrittenSamples:
-    """What a file of completions holds.
+    """Counts of a finished file of completions.
 
     Attributes:
-        completions: rows in it.
-        resumed: of these, how many an earlier pass had written.
-        without_eos: completions that reached the token limit before they ended.
+        completions: number of rows.
+        resumed: rows that an earlier, stopped pass had written.
+        without_eos: completions that reached the token limit before EOS.
         empty: completions without text.
         prompts_truncated: prompts that lost their beginning.
     """
@@ -54,7 +54,7 @@ class WrittenSamples:
 
 
 def unfinished_file(out: Path) -> Path:
-    """Where the rows lie until the last is written."""
+    """Path of the rows until the last one is written."""
     return out.with_name(f"{out.name}.unfinished")
 
 
@@ -82,7 +82,7 @@ def write_samples(
         identity: what names the policy's weights, JSON-able. An unfinished file of another policy, of other prompts or
             settings is begun anew, which is said.
         batch_size: prompts at a time.
-        progress: told of the prompts done.
+        progress: shows the number of prompts done.
 
     Raises:
         UsageError: there are no prompts.

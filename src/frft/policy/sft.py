@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100
-"""The label that Transformers' losses skip."""
+"""The label of tokens that Transformers' losses ignore."""
 
 
 @dataclass(frozen=True)
 class SFTReport:
-    """What the fine-tuning did.
+    """Result of a supervised fine-tuning.
 
     Attributes:
         examples: prompts with a completion that were trained on.
         steps: optimizer steps.
         losses: training loss of every step in nats a token, before the step.
-        truncated: sequences that had to be cut.
+        truncated: how many sequences were truncated.
     """
 
     examples: int
@@ -45,7 +45,7 @@ class SFTReport:
     truncated: TruncationCount
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return {**asdict(self), "truncated": self.truncated.as_dict()}
 
 
@@ -70,11 +70,11 @@ def fine_tune(
         prompts, completions: the N examples; each completion is learned up to and including EOS, but of one that
             is cut to `max_length`, EOS is not learned: it would teach the policy to stop in mid-sentence.
         config: how to train.
-        seed: of the order of the examples.
+        seed: seed of the order of the examples.
         workdir: where the trainer may write logs of `report_to`.
         whole_text: learn the prompts as well; a model from scratch learns the language from both.
-        progress: gets a task with a step as its unit.
-        report_to: where to log training curves as well.
+        progress: shows the number of optimizer steps done.
+        report_to: service that also receives the training curves.
 
     Raises:
         DataError: there is no example.

@@ -1,4 +1,4 @@
-"""Policy and critic as one module: one forward pass, one optimizer, one thing to hand to Accelerate."""
+"""Policy and critic as one module: one forward pass, one optimizer, one module for Accelerate to wrap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ActorCritic(nn.Module):  # type: ignore[misc]
-    """A policy and its critic: a model of its own, or a head on the policy's last hidden state.
+    """A policy and its critic, which is a separate model or a head on the policy's last hidden state.
 
     Args:
         policy: a causal language model, possibly with adapters (PEFT).
@@ -32,9 +32,9 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
         self.critic = critic
 
     def forward(self, batch: ForwardBatch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each response token, (b, t): log-probability, entropy of its distribution (no gradient), value before it.
+        """Log-probability, entropy (no gradient) and value of each response token, (b, t) each.
 
-        The value of a token is V of the state that it was chosen in: what had been written before it.
+        The value of a token is V of the state before it: the prompt and the response tokens so far.
         """
         shared = isinstance(self.critic, ValueHead)
         logits, output = response_forward(self.policy, batch, output_hidden_states=shared)
@@ -50,7 +50,7 @@ class ActorCritic(nn.Module):  # type: ignore[misc]
 
     @contextmanager
     def recomputing(self) -> Iterator[None]:
-        """Within this block, activations are computed again in the backward pass instead of being kept."""
+        """Gradient checkpointing within this block: activations are recomputed in the backward pass, not stored."""
         models = [self.policy] if isinstance(self.critic, ValueHead) else [self.policy, self.critic.backbone]
         for model in models:
             model.activation_checkpointing_enable({"use_reentrant": False})

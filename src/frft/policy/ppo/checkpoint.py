@@ -1,4 +1,4 @@
-"""The state of a training between two steps, as three files: weights, optimizer, and a few numbers."""
+"""Checkpoints of PPO between two steps, as three files: trained weights, optimizer state, and scalars as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PPO_STATE = "ppo.json"
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Write the weights that are trained (no others), the optimizer and `state`, which is JSON-able."""
+    """Write the trained weights (frozen ones are left out), the optimizer's state, and `state`, a JSON-able dict."""
     from safetensors.torch import save_file
 
     path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What can be found wrong with a training before its first step."""
+"""Checks of a PPO training's arguments, models and prompts before its first step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Refuse arguments of `PPOTrainer` of a kind that nothing could be done with.
+    """Refuse arguments of `PPOTrainer` that have the wrong type.
 
     Raises:
         UsageError: says which argument, what it is, and what to give.
@@ -46,13 +46,13 @@ def check_start(
     config: PPOConfig,
     accelerator: Accelerator,
 ) -> None:
-    """Raise what `PPOTrainer` says that it raises; `models` by what they are."""
+    """Raise the errors that `PPOTrainer` documents; `models` maps a role (policy, critic, ...) to its model."""
     for what, model in models.items():
         check_room(model, config.sampling, what)
     if not prompts:
         raise UsageError("There are no prompts to roll out. Give at least one.")
-    # By an encoder of its own, because the trainer's counts what is rolled out: a prompt without tokens must not wait
-    # for its turn to be found.
+    # A separate encoder, because the trainer's counts truncations of what is rolled out. All prompts are encoded here
+    # so that one without tokens is found now, not when its turn comes.
     length = config.sampling.max_prompt_tokens
     Encoder(tokenizer, length).encode_prompts(prompts, length)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):

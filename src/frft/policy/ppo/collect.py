@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from frft.models import WithoutAdapters
 
 Reward = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
-"""`(prompts, completions) -> scores`, one score each, of any origin."""
+"""A reward function `(prompts, completions) -> scores`: one finite score for each completion."""
 
 
 class PPORolloutRow(NamedTuple):
-    """One sequence of a rollout, as it travels between processes; lists have one entry for each response token."""
+    """One sequence of a rollout, as processes exchange it; lists have one entry for each response token."""
 
     row: int
     tokens: list[int]
@@ -40,11 +40,11 @@ class PPORolloutRow(NamedTuple):
 
 
 class Collector:
-    """Rolls out a policy; under several processes each takes a share, and all get the whole.
+    """Rolls out the policy; each process rolls out its share, and every process gets the whole batch.
 
     Args:
-        model: policy and critic, as they are on this process.
-        reference, sft: frozen; one and the same where KL is penalised from the SFT model.
+        model: policy and critic, unwrapped.
+        reference, sft: frozen models; the same object where KL is penalised from the SFT model.
         tokenizer, reward, config, accelerator: those of the `PPOTrainer`.
     """
 
@@ -63,11 +63,11 @@ class Collector:
         self.config, self.accelerator = config, accelerator
 
     def collect(self, prompts: list[str], prompt_ids: list[list[int]], seed: int) -> Rollout:
-        """One completion for each of B prompts, and everything that the update needs to know, computed once.
+        """One completion for each of B prompts, with everything that the updates need, computed once.
 
         Args:
-            prompts, prompt_ids: as text and as tokens.
-            seed: of this batch; a row samples from numbers of its own, wherever it is sampled.
+            prompts, prompt_ids: the B prompts, as texts and as token ids.
+            seed: seed of this batch; each row has random numbers of its own, whichever process samples it.
 
         Raises:
             RewardError: the reward returns something other than one finite score each.
@@ -110,7 +110,7 @@ class Collector:
     def _experience(
         self, prompts: list[str], prompt_ids: list[list[int]], rows: Sequence[int], seed: int
     ) -> list[PPORolloutRow]:
-        """What this process writes for its rows of the batch, and what the models say of it."""
+        """Sample, score and evaluate (log-probabilities, values) this process's rows of the batch."""
         config, tokenizer, device = self.config, self.tokenizer, self.accelerator.device
         eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
         own_ids = [prompt_ids[row] for row in rows]
@@ -154,7 +154,7 @@ def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence
     """Call the reward and check that it gives one number for each completion: a list, an array or a tensor of them.
 
     Raises:
-        RewardError: it is not so, or a number is not finite in float32; says which.
+        RewardError: the number of scores is wrong, or a score is not finite in float32; names the completion.
     """
     returned: Any = reward(prompts, completions)
     try:
@@ -179,7 +179,7 @@ def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence
 
 
 def _as_number(value: Any) -> float:
-    """`value` as a float; NaN where it is none."""
+    """`value` as a float; NaN where it cannot be converted."""
     if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
         return math.nan
     try:

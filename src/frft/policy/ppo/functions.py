@@ -26,7 +26,7 @@ def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor, temperature: float) ->
     Old, new and reference policy all go through here, so that the same temperature applies to all of them.
     """
     logits_BTV = logits_BTV.float()
-    if temperature != 1:  # a pass over all logits, there and back
+    if temperature != 1:  # skipped at 1: it costs a pass over all logits, forward and backward
         logits_BTV = logits_BTV / temperature
     logprobs_BTV = F.log_softmax(logits_BTV, dim=-1)
     return logprobs_BTV.gather(-1, tokens_BT.unsqueeze(-1)).squeeze(-1), logprobs_BTV
@@ -44,7 +44,7 @@ def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def standard_deviation(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Of the masked-in entries of the whole batch (divisor N), a scalar; never 0, so that it can divide."""
+    """Standard deviation of the masked-in entries of the batch (divisor N), a scalar; never 0, safe as a divisor."""
     mean = masked_mean(values_BT, mask_BT)
     return torch.sqrt(masked_mean((values_BT - mean) ** 2, mask_BT) + 1e-8)
 
@@ -81,7 +81,7 @@ def generalised_advantages(
     next_advantage_B = torch.zeros_like(values_BT[:, 0])
     next_value_B = torch.zeros_like(values_BT[:, 0])
     for t in reversed(range(values_BT.shape[1])):
-        # After the last response token both are 0 because of the mask: the episode ends there.
+        # After the last response token the mask makes both 0, so nothing is bootstrapped beyond the episode's end.
         delta_B = rewards_BT[:, t] + gamma * next_value_B - values_BT[:, t]
         next_advantage_B = (delta_B + gamma * lam * next_advantage_B) * mask_BT[:, t]
         next_value_B = values_BT[:, t]
@@ -140,7 +140,7 @@ class KLController:
 
     Attributes:
         coef: the current beta; part of every checkpoint.
-        target: nats a sequence to aim at; None keeps beta as it is.
+        target: KL to aim at, in nats per sequence; None keeps beta fixed.
         horizon: sequences over which the controller reacts.
     """
 
@@ -149,7 +149,7 @@ class KLController:
     horizon: int
 
     def update(self, kl: float, sequences: int) -> None:
-        """React to the mean per-sequence KL of a batch of `sequences` sequences."""
+        """Adapt beta to the mean per-sequence KL, in nats, of a batch of `sequences` sequences."""
         if self.target is not None:
             error = min(max(kl / self.target - 1, -0.2), 0.2)
             self.coef *= 1 + error * sequences / self.horizon

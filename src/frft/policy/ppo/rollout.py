@@ -1,4 +1,4 @@
-"""One batch of experience, and how it is cut into forward passes."""
+"""One batch of experience, and its division into forward passes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Sequences of a batch; all tensors without gradient.
+    """The B sequences of a rollout batch, T response tokens at most; no tensor has a gradient.
 
     Attributes:
         prompt_ids: B lists of prompt tokens, unpadded.
         tokens_BT: response tokens; anything where masked out.
         mask_BT: true up to and including the first EOS.
-        has_eos_B: whether EOS was reached.
-        prompts, completions: as text.
+        has_eos_B: whether EOS was reached within the token limit.
+        prompts, completions: the texts, B each.
         logprobs_BT, reference_logprobs_BT, sft_logprobs_BT: under the policy that wrote them, under the KL anchor,
             and under the SFT model (the same tensor as the anchor's where they are one model).
-        values_BT: V before each token.
+        values_BT: the critic's value of the state before each token.
         scores_B: the reward of each completion, before clipping.
     """
 
@@ -45,10 +45,10 @@ class Rollout:
 
 @dataclass(frozen=True)
 class ForwardBatch:
-    """Some sequences of a rollout, padded no more than they need: prompts on the left, responses on the right.
+    """b sequences of a rollout, padded to the longest among them: prompts on the left, responses on the right.
 
     Attributes:
-        rows: which sequences of the rollout these are.
+        rows: indices of these sequences in the rollout.
         ids, mask, positions: the model's inputs, (b, P + t).
         prompt_width: P; the response is the last t columns.
     """
@@ -84,8 +84,9 @@ def forward_batches(
     Positions count real tokens only, so that neither the content nor the amount of padding changes anything.
 
     Args:
-        share: of how many processes this is which; each gets every so manieth batch, and all get equally many (a
-            sharded model must run equally often everywhere). The number of rows is a multiple of theirs.
+        share: (index of this process, number of processes). Batches are dealt out in turn, and every process gets
+            equally many (a sharded model must run equally often everywhere). The number of rows must be a multiple of
+            the number of processes.
     """
     lengths = mask_BT.sum(-1).tolist()
     widths = [(len(prompt), length) for prompt, length in zip(prompt_ids, lengths, strict=True)]
@@ -107,7 +108,7 @@ def forward_batches(
 
 
 def _chunks(widths: Sequence[tuple[int, int]], rows: Sequence[int], max_tokens: int, multiple: int) -> list[list[int]]:
-    """Rows in the order of their lengths, cut where a batch would be too large; a multiple of so many batches."""
+    """Rows sorted by length and cut into batches within the limit; their number is a multiple of `multiple`."""
     chunks: list[list[int]] = []
     prompt = response = 0
     for row in sorted(rows, key=lambda row: (*widths[row], row)):
@@ -124,14 +125,14 @@ def _chunks(widths: Sequence[tuple[int, int]], rows: Sequence[int], max_tokens: 
 
 
 def response_forward(policy: Callable[..., Any], batch: ForwardBatch, **more: Any) -> tuple[Tensor, Any]:
-    """The logits that predict the response, (b, t, V), and all else that the policy returned."""
+    """The logits that predict the response, (b, t, V), and the whole output of the policy."""
     t = batch.response_width
     output = policy(
         input_ids=batch.ids,
         attention_mask=batch.mask,
         position_ids=batch.positions,
         use_cache=False,
-        # Those of the token before the response and of all of it but its last.
+        # Logits predict the next token: those of the response start one token before it and end one before its last.
         logits_to_keep=t + 1,
         **more,
     )

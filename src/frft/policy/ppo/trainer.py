@@ -45,18 +45,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SUMS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
-"""What an update sums over response tokens, to report the means."""
+"""Quantities that an update sums over response tokens; their means are reported as metrics."""
 
 STOP_AT = 1.5
 """`target_kl` is the KL to aim at; passes end where it is exceeded by this factor (Spinning Up's PPO)."""
 
 
 class Targets(NamedTuple):
-    """What the updates on a rollout aim at.
+    """Targets of the updates on a rollout.
 
     Attributes:
-        advantages_BT: whitened.
-        returns_BT: what the critic is to predict.
+        advantages_BT: whitened advantages, for the policy.
+        returns_BT: regression targets of the critic.
         kl_coef: weight of the KL penalty in the loss; 0 where it is in the reward.
     """
 
@@ -78,13 +78,13 @@ class PPOTrainer:
         reward: any callable `(prompts, completions) -> scores`; under several processes, each calls it on its share.
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
         config: PPO's settings.
-        seed: what every random draw is derived from.
-        accelerator: devices and processes; where none is given, one for CUDA or the CPU.
+        seed: seed that every random draw is derived from.
+        accelerator: devices and processes; None: a new one, on CUDA if there is a GPU, else on the CPU.
 
     Raises:
-        UsageError: an argument is of another type than it must be; there are no prompts; batch sizes that several
-            processes cannot share; an engine that shards weights; from `train` and `step`, if they would go beyond
-            `config.total_steps`, where the learning rate has fallen to 0.
+        UsageError: an argument has the wrong type; there are no prompts; a batch size cannot be divided among the
+            processes; the engine shards weights; from `train` and `step`, beyond `config.total_steps`, where the
+            learning rate has fallen to 0.
         DataError: a prompt has no tokens.
         ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
         TrainingError: from `step`, if a loss or a gradient norm is not finite.
@@ -119,7 +119,7 @@ class PPOTrainer:
         self.reference, self.sft = (self._frozen(models[what]) for what in ("reference", "SFT model"))
         groups = [{"params": _trained(module), "lr": 0.0} for module in (policy, critic)]
         self.actor_critic = ActorCritic(policy, critic).eval()
-        # `model` is the same, wrapped so that processes share their gradients.
+        # `model` is the same module, wrapped so that gradients are averaged over processes.
         self.model, self.optimizer = self.accelerator.prepare(
             self.actor_critic, torch.optim.Adam(groups, eps=config.adam_epsilon, fused=True)
         )
@@ -134,14 +134,14 @@ class PPOTrainer:
         )
 
     def train(self, until_step: int, on_step: Callable[[dict[str, Any], Rollout], None]) -> None:
-        """Step until `until_step` steps are done in all, and report each."""
+        """Train until `until_step` PPO steps are completed in total; `on_step` gets each step's metrics and rollout."""
         self._check_steps(until_step)
         while self.step_number < until_step:
             rollout, metrics = self.step()
             on_step(metrics, rollout)
 
     def step(self) -> tuple[Rollout, dict[str, Any]]:
-        """One rollout batch and the updates on it; returns what was written and the step's metrics."""
+        """One PPO step: a rollout batch and the updates on it; returns the rollout and the step's metrics."""
         self._check_steps(self.step_number + 1)
         started = time.perf_counter()
         rollout = self.collect()
@@ -164,7 +164,7 @@ class PPOTrainer:
         return rollout, metrics
 
     def collect(self) -> Rollout:
-        """Roll out the prompts of this step."""
+        """Sample and score completions of this step's prompts with the current policy."""
         size = self.config.rollout_batch_size
         positions = range(self.step_number * size, (self.step_number + 1) * size)
         prompts = [self.prompts[index] for index in prompt_indices(len(self.prompts), self.seed, positions)]
@@ -172,7 +172,7 @@ class PPOTrainer:
         return self.collector.collect(prompts, prompt_ids, seed_for(self.seed, "rollout", self.step_number))
 
     def targets(self, rollout: Rollout) -> tuple[Targets, dict[str, Any]]:
-        """What to aim at after this rollout, and what its rewards looked like."""
+        """Advantages and returns of a rollout, and the metrics of its rewards."""
         config, mask_BT = self.config, rollout.mask_BT
         clip = math.inf if config.reward_clip is None else config.reward_clip
         in_reward = config.kl_penalty == "reward"
@@ -207,12 +207,13 @@ class PPOTrainer:
             "explained_variance": float(fn.explained_variance(rollout.values_BT, returns_BT, mask_BT)),
         }
         divisor *= float(fn.standard_deviation(advantages_BT, mask_BT))
-        # Whitening divides what is gained by a reward; a penalty in the loss must keep its weight against it.
+        # Whitening divides advantages by their standard deviation; a KL penalty in the loss is divided by it, too, so
+        # that its weight relative to the reward stays the same.
         in_loss = 0.0 if in_reward else self.kl.coef / divisor
         return Targets(fn.whiten(advantages_BT, mask_BT), returns_BT, in_loss), metrics
 
     def update(self, rollout: Rollout, targets: Targets) -> dict[str, Any]:
-        """All passes over one rollout batch; metrics are means over them, each token counted alike."""
+        """All PPO epochs on one rollout batch; the metrics are means over all tokens of all epochs."""
         self._set_learning_rates()
         sums = torch.zeros(len(SUMS) + 1, dtype=torch.float64, device=self.accelerator.device)
         norms: list[list[float]] = []
@@ -238,7 +239,7 @@ class PPOTrainer:
         }
 
     def _mini_batches(self, count: int) -> Iterator[list[int]]:
-        """The rows of each update: a fresh permutation in every pass."""
+        """Row indices of each mini-batch: a new permutation in every epoch."""
         generator = torch.Generator().manual_seed(seed_for(self.seed, "update", self.step_number))
         for _ in range(self.config.num_ppo_epochs):
             permutation = torch.randperm(count, generator=generator).tolist()
@@ -246,9 +247,9 @@ class PPOTrainer:
                 yield permutation[start : start + self.config.mini_batch_size]
 
     def _accumulate(self, rollout: Rollout, targets: Targets, rows: Sequence[int]) -> Tensor:
-        """Gradients of one mini-batch, a mean over its response tokens; returns sums over them (`SUMS`, and how many).
+        """Accumulate the gradient of one mini-batch's mean loss per response token; returns sums (`SUMS`, token count).
 
-        Under several processes each works on its share, and gradients and sums are those of all.
+        Each process works on its share; gradients and sums are reduced over all processes.
         """
         config, mask_BT, processes = self.config, rollout.mask_BT, self.accelerator.num_processes
         tokens = mask_BT[list(rows)].sum()
@@ -278,7 +279,7 @@ class PPOTrainer:
                 loss = policy_loss + config.vf_coef * value_loss
                 if targets.kl_coef:
                     loss = loss + targets.kl_coef * fn.kl_loss(logprobs, rollout.reference_logprobs_BT[at])
-                # Processes average their gradients; what is wanted is the sum.
+                # Accelerate averages gradients over processes; multiply to get the sum.
                 self.accelerator.backward((loss * mask).sum() * processes / tokens)
             with torch.no_grad():
                 log_ratio = (logprobs - old) * mask
@@ -290,7 +291,7 @@ class PPOTrainer:
         return found
 
     def _apply(self) -> list[float]:
-        """Clip the gradients of policy and critic, each by itself, and step; returns their norms."""
+        """Clip the gradients of policy and critic separately, then step; returns the norms before clipping."""
         norms = []
         for name, group in zip(("policy", "critic"), self.optimizer.param_groups, strict=True):
             norm = float(self.accelerator.clip_grad_norm_(group["params"], self.config.max_grad_norm))
@@ -333,9 +334,9 @@ class PPOTrainer:
         return model.to(self.accelerator.device).eval().requires_grad_(False)
 
     def save(self, path: Path) -> None:
-        """Save all that the next step depends on: to `restore` it and go on is the same as not having stopped.
+        """Save all that the next step depends on; a resumed training gives the same result as one never stopped.
 
-        Under several processes all call it, and the main one writes.
+        Under several processes, every process must call it; the main one writes.
         """
         if self.accelerator.is_main_process:
             state = {"step": self.step_number, "kl_coef": self.kl.coef, "seed": self.seed}
@@ -343,7 +344,7 @@ class PPOTrainer:
         self.accelerator.wait_for_everyone()
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote: weights, optimizer, beta and step; every random draw follows from the step.
+        """Resume from what `save` wrote: weights, optimizer, beta and step number, which seeds every random draw.
 
         The reward, the KL anchor and the prompts are whatever this trainer was made with.
 
@@ -357,7 +358,7 @@ class PPOTrainer:
         self.step_number, self.kl.coef = state["step"], state["kl_coef"]
 
     def reset_optimizer(self) -> None:
-        """Forget the optimizer's moments; weights, beta, step and the learning rate's schedule stay."""
+        """Clear the optimizer's moments; weights, beta, step number and the learning-rate schedule are kept."""
         self.optimizer.state.clear()
 
     def save_policy(self, path: Path) -> None:
