@@ -134,10 +134,10 @@ if TYPE_CHECKING:
     from frft.progress import Progress as Progress
     from frft.progress import Task as Task
     from frft.progress import for_terminal as for_terminal
-    from frft.results.infos import EvaluationInfo as EvaluationInfo
-    from frft.results.infos import LookInfo as LookInfo
+    from frft.results.evaluation import EvaluationInfo as EvaluationInfo
     from frft.results.infos import SFTInfo as SFTInfo
     from frft.results.infos import StepMetrics as StepMetrics
+    from frft.results.looks import LookInfo as LookInfo
     from frft.results.run import ArmFigures as ArmFigures
     from frft.results.run import RefreshFigures as RefreshFigures
     from frft.results.run import RunResults as RunResults

@@ -1,36 +1,22 @@
 """Results: what runs, studies and benchmarks write about themselves, field by field (docs/results.md)."""
 
-from frft.results.files import (
-    CompletionRow,
-    EvaluationInputs,
-    RolloutRow,
-    StageReference,
-    held_out_of,
-    info_of_model,
-    read_rollouts,
-    read_steps,
-    read_written,
-)
+from frft.results.evaluation import EvaluationInfo, GoldEvaluation, GoldFigures, OwnTextAccuracy, PoolPairAccuracy
+from frft.results.files import CompletionRow, RolloutRow, read_rollouts, read_steps, read_written
 from frft.results.infos import (
     AgreementInfo,
     CompletionsInfo,
     EmbeddedInfo,
-    EvaluationInfo,
-    GoldEvaluation,
-    GoldFigures,
-    GoldView,
     JudgedInfo,
     LabelledInfo,
     LikelihoodsInfo,
     LogRatiosInfo,
-    LookInfo,
-    OwnTextAccuracy,
     PairSidesCut,
-    PoolPairAccuracy,
     SegmentInfo,
     SFTInfo,
     StepMetrics,
 )
+from frft.results.looks import GoldView, LookInfo
+from frft.results.references import EvaluationInputs, StageReference, held_out_of, info_of_model
 from frft.results.run import (
     ArmFigures,
     DataFigures,

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from frft.config.sections import EmbedderConfig, WorldConfig
-from frft.results.infos import EvaluationInfo, LookInfo
+from frft.results.evaluation import EvaluationInfo
+from frft.results.looks import LookInfo
 from frft.results.run import ModelChange
 from frft.results.upgrade import upgraded_cell
 from frft.reward import GateInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from frft.results.evaluation import EvaluationInfo, OwnTextAccuracy
 from frft.results.infos import (
     AgreementInfo,
     CompletionsInfo,
     EmbeddedInfo,
-    EvaluationInfo,
     JudgedInfo,
     LabelledInfo,
     LikelihoodsInfo,
     LogRatiosInfo,
-    LookInfo,
-    OwnTextAccuracy,
     SegmentInfo,
     SFTInfo,
 )
+from frft.results.looks import LookInfo
 from frft.reward import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store.artifact import InfoKind
 

@@ -13,7 +13,9 @@ from frft.config import RunConfig
 from frft.config.sections import WorldConfig
 from frft.errors import UsageError
 from frft.models import TruncationCount
-from frft.results.infos import EvaluationInfo, LookInfo, OwnTextAccuracy, SFTInfo, StepMetrics
+from frft.results.evaluation import EvaluationInfo, OwnTextAccuracy
+from frft.results.infos import SFTInfo, StepMetrics
+from frft.results.looks import LookInfo
 from frft.results.upgrade import upgraded_run
 from frft.reward import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, read_json

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import walk_packages
 
-import pytest
-
 import frft.experiment.stages
 import frft.reward.stages
 from frft.config.sections import PolicyConfig, ScratchConfig
@@ -40,9 +38,6 @@ def test_every_stage_says_what_it_is_built_from_costs_and_holds():
     assert len(set(kinds)) == len(kinds)
 
 
-@pytest.mark.xfail(
-    reason="all stages reach frft.worlds by an import since results are typed: edits there rebuild too much"
-)
 def test_the_code_that_builds_a_stage_is_part_of_it_and_that_of_others_is_not():
     """`store.code` reads imports, and a world is handed in as a value: who calls it must import it."""
     of = {each.__name__: closure(each.__module__) for each in stage_classes()}

@@ -1,0 +1,52 @@
+"""What a look at an arm says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from frft.diagnosis import DiagnosisFigures, GaoFit, Link, Movement
+from frft.diagnosis.verdict import RewardVerdict
+from frft.statistics import Estimate
+from frft.store import OMITTED, StoredValue
+
+
+@dataclass(frozen=True)
+class GoldView(StoredValue):
+    """What a look would have said had the gold reward been its judge.
+
+    Attributes:
+        fired: alarms by name, and broken links.
+        links: the links of objective mismatch.
+        movement: how the policy moved, by proxy and gold; None: there is nothing to compare with.
+        gao: Gao's curve of the gold reward; None: too few steps.
+    """
+
+    fired: list[str]
+    links: list[Link]
+    movement: Movement | None
+    gao: GaoFit | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookInfo(DiagnosisFigures, StoredValue):
+    """A look at an arm while it is trained (stage `look`), against its last refresh or its start.
+
+    Attributes:
+        step: steps completed.
+        drift: probability (AUC) that a classifier tells a text of now from one of then; 0.5: nothing has moved. None:
+            not measured, or nothing was trained since.
+        fired: alarms by name, and broken links.
+        verdict: healthy, broken or undecided.
+        decided_by: what the verdict rests on, a line each.
+        by_gold: what the gold reward would have said; None: it is the judge, or there is none.
+        judge_counts: what the judge counted for this look beside cut texts, as in an evaluation.
+    """
+
+    step: int
+    drift: Estimate | None
+    fired: list[str]
+    verdict: RewardVerdict
+    decided_by: list[str]
+    by_gold: GoldView | None
+    judge_counts: Annotated[dict[str, Any] | None, OMITTED] = None
