@@ -8,17 +8,7 @@ A signature is declared once, as a `FailureSignature` in the table at the end of
 looks, gates and what they print take all of `FAILURE_SIGNATURES`.
 """
 
-from frft.diagnosis.alarms.reward_model import SIGNATURES_OF_REWARD_MODELS
-from frft.diagnosis.alarms.selection import SIGNATURES_OF_SELECTIONS
 from frft.diagnosis.alarms.signature import Examined, FailureSignature
-from frft.diagnosis.alarms.training import SIGNATURES_OF_OVER_OPTIMISATION, STUCK
-
-FAILURE_SIGNATURES: tuple[FailureSignature, ...] = (
-    *SIGNATURES_OF_REWARD_MODELS,
-    STUCK,
-    *SIGNATURES_OF_SELECTIONS,
-    *SIGNATURES_OF_OVER_OPTIMISATION,
-)
-"""Every failure that is looked for, in the order of reports."""
+from frft.diagnosis.alarms.table import FAILURE_SIGNATURES
 
 __all__ = ["FAILURE_SIGNATURES", "Examined", "FailureSignature"]
