@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from frft.config.model import REFUSED, UNREAD
+from frft.config.algorithms import ALGORITHMS
 from frft.config.sections import GroupConfig, LoraConfig, PPOConfig, SamplingConfig
 from frft.errors import ArtifactError, DataError, ModelError, RewardError, TrainingError, UsageError
 from frft.models import Encoder, WithoutAdapters, add_adapters, load_causal_lm
@@ -22,7 +22,7 @@ from frft.policy.online import GroupTrainer
 from frft.policy.order import prompt_indices
 
 PROMPTS = [f"\n\nHuman: {question}\n\nAssistant:" for question in ("Why?", "How do I bake bread?", "Name a color.")]
-ALGORITHMS = ("rloo", "grpo")
+WITHOUT_CRITIC = [each.name for each in ALGORITHMS.values() if not each.has_critic]
 
 
 def count_vowels(prompts, completions):
@@ -62,7 +62,7 @@ def without_times(rows):
     return [{name: value for name, value in metrics.items() if "second" not in name} for metrics, _ in rows]
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_a_step_reports_what_was_written_and_how_it_was_scored(make, algorithm):
     (metrics, rollout), _ = run(make(algorithm))
     assert rollout.scores_B.tolist() == pytest.approx(count_vowels(rollout.prompts, rollout.completions))
@@ -83,7 +83,7 @@ def test_prompts_come_in_ppos_order_in_groups(make):
     assert len(set(first.completions)) > 4
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_kl_is_that_of_the_samples_from_anchor_and_sft(make, algorithm, tiny_lm_folder, tiny_tokenizer):
     """The KL of the second rollout, from logits of each sequence alone."""
     other = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
@@ -116,7 +116,7 @@ def test_kl_is_that_of_the_samples_from_anchor_and_sft(make, algorithm, tiny_lm_
     assert metrics["reward"] == pytest.approx(metrics["score"] - penalty, abs=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_trl_sees_the_log_probabilities_of_what_was_sampled_whatever_the_padding(make, algorithm):
     trainer = make(algorithm)
     ids = torch.tensor([[0, 0, 0, 7, 8, 9, 10], [3, 4, 5, 6, 7, 8, 9]])
@@ -159,10 +159,13 @@ def test_every_setting_is_used_or_said_to_be_unused():
     for module in (online, hooks, generate, decode):
         tree = ast.parse(inspect.getsource(module))
         read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for algorithm in ALGORITHMS:
-        unused = set(UNREAD[algorithm]["ppo"])
+    for algorithm in WITHOUT_CRITIC:
+        unused = set(ALGORITHMS[algorithm].unread["ppo"])
         # When to save is for the experiment to decide; where the KL penalty is, each algorithm decides for itself.
-        assert unused | set(REFUSED) == set(PPOConfig.model_fields) - read - {"save_steps", "kl_penalty"}
+        assert unused | set(ALGORITHMS[algorithm].refused) == set(PPOConfig.model_fields) - read - {
+            "save_steps",
+            "kl_penalty",
+        }
         assert not unused & read
 
 
@@ -189,7 +192,7 @@ def test_the_score_of_a_completion_without_eos_is_replaced_and_scores_are_clippe
     assert metrics["reward"] == pytest.approx(rollout.scores_B.clamp(-2, 2).mean().item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_a_training_that_was_cut_is_the_same_as_one_that_was_not(make, algorithm, tmp_path):
     whole = make(algorithm, num_iterations=2)
     expected = without_times(run(whole, 4))
@@ -225,7 +228,7 @@ def test_the_same_seed_gives_the_same_training_whatever_else_is_drawn(make):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_how_the_arithmetic_is_done_changes_no_more_than_rounding(make, algorithm):
     """Forward passes of other sizes, activations computed again, bfloat16."""
     plain, small, again, rough = (
@@ -255,7 +258,7 @@ def test_the_policy_is_saved_as_a_plain_folder_and_nothing_anywhere_else(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
 def test_of_a_policy_with_adapters_only_they_are_trained(make, algorithm, tiny_lm_folder, tiny_tokenizer, tmp_path):
     def adapted():
         policy = add_adapters(load_causal_lm(tiny_lm_folder, tiny_tokenizer), LoraConfig(r=4), "CAUSAL_LM", seed=0)

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from frft.config.algorithms import ALGORITHMS, PolicyAlgorithm, known_algorithm
 from frft.config.sections import (
     DataConfig,
     EmbedderConfig,
@@ -30,18 +31,9 @@ from frft.config.sections import (
 )
 from frft.config.sections.refresh import TEST_SIZE
 
-OF_A_CRITIC = ("num_ppo_epochs", "critic_learning_rate", "lam", "cliprange_value", "vf_coef", "critic", "kl_horizon")
-UNREAD: dict[str, dict[str, tuple[str, ...]]] = {
-    "ppo": {"group": tuple(GroupConfig.model_fields)},
-    "rloo": {"ppo": OF_A_CRITIC, "group": ("loss_type", "scale_rewards")},
-    "grpo": {"ppo": OF_A_CRITIC},
-}
-"""Settings that have no effect under an algorithm, by section: they are reported, not refused."""
 MOST_SEEDS = 1000
 VANILLA = "vanilla"
 """The baseline arm: its reward model is never refreshed, and all other arms are compared with it."""
-REFUSED = ("gamma", "whiten_rewards", "kl_target", "target_kl")
-"""Settings of `ppo` that RLOO and GRPO cannot honour. They are refused, for they change the objective."""
 
 
 def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -101,7 +93,7 @@ class RunConfig(Section):
     another judge is named (evaluation.judge), nor for win rates in a world, where the gold reward judges."""
     embedder: EmbedderConfig = EmbedderConfig()
     """Sentence embeddings."""
-    algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
+    algorithm: Annotated[str, AfterValidator(known_algorithm)] = "ppo"
     """How the policy is trained: by PPO with a critic, or without one by RLOO or GRPO, which are TRL's."""
     ppo: PPOConfig = PPOConfig()
     """Training of the policy; shared by PPO, RLOO and GRPO."""
@@ -155,20 +147,25 @@ class RunConfig(Section):
         """`monitor.judge`, with what it says where it is left out."""
         return self.monitor.judge or ("held_out" if self.evaluation.judge is None else "evaluation")
 
+    @property
+    def trained_by(self) -> PolicyAlgorithm:
+        """What is known of `algorithm`."""
+        return ALGORITHMS[self.algorithm]
+
     def unread(self) -> list[str]:
         """Keys of settings that differ from the default, but that `algorithm`, a run in a world or one without looks
         has no use for.
 
-        They are no error, so that a preset or a file for one algorithm serves the others, too. GRPO has its KL penalty
-        in the loss, so `ppo.kl_penalty` is one of them, default or not, unless it says so.
+        They are no error, so that a preset or a file for one algorithm serves the others, too. Of an algorithm that has
+        its KL penalty in the loss, `ppo.kl_penalty` is one of them, default or not, unless it says so.
         """
         keys = [
             f"{section}.{name}"
-            for section, names in UNREAD[self.algorithm].items()
+            for section, names in self.trained_by.unread.items()
             for name in names
             if getattr(getattr(self, section), name) != type(getattr(self, section)).model_fields[name].default
         ]
-        if self.algorithm == "grpo" and self.ppo.kl_penalty != "loss":
+        if self.trained_by.kl_in == "loss" and self.ppo.kl_penalty != "loss":
             keys.append("ppo.kl_penalty")
         if self.monitor.every is None:
             keys += [f"monitor.{name}" for name in self.monitor.model_dump(exclude_defaults=True)]
@@ -242,7 +239,7 @@ class RunConfig(Section):
                 raise ValueError(
                     f"arms.{name}: an ensemble needs scores of one scale; reward.normalise_samples must not be 0"
                 )
-            if arm.reset_optimizer and self.algorithm != "ppo":
+            if arm.reset_optimizer and not self.trained_by.can_reset_optimizer:
                 raise ValueError(
                     f"arms.{name}: reset_optimizer cannot be had with algorithm: {self.algorithm}, whose optimizer is "
                     "TRL's; leave it out"
@@ -251,14 +248,16 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _fits_the_algorithm(self) -> Self:
-        if self.algorithm == "ppo":
-            return self
         default = PPOConfig()
-        for name in REFUSED:
+        for name in self.trained_by.refused:
             if getattr(self.ppo, name) != getattr(default, name):
                 raise ValueError(f"ppo.{name} means nothing to algorithm: {self.algorithm}; leave it out")
-        if self.algorithm == "rloo" and self.ppo.kl_penalty == "loss":
-            raise ValueError("algorithm: rloo has its KL penalty in the reward; ppo.kl_penalty: loss cannot be had")
+        if self.trained_by.kl_in == "reward" and self.ppo.kl_penalty == "loss":
+            raise ValueError(
+                f"algorithm: {self.algorithm} has its KL penalty in the reward; ppo.kl_penalty: loss cannot be had"
+            )
+        if self.trained_by.has_critic:
+            return self
         whole = self.ppo.rollout_batch_size
         parts = {"group.num_generations": self.group.num_generations, "ppo.mini_batch_size": self.ppo.mini_batch_size}
         for name, part in parts.items():

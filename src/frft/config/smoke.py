@@ -49,7 +49,7 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
         # What divided the large batch need not divide the small one.
         while ROLLOUT_BATCH_SIZE % values["ppo"]["mini_batch_size"]:
             values["ppo"]["mini_batch_size"] -= 1
-        if config.algorithm != "ppo":
+        if not config.trained_by.has_critic:
             _cap(values["group"], "num_generations", GENERATIONS)
     for section in (values["ppo"], values["evaluation"], values["refresh"], *values["arms"].values()):
         _cap(section.get("sampling") or {}, "max_new_tokens", NEW_TOKENS)

@@ -13,7 +13,7 @@ from frft.policy.critic import ValueHead
 from frft.reward import AlignedReward, FrozenEnsembleReward, RewardModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -56,7 +56,7 @@ def make_policy_trainer(
     )
     accelerator.init_trackers(config.algorithm)
     # Before the policy gets adapters: they are put into it, and the critic may be a copy of it.
-    critic = _critic(config, policy, tokenizer, base_reward, seed)
+    critic = _critic(config, policy, tokenizer, base_reward, seed) if config.trained_by.has_critic else None
     sft_model: PreTrainedModel | WithoutAdapters
     if config.policy.lora is None:
         sft_model = load_policy(sft, trust_remote_code=trust)[1]
@@ -66,18 +66,41 @@ def make_policy_trainer(
     reference = sft_model if anchor is None else load_policy(anchor, trust_remote_code=trust)[1]
     given = (reference, tokenizer, reward, prompts, config.ppo)
     more: dict[str, Any] = {"seed": seed, "sft": sft_model, "accelerator": accelerator}
-    if config.algorithm == "ppo":
-        return PPOTrainer(policy, critic, *given, **more)
+    return _MADE_BY[config.algorithm](config, policy, critic, given, more)
+
+
+def _ppo(
+    config: RunConfig, policy: Any, critic: Critic | ValueHead | None, given: tuple[Any, ...], more: dict[str, Any]
+) -> PPOTrainer:
+    del config
+    assert critic is not None
+    return PPOTrainer(policy, critic, *given, **more)
+
+
+def _by_group(
+    config: RunConfig, policy: Any, critic: Critic | ValueHead | None, given: tuple[Any, ...], more: dict[str, Any]
+) -> GroupTrainer:
     from frft.policy.online import GroupTrainer
 
-    return GroupTrainer(config.algorithm, policy, *given, config.group, **more)
+    del critic
+    make: Any = GroupTrainer
+    trainer: GroupTrainer = make(config.algorithm, policy, *given, config.group, **more)
+    return trainer
+
+
+_MADE_BY: dict[str, Callable[..., PPOTrainer | GroupTrainer]] = {"ppo": _ppo, "rloo": _by_group, "grpo": _by_group}
+"""How the trainer of each algorithm is made (what else is known of it: `frft.config.algorithms`).
+
+Each is called with the run, the policy, the critic (None: the algorithm has none), the arguments that all trainers take
+(KL reference, tokenizer, reward, prompts, `ppo`), and their keywords (seed, SFT model, accelerator).
+"""
 
 
 def _critic(
     config: RunConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base_reward: Path, seed: int
 ) -> Critic | ValueHead:
     """From the reward model where it reads the policy's tokens, else from the policy; or only a head on the policy."""
-    if config.ppo.critic == "shared" or config.algorithm != "ppo":
+    if config.ppo.critic == "shared":
         return ValueHead.on(policy)
     reward_model = RewardModel.load(base_reward, seed=0, trust_remote_code=config.policy.trust_remote_code)
     if reward_model.tokenizer.get_vocab() == tokenizer.get_vocab():

@@ -66,7 +66,7 @@ class PolicyTrainingStage(Stage):
             "lora": config.policy.model_dump()["lora"],
             # How often it is saved changes nothing.
             "ppo": config.ppo.model_dump(exclude={"save_steps"}),
-            "group": None if config.algorithm == "ppo" else config.group.model_dump(),
+            "group": None if config.trained_by.has_critic else config.group.model_dump(),
             "prompts": digest_of(context.splits.prompts),
             "until_step": self.until_step,
             "reset_optimizer": self.reset_optimizer,
@@ -105,8 +105,9 @@ class PolicyTrainingStage(Stage):
         config = self.context.config
         begin = max((step for step in self.context.cuts if step < self.until_step), default=0)
         # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
-        separate = config.algorithm == "ppo" and config.ppo.critic == "separate"
-        epochs = config.ppo.num_ppo_epochs if config.algorithm == "ppo" else config.group.num_iterations
+        has_critic = config.trained_by.has_critic
+        separate = has_critic and config.ppo.critic == "separate"
+        epochs = config.ppo.num_ppo_epochs if has_critic else config.group.num_iterations
         passes = 1 + 2 + separate + epochs * (1 + separate) * 3
         sequences = (self.until_step - begin) * config.ppo.rollout_batch_size
         return workload.flops(passes * sequences * workload.sequence)
@@ -118,7 +119,7 @@ class PolicyTrainingStage(Stage):
     def _bytes(self, workload: Workload) -> float:
         run, ppo, lora = self.context.config, self.context.config.ppo, self.context.config.policy.lora
         policy, critic = policy_on_meta(run.policy), workload.classifier(run.reward)
-        shared = ppo.critic == "shared" or run.algorithm != "ppo"
+        shared = ppo.critic == "shared" or not run.trained_by.has_critic
         held = weight_bytes(policy) + self.context.scoring_bytes(workload) + (0 if shared else weight_bytes(critic))
         if lora is None:
             held += weight_bytes(policy)  # the SFT model, the KL reference
