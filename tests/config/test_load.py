@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -148,6 +149,18 @@ def test_any_override_is_taken_or_refused_with_a_reason(overrides):
         assert all("command line" in line or "preset hh-small" in line for line in lines)
     else:
         assert isinstance(config, RunConfig)
+
+
+@pytest.mark.parametrize("key", ["refresh.alpha", "arms.x.alpha"])
+def test_a_number_too_large_is_refused_and_not_counted_to(key):
+    tracemalloc.start()
+    try:
+        # Counted to, it was a list of a billion steps; a hundredth of that shows it without a long wait.
+        with pytest.raises(ConfigError, match=r"does not fit into ppo\.total_steps"):
+            load_config("hh-small", ["data.pairs=x", f"{key}=1e7"])
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
 
 
 def test_loading_imports_nothing_heavy():

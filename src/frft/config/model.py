@@ -43,9 +43,8 @@ def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any
     """
     arm = _arm(info.data.get("refresh", RefreshConfig()), changes)
     ppo = info.data.get("ppo")
-    scheduled = [] if ppo is None else arm.refresh_steps(ppo.total_steps)
     named = arm.at_steps is not None or arm.every is not None
-    last = (scheduled[-1] if named else arm.alpha) if scheduled else 0
+    last = arm.last_refresh
     if ppo is not None and last >= ppo.total_steps:
         raise ValueError(
             f"{f'a refresh after step {last}' if named else f'alpha {last}'} does not fit into "

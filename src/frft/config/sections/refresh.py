@@ -165,6 +165,19 @@ class RefreshConfig(Section):
     ensemble_coef: float = Field(default=0.1, ge=0)
     """Weight of the variance in an ensemble's reward; the scores have variance 1 on the SFT model's samples."""
 
+    @property
+    def last_refresh(self) -> int:
+        """PPO step that a run must exceed for the last scheduled refresh to fit; 0: none is scheduled.
+
+        Nothing is listed for it: a schedule that does not fit may have a billion steps.
+        """
+        if self.when != "scheduled" or not self.alpha:
+            return 0
+        if self.at_steps is not None:
+            return self.at_steps[-1]
+        # Evenly spaced refreshes come after different steps, none of them the last.
+        return self.alpha * (self.every or 1)
+
     def refresh_steps(self, total_steps: int) -> list[int]:
         """PPO steps after which a refresh is scheduled: `at_steps`, multiples of `every`, or evenly spaced."""
         if self.when != "scheduled":
