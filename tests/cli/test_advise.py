@@ -54,6 +54,16 @@ def test_without_a_predictor_the_evidence_alone(arguments, monkeypatch, capsys):
     assert printed.strip().splitlines()[-1].startswith("Answer: no verdict.")
 
 
+def test_completions_without_text_are_counted_and_not_refused(arguments, write_rows, capsys):
+    samples = [{"prompt": f"Count to {n}.", "completion": f"Well, {n}, gladly." if n % 4 else ""} for n in range(24)]
+    arguments[3] = str(write_rows("s.jsonl", samples))
+    status = main(["advise", *arguments])
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    assert "6 more samples have no text and were not compared." in said.out
+    assert "The policy's 18 samples are told" in said.out
+
+
 def test_with_one_a_verdict(arguments, predictor_file, capsys):
     assert main(["advise", *arguments, "--predictor", str(predictor_file)]) == 0
     printed = capsys.readouterr().out

@@ -171,3 +171,15 @@ def test_an_export_of_several_forms_has_one_and_says_so(shared_cases, tmp_path, 
     assert "several forms, trl-implicit (7), llama-factory (5); the export's are all of one, trl." in printed
     ids = load_pool(pairs).table["id"].to_pylist()
     assert sorted(load_pool(export).table["id"].to_pylist()) == sorted(ids)
+
+
+@NEEDS_EMBEDDER
+def test_completions_without_text_are_counted_and_not_refused(pairs_file, samples_file, write_rows, tmp_path, capsys):
+    """A policy writes them, too, and `frft generate` keeps them: its file must be read as it stands."""
+    written = read_rows(samples_file)
+    path = write_rows("blank.jsonl", [*written, *({**row, "completion": " "} for row in written[:3])])
+    command = ["select", "--pairs", str(pairs_file), "--samples", str(path), "--store", str(tmp_path / "cache")]
+    status = main([*command, "--strategy", "part4", "--size", "6", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    assert re.search(r"3 of \d+ samples have no text and were not compared", said.out)

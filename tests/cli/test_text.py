@@ -257,6 +257,7 @@ MUST_BE_SAID = {
     "sequences": "lost the beginning",
     "single": "one completion",
     "counts.test": "test",
+    "samples_empty": "have no text",
     "ties": "ties|W / T / L|equal scores",
     "truncated.chosen": "embedder's window",
     "truncated.rejected": "embedder's window",

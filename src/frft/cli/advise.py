@@ -92,11 +92,12 @@ def ask(
                 ("samples", written.completions),
             )
         }
+    empty = sum(not completion.strip() for completion in written.completions)
     advice = advised(found, fitted, vectors.embedder.digest)
     if json:
-        print_json({"evidence": found.as_dict(), "truncated": cut, "advice": asdict(advice)})
+        print_json({"evidence": found.as_dict(), "truncated": cut, "samples_empty": empty, "advice": asdict(advice)})
     else:
-        _print(advice, cut)
+        _print(advice, cut, empty)
 
 
 @advise_command.command
@@ -151,13 +152,15 @@ def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False)
     print_text(f"Wrote {out}")
 
 
-def _print(advice: Advice, cut: dict[str, int]) -> None:
+def _print(advice: Advice, cut: dict[str, int], empty: int) -> None:
     from frft.cli.output import print_text
 
     for title, sentences in (("What was measured", advice.reasons), ("What this cannot know", advice.limits)):
         print_text(f"{title}:")
         for sentence in sentences:
             print_text(f"  - {sentence}")
+    if empty:
+        print_text(f"{empty} more samples have no text and were not compared.")
     if any(cut.values()):
         print_text(
             "Longer than the embedder's window, so that only their beginnings were compared: "

@@ -144,9 +144,7 @@ def _parts(
     from frft.diagnosis import load_judge_scores, subject_of_parts
 
     pool = reading.load(pairs, progress)
-    written = [
-        None if source is None else keys.beside(reading).load(source, progress, blank=True) for source in sources
-    ]
+    written = [None if source is None else keys.beside(reading).load(source, progress) for source in sources]
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None
     scores = None if judge_scores is None else load_judge_scores(judge_scores, split=reading.split, progress=progress)

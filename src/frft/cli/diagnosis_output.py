@@ -46,7 +46,7 @@ def print_summary(
 def _line(found: Diagnosis) -> str:
     """One arm: its verdict, what decided it, and how much was looked at."""
     decided = [ground.found for ground in found.grounds] or [f"{len(found.links)} links hold"]
-    looked = f"{len(found.fired)} of {len(found.alarms)} alarms fired, {len(found.unmeasured)} things not measured"
+    looked = f"{len(found.fired)} of {len(found.alarms)} alarms fired, {len(found.unmeasured)} not measured"
     return f"{found.verdict}: {'; '.join(decided)} ({looked})"
 
 

@@ -63,7 +63,7 @@ def winrate(
         raise UsageError("A file of completions is given twice; it would be compared with itself.")
     progress = for_terminal()
     asked = options.judge(judge, reading.split, reading.max_rejected, progress)
-    arms = {name: reading.load(name, progress, blank=True) for name in completions}
+    arms = {name: reading.load(name, progress) for name in completions}
     # Before anything is asked and paid for.
     pairs = {}
     for first, second in combinations(arms, 2):

@@ -54,7 +54,7 @@ def score_command(
         check_file(target)
     check_not_read(targets, samples, split=reading.split)
     progress = for_terminal()
-    written = reading.load(samples, progress, model=written_by, blank=True, rejects_path=rejects)
+    written = reading.load(samples, progress, model=written_by, rejects_path=rejects)
     scorer = load_scorer(model, max_length)
     scores = scorer.score(written.prompts, written.completions, progress=progress)
     with atomic_write(out) as file:

@@ -33,10 +33,9 @@ class SampleOptions(Section):
         progress: Progress,
         *,
         model: str | None = None,
-        blank: bool = False,
         rejects_path: Path | None = None,
     ) -> Samples:
-        """The samples; see `frft.preferences.load_samples`."""
+        """The samples, also those without text, which policies write, too; see `frft.preferences.load_samples`."""
         from frft.preferences.fields import Keys
         from frft.preferences.samples import read_samples
 
@@ -47,7 +46,7 @@ class SampleOptions(Section):
             split=self.split,
             max_rejected=self.max_rejected,
             render=None,
-            blank=blank,
+            blank=True,
             columns=f"Where columns have other names, give them: {self.prompt_option} and --completion-key.",
             rejects_path=rejects_path,
             progress=progress,

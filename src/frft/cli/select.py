@@ -145,6 +145,8 @@ def _uncompared(selection: Selection) -> list[str]:
     elsewhere = samples - counts["samples_of_pool_prompts"]
     if elsewhere and strategy.matches_prompts and selection.metadata["match"] == "prompt":
         lines.append(f"{elsewhere} of {samples} samples have no prompt of the pool and were not compared.")
+    if counts["samples_empty"]:
+        lines.append(f"{counts['samples_empty']} of {samples} samples have no text and were not compared.")
     pairs = counts["with_similarity"] if strategy.matches_prompts else counts["pool_rows"]
     of = {"chosen": (pairs, "chosen"), "rejected": (pairs, "rejected completions"), "samples": (samples, "samples")}
     cut = [f"{counts['truncated'][side]} of {most} {named}" for side, (most, named) in of.items()]

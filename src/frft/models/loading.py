@@ -168,7 +168,7 @@ def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str
     if positions is not None and tokens > positions:
         raise ModelError(
             f"{setting} is {tokens} tokens, but the {what} ({type(model).__name__}) has only {positions} positions. "
-            f"Set it to at most {positions}, or use a model with more."
+            f"Set {setting} to at most {positions} tokens, or use a model with more."
         )
 
 
@@ -209,7 +209,7 @@ def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: An
         with quiet():
             return load(str(name), **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first_line = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         hint = (
             "The folder must hold config.json, *.safetensors and the tokenizer's files."
             if Path(name).exists()
