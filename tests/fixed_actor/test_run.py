@@ -121,7 +121,7 @@ def test_results_of_other_settings_are_not_mixed(sourced_pairs, actors, minilm_v
 
 def test_results_without_settings_are_not_trusted(sourced_pairs, actors, minilm_vectors, tmp_path):
     append_rows(tmp_path / RESULTS, [{}])
-    with pytest.raises(OutputError, match="not what they were made with"):
+    with pytest.raises(OutputError, match=r"no settings\.json to say what the results were made with"):
         run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, tmp_path)
 
 

@@ -107,5 +107,5 @@ def test_lines_of_an_earlier_version_are_refused(tmp_path):
     older = line("a", 0, 0.7)
     del older["balanced_accuracy"]
     append_rows(tmp_path / RESULTS, [older])
-    with pytest.raises(OutputError, match=r"HeadLine: balanced_accuracy: Field required\. It is of another version"):
+    with pytest.raises(OutputError, match=r"balanced_accuracy: Field required\. Another version of frft wrote it"):
         read_table(tmp_path)

@@ -255,7 +255,7 @@ def test_fresh_labels(default):
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
-        (lambda made: made.pairs(5, 5), UsageError, "Rows 5 to 5 are none"),
+        (lambda made: made.pairs(5, 5), UsageError, "There are no rows 5 to 5"),
         (lambda made: made.pairs(-1, 5), UsageError, "at least 0"),
         (lambda made: made.prompts(0, 1, "test"), UsageError, "one of pool, demonstrations, train, evaluation"),
         (lambda made: made.write(["Name a tool."], 7), UsageError, "no source 7"),

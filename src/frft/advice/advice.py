@@ -9,9 +9,9 @@ from frft.advice.evidence import Evidence, MeasuredEvidence
 from frft.advice.predictor import Predictor
 
 LIKELY, UNLIKELY = 2 / 3, 1 / 3
-"""Probabilities: odds of two to one, either way."""
+"""Probability from which the verdict is likely, and up to which it is unlikely: odds of two to one, either way."""
 ERRORS = 2.0
-"""Standard errors from 0 beyond which a sentence says that there is a difference."""
+"""Standard errors that a difference must be away from 0 before a sentence says that there is one."""
 ENOUGH_NEAR = 30
 """Near pairs without which nothing is said of their labels. Two standard errors mean what they should only where the
 mean is about normal and its error about known, for which 30 is the usual number; two pairs may agree by chance."""
@@ -20,11 +20,12 @@ NAMES = {
     "locality": "whether labels near the policy follow a rule of their own",
     "agreement": "how well the pool's common rule fits near labels, against far ones",
 }
+"""The predictor's inputs in words."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The answer.
+    """Whether a refresh is expected to help, and why.
 
     Attributes:
         helps: probability that FRFT has more gold reward after the first refresh than a refresh on as many random
@@ -32,8 +33,8 @@ class Advice:
         verdict: likely from 2/3, unlikely up to 1/3; unclear in between, where too few pairs are near the policy, and
             wherever the predictor was not shown to be better than a coin on worlds that it had not seen. None: there is
             no predictor.
-        reasons: sentences with the numbers.
-        limits: sentences on what this cannot know.
+        reasons: sentences with the evidence, and with what each input adds to the predictor's log odds.
+        limits: sentences on what neither evidence nor predictor can know.
     """
 
     helps: float | None
@@ -43,7 +44,7 @@ class Advice:
 
     @property
     def answer(self) -> str:
-        """One sentence."""
+        """The verdict in words, one or two sentences."""
         if self.verdict is None:
             return "no verdict. The evidence stands above; no predictor is fitted that could weigh it."
         if self.helps is None:
@@ -58,11 +59,11 @@ class Advice:
 
 
 def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Advice:
-    """What the evidence says, by this predictor; without one, the evidence alone.
+    """Put the evidence into words, and into a verdict where there is a predictor.
 
     Args:
-        evidence: what was measured.
-        predictor: as `frft advise fit` makes it.
+        evidence: what was measured in the pairs and samples.
+        predictor: as `frft advise fit` makes it; None: there is no verdict.
         embedder: digest of the embedder that the evidence was measured with.
     """
     reasons, limits = _described(evidence), [
@@ -154,7 +155,7 @@ def _described(evidence: Evidence) -> list[str]:
 
 
 def _by(difference: float, shown: str, more: str, less: str) -> str | None:
-    """A difference in words: "0.0035 nats worse", not "-0.0035 nats better"; None: it is shown as 0."""
+    """A difference in words: "0.0035 nats worse", not "-0.0035 nats better"; None where it rounds to 0."""
     size = shown.format(abs(difference))
     if size == shown.format(0.0):
         return None

@@ -9,8 +9,9 @@ from frft.selection.similarity import Vectors
 from frft.statistics.numbers import Floats
 
 _ROWS_AT_ONCE = 1024
+"""Texts of the pool that are compared at a time, which bounds memory."""
 ROUNDING = 1e-6
-"""By which the same cosine may differ in two float32 matrix products: equal texts must be equally near."""
+"""Largest difference of one cosine between two float32 matrix products: texts that are equal must be equally near."""
 
 
 def coverage(samples: EmbeddedCompletions, pool: EmbeddedCompletions) -> tuple[float, float]:
@@ -30,6 +31,7 @@ def coverage(samples: EmbeddedCompletions, pool: EmbeddedCompletions) -> tuple[f
     )
     to_samples_S = _nearest(mine.vectors_ND, prompts_S, mine.vectors_ND, prompts_S)
     to_pool_S = _nearest(mine.vectors_ND, prompts_S, theirs.vectors_ND, prompts_M)
+    # For each sample: the other samples, and the texts of the pool, that are on another prompt than its own.
     others = len(prompts_S) - np.bincount(prompts_S, minlength=len(number_of))[prompts_S]
     of_pool = len(prompts_M) - np.bincount(prompts_M, minlength=len(number_of))[prompts_S]
     return float((to_pool_S >= to_samples_S - ROUNDING).mean()), float(

@@ -24,7 +24,12 @@ from frft.statistics.numbers import Floats
 
 @dataclass(frozen=True)
 class MeasuredEvidence:
-    """A mean and its standard error; the pairs of one prompt count as one draw. None: a single prompt, so not known."""
+    """A mean over pairs, and how sure it is.
+
+    Attributes:
+        mean: the point estimate.
+        error: its standard error, the pairs of one prompt being one cluster; None where all pairs are on one prompt.
+    """
 
     mean: float
     error: float | None
@@ -35,10 +40,10 @@ class Annotator:
     """The annotator with the most pairs near the policy.
 
     Attributes:
-        name: who.
-        near_share: of the near pairs, the share that is theirs.
-        pool_share: of all pairs.
-        accuracy: of the pooled fit on their near pairs.
+        name: the annotator's name in the data.
+        near_share: share of the near pairs that this annotator judged, 0 to 1.
+        pool_share: share of all pairs that this annotator judged, 0 to 1.
+        accuracy: accuracy of the pooled fit on the near pairs that this annotator judged.
     """
 
     name: str
@@ -49,7 +54,7 @@ class Annotator:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a pool of N pairs, and S samples of a policy, tell.
+    """What is measured in a pool of N pairs and S samples of a policy, before any training.
 
     *Near* are the `near_pairs` pairs with the highest log density ratio, policy to pool; all others are far. Accuracies
     and log losses are cross-validated: of pairs and prompts that the fit has not seen; a tie is half right.
@@ -62,14 +67,15 @@ class Evidence:
         near_pairs: the effective sample size of the pairs' density ratios, (sum w)^2 / sum w^2, rounded up (Kish): of
             what the policy writes, the pool tells as much as so many pairs drawn from there.
         coverage: the share of samples to which a text of the pool is as near as the nearest other sample (`coverage`).
-        coverage_expected: what it would be if the policy had written the pool.
-        near_accuracy, near_log_loss: of the pooled fit (see `frft.advice.locality`) on near pairs; nats.
-        far_accuracy, far_log_loss: on the others; None: there are none.
+        coverage_expected: the expected coverage if the policy itself had written the pool.
+        near_accuracy, near_log_loss: accuracy (0 to 1) and log loss (nats) of the pooled fit on near pairs (see
+            `frft.advice.locality`).
+        far_accuracy, far_log_loss: accuracy and log loss of the pooled fit on far pairs; None: there are none.
         locality: how much smaller the log loss of the local fit is than the pooled fit's, on near pairs, in nats: how
             much the labels near the policy are of a kind of their own.
-        locality_accuracy: how much higher its accuracy is.
+        locality_accuracy: how much higher the accuracy of the local fit is than the pooled fit's, on near pairs.
         correction: how strongly the local fit was let differ, 0 (not at all) to 4, the mean over the folds.
-        annotator: None: the pool does not say who judged.
+        annotator: the annotator with the most near pairs; None: the pool does not say who judged them.
     """
 
     pairs: int
@@ -89,7 +95,7 @@ class Evidence:
 
     @property
     def near_share(self) -> float:
-        """Of the pool's pairs, the share that is near."""
+        """Share of the pool's pairs that are near, 0 to 1."""
         return self.near_pairs / self.pairs
 
     @property
@@ -102,6 +108,7 @@ class Evidence:
         near, far = self.near_accuracy, self.far_accuracy
         if far is None:
             return None
+        # Binomial: Var(share right of n draws) = p (1 - p) / n, with the far pairs' p as the better known one.
         by_chance = np.sqrt(far.mean * (1 - far.mean) / self.near_pairs)
         errors = [max(near.error or 0.0, by_chance), far.error]
         return MeasuredEvidence(
@@ -109,12 +116,12 @@ class Evidence:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For a file."""
+        """The evidence as JSON-able values, which `from_dict` reads."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
-        """What `as_dict` gave."""
+        """The evidence that `as_dict` wrote."""
         found = dict(values)
         for name in ("near_accuracy", "near_log_loss", "far_accuracy", "far_log_loss", "locality", "locality_accuracy"):
             found[name] = None if found[name] is None else MeasuredEvidence(**found[name])
@@ -132,14 +139,14 @@ def gather_evidence(
     seed: int,
     progress: Progress = SILENT,
 ) -> Evidence:
-    """Measure it. The order of pairs, and of samples, changes nothing.
+    """Measure the evidence. The order of pairs, and of samples, changes nothing.
 
     Args:
         pool_table: the pool: id (unique), prompt, chosen, rejected, and annotator if there is one.
         sample_prompts: prompts of the policy's samples.
-        sample_completions: what it wrote. Samples without text are left out.
+        sample_completions: the policy's completion to each prompt. Samples without text are left out.
         vectors: where embeddings come from.
-        seed: deals prompts out to folds.
+        seed: decides which fold of the cross-validation each prompt is in.
         progress: told of embedding and fitting.
 
     Raises:
@@ -161,11 +168,13 @@ def gather_evidence(
     samples = EmbeddedCompletions([prompt for _, prompt in written], texts, samples_SD)
     pool = EmbeddedCompletions([*prompts, *prompts], [*chosen, *rejected], pool_MD)
     ratios = density_ratios(pool, samples, seed, progress)
+    # A pair is two texts: the ratio of their joint density is the product of the two ratios.
     of_pair_N = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
     near_pairs = int(np.ceil(effective_sample_size(of_pair_N)))
     near_N = np.zeros(len(of_pair_N), dtype=bool)
     near_N[np.argsort(-of_pair_N, kind="stable")[:near_pairs]] = True
-    # A ratio over the largest: where the policy writes as a share of the pool does, how likely a text is of that share.
+    # If a share pi of the pool is as the policy writes, p_pool = pi p_policy + (1 - pi) q: the ratio is at most 1 / pi,
+    # and a text's ratio times pi is the probability that it is of that share. The largest ratio stands for 1 / pi.
     nearness_N = np.exp(ratios.log_ratios_N - ratios.log_ratios_N.max()).reshape(2, -1).mean(axis=0)
     fits = held_out(_steps(pool), nearness_N, near_N, prompts, seed, progress)
     covered, expected = coverage(samples, pool)
@@ -174,6 +183,7 @@ def gather_evidence(
         own, asked = values_N[rows_N], [prompt for prompt, there in zip(prompts, rows_N, strict=True) if there]
         return MeasuredEvidence(float(own.mean()), standard_error(own, asked))
 
+    # -log sigmoid(x) = log(1 + exp(-x)).
     accuracy_N, loss_N = _right(fits.pooled_N), np.logaddexp(0, -fits.pooled_N)
     far_N = ~near_N
     return Evidence(
@@ -215,6 +225,7 @@ def _annotator(
     near = Counter(who for who, there in zip(who_N, near_N, strict=True) if there and who is not None)
     if not near:
         return None
+    # Of annotators with equally many pairs the last by name, so that the order of rows decides nothing.
     name, pairs = max(near.items(), key=lambda each: (each[1], each[0]))
     own_N = np.array([who == name for who in who_N])
     return Annotator(name, pairs / int(near_N.sum()), float(own_N.mean()), accuracy(own_N & near_N))

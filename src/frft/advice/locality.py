@@ -26,9 +26,9 @@ from frft.statistics.numbers import Floats
 
 LOCALITY_FOLDS = 5
 RIDGE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""C to choose from, for features with a mean square of 1."""
+"""Candidates for C (larger: a weaker penalty), for features with a mean square of 1."""
 CORRECTIONS = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""s to choose from."""
+"""Candidates for s; 0: the local fit is the pooled one."""
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -40,7 +40,7 @@ class HeldOutLogOdds:
     Attributes:
         pooled_N: by the pooled fit.
         local_N: by the local fit.
-        correction: s, the mean over the folds.
+        correction: the mean over the folds of the s that was chosen.
     """
 
     pooled_N: Floats
@@ -60,10 +60,10 @@ def held_out(
 
     Args:
         steps_NF: F features of the chosen completions of N pairs, less those of the rejected ones.
-        nearness_N: z.
-        near_N: the pairs that the local fit is for.
-        prompts: of the pairs.
-        seed: deals the prompts out to the folds.
+        nearness_N: z of each pair, 0 (nothing of the policy) to 1.
+        near_N: true at the near pairs, by whose held-out log loss s is chosen.
+        prompts: the prompt of each pair; the pairs of one prompt are in one fold.
+        seed: decides which fold each prompt is in.
 
     Raises:
         SelectionError: there are too few different prompts to hold some out.
@@ -75,16 +75,19 @@ def held_out(
 
     @cache
     def logits(left_out: frozenset[int], strength: float, correction: float) -> Floats:
-        """Of all pairs, by a fit on the folds that are not left out."""
+        """Log odds of all N pairs, by a fit on the folds that are not left out."""
         seen_N = ~np.isin(fold_N, list(left_out))
         z_N = correction * nearness_N
-        # From the solution for the same pairs that was found before: hardly another one.
+        # The problem is convex, so the start decides nothing but the time: the last solution on the same pairs is near.
         start_2F = start_of.get(left_out, np.zeros((2, x_NF.shape[1])))
         start_of[left_out] = w_2F = _fit(x_NF[seen_N], z_N[seen_N], strength, start_2F)
         return _logits(x_NF, z_N, w_2F)
 
     def inner_loss(outer: int, strength: float, correction: float, counted_N: _Mask) -> float:
-        """Of the folds other than `outer`, each by a fit on those beside."""
+        """Log loss in nats, summed over the folds other than `outer`, each predicted by a fit on the remaining ones.
+
+        A fit without folds a and b serves twice, for outer fold a and for b: hence the set as the key of the cache.
+        """
         total = 0.0
         for inner in set(range(LOCALITY_FOLDS)) - {outer}:
             rows = counted_N & (fold_N == inner)
@@ -108,7 +111,7 @@ def held_out(
 
 
 def _folds(prompts: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
-    """The fold in which each pair is held out, with its prompt."""
+    """The fold, 0 to LOCALITY_FOLDS - 1, in which each pair is held out together with all pairs of its prompt."""
     different = sorted(set(prompts))
     if len(different) < LOCALITY_FOLDS:
         raise SelectionError(
@@ -127,12 +130,16 @@ def _logits(x_NF: Floats, z_N: Floats, w_2F: Floats) -> Floats:
 
 
 def _fit(x_NF: Floats, z_N: Floats, strength: float, start_2F: Floats) -> Floats:
-    """(w, v) that minimise the negative log likelihood + (|w|^2 + |v|^2) / 2C, shape (2, F); z holds s already."""
+    """(w, v / s) of the penalised fit, shape (2, F), from z that is multiplied by s already.
+
+    (s z) (v / s) = z v and |v / s|^2 / 2C = |v|^2 / (2 C s^2), so one penalty serves both rows.
+    """
     from scipy.optimize import minimize
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         w_2F = flat.reshape(2, -1)
         logits_N = _logits(x_NF, z_N, w_2F)
+        # sigmoid(-x) = exp(-log(1 + exp(x))), without overflow; it is minus the slope of log(1 + exp(-x)).
         wrong_N = np.exp(-np.logaddexp(0, logits_N))
         gradient_2F = -np.stack([wrong_N, wrong_N * z_N]) @ x_NF + w_2F / strength
         return float(np.logaddexp(0, -logits_N).sum() + flat @ flat / (2 * strength)), gradient_2F.ravel()

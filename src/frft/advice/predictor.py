@@ -1,4 +1,4 @@
-"""Whether a refresh by FRFT will help, as a logistic regression on three numbers of the evidence says it.
+"""The probability that a refresh by FRFT will help: a logistic regression on three numbers of the evidence.
 
 It is trained on worlds with a known gold reward and tested on other worlds, with other seeds. A world is one setting of
 the dials; a seed gives the texts, the policy and the luck that all worlds have in common, so that cases which share
@@ -25,7 +25,7 @@ PREDICTOR_FORMAT = "frft predictor 1"
 STRENGTH = 0.1
 """scikit-learn's C on standardised inputs: a prior of standard deviation 0.3 on each coefficient."""
 PREDICTOR_RESAMPLES = 2000
-"""Of the interval."""
+"""Bootstrap resamples for the interval of the AUC."""
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -35,7 +35,7 @@ INPUTS: dict[str, Callable[[Evidence], MeasuredEvidence]] = {
     "locality": lambda evidence: evidence.locality,
     "agreement": lambda evidence: evidence.agreement or MeasuredEvidence(0.0, None),
 }
-"""What the predictor looks at: whether there is something to select by; whether labels near the policy follow a rule of
+"""The predictor's inputs: whether there is something to select by; whether labels near the policy follow a rule of
 their own; and whether that is nearer than the far ones' to what all annotators share, for biases of many cancel in the
 pool. The error of the first is small beside what it differs by, and taken as 0."""
 
@@ -45,9 +45,9 @@ class KnownExperiment:
     """One experiment with a known outcome.
 
     Attributes:
-        world: what the dials are, without the seed.
-        seed: of the world and of what was run in it.
-        evidence: what could be seen before.
+        world: a name or digest of the world's dials, the seed left out.
+        seed: the seed of the world and of the run in it.
+        evidence: what could be measured before the training.
         gain: mean gold reward of FRFT over the steps after the first refresh, less that of a refresh on as many random
             pairs.
     """
@@ -63,13 +63,14 @@ class PredictorTest:
     """How well a predictor does on worlds and seeds that it was not trained on.
 
     Attributes:
-        worlds: how many.
-        seeds: how many.
-        cases: how many.
-        helped: of those, with a gain above 0.
-        auc: how often a case that gained has a higher probability than one that did not; None: all gained, or none.
-        auc_low, auc_high: percentile interval of 95 %, by drawing whole worlds and whole seeds with replacement; None:
-            in over half of the draws all gained, or none.
+        worlds: number of different worlds.
+        seeds: number of different seeds.
+        cases: number of experiments.
+        helped: experiments with a gain above 0.
+        auc: how often a case that gained has a higher predicted probability than one that did not, 0 to 1; None: all
+            gained, or none.
+        auc_low, auc_high: 95 % percentile bootstrap interval of the AUC, from resampling whole worlds and whole seeds;
+            None: in over half of the resamples all gained, or none.
         spearman: rank correlation of the probability and the gain; None: one of them is constant.
     """
 
@@ -85,7 +86,7 @@ class PredictorTest:
     spearman: float | None
 
     def sentence(self) -> str:
-        """The same for a person."""
+        """The test's result in a sentence."""
         interval = f"95 % interval {_figure(self.auc_low)} to {_figure(self.auc_high)}; 0.5: a coin"
         return (
             f"AUC {_figure(self.auc)} ({interval}) on {self.cases} experiments in {self.worlds} worlds, with "
@@ -103,11 +104,11 @@ class LogisticModel:
 
     Attributes:
         means, scales: mean and standard deviation of each input in training.
-        spreads: see above.
-        coefficients: of the log odds.
+        spreads: standard deviation of each input that remains without the inputs' errors; 0: it is all error.
+        coefficients: what each input adds to the log odds, for a standard deviation.
         lows, highs: the smallest and the largest value of each input in training.
-        intercept: of the log odds.
-        worlds, cases, helped: what it was trained on; `helped` of the cases gained.
+        intercept: the log odds where all inputs are at their means.
+        worlds, cases, helped: worlds and experiments that it was trained on, and how many of these gained.
     """
 
     means: dict[str, float]
@@ -123,25 +124,27 @@ class LogisticModel:
 
     @classmethod
     def train(cls, cases: Sequence[KnownExperiment]) -> LogisticModel:
-        """Fit it to these cases.
+        """Fit the model to experiments with known outcomes.
 
         Raises:
-            DataError: all of them gained, or none did.
+            DataError: all experiments gained, or none did.
         """
         from sklearn.linear_model import LogisticRegression
 
         helped_N = _helped(cases)
         if helped_N.all() or not helped_N.any():
             raise DataError(
-                f"Of the {len(cases)} cells to train on, {helped_N.sum()} gained: nothing to tell apart. Let the study "
-                "go on."
+                f"Of the {len(cases)} cells to train on, {helped_N.sum()} gained; a predictor can be fitted only "
+                "where some did and some did not. Let the study go on."
             )
         measured = [[measure(case.evidence) for measure in INPUTS.values()] for case in cases]
         x_NF = np.array([[each.mean for each in row] for row in measured])
         errors_NF = np.array([[np.nan if each.error is None else each.error for each in row] for row in measured])
         deviations_F = x_NF.std(axis=0)
-        # Of an input that is the same in all cases nothing is learnt, whatever it is divided by.
+        # An input that is the same in all cases teaches nothing; 1 only avoids a division by 0.
         scales_F = np.where(deviations_F, deviations_F, 1.0)
+        # Mean squared standard error, where known. Var(measured) = Var(true) + error^2, so the spread below is the
+        # deviation of the true values (0 where errors explain all of it).
         noise_F = np.nansum(errors_NF**2, axis=0) / np.maximum((~np.isnan(errors_NF)).sum(axis=0), 1)
 
         def by_input(values_F: Floats) -> dict[str, float]:
@@ -151,6 +154,7 @@ class LogisticModel:
             means=by_input(x_NF.mean(axis=0)),
             scales=by_input(scales_F),
             spreads=by_input(np.sqrt(np.maximum(deviations_F**2 - noise_F, 0.0))),
+            # 1, so that `terms` below are the inputs themselves, shrunk and standardised.
             coefficients=dict.fromkeys(INPUTS, 1.0),
             lows=by_input(x_NF.min(axis=0)),
             highs=by_input(x_NF.max(axis=0)),
@@ -164,7 +168,7 @@ class LogisticModel:
         return replace(untrained, coefficients=by_input(fitted.coef_[0]), intercept=float(fitted.intercept_[0]))
 
     def terms(self, evidence: Evidence) -> dict[str, float]:
-        """What each input adds to the log odds. One beyond all that it was trained on counts as the last of those."""
+        """What each input adds to the log odds; beyond the range of the training cases, as much as that range's end."""
         return {name: self._term(name, measure(evidence)) for name, measure in INPUTS.items()}
 
     def _term(self, name: str, measured: MeasuredEvidence) -> float:
@@ -176,7 +180,7 @@ class LogisticModel:
         return self.coefficients[name] * known * (value - self.means[name]) / self.scales[name]
 
     def beyond(self, evidence: Evidence) -> list[str]:
-        """Inputs that lie beyond all that it was trained on."""
+        """Names of the inputs that lie outside the range of the training cases."""
         measured = {name: measure(evidence) for name, measure in INPUTS.items()}
         return [
             name
@@ -185,11 +189,11 @@ class LogisticModel:
         ]
 
     def probability(self, evidence: Evidence) -> float:
-        """That FRFT has more gold reward after the first refresh than a refresh on as many random pairs."""
+        """Probability that FRFT has more gold reward after the first refresh than a refresh on as many random pairs."""
         return float(1 / (1 + np.exp(-self.intercept - sum(self.terms(evidence).values()))))
 
     def test(self, cases: Sequence[KnownExperiment]) -> PredictorTest:
-        """How well it does on cases of other worlds and seeds."""
+        """Test the model on cases of worlds and seeds that it was not trained on."""
         from scipy.stats import spearmanr
 
         probabilities_N = np.array([self.probability(case.evidence) for case in cases])
@@ -210,13 +214,14 @@ class LogisticModel:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model, and how well it does.
+    """A fitted model, and how well it predicted worlds and seeds that it had not seen.
 
     Attributes:
         embedder: digest of the embedder that the evidence was measured with.
         model: trained on one half of the worlds, with one half of the seeds.
-        test: of the model, on the other half of both.
-        exchanged: of a model that was trained on those cases, on the first ones.
+        test: the test of `model` on the other half of the worlds with the other half of the seeds.
+        exchanged: the test of a second model with the halves exchanged: trained where `model` is tested, and tested
+            where it was trained.
     """
 
     embedder: str
@@ -226,19 +231,19 @@ class Predictor:
 
     @property
     def beats_a_coin(self) -> bool:
-        """Whether the whole interval of the AUC is above 1/2, in both directions."""
+        """Whether the whole interval of the AUC is above 1/2, in both tests."""
         return all(test.auc_low is not None and test.auc_low > 0.5 for test in (self.test, self.exchanged))
 
     def write(self, path: Path) -> None:
-        """To a JSON file."""
+        """Write the predictor to a JSON file."""
         write_json(path, {"format": PREDICTOR_FORMAT, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> Predictor:
-        """What `write` wrote.
+        """Read a predictor that `write` wrote.
 
         Raises:
-            ArtifactError: the file is missing, or no predictor of this version.
+            ArtifactError: the file is missing, or is no predictor of this format and with these inputs.
         """
         values = read_json(path)
         try:
@@ -251,13 +256,15 @@ class Predictor:
 
 
 def packaged_predictor() -> Predictor | None:
-    """The one that comes with the package, or None where none was fitted."""
+    """The predictor that comes with the package; None where the package holds none."""
     with resources.as_file(resources.files(__package__) / "predictor.json") as path:
         return Predictor.read(path) if path.exists() else None
 
 
 def fit_predictor(cases: Sequence[KnownExperiment], embedder: str) -> Predictor:
-    """Train on every second world with every second seed, in their order, and test on the others with the others.
+    """Train on every second world with every second seed, sorted, and test on the other worlds with the other seeds.
+
+    Cases that share a world or a seed are not independent, so those with one of ours and one of theirs are left out.
 
     Raises:
         DataError: there are fewer than four worlds or seeds, or all cases of a half gained, or none did.
@@ -284,7 +291,10 @@ def _helped(cases: Sequence[KnownExperiment]) -> _Mask:
 
 
 def _auc(probabilities_N: Floats, helped_N: _Mask) -> float | None:
-    """Mann and Whitney's statistic, a tie counting half; None where all gained, or none."""
+    """AUC = (R - n1 (n1 + 1) / 2) / (n1 n0), R the rank sum of those that gained (Mann & Whitney 1947).
+
+    A tie counts half; None where all gained, or none.
+    """
     from scipy.stats import rankdata
 
     ones, zeros = int(helped_N.sum()), int((~helped_N).sum())
@@ -296,7 +306,11 @@ def _auc(probabilities_N: Floats, helped_N: _Mask) -> float | None:
 def _interval(
     probabilities_N: Floats, helped_N: _Mask, cases: Sequence[KnownExperiment]
 ) -> tuple[float | None, float | None]:
-    """Of the AUC, by drawing worlds and seeds: cases that share one have much in common, and are no new proof."""
+    """95 % percentile bootstrap interval of the AUC.
+
+    Worlds and seeds are resampled, not cases: cases that share either are not independent. A case stands in a resample
+    as often as its world was drawn times as often as its seed was (Owen 2007, the pigeonhole bootstrap).
+    """
     rng = np.random.default_rng(0)
     world_N, seed_N = (
         np.unique([getattr(case, name) for case in cases], return_inverse=True)[1] for name in ("world", "seed")

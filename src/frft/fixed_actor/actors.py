@@ -25,20 +25,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FEWEST_PAIRS = 200
-"""Of its own, for a source to be drawn as an actor: half of them are tested on, a standard error of 5 points."""
+"""Fewest pairs that hold a completion of a source for it to be drawn as an actor. About half of them are on test
+prompts; an accuracy over 100 pairs has a standard error of up to sqrt(.5 * .5 / 100), 5 percentage points."""
 LARGEST_SHARE = 0.1
-"""Of all pairs, for a source to be drawn as an actor: the pool is to be what others wrote."""
+"""Largest share of all pairs, 0 to 1, that hold a completion of a source for it to be drawn as an actor: these pairs
+are lost to the pool."""
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A policy that stands still.
+    """A fixed policy, given by its samples and by labelled pairs of it.
 
     Attributes:
-        name: the source, or what `--samples` is called.
-        own: labelled pairs that hold a completion of it.
-        prompts: of its samples.
-        completions: what it wrote, one for each.
+        name: the name of the source, or of the file of `--samples`.
+        own: labelled pairs that hold a completion of the actor.
+        prompts: the prompt of each sample.
+        completions: the actor's completion to each of `prompts`.
     """
 
     name: str
@@ -49,8 +51,16 @@ class Actor:
 
 @dataclass(frozen=True)
 class ActorPairs:
-    """What one seed gives to one actor: samples and own pairs on training prompts, own pairs on test prompts, and on
-    which side it stands in either."""
+    """What one seed gives to one actor.
+
+    Attributes:
+        prompts: prompts of its samples, all of them training prompts.
+        completions: the actor's completion to each.
+        own: its labelled pairs on training prompts, which the oracle is trained on.
+        own_sides: whether the actor is chosen or rejected in each of `own`.
+        test: its labelled pairs on test prompts.
+        test_sides: whether the actor is chosen or rejected in each of `test`.
+    """
 
     prompts: list[str]
     completions: list[str]
@@ -62,15 +72,23 @@ class ActorPairs:
 
 @dataclass(frozen=True)
 class PoolDivision:
-    """One seed: the pool on training prompts, and each actor's share by its name."""
+    """One seed's division of the data: the pool on training prompts, and what each actor gets, by its name."""
 
     pool: pa.Table
     shares: dict[str, ActorPairs]
 
 
 def draw_actors(pairs: pa.Table, count: int, opponents: int, seed: int = 0) -> list[str]:
-    """Names of `count` sources, drawn at random from those with neither too few pairs nor too many, against at least
-    so many opponents: of one opponent, a reward model can learn who wrote what instead of what is better.
+    """Names of `count` sources, drawn at random from those that can be tested as actors.
+
+    These have at least FEWEST_PAIRS pairs, at most LARGEST_SHARE of all, and enough opponents: against a single one, a
+    reward model can learn who wrote what instead of what is better.
+
+    Args:
+        pairs: preference pairs with the columns `chosen_source` and `rejected_source`.
+        count: actors wanted.
+        opponents: fewest different sources that an actor must stand against.
+        seed: of the draw.
 
     Raises:
         DataError: the pairs do not name their sources, or too few sources qualify.
@@ -79,6 +97,7 @@ def draw_actors(pairs: pa.Table, count: int, opponents: int, seed: int = 0) -> l
     if count < 1:
         raise UsageError(f"--actors {count}: ask for at least 1.")
     counts, against = _source_counts(pairs), _opponents(pairs)
+    # In a small data set the share alone would leave no source.
     most = max(FEWEST_PAIRS, LARGEST_SHARE * pairs.num_rows)
     sized = sorted(name for name, n in counts.items() if FEWEST_PAIRS <= n <= most)
     fitting = [name for name in sized if len(against[name]) >= opponents]
@@ -92,7 +111,7 @@ def draw_actors(pairs: pa.Table, count: int, opponents: int, seed: int = 0) -> l
 
 
 def named_actors(pairs: pa.Table, names: Sequence[str]) -> list[Actor]:
-    """The sources of these names, each with its pairs and, for every prompt of them, its completion as a sample.
+    """Sources as actors: each with the pairs that hold a completion of it, and with those completions as its samples.
 
     Raises:
         DataError: the pairs do not name their sources.
@@ -126,7 +145,9 @@ def written_actor(name: str, prompts: Sequence[str], completions: Sequence[str],
 
 
 def divide(pairs: pa.Table, actors: Sequence[Actor], seed: int) -> PoolDivision:
-    """Half of the prompts to train on, the other half to test on.
+    """Divide the prompts of a seed: half of them to train on, the other half to test on.
+
+    The pool gets the pairs on training prompts that no actor holds and in which no completion is an actor's sample.
 
     Raises:
         DataError: no pair is left for the pool, or an actor has no sample or pair on one of the halves, is never chosen
@@ -162,6 +183,7 @@ def _share(actor: Actor, trained: set[str]) -> ActorPairs:
         )
     written = set(zip(actor.prompts, actor.completions, strict=True))
     own_sides, test_sides = (ActorSides.of(actor.name, pairs, written) for pairs in (own, test))
+    # Balanced accuracy is a mean over both sides, and has no value where one is empty.
     for sign, what in ((1, "chosen"), (-1, "rejected")):
         if not (sign * test_sides.side_N >= 0).any():
             raise DataError(
@@ -194,7 +216,7 @@ def _source_counts(pairs: pa.Table) -> Counter[str]:
 
 
 def _opponents(pairs: pa.Table) -> defaultdict[str, set[str]]:
-    """Whom each source stands against."""
+    """The different sources that each source stands against in some pair."""
     against: defaultdict[str, set[str]] = defaultdict(set)
     for chosen, rejected in zip(*(pairs[name].to_pylist() for name in SOURCES), strict=True):
         if chosen is not None and rejected is not None and chosen != rejected:

@@ -1,4 +1,4 @@
-"""The arms: from where a reward model is trained, on which pairs, how many."""
+"""The arms of the benchmark: which model a reward model starts from, and which and how many pairs it is trained on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from frft.errors import UsageError
 from frft.results.fixed_actor import HeadLine
 
 REFERENCE = "random"
-"""What a strategy is compared with, at the same size and from the same start."""
+"""The strategy that all others are compared with, at the same size and from the same start."""
 ALL = "all"
+"""All pairs of the pool on training prompts, without a selection."""
 ORACLE = "oracle"
 """The actor's own labelled pairs on training prompts, which nobody has who asks for a selection."""
 CONSTANT = "constant"
 """No reward model: the actor always wins or always loses, whichever is so in most of the oracle's pairs."""
 CONSTANT_BY_OPPONENT = "constant by opponent"
-"""The same, for each opponent."""
+"""No reward model: against each opponent, the actor always wins or always loses, whichever is so in most of the
+oracle's pairs against that opponent."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class HeadArm:
     """One reward model of an actor and a seed.
 
     Attributes:
-        start: a fresh model, or the one trained on all pairs.
-        strategy: of the selection, or `all`, `oracle`, or a constant guess.
-        size: pairs that the filter keeps; None: all that there are.
-        placebo: labels were shuffled before the filter saw them.
+        start: `scratch` for a fresh model, `continue` for the one trained on all pairs.
+        strategy: name of the selection's strategy, or `all`, `oracle`, or that of a constant guess.
+        size: pairs that the selection keeps; None: all pairs, without a selection.
+        placebo: whether labels were shuffled before the selection.
     """
 
     start: Start
@@ -38,21 +40,21 @@ class HeadArm:
 
     @classmethod
     def of(cls, line: HeadLine) -> HeadArm:
-        """The arm of a line of the results."""
+        """The arm that a line of `results.jsonl` is about."""
         return cls(line.start, line.strategy, line.size, line.placebo)
 
 
 BASE = HeadArm("scratch", ALL)
-"""The reward model of all pairs: what `continue` starts from, and always there."""
+"""The reward model of all pairs, which `continue` starts from; it is part of every benchmark."""
 GUESSES = (HeadArm("scratch", CONSTANT), HeadArm("scratch", CONSTANT_BY_OPPONENT))
-"""What a reward model has to beat by reading, always there."""
+"""Guesses that read no text, which a reward model has to beat; they are part of every benchmark."""
 
 
 def check_names(config: FixedActorConfig) -> None:
-    """Refuse strategies that have the name of an arm that is no selection, whose lines could not be told from theirs.
+    """Refuse a strategy with the name of an arm that is no selection: their lines in the results would look alike.
 
     Raises:
-        UsageError: there are such.
+        UsageError: a strategy has such a name.
     """
     taken = {ALL, ORACLE, CONSTANT, CONSTANT_BY_OPPONENT}.intersection(config.strategies)
     if taken:
@@ -62,7 +64,7 @@ def check_names(config: FixedActorConfig) -> None:
 
 
 def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
-    """All arms, the base and the guesses first."""
+    """All arms of a configuration, the base and the guesses first."""
     strategies = list(dict.fromkeys([REFERENCE, *config.strategies]))
     yield BASE
     yield from GUESSES
@@ -73,6 +75,7 @@ def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
             for size in sorted(set(config.sizes)):
                 yield HeadArm(start, strategy, size)
         yield HeadArm(start, ORACLE)
+    # From scratch alone, so that no accuracy of a placebo comes from a true label.
     if "scratch" in config.starts:
         for strategy in strategies:
             yield HeadArm("scratch", strategy, min(config.sizes), placebo=True)

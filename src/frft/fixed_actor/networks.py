@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from frft.errors import ModelError
 
 HIDDEN = 128
+"""Units of the head's hidden layer."""
 
 
 class Head(nn.Module):  # type: ignore[misc]
@@ -55,7 +56,8 @@ class TopLayerHead(nn.Module):  # type: ignore[misc]
         self.head = Head(width + self.layer.attention.self.query.out_features)
 
     def forward(self, features_BW: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Scores, (B,), from frozen features, the states before the last layer, and which of them are tokens."""
+        """Scores, (B,), from frozen features (B, W), the states before the last layer (B, T, D), and a mask (B, T),
+        true at tokens and false at padding."""
         return self.head(torch.cat([features_BW, self.first_state(states_BTD, mask_BT)], dim=1))
 
     def first_state(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 RESULTS = "results.jsonl"
 SETTINGS = "settings.json"
 SELECTED_TEST = 0.1
-"""Pairs of a placebo's selection that it is tested on, for each that it is trained on: the authors' 200 for 2,000."""
+"""Size of the test selection of a placebo, as a share of its training selection: the authors have 200 for 2,000."""
 LATER = {"seeds", "strategies", "sizes", "starts"}
 """Fields that say which lines there are, not what they mean."""
 OWN_STRATEGIES = "own_strategies"
-"""Where the settings keep what decides what strategies of installed packages do."""
+"""Key of `settings.json` that holds, for each strategy of another installed package, what its behaviour depends on."""
 NO_THRESHOLD = -1.0
 """The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
 
@@ -61,7 +61,7 @@ def run_fixed_actor(
     Args:
         pairs: preference pairs as a pool's table; those of the actors are found and left out.
         actors: one or more.
-        config: what is compared.
+        config: the strategies, sizes, starts and seeds to compare, and how reward models are trained.
         vectors: sentence embeddings, for the selection and for frozen features.
         out: folder of the results.
 
@@ -78,8 +78,9 @@ def run_fixed_actor(
             largest = max(*config.sizes, min(config.sizes) + _tested(min(config.sizes)))
             if largest > division.pool.num_rows:
                 raise UsageError(
-                    f"--sizes asks for {largest} pairs (the placebo's to test on included), but without the actors' "
-                    f"pairs, on half of the prompts, there are {division.pool.num_rows} (seed {seed}). Ask for fewer."
+                    f"--sizes asks for {largest} pairs (those to test the placebo on included), but on half "
+                    f"of the prompts, without the actors' pairs, there are {division.pool.num_rows} (seed {seed}). "
+                    "Ask for fewer."
                 )
         trainer = make_head_trainer(config, [pairs, *(actor.own for actor in actors)], vectors, out, progress)
         done = {_key(row) for row in read_results(out)}
@@ -90,22 +91,23 @@ def run_fixed_actor(
 
 
 def read_results(out: Path) -> list[HeadLine]:
-    """The lines that there are.
+    """All lines of `results.jsonl` in the folder `out`; none where there is no such file.
 
     Raises:
-        OutputError: they are of another version.
+        OutputError: a line was written by another version, or edited.
     """
     path = out / RESULTS
     rows = read_rows(path) if path.exists() else []
     try:
         return [HeadLine.of(row, path) for row in rows]
     except ArtifactError as error:
-        raise OutputError(f"{error} It is of another version of frft, or was edited. Begin anew.") from None
+        raise OutputError(f"{error} Another version of frft wrote it, or it was edited. Name a new folder.") from None
 
 
 @dataclass(frozen=True)
 class _Tested:
-    """Margins on the actor's pairs, how many pairs taught them, what was cut of these, and a placebo's own accuracy."""
+    """A tested arm: margins of the N test pairs, the number of pairs it was trained on, what was cut of these, and the
+    accuracy on a placebo's test selection (None for other arms)."""
 
     margins_N: Floats
     pairs: int
@@ -149,6 +151,7 @@ class _Seed:
                     test_pairs=len(tested.margins_N),
                     opponents=share.test_sides.opponent_count,
                     **vars(accuracies(tested.margins_N, share.test_sides)),
+                    # -log sigmoid(m) = log(1 + exp(-m)).
                     log_loss=float(np.logaddexp(0.0, -tested.margins_N).mean()),
                     selected_accuracy=tested.selected_accuracy,
                     cut=tested.cuts,
@@ -221,10 +224,10 @@ class _Seed:
 def _keep_settings(
     pairs: pa.Table, actors: Sequence[Actor], config: FixedActorConfig, vectors: VectorCache, out: Path
 ) -> None:
-    """Write what the lines depend on, or compare it with what is there.
+    """Write the settings that decide what a line means, or compare them with those of the folder.
 
     Raises:
-        OutputError: something else is there.
+        OutputError: the folder holds results of other settings, data or versions.
     """
     settings = {
         "format": RESULTS_FORMAT,
@@ -241,7 +244,9 @@ def _keep_settings(
     path = out / SETTINGS
     if not path.exists():
         if (out / RESULTS).exists():
-            raise OutputError(f"{out} holds results, but not what they were made with. Name a new folder.")
+            raise OutputError(
+                f"{out} holds {RESULTS}, but no {SETTINGS} to say what the results were made with. Name a new folder."
+            )
         write_json(path, settings | ({OWN_STRATEGIES: own} if own else {}))
         return
     found = read_json(path)

@@ -1,4 +1,4 @@
-"""On which side of a labelled pair the actor stands, what accuracy is with respect to it, and the constant guesses.
+"""Whether the actor's completion is the chosen or the rejected one of a pair, balanced accuracy, and constant guesses.
 
 An actor that wins nine pairs in ten gives an accuracy of .9 to whoever says "the actor", without reading a text. So
 reward models are compared by their balanced accuracy, the mean of that on pairs in which the actor's completion is
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ActorSides:
-    """Where the actor stands in N pairs.
+    """Whether the actor's completion is chosen or rejected in each of N pairs.
 
     Attributes:
         side_N: 1 where its completion is chosen, -1 where it is rejected, 0 where both are its own.
-        opponents: source of the other completion, N of them; none where the pairs do not name their sources.
+        opponents: the source of the other completion in each pair; None where the pairs do not name their sources.
     """
 
     side_N: npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class ActorSides:
 
     @classmethod
     def of(cls, name: str, pairs: pa.Table, written: Collection[tuple[str, str]]) -> ActorSides:
-        """The sides of these pairs, where the actor wrote these (prompt, completion).
+        """The sides of N pairs, by the (prompt, completion) that the actor wrote.
 
         Raises:
             DataError: a pair holds nothing that the actor wrote.
@@ -60,14 +60,17 @@ class ActorSides:
 
     @property
     def opponent_count(self) -> int | None:
-        """Different sources that the actor stands against; None where they are not named."""
+        """Number of different sources that the actor stands against; None where the pairs do not name them."""
         named = {name for name, side in zip(self.opponents, self.side_N, strict=True) if side and name is not None}
         return len(named) or None
 
 
 def accuracies(margins_N: Floats, sides: ActorSides) -> SidedAccuracy:
-    """Shares of N pairs whose chosen completion scores higher. Pairs of two of the actor's completions are on both
-    sides."""
+    """Accuracy on N pairs, from margins (N,), the chosen completion's score less the rejected one's: of all pairs, of
+    those in which the actor is chosen, of those in which it is rejected, and the mean of these two.
+
+    Pairs of two of the actor's completions count on both sides.
+    """
     right_N = correct(margins_N)
     of_chosen, of_rejected = (float(right_N[sign * sides.side_N >= 0].mean()) for sign in (1, -1))
     return SidedAccuracy(
@@ -88,8 +91,8 @@ def constant_margins(trained: ActorSides, tested: ActorSides, *, by_opponent: bo
     """Margins of the guess that knows who wrote a completion and not what it says, (N,) of the pairs `tested`: the side
     that the actor is on in most of the pairs `trained`, of all or of those against the same opponent.
 
-    The score is the logarithm of the odds, with one win and one loss added. An opponent that it was not trained on
-    has those of all.
+    The score is the log odds of winning, with one win and one loss added so that it stays finite. For an opponent that
+    is in none of the pairs `trained`, it is that of all pairs.
     """
     overall = _log_odds(trained.side_N)
     of_opponent: dict[str | None, float] = {}

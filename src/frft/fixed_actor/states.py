@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BATCH = 32
+"""Texts that go through the transformer at a time."""
 SAVE_EVERY = 32
-"""Batches after which what was computed is on disk: what a stopped pass can lose."""
+"""Batches between two writes to disk: the most that a stopped pass can lose."""
 
 
 class TokenStates:
@@ -31,8 +32,9 @@ class TokenStates:
     completion. The file has a place for every text; what a stopped pass had finished is not computed again.
 
     Attributes:
-        cut_M: which texts were too long.
-        last_layer: the layer that the states come before.
+        cut_M: which texts were cut to `max_tokens`, bool (M,).
+        lengths_M: tokens of each text after cutting, int (M,).
+        last_layer: the transformer's last layer, whose input the states are.
 
     Raises:
         ModelError: the embedder holds no transformer of a kind whose last layer can be taken off, or it has fewer
@@ -62,6 +64,7 @@ class TokenStates:
         self._open((len(ids), max_tokens, model.config.hidden_size))
         missing = np.flatnonzero(~self._done_M)
         if missing.size:
+            # Without its last layer the encoder returns what that layer reads.
             model.encoder.layer = layers[:-1]
             try:
                 self._compute(with_fast_kernels(model), ids, missing, progress)
@@ -69,7 +72,7 @@ class TokenStates:
                 model.encoder.layer = layers
 
     def of(self, rows_B: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """States (B, T, D), T the longest of these texts, and which of them are tokens (B, T)."""
+        """States (B, T, D) of B texts, T the length of the longest, and a mask (B, T), true at tokens."""
         lengths_B = self.lengths_M[rows_B]
         longest = int(lengths_B.max())
         states_BTD = self._states_MTD[rows_B, :longest].astype(np.float32)
@@ -87,6 +90,7 @@ class TokenStates:
     def _compute(self, model: PreTrainedModel, ids: Sequence[list[int]], missing: Indices, progress: Progress) -> None:
         import torch
 
+        # Texts of about one length go together, so little is padding; and memory is largest in the first batch.
         longest_first = missing[np.argsort(-self.lengths_M[missing], kind="stable")]
         batches = [longest_first[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         finished: list[Indices] = []
@@ -101,6 +105,7 @@ class TokenStates:
                 self._states_MTD[rows_B, :longest] = states_BTD.half().numpy()
                 finished.append(rows_B)
                 if number % SAVE_EVERY == 0 or number == len(batches):
+                    # States before marks: a stop between the two must not mark what is not on disk.
                     self._states_MTD.flush()
                     self._done_M[np.concatenate(finished)] = True
                     self._done_M.flush()
@@ -109,10 +114,10 @@ class TokenStates:
 
 
 def transformer_of(embedder: Embedder) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The transformer in a sentence embedder, in a copy of its own, and its tokenizer.
+    """The transformer inside a sentence embedder, loaded once more from its folder, and its tokenizer.
 
     Raises:
-        ModelError: it holds none that Transformers can load.
+        ModelError: the embedder holds no transformer that the transformers library can load.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -137,7 +142,7 @@ def _encode(
     # Text from data is hostile: "[SEP]" in it is text, not the end of a part.
     plain: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
     prompts, completions = (tokenizer(each, **plain)["input_ids"] for each in (texts.prompts, texts.completions))
-    room = max_tokens - 3
+    room = max_tokens - 3  # CLS and two SEP
     ids, cut = [], []
     for prompt, completion in zip(prompts, completions, strict=True):
         kept = prompt[-max(room // 4, room - len(completion)) :]

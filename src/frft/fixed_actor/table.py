@@ -1,4 +1,4 @@
-"""From the lines to a table: means over actors and seeds, differences that are paired by both, and intervals.
+"""The table of the results: means over actors and seeds, differences paired by actor and seed, and their intervals.
 
 Actors and seeds are crossed: both are drawn, from the actors that one could meet and from the divisions that one could
 make, so both are sources of variance. With A actors, S seeds and the mean squares of a two-way layout,
@@ -40,14 +40,18 @@ TABLE_COLUMNS = (
 
 @dataclass(frozen=True)
 class ArmAccuracy:
-    """An arm's accuracy, and what it gains, of the balanced one: on random pairs of the same size and start, on the
-    reward model of all pairs, and (for those that continue) on continuing with all pairs, without a selection.
+    """One arm: its accuracies on the actors' test pairs (0 to 1), and its balanced accuracy less that of other arms.
 
     Attributes:
-        pairs: trained on, mean over actors and seeds.
+        arm: which.
+        pairs: number of pairs trained on, mean over actors and seeds.
         balanced: mean of the accuracies where the actor is chosen and where it is rejected.
-        accuracy: of all pairs alike.
-        selected: a placebo's accuracy on pairs of its own selection.
+        accuracy: accuracy over all test pairs alike.
+        over_random: balanced accuracy less that of as many random pairs from the same start; None for that arm itself,
+            for placebos, and where there is no such arm.
+        over_all: balanced accuracy less that of the reward model of all pairs; None for that arm and for placebos.
+        over_continued: balanced accuracy less that of continuing on all pairs; None unless the arm continues.
+        selected: accuracy of a placebo on pairs of its own selection; None for other arms.
     """
 
     arm: HeadArm
@@ -62,14 +66,14 @@ class ArmAccuracy:
 
 @dataclass(frozen=True)
 class TextGrid:
-    """Cells in rows under heads; the first `texts` columns hold words, the others figures."""
+    """A table of text cells: the first `texts` columns hold words, aligned left, the others figures, aligned right."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: int
 
     def markdown(self) -> str:
-        """As a table of a page."""
+        """The table in Markdown."""
         rule = ["---" if n < self.texts else "---:" for n in range(len(self.columns))]
         return "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
@@ -79,11 +83,15 @@ class TextGrid:
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """All arms, the actors and seeds that have all of them, and how many lines are left out because others miss.
+    """The accuracies of all arms, over the seeds for which every actor has every arm.
 
     Attributes:
-        actors: by name, against how many different sources it is tested in the richest seed; None: they have no names.
-        test_pairs: of an actor and seed, on average.
+        lines: one for each arm.
+        actors: for each actor by name, the number of different sources that it is tested against, in the seed with the
+            most; None where the pairs do not name their sources.
+        seeds: the finished seeds, which the table is about.
+        test_pairs: mean number of test pairs of an actor in a seed.
+        left_out: lines of unfinished seeds.
     """
 
     lines: list[ArmAccuracy]
@@ -93,11 +101,11 @@ class AccuracyTable:
     left_out: int
 
     def markdown(self) -> str:
-        """All parts as a page."""
+        """All parts as one page in Markdown."""
         return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
 
     def parts(self) -> list[str | TextGrid]:
-        """What there is to say, in order: paragraphs and grids."""
+        """The page's paragraphs and tables, in order."""
         rows = [_cells(line) for line in self.lines if not line.arm.placebo]
         placebos = [
             [line.arm.strategy, f"{line.pairs:,.0f}", _share(line.selected), _share(line.balanced)]
@@ -124,7 +132,9 @@ class AccuracyTable:
                 TextGrid(["strategy", "pairs", "on its own selection", "on the actor's pairs, balanced"], placebos, 1),
             ]
         if self.left_out:
-            parts.append(f"Unfinished: {self.left_out} lines are of seeds that not every actor and arm has yet.")
+            parts.append(
+                f"Unfinished: {self.left_out} lines are left out, of seeds that not every actor and arm has yet."
+            )
         return parts
 
 
@@ -132,10 +142,10 @@ BALANCED: Callable[[HeadLine], float | None] = lambda line: line.balanced_accura
 
 
 def read_table(out: Path) -> AccuracyTable:
-    """The table of a folder of results, as far as it is.
+    """The table of a folder of results, over its finished seeds.
 
     Raises:
-        UsageError: no seed is finished.
+        UsageError: there is no seed for which every actor has every arm.
     """
     rows = read_results(out)
     actors = sorted({row.actor for row in rows})
@@ -147,7 +157,9 @@ def read_table(out: Path) -> AccuracyTable:
         if all((arm, actor, seed) in cells for arm in arms for actor in actors)
     ]
     if not seeds:
-        raise UsageError(f"{out} holds no finished seed ({len(rows)} lines). Give --pairs to go on.")
+        raise UsageError(
+            f"{out} holds no finished seed (it has {len(rows)} lines). Give --pairs to go on with the benchmark."
+        )
 
     def values(arm: HeadArm, figure: Callable[[HeadLine], float | None] = BALANCED) -> Floats:
         return np.array([[figure(cells[arm, actor, seed]) for seed in seeds] for actor in actors], dtype=np.float64)

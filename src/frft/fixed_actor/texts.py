@@ -1,4 +1,4 @@
-"""Every different (prompt, completion) of a benchmark, once, with what the frozen embedder says of it."""
+"""Every different (prompt, completion) of a benchmark, and its features from the frozen embedder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PairTexts:
-    """M different texts, in the order of their first appearance.
+    """The M different (prompt, completion) in some tables of pairs, in the order of their first appearance.
 
     Attributes:
         prompts, completions: the texts, (M,), without surrounding white space.
@@ -36,7 +36,7 @@ class PairTexts:
         return len(self._row_of)
 
     def rows(self, table: pa.Table) -> Indices:
-        """Where the chosen and the rejected completions of N pairs stand, shape (N, 2)."""
+        """The rows of the chosen and the rejected completions of N pairs among the M texts, shape (N, 2)."""
         sides = [[self._row_of[text] for text in _stripped(table, side)] for side in ("chosen", "rejected")]
         return np.array(sides, dtype=np.intp).T
 
@@ -65,6 +65,7 @@ class Features:
         dimension = responses_BD.shape[1]
         products_BD = responses_BD * self._prompts_D[self._prompt_of_M[rows_B]]
         lengths_B1 = self._lengths_M[rows_B, None]
+        # The entries of a unit vector have mean square 1 / D, the products of two about 1 / D^2.
         features: Any = np.concatenate(
             [np.sqrt(dimension) * responses_BD, dimension * products_BD, lengths_B1], axis=1, dtype=np.float32
         )

@@ -1,8 +1,8 @@
-"""How a reward model is trained here: on frozen features, with the last layer, or whole.
+"""Training of reward models: a head on frozen features, a head and the last layer, or the whole transformer.
 
-All by the Bradley-Terry loss, -log sigmoid(r(chosen) - r(rejected)), with AdamW, for a number of steps that does not
-depend on how many pairs there are. TRL trains what reads tokens; the two that read stored features have a loop of their
-own, because TRL's collators and models know nothing but tokens.
+All by the Bradley-Terry loss, -log sigmoid(r(chosen) - r(rejected)), with AdamW, for a number of steps that
+does not depend on how many pairs there are. TRL trains what reads tokens; the two that read stored features have a loop
+of their own, because TRL's collators and models know nothing but tokens.
 """
 
 from __future__ import annotations
@@ -31,18 +31,28 @@ if TYPE_CHECKING:
     from frft.reward import RewardModel
 
 CutPairs = dict[str, int]
-"""What of the pairs to train on was not read: of the sequences (two a pair) how many were cut, and `identical` pairs,
-left out because they differ only in what was cut. Empty for `head`, which reads no tokens."""
+"""How much of the training pairs was not read: `sequences` (two a pair), how many of them were `truncated`,
+and how many pairs are `identical`, left out because they differ only in what was cut. Empty for `head`, which reads no
+tokens."""
 SCORED_AT_ONCE = 512
+"""Texts that are scored at a time, which bounds memory."""
 WARMUP = 0.05
+"""Share of the steps in which the learning rate rises linearly to its peak; from there it falls linearly to 0."""
 LAYER_RATE = 0.1
-"""Learning rate of the last layer, in those of the head."""
+"""Learning rate of the pretrained last layer, as a multiple of the head's, which starts from random weights."""
 _WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """Optimizer steps from the start, and to continue; pairs a step; peak learning rate."""
+    """How long and how a reward model is trained.
+
+    Attributes:
+        steps: optimizer steps of a fresh model.
+        continue_steps: optimizer steps of a model that continues from the one of all pairs.
+        batch_size: pairs in a step.
+        learning_rate: peak learning rate.
+    """
 
     steps: int
     continue_steps: int
@@ -51,7 +61,7 @@ class TrainingBudget:
 
     @classmethod
     def of(cls, config: FixedActorConfig) -> TrainingBudget:
-        """What suits `config.train`, where the configuration does not say otherwise."""
+        """The budget of a configuration; what it leaves open is taken from BUDGETS for its `train`."""
         suits = BUDGETS[config.train]
         return cls(**{name: getattr(config, name) or value for name, value in vars(suits).items()})
 
@@ -67,20 +77,24 @@ class RewardModelTrainer(Protocol):
     """Trains one kind of reward model."""
 
     def train(self, pairs: pa.Table, start: Any | None, steps: int, seed: int) -> tuple[Any, CutPairs]:
-        """A reward model of N pairs, a fresh one or a copy of `start` (which stays as it is), and what was cut."""
+        """Train on N pairs: a fresh model where `start` is None, else a copy of `start`, which stays as it is.
+
+        Returns:
+            The model, and how much of the pairs was not read.
+        """
 
     def margins(self, model: Any, pairs: pa.Table) -> Floats:
-        """Score of the chosen less that of the rejected, of N pairs, (N,)."""
+        """Score of the chosen completion less that of the rejected one, for N pairs: float64 (N,)."""
 
     def save(self, model: Any, path: Path) -> None:
-        """Keep the model in a folder that appears when it is whole."""
+        """Save the model in a folder, which appears only when it is whole."""
 
     def load(self, path: Path) -> Any:
-        """What `save` has kept."""
+        """The model that `save` wrote."""
 
 
 class FeatureTrainer:
-    """Reward models that read what is stored of every text: frozen features, and for `top` states of tokens."""
+    """Trains reward models that read stored features of every text, and for `top` token states as well."""
 
     def __init__(
         self, texts: PairTexts, features: Features, budget: TrainingBudget, states: TokenStates | None = None
@@ -88,7 +102,7 @@ class FeatureTrainer:
         self._texts, self._features, self._states, self._budget = texts, features, states, budget
 
     def train(self, pairs: pa.Table, start: nn.Module | None, steps: int, seed: int) -> tuple[nn.Module, CutPairs]:
-        """As `Trainer.train`.
+        """As `RewardModelTrainer.train`.
 
         Raises:
             TrainingError: a loss is not finite.
@@ -119,7 +133,7 @@ class FeatureTrainer:
         return model, {"sequences": rows_N2.size, "truncated": int(self._states.cut_M[rows_N2].sum())}
 
     def margins(self, model: nn.Module, pairs: pa.Table) -> Floats:
-        """As `Trainer.margins`."""
+        """As `RewardModelTrainer.margins`."""
         import torch
 
         distinct, places_2N = np.unique(self._texts.rows(pairs).T, return_inverse=True)
@@ -130,14 +144,14 @@ class FeatureTrainer:
         return chosen_N - rejected_N  # type: ignore[no-any-return]
 
     def save(self, model: nn.Module, path: Path) -> None:
-        """As `Trainer.save`."""
+        """As `RewardModelTrainer.save`."""
         from safetensors.torch import save_file
 
         with atomic_folder(path) as folder:
             save_file(model.state_dict(), folder / _WEIGHTS)
 
     def load(self, path: Path) -> nn.Module:
-        """As `Trainer.load`."""
+        """As `RewardModelTrainer.load`."""
         from safetensors.torch import load_file
 
         model = self._fresh(0)
@@ -161,7 +175,7 @@ class FeatureTrainer:
 
 
 class WholeModelTrainer:
-    """Whole fine-tuning by TRL's RewardTrainer, of the embedder's transformer or of another backbone."""
+    """Fine-tunes all weights of a backbone (the embedder's transformer or another) by TRL's RewardTrainer."""
 
     def __init__(
         self, backbone: Path | str, budget: TrainingBudget, max_tokens: int, workdir: Path, progress: Progress
@@ -170,7 +184,7 @@ class WholeModelTrainer:
         self._max_tokens = max_tokens
 
     def train(self, pairs: pa.Table, start: RewardModel | None, steps: int, seed: int) -> tuple[RewardModel, CutPairs]:
-        """As `Trainer.train`."""
+        """As `RewardModelTrainer.train`."""
         from frft.reward import train_reward_model
 
         training = TrainConfig(
@@ -187,18 +201,18 @@ class WholeModelTrainer:
         return model, {"identical": report.identical, **report.truncated.as_dict()}
 
     def margins(self, model: RewardModel, pairs: pa.Table) -> Floats:
-        """As `Trainer.margins`."""
+        """As `RewardModelTrainer.margins`."""
         from frft.reward import score_margins
 
         return score_margins(model.raw_scores, pairs)
 
     def save(self, model: RewardModel, path: Path) -> None:
-        """As `Trainer.save`."""
+        """As `RewardModelTrainer.save`."""
         with atomic_folder(path) as folder:
             model.save(folder)
 
     def load(self, path: Path) -> RewardModel:
-        """As `Trainer.load`."""
+        """As `RewardModelTrainer.load`."""
         from frft.reward import RewardModel
 
         return RewardModel.load(path, seed=0)
@@ -207,7 +221,7 @@ class WholeModelTrainer:
 def make_head_trainer(
     config: FixedActorConfig, tables: list[pa.Table], vectors: Any, out: Path, progress: Progress = SILENT
 ) -> RewardModelTrainer:
-    """The trainer that `config.train` names, for the texts of these tables."""
+    """The trainer that `config.train` names (`head`, `top` or `full`), for all texts of these tables of pairs."""
     budget = TrainingBudget.of(config)
     if config.train == "full":
         backbone = config.backbone or as_backbone(vectors.embedder, out / "backbone")
@@ -225,7 +239,7 @@ def as_backbone(embedder: Embedder, path: Path) -> Path:
     """A folder with the embedder's transformer as a backbone for reward models, which end texts with an EOS token.
 
     Raises:
-        ModelError: it holds no transformer.
+        ModelError: the embedder holds no transformer.
     """
     if path.exists():
         return path
@@ -238,7 +252,7 @@ def as_backbone(embedder: Embedder, path: Path) -> Path:
 
 
 def _groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """What the optimizer trains: the head at the full rate, a layer that was trained before at a part of it."""
+    """The optimizer's parameter groups: the head at the full learning rate, a pretrained layer at LAYER_RATE of it."""
     named = list(model.named_parameters())
     return [
         {"params": [each for name, each in named if name.startswith("layer.") == trained_before], "lr": rate}
@@ -248,7 +262,11 @@ def _groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
 
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Indices]:
-    """Batches without end, every pass over the pairs in a new order; none is larger than there are pairs."""
+    """Batches of row numbers without end, every pass over the `count` pairs in a new order.
+
+    What is left at the end of a pass and does not fill a batch waits for a later pass; fewer pairs than `size` are one
+    batch.
+    """
     while True:
         order = rng.permutation(count)
         for start in range(0, max(1, count - size + 1), size):

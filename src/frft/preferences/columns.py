@@ -20,7 +20,7 @@ from frft.preferences.schema import OWN_COLUMNS
 CHUNK_ROWS = 2048
 """Rows that are held as Python objects at a time."""
 MAX_COLUMNS = 1000
-"""More names than this are no columns: a mapping was written as a row, say."""
+"""Most field names of the data. More are taken for data in the place of names: a mapping written as a row, say."""
 
 Scalar = str | int | float | bool | None
 
@@ -73,10 +73,10 @@ class TableBuilder:
         self._chunks: list[_Chunk] = []
 
     def append(self, own: Mapping[str, Any], extra: Mapping[str, Scalar]) -> None:
-        """Add a row: values of the columns of `OWN_COLUMNS`, and of the data's own.
+        """Add a row: values of the columns of `OWN_COLUMNS`, and of the data's own columns.
 
         Raises:
-            DataError: there are too many columns to be columns.
+            DataError: the rows have more than MAX_COLUMNS different field names.
         """
         self._own.append(own)
         self._extra.append(extra)

@@ -25,7 +25,7 @@ _BATCH_ROWS = 2048
 
 @dataclass(frozen=True)
 class LengthSpread:
-    """How a quantity is spread: its median, 95th percentile, least and greatest value."""
+    """Median, 95th percentile, least and greatest value of a quantity over the pairs."""
 
     median: float
     p95: float
@@ -35,7 +35,12 @@ class LengthSpread:
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A text column with few values: how many there are, and the commonest with their counts."""
+    """A text column with few different values.
+
+    Attributes:
+        values: number of different values.
+        top: the SHOWN_VALUES most frequent of them, each with the number of pairs that have it.
+    """
 
     values: int
     top: tuple[tuple[str, int], ...]
@@ -46,7 +51,7 @@ class Description:
     """What is in a pool.
 
     Attributes:
-        report: how it was read.
+        report: how the pool was read.
         pairs: pairs in the pool (fewer than accepted, where a limit was given).
         lengths: characters of `prompt`, `chosen` and `rejected`.
         distinct_prompts: different prompts.
@@ -56,7 +61,7 @@ class Description:
         equally_long: share of the pairs whose completions are equally long; None: no pairs.
         sources: by column: text columns with few values, such as `chosen_source` or `annotator`.
         with_margin: pairs that have a margin.
-        margin: the spread of those margins, or None.
+        margin: the spread of those margins; None: no pair has one.
     """
 
     report: ReadReport
@@ -183,12 +188,14 @@ def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> LengthSpread | Non
 
 
 def _labels(table: pa.Table) -> tuple[int, int]:
-    """(distinct pairs, distinct pairs that occur with both labels)."""
+    """(number of distinct pairs, number of distinct pairs of completions that occur with both labels)."""
+    # The id of a repeated row is the content's and a number, so its first characters are the same.
     seen = {str(name)[:ID_CHARACTERS] for name in table["id"].to_pylist()}
     flipped = set()
     for batch in table.select(["prompt", "rejected", "chosen"]).to_batches(max_chunksize=_BATCH_ROWS):
         for prompt, rejected, chosen in zip(*batch.to_pydict().values(), strict=True):
             flipped.add(content_id(prompt, rejected, chosen))
+    # A contradiction is found twice, from either of its two labels.
     return len(seen), len(seen & flipped) // 2
 
 

@@ -50,7 +50,7 @@ def as_messages(value: Any, field: str) -> list[Message]:
     """Messages in either published spelling, `{role, content}` or ShareGPT's `{from, value}`, in the first.
 
     Raises:
-        RowError: it is no list, is empty, or a message lacks its role or text or has an unknown role.
+        RowError: the value is no list, the list is empty, or a message lacks its role or text or has an unknown role.
     """
     if not isinstance(value, list):
         raise RowError(Reason.WRONG_TYPE, f"{field!r} is {type(value).__name__}, not a list of messages")
@@ -60,10 +60,10 @@ def as_messages(value: Any, field: str) -> list[Message]:
 
 
 def as_message(value: Any, what: str) -> Message:
-    """One message in either spelling; `what` names it in errors.
+    """One message in either published spelling, as `{role, content}`; `what` names it in errors.
 
     Raises:
-        RowError: it lacks its role or text or has an unknown role.
+        RowError: the message lacks its role or text, calls a tool, or has an unknown role.
     """
     if not isinstance(value, dict):
         raise RowError(Reason.BAD_MESSAGE, f"{what} is {type(value).__name__}, not an object")
@@ -79,7 +79,7 @@ def as_message(value: Any, what: str) -> Message:
 
 
 def _content(content: Any, what: str) -> Any:
-    """A message's content, where it is a list of parts as one text."""
+    """A message's content; a list of text parts (OpenAI's form) becomes one text."""
     if not isinstance(content, list):
         return content
     texts = []
@@ -96,16 +96,19 @@ def _content(content: Any, what: str) -> Any:
 
 
 def split_completion(prompt: list[Message], messages: list[Message], field: str) -> tuple[list[Message], str]:
-    """Split off the final message, the assistant's: (what stands before it, its text).
+    """Split a conversation before its final message, the assistant's.
 
     Args:
         prompt: messages that come before `messages`, unless `messages` begins with them.
         messages: a completion, or a whole conversation.
-        field: where `messages` came from, for errors.
+        field: the field that `messages` came from, for errors.
+
+    Returns:
+        The messages of the prompt, and the text of the final message.
 
     Raises:
-        RowError: the final message is not the assistant's, nothing stands before it, or that is the
-            assistant's too.
+        RowError: the final message is not the assistant's, nothing stands before it, or the one before it is the
+            assistant's, too.
     """
     whole = messages if messages[: len(prompt)] == prompt else [*prompt, *messages]
     if whole[-1]["role"] != "assistant":
@@ -118,7 +121,7 @@ def check_prompt(messages: list[Message], field: str) -> None:
     """Refuse messages that the assistant cannot answer.
 
     Raises:
-        RowError: there are none, all are blank, or the last is the assistant's.
+        RowError: there are no messages, all are blank, or the last is the assistant's.
     """
     if not messages:
         raise RowError(Reason.NO_SHARED_PROMPT, f"{field!r} has nothing before the assistant's message")

@@ -1,4 +1,4 @@
-"""Pairs of the pool, back in the form in which they were published; where they have several, in one."""
+"""Writes pairs of the pool in the form in which they were published, or in one form where the pool has several."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def export_rows(pool: Pool, ids: Iterable[str], path: Path) -> int:
 
 
 def export_form(pool: Pool) -> str | None:
-    """The form that `export_rows` gives the pairs; None: the one that they all have already."""
+    """The form into which `export_rows` converts the pairs; None: they all have one form already, and keep it."""
     return "trl" if len(pool.report.forms) > 1 else None
 
 
 def _write_own(pool: Pool, ids: set[str], output: BinaryIO) -> int:
-    """Pairs as prompt, chosen and rejected: the texts of the pool, which are read back letter for letter."""
+    """Write pairs as prompt, chosen and rejected (TRL's form), with the texts of the pool; returns their number."""
     written = 0
     left_out = ("id", "origin_file", "origin_row")
     for batch in pool.table.to_batches(max_chunksize=_BATCH_ROWS):

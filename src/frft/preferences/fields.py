@@ -1,4 +1,4 @@
-"""One row's fields: what must be there, of which type, and under which name."""
+"""Access to the fields of a row, with a `RowError` where one is missing or of the wrong type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ RawFields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Keys:
-    """The columns that a user named for fields with unusual names: usual name -> name in the data (None: the usual)."""
+    """The columns that a user named for fields with unusual names.
+
+    Attributes:
+        named: usual name -> name in the data; None where the data has the usual name.
+    """
 
     named: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -27,10 +31,10 @@ class Keys:
         return {theirs: ours for ours, theirs in self.named.items() if theirs is not None and theirs != ours}
 
     def rename(self, row: RawFields) -> RawFields:
-        """`row` with its columns under the usual names; columns in their way become `source_<name>`.
+        """`row` with its columns under the usual names; other columns with these names become `source_<name>`.
 
         Raises:
-            RowError: a column that was named is missing.
+            RowError: a column that the user named is missing or null.
         """
         moved = self.moved
         if not moved:
@@ -70,7 +74,7 @@ def field_of(row: RawFields, key: str) -> Any:
     """The value of a field that must be there.
 
     Raises:
-        RowError: it is missing or null.
+        RowError: the field is missing or null.
     """
     check_columns(row, key)
     if row[key] is None:
@@ -79,10 +83,10 @@ def field_of(row: RawFields, key: str) -> Any:
 
 
 def check_columns(row: RawFields, *names: str) -> None:
-    """See to it that a row has these fields, whatever is in them.
+    """Refuse a row that lacks one of these fields; null is enough.
 
     Raises:
-        RowError: one is missing; it names those that are there.
+        RowError: a field is missing; the message lists the keys that the row has.
     """
     missing = [quoted(name) for name in names if name not in row]
     if missing:
@@ -101,7 +105,7 @@ def text_of(row: RawFields, key: str, *, blank: bool = False) -> str:
     """The text of a field that must be there and, unless `blank`, not be blank.
 
     Raises:
-        RowError: it is missing, null, no text, or blank.
+        RowError: the field is missing, null, no text, or blank.
     """
     value = field_of(row, key)
     if not isinstance(value, str):
@@ -112,10 +116,10 @@ def text_of(row: RawFields, key: str, *, blank: bool = False) -> str:
 
 
 def finite_number(value: Any, name: str, reason: Reason) -> float:
-    """A number, or a text of one, as a finite float.
+    """The finite float that `value` is, or that it spells as text; `name` and `reason` are for the error.
 
     Raises:
-        RowError: it is neither, for this reason.
+        RowError: the value is neither.
     """
     try:
         # CSV has only text; and a bool is no number, although Python says so.

@@ -1,4 +1,4 @@
-"""The published forms of preference pairs: raw row -> `Preference`, or the reason why it is none.
+"""The published forms of preference pairs: raw row -> `Preference`, or the reason why the row is no pair.
 
 | format | fields of a row | prompt |
 |---|---|---|
@@ -70,9 +70,9 @@ class Preference:
         form: the published form that the row has.
         prompt: text, or messages.
         chosen: the preferred completion; text as it follows a text prompt, or a message's content.
-        rejected: the other.
-        used: names of the row's fields that went into it; the others are columns of their own.
-        scored: whether `score_chosen` and `score_rejected` of such a row say how much better chosen is.
+        rejected: the other completion, in the same form.
+        used: names of the row's fields that went into the pair; the others become columns of the pool.
+        scored: whether the difference of `score_chosen` and `score_rejected` is the margin in rows of this form.
         repeated: whether both completions began with the prompt, which was taken off.
         unused_completions: completions of the row that are in no pair.
     """
@@ -91,7 +91,7 @@ def read_preference(row: RawFields) -> Preference:
     """The pair of a row in any published form.
 
     Raises:
-        RowError: it has no form that is known, or a part of it is missing or cannot be used.
+        RowError: the row has no known form, or a part of it is missing or cannot be used.
     """
     names = next((names for names in PAIR_FIELDS if has(row, *names)), None)
     if names is None and has(row, "context", "completions"):
@@ -113,10 +113,13 @@ def read_preference(row: RawFields) -> Preference:
 
 
 def read_margin(row: RawFields, *, scored: bool) -> float | None:
-    """How much better chosen is than rejected, where the row says so: `margin`, else the scores' difference.
+    """How much better chosen is than rejected: the field `margin`, else, if `scored`, the difference of the scores.
+
+    Returns:
+        A number of at least 0, in the data's own unit; None where the row does not say.
 
     Raises:
-        RowError: it is no finite number, or negative, which would contradict the label.
+        RowError: the margin is no finite number, or negative, which would contradict the label.
     """
     margin: float | None = None
     if row.get("margin") not in (None, ""):
@@ -147,7 +150,7 @@ def _form(row: RawFields, answered: Answered, first: str) -> str:
 
 
 def _no_pair(row: RawFields) -> RowError:
-    """Why a row without two completions is no pair."""
+    """The error for a row without two completions: what is missing, or what else the row seems to be."""
     halves = [name for names in PAIR_FIELDS for name in names if name in row]
     if halves:
         pair = next(names for names in PAIR_FIELDS if halves[0] in names)
@@ -167,7 +170,7 @@ def _no_pair(row: RawFields) -> RowError:
 
 
 def _what_else(row: RawFields) -> str | None:
-    """What a row is that was published for another purpose."""
+    """What a row that was published for another purpose is, for an error; None: not known."""
     if has(row, "winner"):
         return "verdicts of an arena; they can be a judge (--judge annotations:FILE)"
     if has(row, "response1", "response2") or has(row, "completion_1", "completion_2"):
@@ -181,6 +184,7 @@ def _what_else(row: RawFields) -> str | None:
 
 
 def _read_nemo(row: RawFields) -> Preference:
+    """The pair of a row of ranked completions: the lowest rank is chosen, the highest rejected."""
     completions = field_of(row, "completions")
     if not isinstance(completions, list) or not all(isinstance(entry, dict) for entry in completions):
         raise RowError(Reason.WRONG_TYPE, "'completions' is not a list of {rank, completion}")

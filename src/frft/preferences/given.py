@@ -1,4 +1,4 @@
-"""Preference pairs as callers of a library have them, in the one form that is worked with: a table."""
+"""Preference pairs in any form that a caller may have them in -> a table."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ PairSource: TypeAlias = "pa.Table | Pool | str | Path | Sequence[str | Path]"
 reads (files, folders, globs, ids of data sets on the Hub)."""
 
 NEEDED = ("id", "prompt", "chosen", "rejected")
+"""Columns that a table of pairs must have."""
 
 
 def pairs_table(pairs: PairSource, name: str, *, render: Render | None = None, progress: Progress = SILENT) -> pa.Table:
-    """The table of these pairs, read first where they are files.
+    """The table of some pairs; where they are files or data sets on the Hub, these are read.
 
     Args:
         pairs: any of `PairSource`.
-        name: what the caller calls them, for messages.
-        render: as `load_pool` takes it.
+        name: the name of the caller's argument, for messages.
+        render: as `load_pool` takes it; used only where files are read.
         progress: told the bytes read.
 
     Raises:
-        UsageError: they are something else.
+        UsageError: `pairs` is none of these.
         DataError: a table lacks a column; or, from `load_pool`, files cannot be used.
     """
     if isinstance(pairs, Pool):

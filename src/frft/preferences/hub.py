@@ -21,7 +21,7 @@ HUB_TIMEOUT = 10.0
 
 
 def hub_tables(source: HubSource) -> Iterator[pa.Table]:
-    """The rows of a data set, in tables of at most `READ_ROWS`.
+    """The rows of a split on the Hub, in tables of at most `READ_ROWS` rows.
 
     Raises:
         UnreadableError: the Hub has no such data set or split, or cannot be reached and there is no local copy.
@@ -49,7 +49,7 @@ def _one_try(source: HubSource) -> Iterator[bool]:
     mistyped path, too.
 
     Raises:
-        UnreadableError: the Hub says that it has none.
+        UnreadableError: the Hub says that it has no such data set.
     """
     import datasets
 
@@ -88,7 +88,7 @@ def _answers(source: HubSource) -> bool:
 
 
 def _no_path(source: HubSource) -> str:
-    """That there is no such file here, with the names that are near it."""
+    """A sentence for errors: there is no such file or folder here, and which name is similar."""
     path = Path(source.repository)
     text = f"There is no file or folder {source.repository!r} here."
     if path.parent.is_dir():

@@ -18,9 +18,9 @@ from frft.store import atomic_write
 T = TypeVar("T")
 
 SHOWN_FILES = 3
-"""Names of files that a line of progress gives."""
+"""Names of files that a message about rejected rows gives; the others are 'and others'."""
 MISNAMED = (Reason.UNKNOWN_FORMAT, Reason.MISSING_FIELD, Reason.AMBIGUOUS_PROMPT)
-"""Reasons that columns with other names may be behind."""
+"""Reasons for a rejection that columns with unusual names may have caused."""
 PROGRESS_ROWS = 500
 """Rows between two reports of progress."""
 
@@ -40,12 +40,12 @@ def ingest(
 
     Args:
         sources: what to read, in order.
-        parse: a row -> the form that it has, and its value; raises `RowError` for a row that cannot be used. It sees
-            one row at a time, so a row means the same wherever it stands.
+        parse: a row -> the name of its published form, and its parsed value; raises `RowError` for a row that cannot be
+            used. It sees one row at a time, so a row means the same wherever it stands.
         accept: takes each row that could be parsed, with its parsed value, in order.
         max_rejected: the largest share of rows that may be rejected; None: all of them.
-        can_raise: whether the user can raise it.
-        columns: what to do where columns have other names, as an error says it.
+        can_raise: whether the user can raise `max_rejected`, so that an error may advise to.
+        columns: advice for errors on what to do where columns have unusual names, in a sentence.
         rejects_path: where the rejected rows go, one JSON object a line: file, line, reason, detail, the
             beginning of the row's text and how many characters of it were cut. It is written also where the
             share is too large.
@@ -108,7 +108,7 @@ def ingest(
 
 
 def _count(sources: DataSources, progress: Progress) -> dict[str, LeftAside]:
-    """What is in the splits that are not read, which is said as well: a test split is not part of the pool."""
+    """Files and rows of the splits that are not read, by split; each is told to `progress` as well."""
     left_aside = {}
     for split, files in sources.left_aside.items():
         counts = [count_rows(source) for source in files]

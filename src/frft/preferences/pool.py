@@ -1,4 +1,4 @@
-"""Published preference data -> the pool."""
+"""Reads published preference data into the pool."""
 
 from __future__ import annotations
 
@@ -47,11 +47,16 @@ def load_pool(
     Args:
         pairs: files, folders, globs, or ids of data sets on the Hub.
         split: the split of Hub data sets, and of folders whose files' names say splits.
-        prompt_key: column of the prompt, where it has an unusual name; so `chosen_key` and `rejected_key`.
-        max_rejected: the largest share of rows that may be unusable; None: all may be, and the pool may be empty.
-        limit: keep only this many pairs, drawn at random with `seed` and left in order (`report.drawn`).
-        render: messages of a prompt -> text (a chat template, say); none: HH-RLHF text, plain text as it is.
-        rejects_path: where rejected rows are written; see `ingest`.
+        prompt_key: column of the prompt, where it has an unusual name; None: the names of the published forms.
+        chosen_key: likewise for the chosen completion.
+        rejected_key: likewise for the rejected completion.
+        max_rejected: the largest share of rows that may be unusable, 0 to 1; None: all of them, and the pool may be
+            empty.
+        limit: keep only this many pairs, drawn at random and left in order (`report.drawn`); None: keep all.
+        seed: of that draw.
+        render: messages of a prompt -> text (a chat template, say); None: messages become HH-RLHF text, and plain text
+            stays as it is.
+        rejects_path: file for the rejected rows, one JSON object a line (see `ingest`); None: they are only counted.
         progress: told the bytes read.
 
     Raises:
@@ -111,6 +116,7 @@ def _parse(row: RawFields, keys: Keys, render: Render | None) -> tuple[str, _Pai
     prompt = render_prompt(preference.prompt, render)
     chosen = render_completion(preference.chosen, preference.prompt, render, "chosen")
     rejected = render_completion(preference.rejected, preference.prompt, render, "rejected")
+    # Texts that differ in white space alone say nothing about which is better.
     if chosen.strip() == rejected.strip():
         raise RowError(Reason.CHOSEN_IS_REJECTED, "the two completions are the same")
     margin = read_margin(row, scored=preference.scored)

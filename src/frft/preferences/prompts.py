@@ -45,7 +45,7 @@ QUESTION_FIELDS = ("instruction", "question", "query", "input")
 PROMPT_LIKE = (*QUESTION_FIELDS, "prompt", "conversations", "conversation", "messages", "context", "problem", "history")
 """Fields by which a row shows that its prompt stands apart from its completions."""
 LEAST_REPEATED = 20
-"""A prompt of so many characters at the head of both completions was repeated there; a shorter one, by chance."""
+"""Fewest characters of a prompt at the head of both completions that count as a repetition; fewer may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,10 @@ class Answered:
 
     Attributes:
         prompt: text, or messages.
-        completions: one each; text as it follows a text prompt, or a message's content.
-        used: names of the row's fields that went into them.
-        field: the field that gave the prompt; None: it is what the completions share.
+        completions: the completion of each field that was read: text as it follows a text prompt, or a message's
+            content.
+        used: names of the row's fields that went into prompt and completions.
+        field: the field that gave the prompt; None: the prompt is what the completions share.
         messages: whether a completion was given as messages.
         repeated: whether the completions began with the whole prompt, which was taken off.
     """
@@ -71,7 +72,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A prompt that a field of its own gives."""
+    """A prompt from a field of its own: that field, the prompt, and all fields that went into it."""
 
     field: str
     value: Prompt
@@ -79,10 +80,10 @@ class _Given:
 
 
 def read_prompt(row: RawFields) -> Prompt:
-    """The prompt of a row that has nothing else to read.
+    """The prompt of a row from which no completion is read.
 
     Raises:
-        RowError: there is none, or none that can be used.
+        RowError: the row has no prompt, or none that can be used.
     """
     given = _given(row)
     if given is None:
@@ -124,6 +125,7 @@ def read_answers(row: RawFields, names: Sequence[str], *, blank: bool = False) -
 
 
 def _given(row: RawFields) -> _Given | None:
+    """The prompt that a field of the row gives, in the order of the table above; None: there is no such field."""
     prompt = row.get("prompt")
     if prompt is not None and (not isinstance(prompt, str) or prompt.strip()):
         value = text_of(row, "prompt") if isinstance(prompt, str) else _list_of(prompt, "prompt")
@@ -168,7 +170,7 @@ def _question(row: RawFields, name: str) -> _Given:
 
 
 def _list_of(value: object, name: str) -> list[Message]:
-    """Messages, of which there may be one without a list around it."""
+    """A list of messages, or a single message without a list around it, as a list."""
     return [as_message(value, repr(name))] if isinstance(value, dict) else as_messages(value, name)
 
 
@@ -183,7 +185,7 @@ def _is_conversation(value: object) -> bool:
 
 
 def _to_text(row: RawFields, given: _Given, names: Sequence[str], *, blank: bool) -> Answered:
-    """Completions to a text prompt. One that is messages makes a dialogue of it all."""
+    """Completions to a text prompt. If one of them is messages, the prompt becomes messages, too."""
     prompt = given.value
     assert isinstance(prompt, str)
     values = {name: field_of(row, name) for name in names}
@@ -210,7 +212,7 @@ def _to_text(row: RawFields, given: _Given, names: Sequence[str], *, blank: bool
 def _to_messages(
     row: RawFields, prompt: list[Message], given: _Given, names: Sequence[str], *, blank: bool
 ) -> Answered:
-    """Completions to messages: texts are what the assistant says, lists may hold the prompt as well."""
+    """Completions to a prompt of messages: a text is what the assistant says, a list may hold the prompt as well."""
     turns: list[list[Message]] = []
     texts = []
     for name in names:
@@ -244,7 +246,7 @@ def _split(prompt: list[Message], messages: list[Message], name: str) -> tuple[l
 
 
 def _shared(row: RawFields, names: Sequence[str]) -> Answered:
-    """Completions that hold the prompt themselves."""
+    """Completions that hold the prompt themselves: message lists, HH-RLHF dialogues, or texts that begin alike."""
     alone = len(names) == 1 and not isinstance(row.get(names[0]), list)
     check_columns(row, *(["prompt"] if alone and not _shown(row) else []), *names)
     values = {name: field_of(row, name) for name in names}
@@ -295,6 +297,8 @@ def _split_texts(one: str, other: str, names: Sequence[str]) -> tuple[str, str, 
 
 
 def _shared_beginning(one: str, other: str) -> str:
+    """The longest text that both begin with."""
+    # Bisection over its length: comparing slices is much faster than a loop over characters.
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -306,7 +310,7 @@ def _refuse_without_prompt(row: RawFields) -> None:
     """Refuse to guess the prompt of a row that seems to have one in a field of its own.
 
     Raises:
-        RowError: such a field is there.
+        RowError: the row has such a field.
     """
     found = _shown(row)
     if not found:
@@ -319,6 +323,7 @@ def _refuse_without_prompt(row: RawFields) -> None:
 
 
 def _shown(row: RawFields) -> list[str]:
+    """Names of the row's fields that look like a prompt."""
     return [name for name in PROMPT_LIKE if name in row]
 
 

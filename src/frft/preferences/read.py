@@ -1,4 +1,4 @@
-"""A source -> its raw rows, one by one, each a JSON-like object or the reason why it is none.
+"""A source -> its raw rows, one by one, each a JSON-like object or the reason why it cannot be read as one.
 
 What counts as a row: a line of JSON Lines that is not blank; an element of a JSON list; a position in a JSON
 object of equally long columns; a CSV record after the header that is not blank; a row of a Parquet or Arrow table. A
@@ -54,8 +54,8 @@ class RawRow:
     Attributes:
         file: name of the source.
         number: 1-based line of a JSON Lines file, else 1-based row.
-        value: the row; where `error` is set, what there is of it.
-        error: why it is no object, or None.
+        value: the row; where `error` is set, what could be read of it.
+        error: why the row is no object; None: it is one.
         line: the row's own bytes without the line's end, where it is a line of JSON Lines; else None.
         position: bytes of the source that had been read by then (an estimate, for progress).
     """
@@ -98,7 +98,7 @@ def read_raw_rows(source: Source) -> Iterator[RawRow]:
 
 
 def count_rows(source: Source) -> int | None:
-    """Rows of a source that is not read; None where that cannot be told."""
+    """Number of rows of a source; None where it cannot be read to the end."""
     try:
         if isinstance(source, FileSource) and source.kind == "parquet":
             return int(pq.read_metadata(source.path).num_rows)
@@ -111,7 +111,7 @@ def digest_source(source: Source) -> str:
     """SHA-256 of a source's content: of a file's bytes, or of a Hub data set's Arrow batches.
 
     Raises:
-        UnreadableError: it cannot be read.
+        UnreadableError: the source cannot be read.
     """
     if isinstance(source, FileSource):
         with _readable(source):
@@ -229,6 +229,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _is_columns(content: bytes) -> bool:
+    """Whether this is one JSON object of lists. A single line of JSON Lines is an object as well."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -336,11 +337,13 @@ def _read_hub(source: HubSource) -> Iterator[RawRow]:
 
 
 def _table_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, RowError | None]]:
+    """Rows of Arrow batches, each with None or the reason why it has no text."""
     for batch in batches:
         try:
             for value in batch.to_pylist():
                 yield value, None
         except UnicodeDecodeError:
+            # Row by row, to find those with bytes that are not UTF-8.
             for place in range(batch.num_rows):
                 try:
                     yield batch.slice(place, 1).to_pylist()[0], None

@@ -18,7 +18,7 @@ from frft.errors import DataError, TooManyRejectedError, printable
 SHOWN_DETAILS = 3
 """Different faults of one reason that an error message shows; the others are counted."""
 SHOWN_PLACES = 3
-"""Rows with the same fault whose places it shows."""
+"""Rows with the same fault whose places an error message shows; the others are counted."""
 TEXT_CHARACTERS = 1000
 """How much of a rejected row's text goes into the rejects file; what is cut is counted."""
 DETAIL_CHARACTERS = 60
@@ -70,10 +70,10 @@ class UnusableRows:
     """Rows that cannot be used for one reason.
 
     Attributes:
-        reason: why, as in `Reason`.
-        detail: what is wrong in them; None: these are the rows whose details are too many to be listed.
-        rows: how many.
-        places: where the first of them stand: file -> "line 3", "line 4".
+        reason: why they cannot be used, as in `Reason`.
+        detail: what is wrong in them; None: the remaining rows of this reason, whose details are too many to be listed.
+        rows: number of rows.
+        places: where the first SHOWN_PLACES of them stand: file -> "line 3", "line 4".
     """
 
     reason: str
@@ -102,7 +102,7 @@ class UnusableRows:
 
 @dataclass
 class _Counted:
-    """Rows with one fault: how many, and where the first of them stand."""
+    """Rows with one fault: their number, and where the first SHOWN_PLACES of them stand."""
 
     rows: int = 0
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -142,7 +142,11 @@ class Tally:
             self._file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
 
     def check_sum(self) -> None:
-        """Refuse to go on if a row got lost between reading and counting."""
+        """Check that every row read was accepted or rejected.
+
+        Raises:
+            DataError: the numbers do not add up, which is a fault of frft.
+        """
         rejected = self.rejected.total()
         if self.accepted + rejected != self.read:
             raise DataError(
@@ -151,7 +155,7 @@ class Tally:
             )
 
     def check_share(self, max_rejected: float, hint: str) -> None:
-        """Raise if more than `max_rejected` of the rows were rejected, or none was accepted.
+        """Check that at most the share `max_rejected` (0 to 1) of the rows was rejected, and at least one row accepted.
 
         Raises:
             TooManyRejectedError: shows what is wrong, most frequent reason first, with the first places of each.

@@ -18,7 +18,7 @@ def render_prompt(prompt: str | list[Message], render: Render | None) -> str:
     """The prompt's text, checked.
 
     Raises:
-        RowError: it cannot be rendered (a chat template may refuse an order of turns), or is no usable text.
+        RowError: the prompt cannot be rendered (a chat template may refuse an order of turns), or gives no usable text.
     """
     if render is None:
         text = prompt if isinstance(prompt, str) else render_dialogue(prompt)
@@ -39,7 +39,7 @@ def render_completion(
     HH-RLHF's completions begin with a space. Message contents get one; with a `render`, text loses it.
 
     Raises:
-        RowError: it is no usable text.
+        RowError: the completion is no usable text.
     """
     if render is None:
         text = completion if isinstance(prompt, str) else f" {completion}"
@@ -49,10 +49,10 @@ def render_completion(
 
 
 def check_text(text: str, name: str, *, blank: bool = False) -> str:
-    """`text`, if it can be tokenized and stored.
+    """`text` itself, if it can be tokenized and stored.
 
     Raises:
-        RowError: it is blank (unless `blank`), has a NUL character, or half of a surrogate pair, which has no UTF-8.
+        RowError: the text is blank (unless `blank`), has a NUL character, or half a surrogate pair, which has no UTF-8.
     """
     if not blank and not text.strip():
         raise RowError(Reason.EMPTY_FIELD, f"{name!r} is blank")
@@ -66,7 +66,7 @@ def check_encodable(text: str, name: str) -> None:
     """Refuse text without a UTF-8 form.
 
     Raises:
-        RowError: it holds half of a surrogate pair.
+        RowError: the text holds half of a surrogate pair.
     """
     try:
         text.encode()

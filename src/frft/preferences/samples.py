@@ -22,14 +22,14 @@ from frft.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class Samples:
-    """What a policy wrote.
+    """Completions that a policy wrote, each with its prompt.
 
     Attributes:
         prompts: one prompt per sample; a prompt with several samples stands here several times.
-        completions: the completion to each.
+        completions: the completion to each of `prompts`.
         models: samples in the file by their `model` column (AlpacaEval's `generator`), before any is left out; empty
             where it has none.
-        report: how they were read; samples of other models are among the accepted rows.
+        report: how the rows were read; samples of other models are among the accepted rows.
     """
 
     prompts: list[str]
@@ -60,12 +60,14 @@ def load_samples(
     messages; AlpacaEval's `output` beside `instruction`; or the last of `messages`, a whole conversation.
 
     Args:
-        path: like `pairs` of `load_pool`; so `split`, `max_rejected`, `rejects_path` and `progress`.
-        model: keep only the samples whose `model` column says this.
-        prompt_key: column of the prompt, where it has an unusual name; so `completion_key`.
+        path: files, folders, globs or ids of data sets on the Hub, as `pairs` of `load_pool`; `split`, `max_rejected`,
+            `rejects_path` and `progress` are as there, too.
+        model: keep only the samples whose `model` (or `generator`) column says this; None: keep all.
+        prompt_key: column of the prompt, where it has an unusual name.
+        completion_key: column of the completion, where it has an unusual name.
         render: must be the same as for the pool, where prompts are matched with the pool's.
-        blank: take completions without text as well: a policy writes them, too, and whoever judges it must see them.
-            Whoever looks for texts like them has nothing to look for.
+        blank: whether completions without text are accepted. A policy writes them, so a judge must see them; a
+            selection by similarity can do nothing with them.
 
     Raises:
         DataError: `model` is asked for and no row has it.
@@ -99,7 +101,13 @@ def read_samples(
     rejects_path: Path | None,
     progress: Progress,
 ) -> Samples:
-    """`load_samples` for callers whose names for the columns' names are others: `columns` is what an error advises."""
+    """`load_samples` for callers whose options for column names are called otherwise.
+
+    Args:
+        path: as in `load_samples`, like all that is not named here.
+        keys: the columns that the user named.
+        columns: advice for errors on how to name columns, in a sentence.
+    """
     samples: list[tuple[str, str]] = []
     models: Counter[str] = Counter()
     echoes = 0
@@ -167,10 +175,10 @@ def load_prompts(
 
 
 def sample_of(row: RawFields, render: Render | None = None, *, blank: bool = False) -> tuple[str, tuple[str, str]]:
-    """The form of a row, and the text of its prompt and completion, which may be blank if `blank`.
+    """The name of a row's form, and the texts of its prompt and completion, which may be blank if `blank`.
 
     Raises:
-        RowError: one is missing, or no usable text or messages.
+        RowError: prompt or completion is missing, or is no usable text or messages.
     """
     form, name = "prompt and completion", "completion"
     if name not in row:

@@ -13,7 +13,8 @@ from frft.preferences.rejects import UnusableRows
 from frft.preferences.sources import Source
 
 ID_CHARACTERS = 16
-"""Hexadecimal digits of a row's content hash: among a million rows, two share it by chance in 3e-8."""
+"""Hexadecimal digits (4 bits each) of a row's content hash. The probability that any two of a million rows share one by
+chance is about n^2 / 2 / 16^16 = 3e-8."""
 
 OWN_COLUMNS = {
     "id": pa.string(),
@@ -34,9 +35,9 @@ class FileReport:
     Attributes:
         source: the file or Hub data set; its `name` is the `origin_file` of its rows.
         forms: accepted rows by the published form that they have, most frequent first.
-        digest: SHA-256 of what was read, by which a later export knows that it is still the same.
-        read: rows in it.
-        accepted: of those, how many could be used.
+        digest: SHA-256 of the content, by which a later export knows that the source has not changed.
+        read: rows in the source.
+        accepted: rows of it that could be used.
     """
 
     source: Source
@@ -62,15 +63,15 @@ class LeftAside:
     """A split that was not asked for.
 
     Attributes:
-        files: files in it.
-        rows: rows in those; None where a file could not be counted.
+        files: number of files of the split.
+        rows: number of rows in these files; None where the rows of one could not be counted.
     """
 
     files: int
     rows: int | None
 
     def text(self) -> str:
-        """What is in it, in words."""
+        """Files and rows in words, for messages."""
         rows = "" if self.rows is None else f", {self.rows:,} row{'' if self.rows == 1 else 's'}"
         return f"{self.files:,} file{'' if self.files == 1 else 's'}{rows}"
 
@@ -83,7 +84,7 @@ class ReadReport:
         read: rows read.
         accepted: rows that could be used.
         rejected: rows that could not, by reason.
-        files: what was read, in order.
+        files: the files and Hub data sets that were read, in order.
         ignored: paths that were met and not read, with the reason.
         drawn: rows kept, at random, where a limit was given and there were more; else None.
         duplicates: accepted rows that repeat an earlier one (same prompt, chosen, rejected). They are kept.
@@ -93,7 +94,7 @@ class ReadReport:
         left_out_columns: data columns with nested values, which the table does not hold, with their rows.
         left_aside: splits that were found in a folder and not asked for, with what is in them.
         unusable: the rejected rows, grouped by what is wrong with them, and where examples stand.
-        advice: what to do about them.
+        advice: what to do about the rejected rows, in sentences; empty where there are none.
     """
 
     read: int

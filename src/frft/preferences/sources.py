@@ -1,4 +1,4 @@
-"""What the user names -> the files and Hub data sets to read, in a fixed order."""
+"""Paths, patterns and ids that a user names -> the files and Hub data sets to read, in a fixed order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file. `kind` is one of `FILE_KINDS`; `codec` is None where it is not compressed."""
+    """A data file.
+
+    Attributes:
+        path: where it is.
+        kind: one of `FILE_KINDS`.
+        codec: how the whole file is compressed; None: it is not.
+    """
 
     path: Path
     kind: str
@@ -59,12 +65,12 @@ class HubSource:
 
     @property
     def name(self) -> str:
-        """How the data set appears in `origin_file` and messages."""
+        """The data set and its split, as `origin_file` and messages name them."""
         return f"hf://datasets/{self.repository} ({self.split})"
 
     @property
     def size(self) -> int:
-        """Unknown until it is loaded; progress is then reported for files only."""
+        """0: bytes are unknown until the data set is loaded, so progress is reported for files only."""
         return 0
 
 
@@ -73,10 +79,10 @@ Source = FileSource | HubSource
 
 @dataclass(frozen=True)
 class DataSources:
-    """What there is to read, and what was met and is not read.
+    """The sources to read, and the paths that are not read.
 
     Attributes:
-        found: what to read, in order.
+        found: the files and Hub data sets to read, in order.
         ignored: paths that are not read, with the reason.
         left_aside: files of folders that belong to another split than the one asked for, by split.
     """
@@ -177,6 +183,7 @@ def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> It
 
 
 def _from_folder(folder: Path, ignored: dict[str, str]) -> Iterator[FileSource]:
+    # Sorted, because the order of a folder's entries differs between file systems and decides the order of pairs.
     for parent, folders, files in os.walk(folder, onerror=_fail):
         for name in sorted(folders):
             if (Path(parent) / name).is_symlink():

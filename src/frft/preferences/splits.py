@@ -31,7 +31,7 @@ _PARTS = re.compile(r"[-._ 0-9]+")
 
 
 def split_of(path: PurePath) -> str:
-    """The split of a file; `path` is relative to the folder that the user named."""
+    """The name of the split that a file belongs to; `path` is relative to the folder that the user named."""
     if path.parent.name == "data":
         shard = _SHARD.match(path.name)
         if shard:

@@ -1,6 +1,6 @@
-"""The finished cells of a study as cases for the predictor of `frft advise`: evidence before, outcome after.
+"""Fits the predictor of `frft advise` to the finished cells of a study: evidence before training, outcome after it.
 
-STUDY/evidence/POINT-SEED.json   the evidence of a cell, kept, so that the same command goes on where it was stopped
+STUDY/evidence/POINT-SEED.json   the evidence of a cell, from which a stopped command goes on
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from frft.study.measured import MEASURES
 from frft.worlds import World
 
 ARM, CONTROL = (StudyConfig.model_fields[name].default for name in ("primary", "control"))
+"""The arms whose difference in gold reward is the outcome: FRFT, and a refresh on as many random pairs."""
 EVIDENCE_SEED = 0
+"""Seed of the folds of the evidence, the same for all cells."""
 
 
 def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore | None = None) -> Predictor:
     """Measure the evidence of every finished cell of a study, and fit a predictor to their outcomes.
 
     Args:
-        study: the folder of `frft study`; it may still be at work.
+        study: the folder of `frft study`; the study need not be finished.
         cache: where embeddings are kept.
         progress: told of every cell.
-        shared: the store that `cache` belongs to.
+        shared: the store that `cache` belongs to; None: it belongs to none.
 
     Raises:
-        DataError: the folder holds no finished cells, too few, or some without what is needed.
+        DataError: the folder holds no finished cells or too few, or a cell lacks an arm or the SFT model's samples.
     """
     paths = sorted(path for path in (study / "cells").glob("*.json") if not path.name.endswith(".failed.json"))
     if not paths:
@@ -54,6 +56,7 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
                 what = f"arm {missing[0]!r}" if missing else "samples of the SFT model (reward.normalise_samples)"
                 raise DataError(f"{path} has no {what}, so it cannot say whether FRFT helped.")
             found = _evidence_of(study / "evidence" / path.name, record, vectors, known, progress)
+            # A world is its dials without the seed, so that cells of several seeds are one world.
             seed = dials.pop("seed")
             gold = [MEASURES["gold"](arms[name]) for name in (ARM, CONTROL)]
             assert gold[0] is not None

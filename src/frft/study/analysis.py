@@ -15,7 +15,10 @@ from frft.statistics.estimates import Estimate, ratio_interval, smoothed
 
 
 def paired_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of a paired t test of N differences against 0; none below two seeds; 1 where all are 0."""
+    """Two-sided p-value of a paired t test of N differences against 0.
+
+    None for fewer than two; 1 where all are 0; 0 where all are equal and not 0.
+    """
     from scipy import stats
 
     d_N = np.asarray(differences, float)
@@ -45,12 +48,17 @@ def fieller(numerators: Sequence[float], denominators: Sequence[float]) -> Estim
 
 
 def gold_at_kl(gold: Sequence[float], kl: Sequence[float], level: float) -> tuple[float, float]:
-    """Where a policy was when its KL was `level` for the last time, by the smoothed curves of T steps.
+    """Gold reward of a policy when its KL was `level` for the last time, by the smoothed curves of T steps.
 
     The last time, because from there on KL is larger, as it is at the end; between steps both curves are straight.
 
+    Args:
+        gold: mean gold reward at each step.
+        kl: KL from the SFT model at each step, in nats a completion.
+        level: the KL to look for, in the same unit.
+
     Returns:
-        Its gold reward there, and the step, from 1. A KL that was above `level` all along gives the first step; one
+        The gold reward there, and the step, from 1. A KL that was above `level` all along gives the first step; one
         that ends below it, the last.
     """
     gold_T, kl_T = smoothed(gold), smoothed(kl)
@@ -68,10 +76,11 @@ def equal_kl_gain(arm: StepCurves, other: StepCurves) -> tuple[float, float]:
     """How much more gold reward `arm` has than `other` at equal KL from SFT: the smaller one of their final KLs.
 
     Args:
-        arm, other: the two, step by step.
+        arm, other: the curves of the two arms, step by step.
 
     Returns:
-        The difference, and the step at which the earlier one of them was there; the other one was at its end.
+        The difference in gold reward, and the step, from 1, at which the arm with the larger final KL was at that KL;
+        the other arm was there at its end.
     """
     level = min(float(smoothed(each.kl)[-1]) for each in (arm, other))
     (own, step), (others, others_step) = (gold_at_kl(each.gold, each.kl, level) for each in (arm, other))
@@ -79,11 +88,11 @@ def equal_kl_gain(arm: StepCurves, other: StepCurves) -> tuple[float, float]:
 
 
 def alike_until(arm: StepCurves, other: StepCurves, step: float) -> bool:
-    """Whether two arms did the same in all steps up to this one: they were one policy with one reward.
+    """Whether two arms have equal curves up to a step: until then they were one policy with one reward model.
 
     Args:
-        arm, other: the two, step by step.
-        step: from 1; within a step counts as that step.
+        arm, other: the curves of the two arms, step by step.
+        step: from 1; a fraction is rounded up.
     """
     until = math.ceil(step)
     pairs = ((arm.gold, other.gold), (arm.kl, other.kl), (arm.score, other.score))
@@ -91,12 +100,15 @@ def alike_until(arm: StepCurves, other: StepCurves, step: float) -> bool:
 
 
 def steps_to_reach(gold: Sequence[float], level: float) -> int | None:
-    """The first step, from 1, whose smoothed gold reward is at least `level`; none: it never is."""
+    """The first step, from 1, whose smoothed gold reward is at least `level`; None where it never is."""
     reached = np.flatnonzero(smoothed(gold) >= level)
     return int(reached[0]) + 1 if len(reached) else None
 
 
 def median_step(steps: Sequence[int | None]) -> float | None:
-    """The median of steps of which none is later than all others; none where it lies among those, or there are none."""
+    """The median of some steps, where None is a step that was never reached and counts as later than all others.
+
+    None where the median itself is such a step, or there are no steps.
+    """
     middle = float(np.median([np.inf if step is None else step for step in steps])) if steps else np.inf
     return middle if np.isfinite(middle) else None

@@ -33,11 +33,11 @@ from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_js
 from frft.study.config import Cell
 
 _KEPT_STAGE = "sft"
-"""The kind of stage that cells of one seed share, as far as they change nothing that it depends on."""
+"""Kind of the stage that the cells of one seed share where nothing differs that it depends on."""
 
 
 def settings(cell: Cell) -> dict[str, Any]:
-    """All that decides the outcome of a cell."""
+    """The settings that decide the outcome of a cell, as JSON-able values."""
     return cell.config.model_dump(mode="json", exclude=NO_OUTCOME)
 
 
@@ -47,25 +47,28 @@ def digest(cell: Cell) -> str:
 
 
 def record_path(out: Path, cell: Cell) -> Path:
-    """Where a finished cell lies."""
+    """The file in which a finished cell's record is kept."""
     return out / "cells" / f"{cell.name}.json"
 
 
 def failure_path(out: Path, cell: Cell) -> Path:
-    """Where a failed one lies."""
+    """The file that says why a cell failed."""
     return out / "cells" / f"{cell.name}.failed.json"
 
 
 def read_record(out: Path, cell: Cell) -> CellRecord | None:
-    """What a finished cell found, or None."""
+    """The record of a finished cell; None where the cell is not finished."""
     path = record_path(out, cell)
     return CellRecord.read(path) if path.exists() else None
 
 
 def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | None:
-    """Run a cell and write what it found, or why it failed; returns the latter in a line.
+    """Run a cell and write its record, or why it failed.
 
-    Stages lie in OUT/seeds/SEED; when the cell is done, those go that no other cell of the seed can use.
+    Stages lie in OUT/seeds/SEED; when the cell is done, those that no other cell of the seed can use are deleted.
+
+    Returns:
+        The failure in a line; None where the cell was finished.
     """
     folder = out / "seeds" / str(cell.seed)
     failure = failure_path(out, cell)
@@ -87,9 +90,9 @@ def run_cell(cell: Cell, folder: Path, shared: SharedStore | None = None) -> Cel
     """Train all arms of a cell, and return what they did.
 
     Args:
-        cell: which.
-        folder: of its stages and embeddings; what is there already is used.
-        shared: the store that it shares with others.
+        cell: the point and the seed to run.
+        folder: where its stages and embeddings lie; those that are there already are used.
+        shared: the store in which runs share stages; None: there is none.
     """
     started = time.monotonic()
     store = ArtifactStore(folder / "stages", shared=shared)
@@ -138,7 +141,11 @@ def _arm(stages: Stages, arm: Arm, baseline: Arm) -> CellArm:
 
 
 def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact) -> CellRefresh:
-    """A refresh, and how much of its selection the source near the policy wrote."""
+    """The record of one refresh.
+
+    Its `near_share` is the share of the selected pairs whose chosen completion is of the source near which the policy
+    starts.
+    """
     assert stages.context.world is not None
     pool, train = stages.context.splits.pool, stages.config.reward.train
     source_of = dict(zip(pool["id"].to_pylist(), pool["chosen_source"].to_pylist(), strict=True))
@@ -166,9 +173,9 @@ def drawn(ids: Sequence[str]) -> DrawnPairs:
 
 
 def pairs_seen(pairs: int, steps: int, batch: int) -> int:
-    """Pairs that went through a training of so many optimizer steps, repetitions included.
+    """Pairs that go through `steps` optimizer steps of `batch` pairs each, repetitions included.
 
-    The last batch of each pass holds what is left.
+    The last batch of each pass over the `pairs` pairs may be smaller than the others.
     """
     passes, rest = divmod(steps, math.ceil(pairs / batch))
     return passes * pairs + rest * batch

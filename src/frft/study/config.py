@@ -31,9 +31,9 @@ class PointConfig(Section):
     """One point of the grid."""
 
     changes: dict[str, Any] = Field(default_factory=dict)
-    """Settings of `base` that are other ones here."""
+    """Settings that replace those of `base` at this point."""
     more_arms: list[str] = Field(default_factory=list)
-    """Arms that run here beside those of `everywhere`."""
+    """Arms that run at this point besides those of `everywhere`."""
 
 
 class StudyConfig(Section):
@@ -42,9 +42,9 @@ class StudyConfig(Section):
     seeds: int = Field(default=8, gt=0)
     """Seeds of every point; more make every interval narrower, and the study as much longer."""
     first_seed: int = Field(default=0, ge=0)
-    """The seeds are this one and the next; those before it may have been looked at, and decide nothing."""
+    """The first of the `seeds` consecutive seeds. Earlier ones may have been looked at, so they decide nothing."""
     workers: int | None = Field(default=None, gt=0)
-    """Processes, each with one thread and one seed at a time; none: as many as there are cores. Changes no result."""
+    """Processes, each with one thread and one seed at a time; null: as many as there are cores. Changes no result."""
     base: dict[str, Any]
     """The run that all points start from, as in a configuration of `frft run`; `seed` and `arms` are the study's."""
     arms: dict[StudyName, dict[str, Any]]
@@ -87,7 +87,7 @@ class Cell:
 
     Attributes:
         point: its name.
-        seed: of the world and of the run.
+        seed: the seed of the world and of the run.
         config: the run, with the arms of the point.
     """
 
@@ -97,7 +97,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """POINT-SEED, as the cell's files are called."""
         return f"{self.point}-{self.seed}"
 
 
@@ -105,7 +105,7 @@ class Study:
     """A study by name, and its cells.
 
     Args:
-        name: what messages call it.
+        name: the name of the study, for messages.
         config: the grid.
 
     Raises:

@@ -36,18 +36,23 @@ MEASURES: dict[str, Callable[[CellArm], float | None]] = {
     "own_test": lambda arm: _last(arm, _own_test),
     "seconds": lambda arm: arm.seconds,
 }
-"""A number of an arm in one cell; none where the arm has none.
+"""Each measure by name: its value for one arm in one cell; None where the arm has none (it was never refreshed, say).
 
-`gold` is the mean over all steps after the first refresh: of final policies alone, luck decides too much.
+`gold` is the mean over all steps after the first refresh, because chance decides too much about one policy.
 """
 
 
 def _first(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float | None:
-    """Of the first refresh: reward models on what the policy wrote then, the same texts in all arms with that step."""
+    """A measure of an arm's first refresh; None for arms that are never refreshed.
+
+    All arms that are first refreshed at one step have the same policy there, so reward models are compared on the same
+    texts.
+    """
     return measure(arm.refreshes[0]) if arm.refreshes else None
 
 
 def _last(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float | None:
+    """A measure of an arm's last refresh; None for arms that are never refreshed."""
     return measure(arm.refreshes[-1]) if arm.refreshes else None
 
 
@@ -57,7 +62,7 @@ def _own_test(refresh: CellRefresh) -> float | None:
 
 
 class NotMeasuredError(LookupError):
-    """No two cells have what a statistic is of."""
+    """A statistic cannot be computed: fewer than two cells have the arms or the measure that it needs."""
 
 
 class StudyMeasurements:
@@ -74,7 +79,7 @@ class StudyMeasurements:
 
     @property
     def points(self) -> list[str]:
-        """Points with a finished cell."""
+        """Names of the points with a finished cell."""
         return list(self._records)
 
     def seeds(self, *points: str) -> list[int]:
@@ -86,7 +91,7 @@ class StudyMeasurements:
         ]
 
     def arms(self, point: str) -> list[str]:
-        """Arms that ran at a point."""
+        """Names of the arms that ran at a point."""
         return list(dict.fromkeys(name for record in self._records[point].values() for name in record.arms))
 
     def cells(self, point: str) -> list[CellRecord]:
@@ -94,7 +99,7 @@ class StudyMeasurements:
         return list(self._records[point].values())
 
     def values(self, point: str, arm: str, measure: str, seeds: Sequence[int]) -> list[float | None]:
-        """A measure of an arm, seed by seed."""
+        """A measure (a key of MEASURES) of an arm at a point, one value for each seed; None where the arm has none."""
         return [MEASURES[measure](self._records[point][seed].arms[arm]) for seed in seeds]
 
     def gains(
@@ -116,9 +121,9 @@ class StudyMeasurements:
 
 
 def steps_to_vanilla(cells: Sequence[CellRecord], arm: str) -> list[int | None]:
-    """The first step at which an arm has the gold reward with which vanilla ends; none: it never has.
+    """For each cell, the first step, from 1, at which an arm reaches vanilla's final gold reward; None: it never does.
 
-    Cells in which vanilla ends no higher than it starts are left out: there, every arm is where vanilla ends at once.
+    Cells in which vanilla ends no higher than it starts are left out: every arm is there from the start.
     """
     steps = []
     for cell in cells:
@@ -129,13 +134,14 @@ def steps_to_vanilla(cells: Sequence[CellRecord], arm: str) -> list[int | None]:
 
 
 def peak_is_within(arm: CellArm) -> bool:
-    """Whether the peak of an arm's curve lies within the range of its observed d, and is no extrapolation."""
+    """Whether the peak of an arm's fitted curve lies in the observed range of d = sqrt(KL); else it is extrapolated."""
     fit = fit_gao(arm.steps.gold, arm.steps.kl)
+    # The k1 estimate of a KL can be negative, and then has no root.
     d_T = np.sqrt([kl for kl in arm.steps.kl if kl >= 0])
     return fit is not None and fit.peak is not None and bool(d_T.min() <= fit.peak <= d_T.max())
 
 
 def mean_of(values: Sequence[float | None]) -> Estimate | None:
-    """The mean, with an interval, of the numbers that there are; `n` says how many."""
+    """Mean and interval of the values that are not None, which `n` counts; None where there are none."""
     there = [value for value in values if value is not None]
     return estimate(there) if there else None

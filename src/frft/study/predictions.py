@@ -24,12 +24,13 @@ from frft.study.config import StudyConfig
 from frft.study.measured import NotMeasuredError, StudyMeasurements
 
 GOLD_MARGIN = 0.1
-"""A tenth of the standard deviation of the gold reward over a pool's completions."""
+"""A tenth of the standard deviation of the gold reward over a pool's completions, which is about 1."""
 ACCURACY_MARGIN = 0.02
+"""Two percentage points of accuracy."""
 AVERAGING = ("lambda-0", "kappa-0", "kappa-half", "lambda-2", "centre")
 """Points that differ in lambda * kappa alone."""
 CEILING = "tells apart"
-"""The prediction without which no other says anything."""
+"""The prediction on which all others depend: unless fresh gold labels help, the world cannot tell arms apart."""
 CLAIM = (CEILING, "helps", "rises", "variance", "source")
 """The predictions that must all hold before an averaging effect is claimed."""
 
@@ -39,9 +40,9 @@ class Prediction:
     """One statement, and the statistic that decides it.
 
     Attributes:
-        name: a short one.
-        statement: what is predicted.
-        expected: of the statistic.
+        name: a short name, by which the verdict is reported.
+        statement: what is predicted, in a sentence.
+        expected: whether the statistic is expected above 0, below 0, or at 0 (`none`).
         statistic: its value for every seed; raises NotMeasuredError where it was not measured.
         margin: the smallest size that matters, in the statistic's unit.
     """
@@ -53,7 +54,7 @@ class Prediction:
     margin: float = GOLD_MARGIN
 
     def verdict(self, measured: StudyMeasurements) -> PredictionVerdict:
-        """Whether it held."""
+        """The verdict on the prediction, by the rule at the top of this file."""
 
         def told(how: Outcome, found: Estimate | None, missing: str | None = None) -> PredictionVerdict:
             return PredictionVerdict(
@@ -74,7 +75,7 @@ class Prediction:
 
 
 def outcome(found: Estimate, expected: Expected, margin: float) -> Outcome:
-    """The rule at the top of this file."""
+    """Whether a prediction held, by the rule at the top of this file."""
     if found.low is None or found.high is None:
         return "undecided"
     low, high = (-found.high, -found.low) if expected == "below" else (found.low, found.high)
@@ -88,7 +89,7 @@ def outcome(found: Estimate, expected: Expected, margin: float) -> Outcome:
 
 
 def predictions(config: StudyConfig) -> list[Prediction]:
-    """All predictions, for the arms that the study compares."""
+    """All predictions of the study, with its primary arm as FRFT and its control as the refresh on random pairs."""
     frft, control = config.primary, config.control
 
     def gain(point: str) -> Callable[[StudyMeasurements], Sequence[float]]:
@@ -175,6 +176,7 @@ def predictions(config: StudyConfig) -> list[Prediction]:
             f"The gain of {frft} over {control} rises with lambda * kappa (slope over {', '.join(AVERAGING)}).",
             "above",
             lambda measured: _slopes(measured, frft, control, "gold"),
+            # lambda * kappa goes from 0 to 4, so this slope makes a difference of GOLD_MARGIN between the ends.
             GOLD_MARGIN / 4,
         ),
         Prediction(
@@ -197,12 +199,13 @@ def predictions(config: StudyConfig) -> list[Prediction]:
 
 
 def averaging_is_claimed(verdicts: Sequence[PredictionVerdict]) -> bool:
-    """Whether FRFT gains at all, the more the larger lambda * kappa, and all else that `CLAIM` names."""
+    """Whether all predictions held that `CLAIM` names, so that an averaging effect can be claimed."""
     held = {verdict.name for verdict in verdicts if verdict.outcome == "held"}
     return held.issuperset(CLAIM)
 
 
 def _own_test(measured: StudyMeasurements, point: str, arm: str) -> list[float]:
+    """Accuracy of an arm on the test rows of its own selection less 1/2, one value for each seed."""
     seeds = measured.seeds(point)
     if len(seeds) < 2 or arm not in measured.arms(point):
         raise NotMeasuredError(f"{arm} at {point}")
@@ -213,14 +216,14 @@ def _own_test(measured: StudyMeasurements, point: str, arm: str) -> list[float]:
 
 
 def _between_points(measured: StudyMeasurements, point: str, other: str, arm: str, control: str) -> list[float]:
-    """The gain at one point less that at another, seed by seed."""
+    """The gain of `arm` over `control` at one point less that at another, one value for each seed that both have."""
     seeds = measured.seeds(point, other)
     own, others = (measured.gains(name, arm, control, seeds=seeds) for name in (point, other))
     return [first - second for first, second in zip(own, others, strict=True)]
 
 
 def _slopes(measured: StudyMeasurements, arm: str, control: str, measure: str) -> list[float]:
-    """The slope of a gain over lambda * kappa, one for each seed."""
+    """The least-squares slope of the gain of `arm` over `control` in lambda * kappa, one for each seed."""
     seeds = measured.seeds(*AVERAGING)
     gains = [measured.gains(point, arm, control, measure, seeds) for point in AVERAGING]
     coupling = []

@@ -1,4 +1,4 @@
-"""What a study found, for a person: tables of every grid point that was run, and what became of the predictions."""
+"""The page of a study's results: tables of every grid point that was run, and the verdicts on the predictions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from frft.statistics import Estimate
 from frft.study.predictions import CEILING, CLAIM
 
 NONE = "–"
+"""Shown where there is no figure."""
 _Rows = list[tuple[str, ...]]
 
 OUTCOME_COLUMNS = (
@@ -145,7 +146,7 @@ def diagnosis_rows(found: PointResults) -> _Rows:
 
 
 def markdown(results: StudyResults, command: str) -> str:
-    """The whole study as a page."""
+    """The results of the whole study as a page in Markdown; `command` is the command line that made it."""
     cells, config = results.cells, results.config
     unfinished = cells.wanted - cells.done
     parts = [
@@ -190,7 +191,7 @@ def markdown(results: StudyResults, command: str) -> str:
 
 
 def _budget(budget: StudyBudget) -> str:
-    """What arms are given, in words; changes of points apart."""
+    """PPO steps, refreshes and optimizer steps of every arm in words, without the changes of single points."""
     arms = budget.arms
     base = "one base reward model" + (f" of {budget.base_steps} optimizer steps" if budget.base_steps else "")
     sentences = [

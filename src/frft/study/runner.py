@@ -1,4 +1,4 @@
-"""Runs the cells of a study in processes of one thread each; stopped, it goes on after the cells that are done.
+"""Runs the cells of a study in processes of one thread each; a stopped study goes on with the cells that are left.
 
 A process takes a whole seed and goes through its points, because cells of one seed share texts, embeddings and the SFT
 model, which go when the seed is done: OUT/seeds/SEED. What a cell found stays: OUT/cells/POINT-SEED.json.
@@ -32,16 +32,18 @@ from frft.study.report import markdown
 from frft.study.summary import summarise
 
 _POLL_S = 0.2
+"""Seconds to wait for a message of a worker before looking whether one has finished."""
 STUDY_LOCK = ".lock"
 TEXTS = ("pool_size", "categories", "sources", "pairs_within_source")
-"""Dials that change the texts of a world's pool; the others change who judges them, or what the policy learns first."""
+"""Dials of a world that change the texts of its pool; the others change labels, demonstrations or other prompts."""
 
 
 def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
-    """The cells that are not done, of these points or of all.
+    """The unfinished cells of these points; of all points where none are named.
 
     Raises:
-        OutputError: OUT is no folder, or holds a cell of this name of another version or with other settings.
+        OutputError: `out` is no folder, holds something other than a study, or has a cell that was made by another
+            version or with other settings.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
@@ -65,13 +67,14 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
 
 
 def worker_count(config: StudyConfig, seeds: int) -> int:
-    """Processes at work on so many seeds."""
+    """Number of worker processes for so many seeds: one process takes a whole seed."""
     return max(1, min(config.workers or os.cpu_count() or 1, seeds))
 
 
 def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str | Path | None = None) -> float:
-    """Very roughly how long these cells take: by the time that cells of the point took, or by their planned stages.
+    """A rough estimate of how long the cells `left` take, in seconds of wall clock.
 
+    It is the mean time of the point's finished cells or, where it has none, the planned time of its stages.
     One seed stands for all. Stages and embedded texts that points share are counted once a seed.
     """
     measured: dict[str, list[float]] = {}
@@ -101,7 +104,9 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str |
 def run_cells(
     cells: Sequence[Cell], out: Path, workers: int, progress: Progress, shared: SharedStore | None = None
 ) -> None:
-    """Run cells, each seed's in one process. One that fails leaves the reason in its file, and the others go on.
+    """Run cells, those of a seed one after the other in one process.
+
+    A cell that fails leaves the reason in its file, and the others go on.
 
     Raises:
         FrftError: a process was killed. Finished cells stay, as they do when this is interrupted.
@@ -133,6 +138,7 @@ def run_cells(
 
 
 def _unfinished(futures: Sequence[Future[None]]) -> list[Future[None]]:
+    """The futures that are still running; raises what a finished one raised."""
     left = []
     for future in futures:
         if future.done():
@@ -164,12 +170,14 @@ _shared: SharedStore | None
 
 
 def _begin(messages: Any, shared: SharedStore | None) -> None:
+    """Prepare a worker process. A queue can only be handed to it when it starts, so it is kept in a global."""
     global _messages, _shared
     _messages = messages
     _shared = None if shared is None else shared.saying(lambda text: messages.put((text, None, None)))
 
 
 def _do_seed(out: Path, cells: Sequence[Cell]) -> None:
+    """Run the cells of one seed in this worker process. Its stages stay where a cell failed, for the next try."""
     failures = 0
     for cell in cells:
         started = time.monotonic()
@@ -189,11 +197,11 @@ def run_study(
     command: str,
     store: str | Path | None = None,
 ) -> StudyResults:
-    """Run what is left of a study, and write and return what all of its finished cells found.
+    """Run the unfinished cells of a study, and write and return the results of all finished ones.
 
-    OUT/cells/POINT-SEED.json   what a cell found; OUT/cells/POINT-SEED.failed.json: why it failed
+    OUT/cells/POINT-SEED.json   the record of a cell; OUT/cells/POINT-SEED.failed.json: why it failed
     OUT/study.json              every figure
-    OUT/study.md, gains.svg     the same for a person
+    OUT/study.md, gains.svg     the same figures as a page and a picture
     OUT/seeds/                  work in progress
 
     Args:
@@ -201,8 +209,8 @@ def run_study(
         out: its folder; empty, new, or that of the same study, be it with fewer points or seeds.
         progress: told of every cell.
         points: run cells of these points only; those of others that are done are in the results all the same.
-        command: what made it, for the page.
-        store: what runs share, as `frft.experiment.run` takes it.
+        command: the command line that made the results, for the page.
+        store: folder of the store that runs share, as `frft.experiment.run` takes it.
 
     Raises:
         OutputError: OUT holds something else, or cells that were made by another version or with other settings, or

@@ -40,12 +40,12 @@ from frft.study.predictions import averaging_is_claimed, predictions
 
 
 def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]) -> StudyResults:
-    """What stands in `study.json`.
+    """The results of a study, as `study.json` holds them.
 
     Args:
         study: the study.
-        records: what its finished cells found.
-        failed: cells that failed, a line each.
+        records: the records of its finished cells.
+        failed: a line for each cell that failed.
     """
     measured = StudyMeasurements(records)
     points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
@@ -64,7 +64,10 @@ def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]
 
 
 def _corrected_over_points(points: dict[str, PointResults], primary: str) -> dict[str, PointResults]:
-    """The p of FRFT against its control, by Holm over all points: the family of the table with one row a point."""
+    """The points, with the p-value of FRFT against its control corrected by Holm over all points.
+
+    The points are the family of tests because the overview shows them side by side, one in a row.
+    """
     found = {point: results.arms[primary].against_control for point, results in points.items()}
     corrected = holm({point: each.p for point, each in found.items() if each is not None and each.p is not None})
     changed = {}
@@ -77,7 +80,7 @@ def _corrected_over_points(points: dict[str, PointResults], primary: str) -> dic
 
 
 def _budget(study: Study) -> StudyBudget:
-    """What arms are given, by the settings of the first point that each runs at."""
+    """Steps, refreshes and base models of each arm, by the settings of the first point that it runs at."""
     config = study.cells[0].config
     arms: dict[str, ArmBudget] = {}
     for cell in (study.cell(point, study.config.first_seed) for point in study.config.points):
@@ -162,16 +165,16 @@ def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> St
 
 
 def _gained(cells: Sequence[CellRecord], name: str, other: str) -> list[float]:
-    """The gold reward of one arm above that of another, after the first refresh, cell by cell."""
+    """Mean gold reward after the first refresh of arm `name` less that of `other`, one value for each cell."""
     gold = MEASURES["gold"]
     pairs = [(gold(cell.arms[name]), gold(cell.arms[other])) for cell in cells]
     return [own - others for own, others in pairs if own is not None and others is not None]
 
 
 def _against(cells: Sequence[CellRecord], name: str, other: str) -> ArmComparison:
-    """An arm against another: gold reward after the first refresh and at equal KL, and the paired t test of the former.
+    """Compare arm `name` with `other`: gold reward after the first refresh (with a paired t test) and at equal KL.
 
-    `before_refresh` counts the seeds in which one of them was at equal KL while the two were still one arm.
+    `before_refresh` counts the seeds in which one arm was at equal KL while the two were still the same.
     """
     gained = _gained(cells, name, other)
     steps = [(cell.arms[name].steps, cell.arms[other].steps) for cell in cells]

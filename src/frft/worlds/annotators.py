@@ -1,10 +1,10 @@
 """Annotators: u_a(x, y) = r*(x, y) + lambda * bias_a(x, y), and labels by Bradley-Terry.
 
 An annotator's bias is its taste: a direction in the space of styles, and the directions of up to six annotators are
-orthogonal, so that all of them together like and dislike each style about equally. Of the taste is taken what it has
-in common with the gold reward (a style takes words, and words cost), and it is scaled: between the two completions of
-the pool's pairs, bias and gold are uncorrelated, and the difference of biases has the variance of two independent
-draws of variance 1. Its mean over the pool's completions is 0.
+orthogonal, so that all of them together like and dislike each style about equally. What the taste has in common with
+the gold reward (a style takes words, and words cost) is subtracted, and the rest is scaled: between the two completions
+of the pool's pairs, the differences of bias and of gold reward are uncorrelated, and the difference of biases has the
+variance of two independent draws of variance 1. The mean bias over the pool's completions is 0.
 
 Against the gold reward, where `anti_gold` asks for it, the bias is -r* itself, scaled in the same way.
 """
@@ -24,14 +24,14 @@ from frft.worlds.lexicon import STYLES
 
 @dataclass(frozen=True)
 class Annotators:
-    """A annotators, whose utilities are linear in gold reward and style.
+    """The A annotators of a world, whose utilities are linear in gold reward and style counts.
 
     Attributes:
         names: their names.
-        tastes: the direction of each one's bias in the space of styles; of an anti-gold one 0: float64 (A, styles).
+        tastes: direction of each one's bias in the space of styles; zeros for an anti-gold one: float64 (A, styles).
         on_gold: coefficient of the gold reward in the utility: float64 (A,).
         on_style: coefficients of the style counts: float64 (A, styles).
-        constant: what makes the bias's mean 0: float64 (A,).
+        constant: the term of the utility that makes the bias's mean 0: float64 (A,).
     """
 
     names: tuple[str, ...]
@@ -55,29 +55,38 @@ def calibrated(config: WorldConfig, gold_2N: Floats, style_2NF: RowNumbers) -> A
     if config.anti_gold:
         tastes[config.near_annotator] = 0.0
     step_NA = style_step_NF @ tastes.T
+    # Regression through 0, because which completion of a pair comes first is arbitrary: its residual, taste - slope *
+    # gold, differs between completions without correlation to the gold reward.
     slope = gold_step_N @ step_NA / (gold_step_N @ gold_step_N)
+    # An anti-gold annotator has no taste; with slope 1 its bias is -gold.
     slope[tastes.any(axis=1) == 0] = 1.0
     spread = _scale(step_NA - gold_step_N[:, None] * slope)
     weight = np.array([config.weight(annotator) for annotator in range(config.annotators)]) / spread
     mean = tastes @ style_2NF.reshape(-1, kinds).mean(axis=0) - slope * gold_2N.mean()
     names = tuple(f"annotator-{number}" for number in range(config.annotators))
+    # u = gold + weight * (taste . style - slope * gold) - weight * mean, sorted by gold and style.
     return Annotators(names, tastes, 1 - weight * slope, weight[:, None] * tastes, -weight * mean)
 
 
 def follower(source: RowNumbers, config: WorldConfig, u_N2: Floats) -> RowNumbers:
-    """Who judges pairs of these sources: with probability kappa the annotator that follows it, else any of them."""
+    """The annotator who judges each of N pairs: with probability kappa the one that follows the pair's source, else one
+    drawn at random from all: int64 (N,), from uniform numbers (N, 2)."""
     anyone = np.asarray(u_N2[:, 1] * config.annotators).astype(np.int64)
     return np.where(u_N2[:, 0] < config.kappa, source % config.annotators, anyone)
 
 
 def prefers_first(difference_N: Floats, temperature: float, u_N: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Labels by Bradley-Terry from u(first) - u(second); at temperature 0 the better one, and of equals either."""
+    """Labels by Bradley-Terry, P(first) = sigmoid((u(first) - u(second)) / temperature): bool (N,).
+
+    At temperature 0 the completion with the higher utility; of two equal ones, either with probability 1/2.
+    """
     chance_N = expit(difference_N / temperature) if temperature > 0 else (np.sign(difference_N) + 1) / 2
     return np.asarray(u_N < chance_N)
 
 
 def _scale(step: Floats) -> Floats:
-    """The standard deviation of what differs by `step` between two independent draws, by column."""
+    """The standard deviation of a quantity that differs by `step` between two independent draws, by column."""
+    # E (a - b)^2 = 2 Var(a) for independent a and b of one distribution.
     return np.asarray(np.sqrt((step**2).mean(axis=0) / 2))
 
 
@@ -85,7 +94,9 @@ def _directions(config: WorldConfig, kinds: int) -> Floats:
     """A unit vector for each annotator: in every group of `kinds` of them orthogonal to one another."""
     groups = -(-config.annotators // kinds)
     u = uniforms(stream(config.seed, "tastes"), np.arange(groups * kinds), 2 * kinds)
+    # Box and Muller: two uniform numbers give a normal one. 1 - u, because u may be 0 and never 1.
     normal = np.sqrt(-2 * np.log(1 - u[:, :kinds])) * np.cos(2 * np.pi * u[:, kinds:])
-    # Which sign a column gets is the library's choice; with R's diagonal positive it is nobody's.
+    # Q R is unique only once the signs of R's diagonal are fixed, which LAPACK leaves open. With positive ones, Q of a
+    # normal matrix is uniform over the orthogonal matrices (Mezzadri, math-ph/0609050).
     blocks = [basis * np.sign(np.diag(r)) for basis, r in map(np.linalg.qr, np.split(normal, groups))]
     return np.concatenate([basis.T for basis in blocks])[: config.annotators]

@@ -17,7 +17,9 @@ from frft.statistics.numbers import Floats
 RowNumbers = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio, to an odd number: the increment of splitmix64's counter."""
 _TO_UNIT = 2.0**-53
+"""A float64 holds 53 bits exactly, so of the 64 the upper 53 are used."""
 
 
 def stream(*names: Any) -> int:
@@ -34,11 +36,12 @@ def uniforms(key: int, rows: RowNumbers, slots: int) -> Floats:
 
 
 def integers(uniform: Floats, below: int | RowNumbers) -> RowNumbers:
-    """Whole numbers in [0, below) from uniform ones."""
+    """Whole numbers in [0, below) from uniform ones in [0, 1), of the same shape: int64."""
     return np.asarray(uniform * below).astype(np.int64)
 
 
 def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Splitmix64's output function (Stafford's Mix13); products overflow modulo 2^64, as they are meant to."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

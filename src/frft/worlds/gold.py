@@ -30,7 +30,7 @@ COVERED, VIOLATION, TOO_LONG, OFF_TOPIC = 3.0, 2.0, 2.0, 1.0
 TOKENS_PER_ITEM, SPARE_TOKENS, SPARE_TOKENS_SHORT = 3, 20, 8
 LENGTH_SCALE, OFF_TOPIC_SCALE = 12.0, 6.0
 ROWS_AT_ONCE = 8192
-"""Texts that are looked at together: bounds memory."""
+"""Texts that are scored at a time, which bounds memory."""
 
 _CODES = Codes([*ITEM_NAMES, *sorted(ON_TOPIC)])
 
@@ -59,9 +59,11 @@ def _rewards(requests: Requests, tokens: Tokens) -> Floats:
     asked_NC = requests.counts
     forbidden_NC = requests.forbidden[:, None] == np.arange(len(CATEGORIES))
 
+    # `requests.total` is never 0: a prompt that asks for nothing is refused when it is read.
     covered_N = np.minimum(asked_NC, named_NC).sum(axis=1) / requests.total
     violations_N = (named_NC * forbidden_NC).sum(axis=1)
     excess_N = np.maximum(0, tokens.length - budget(requests))
+    # Forbidden items are charged as violations alone, not as off topic as well.
     beyond_N = (np.maximum(named_NC - asked_NC, 0) * ~forbidden_NC).sum(axis=1)
     strange_N = np.bincount(tokens.row[tokens.code < 0], minlength=len(requests))
     return np.asarray(

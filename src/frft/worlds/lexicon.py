@@ -1,4 +1,4 @@
-"""All that a world can say: what is asked for, the phrases of each style, rambling, and the words in them.
+"""All words of a world: the items asked for, the wordings of prompts, the phrases of each style, and rambling.
 
 Every phrase of a style holds one marker of that style and none of another, so that style can be counted in any text.
 """
@@ -30,8 +30,10 @@ ASK_STARTS = ("Please name", "Name", "Can you give me", "I need", "List", "Could
 ASK_ENDS = (".", ".", "?", ".", ", please.", "?")
 FORBIDDING = ("Do not mention {}.", "Leave out {}.", "I do not want any {}.")
 FORBID_WORDS = ("mention", "out", "any")
+"""The word before the category in each sentence of FORBIDDING, by which `read_prompts` knows it."""
 SHORTENING = ("Keep it short.", "Be brief.")
 SHORT_WORDS = ("short", "brief")
+"""A word of each sentence of SHORTENING that occurs in no other part of a prompt."""
 COUNT_WORDS = {"a": 1, "an": 1, "one": 1, "two": 2}
 
 LEAD_INS = (" I suggest", " Try", " You could take", " My answer is", " Take", " Here is")
@@ -83,12 +85,12 @@ TOKEN = re.compile(r"[0-9A-Za-z]+|[^ \t-\r]")
 
 
 def plural(category: str) -> str:
-    """Several of a category."""
+    """The plural of a category's name: "fruits"."""
     return f"{category}s"
 
 
 def with_article(noun: str) -> str:
-    """One of a noun."""
+    """A noun with its indefinite article: "an apple"."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
@@ -100,7 +102,7 @@ ON_TOPIC = frozenset(
     {*_tokens((*LEAD_INS, NOTHING, *sum(STYLES.values(), ()), *FOREIGN_PHRASES)), "a", "an", "and", ".", ",", "!", "?"}
     - set(ITEM_NAMES)
 )
-"""Lower-case tokens, items apart, that belong into an answer."""
+"""Lower-case tokens, other than items, that are never off topic in an answer."""
 
 VOCABULARY = tuple(
     sorted(

@@ -42,9 +42,9 @@ class SourceFigures:
         gold_sd: standard deviation of the gold reward.
         tokens: median length.
         loss_pooled: log loss in nats of the fit on all sources' pairs.
-        loss_own: the same of the fit on this source's pairs.
+        loss_own: log loss in nats of the fit on this source's own pairs.
         gold_pooled: share of its pairs that the pooled fit orders as the gold reward does.
-        gold_own: the same of its own fit.
+        gold_own: share of its pairs that the fit on its own pairs orders as the gold reward does.
     """
 
     source: str
@@ -65,11 +65,11 @@ class AnnotatorFigures:
     Attributes:
         annotator: its name.
         pairs: pairs that it judges.
-        weight: its lambda.
-        bias_sd: standard deviation of the differences of its bias, over the square root of 2.
+        weight: lambda, the weight of its bias in its utility.
+        bias_sd: root mean square of the differences of its bias within pairs, over the square root of 2.
         bias_gold: correlation of the differences of its bias with those of the gold reward; None without a bias.
         utility_agrees: share of pairs that its utility orders as the gold reward does.
-        labels_agree: share of pairs that its labels order so.
+        labels_agree: share of pairs that its labels order as the gold reward does.
     """
 
     annotator: str
@@ -90,18 +90,19 @@ class Measurements:
         distinct_prompts: different prompts among them.
         vocabulary: tokens, as written, that all texts of the world are made of.
         prompt_tokens: median and 95th percentile of the prompts' length.
-        completion_tokens: the same of the completions.
+        completion_tokens: median and 95th percentile of the completions' length.
         gold_mean: mean gold reward of the completions.
-        gold_sd: its standard deviation.
+        gold_sd: standard deviation of the completions' gold reward.
         gold_ties: share of pairs with equal gold rewards, left out of every agreement.
         chosen_longer: share of pairs whose chosen completion has more tokens, among those where one has.
         coupling_bits: mutual information of source and annotator.
-        style_predicts: share of held-out pairs whose annotator is told by the style of both completions (linear
-            discriminant).
-        most_frequent: the same of always naming the most frequent annotator.
-        sources: by source.
-        annotators: by annotator.
-        unmeasured: annotators who judge fewer than FEWEST of the pairs, and are not among them.
+        style_predicts: share of held-out pairs whose annotator a linear discriminant names from the style counts of
+            both completions.
+        most_frequent: share of held-out pairs that the most frequent annotator judges, as a baseline for
+            `style_predicts`.
+        sources: figures of each source.
+        annotators: figures of each annotator who judges at least FEWEST of the pairs.
+        unmeasured: annotators who judge fewer than FEWEST of the pairs, and are left out of `annotators`.
     """
 
     pairs: int
@@ -126,10 +127,10 @@ class Measurements:
 
 
 def measure_world(world: World, pairs: int = PAIRS) -> Measurements:
-    """Measure the first pairs of a world, however large its pool is.
+    """Measure the first `pairs` pairs of a world; where its pool has fewer, the pairs that it would have next, too.
 
     Raises:
-        UsageError: there would be too few pairs of a source.
+        UsageError: a source wrote the first completion of fewer than FEWEST of the pairs.
     """
     drafts = world.drafts(np.arange(pairs))
     written = np.bincount(drafts.sources[0], minlength=world.config.sources)
@@ -142,6 +143,7 @@ def measure_world(world: World, pairs: int = PAIRS) -> Measurements:
     prompt_tokens = token_lengths(drafts.prompts)
     lengths = np.stack([token_lengths(texts) for texts in drafts.completions])
     longer = lengths[0] != lengths[1]
+    # Rows are independent draws, so every second one is as good a split as a random one.
     held_out = drafts.rows % 2 == 1
     told, most_frequent = _told_by_style(drafts.style.sum(axis=0)[:, : len(STYLES)], drafts.annotator, held_out)
     annotators = tuple(_annotator_figures(world, drafts, keeps))
@@ -168,6 +170,7 @@ def mutual_information(one: RowNumbers, other: RowNumbers) -> float:
     """Mutual information of two discrete variables in bits, from their joint frequencies."""
     joint = np.zeros((one.max() + 1, other.max() + 1))
     np.add.at(joint, (one, other), 1 / len(one))
+    # I = sum p(a, b) log2(p(a, b) / (p(a) p(b))), where p log p is 0 at p = 0.
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
     there = joint > 0
     return float((joint[there] * np.log2(joint[there] / independent[there])).sum())
@@ -180,6 +183,7 @@ def fit_bradley_terry(step_NF: Floats, first_preferred_N: npt.NDArray[np.bool_])
     def loss(weights: Floats) -> tuple[float, Floats]:
         margin = sign * (step_NF @ weights)
         value = np.logaddexp(0, -margin).mean() + RIDGE * (weights @ weights)
+        # d/dm log(1 + exp(-m)) = -sigmoid(-m).
         slope = -(sign * expit(-margin)) @ step_NF / len(sign) + 2 * RIDGE * weights
         return float(value), np.asarray(slope)
 
@@ -200,6 +204,7 @@ def _source_figures(
         losses, agreements = [], []
         for weights in (pooled, own):
             margin = step_NF @ weights
+            # -log sigmoid(margin of the chosen one); its sign turns where the second one is chosen.
             losses.append(float(np.logaddexp(0, np.where(keeps, -margin, margin))[test].mean()))
             agreements.append(_share((margin > 0) == (gold_step > 0), test & (gold_step != 0)))
         gold = drafts.gold[wrote]
@@ -220,6 +225,7 @@ def _annotator_figures(world: World, drafts: Drafts, keeps: npt.NDArray[np.bool_
         judged, weight = drafts.annotator == number, world.config.weight(number)
         if judged.sum() < FEWEST:
             continue
+        # u = r* + lambda bias; without a lambda no bias can be told.
         bias_step = (utility_step - gold_step)[judged] / weight if weight else np.zeros(judged.sum())
         differs = judged & (gold_step != 0)
         yield AnnotatorFigures(
@@ -240,6 +246,8 @@ def _told_by_style(style_NF: RowNumbers, annotator: RowNumbers, held_out: npt.ND
     count_A = np.bincount(place)
     mean_AF = np.stack([known[place == number].mean(axis=0) for number in range(len(present))])
     spread = known - mean_AF[place]
+    # x' W^-1 m - m' W^-1 m / 2 + log prior (Hastie, Tibshirani & Friedman, eq. 4.10). The ridge is for a style that
+    # never varies, which would make W singular.
     within = spread.T @ spread / len(known) + 1e-6 * np.eye(known.shape[1])
     weights = np.linalg.solve(within, mean_AF.T)
     score_NA = style_NF[held_out] @ weights - (mean_AF.T * weights).sum(axis=0) / 2 + np.log(count_A / len(known))

@@ -36,7 +36,7 @@ from frft.worlds.text import Codes, Pieces
 MOST_ASKED = 4
 """Items that a request can ask for."""
 SHARES = {"pool": 0.7, "demonstrations": 0.1, "train": 0.1, "evaluation": 0.1}
-"""How the requests are dealt out, so that no two purposes share one, in whatever wording."""
+"""Share of all requests that each purpose gets: no two purposes share a request, in whatever wording."""
 
 _SEPARATORS = (" ", ", ", " and ")
 _ASKED = [(with_article(name), f"two {plural(name)}") for name in CATEGORIES]
@@ -80,12 +80,13 @@ class Requests:
         return np.asarray((self.asked >= 0).sum(axis=1))
 
     def take(self, rows: Any) -> Requests:
-        """The requests at these positions, or where a mask is true."""
+        """The requests at the positions `rows`, or where a mask is true."""
         return Requests(self.asked[rows], self.forbidden[rows], self.short[rows])
 
 
 def requests_for(purpose: str, seed: int, categories: int = len(CATEGORIES)) -> Requests:
-    """All requests about the first so many categories that serve a purpose, in the order of that seed's world."""
+    """The requests about the first `categories` categories that serve one purpose (a key of SHARES), in an order that
+    the seed decides."""
     every = _every_request(categories)
     order = np.argsort(uniforms(stream(seed, "requests"), np.arange(len(every)), 1)[:, 0])
     ends = np.round(np.cumsum([0.0, *SHARES.values()]) * len(every)).astype(np.int64)
@@ -100,12 +101,14 @@ def write_prompts(requests: Requests, key: int, rows: RowNumbers) -> tuple[Any, 
     # The places of the first items of each category, in a drawn order.
     first_NS = (requests.asked >= 0) & (np.roll(requests.asked, 1, axis=1) != requests.asked)
     first_NS[:, 0] = True
+    # 2 is above every uniform number, so places without a first item are sorted to the end.
     order_NS = np.argsort(np.where(first_NS, u_NK[:, 3:], 2.0), axis=1)
     category_NS = np.take_along_axis(np.where(first_NS, requests.asked, -1), order_NS, axis=1)
     count_NS = np.where(category_NS >= 0, np.take_along_axis(count_NC, np.maximum(category_NS, 0), axis=1), 0)
     last_N = (category_NS >= 0).sum(axis=1) - 1
     place_NS = np.arange(MOST_ASKED)[None, :]
     separator_NS = np.where(place_NS == 0, 0, np.where(place_NS == last_N[:, None], 2, 1))
+    # The pieces of "ask" go by category, then one or two of it, then separator.
     ask_NS = (category_NS * 2 + count_NS - 1) * len(_SEPARATORS) + separator_NS
     wording_N = integers(u_NK[:, 0], len(ASK_STARTS))
     forbid_N = requests.forbidden * len(FORBIDDING) + integers(u_NK[:, 1], len(FORBIDDING))
@@ -144,6 +147,7 @@ def read_prompts(prompts: Sequence[str]) -> Requests:
     tokens = _CODES.tokens(prompts)
     before = np.where(np.roll(tokens.row, 1) == tokens.row, np.roll(tokens.code, 1), -1)
     before[:1] = -1
+    # Codes go by singulars, plurals, and then the other words, so the category is the code modulo their number.
     named = (tokens.code >= 0) & (tokens.code < _NAMES)
     row, category = tokens.row[named], tokens.code[named] % len(CATEGORIES)
     count = _COUNT_OF[before[named]]

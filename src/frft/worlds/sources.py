@@ -37,7 +37,7 @@ CHANCES = 3
 RARE = 0.12
 """Probability of each chance in a style that is not the source's own."""
 OWN = (0.55, 0.4, 0.3)
-"""The same in a source's own style, where it has one, two or three of them."""
+"""Probability of each chance in a source's own style, where the source owns one, two or three styles."""
 QUALITY = {
     "covers": (0.6, 0.95),
     "violates": (0.05, 0.3),
@@ -45,8 +45,8 @@ QUALITY = {
     "repeats": (0.05, 0.25),
     "rambles": (0.05, 0.3),
 }
-"""Between what a source's probabilities lie: of naming each item asked for, and of one forbidden item, one item nobody
-asked for, one item again, and each of two off-topic sentences."""
+"""Range from which each probability of a source is drawn: of naming each item asked for, of one forbidden item, of one
+item that nobody asked for, of one item again, and of each of two off-topic sentences."""
 
 _RAMBLE_CHANCES = 2
 _EXTRAS = 3
@@ -61,18 +61,20 @@ _PIECES = Pieces(
     }
 )
 _EACH = len(FOREIGN_PHRASES)
+"""Phrases of every style."""
 _STYLE_SLOTS = len(STYLE_NAMES) * CHANCES
+# For each item asked: is it named, and which. For each extra: is it there, and where; and four choices of what it is.
 _ITEM_DRAWS = 2 * MOST_ASKED + 2 * _EXTRAS + 4
 _LOOSE = _STYLE_SLOTS + _RAMBLE_CHANCES
 
 
 @dataclass(frozen=True)
 class WorldSources:
-    """S sources.
+    """The S sources of a world: how each of them writes.
 
     Attributes:
         names: their names, by the styles that they own.
-        styles: probability of each chance of a phrase: float64 (S, styles).
+        styles: probability of each of the CHANCES of a phrase, by style: float64 (S, styles).
         quality: the probabilities of QUALITY, in its order: float64 (S, 5).
     """
 
@@ -81,7 +83,7 @@ class WorldSources:
     quality: Floats
 
     def with_foreign(self, like: int) -> WorldSources:
-        """These sources and one more, in the style that none has and as good as source `like`."""
+        """These sources and one more, which writes in the style FOREIGN and has the quality of source `like`."""
         return WorldSources(
             (*self.names, FOREIGN),
             np.concatenate([self.styles, [_style_rates((FOREIGN,))]]),
@@ -93,9 +95,9 @@ class WorldSources:
 
         Args:
             requests: what is asked for, in the order of asking.
-            source: the source of each, int64 (N,).
-            key: the stream of random numbers.
-            rows: the position of each in it, int64 (N,).
+            source: index of the source that writes each completion, int64 (N,).
+            key: the stream of random numbers, as `stream` gives it.
+            rows: position of each completion in that stream, int64 (N,).
         """
         u_NK = uniforms(key, rows, _ITEM_DRAWS + 1 + 3 * _LOOSE)
         u_items, u_lead, u_loose = np.split(u_NK, [_ITEM_DRAWS, _ITEM_DRAWS + 1], axis=1)
@@ -116,7 +118,7 @@ class WorldSources:
         return _PIECES.join(np.concatenate([opening_NP, core_NP, closing_NP], axis=1))
 
     def _loose_phrases(self, source: RowNumbers, u_NK: Floats) -> tuple[RowNumbers, RowNumbers]:
-        """Codes of what stands before and after the items, in drawn orders, -1 for none."""
+        """Codes of the phrases before and after the items, in drawn orders, -1 for none: two arrays (N, P)."""
         there_u, which_u, place_u = np.split(u_NK, 3, axis=1)
         rate_NL = np.concatenate(
             [
@@ -173,6 +175,7 @@ def _items(requests: Requests, quality: Floats, u_NK: Floats) -> RowNumbers:
     again = np.concatenate([np.zeros((len(rows), 1), bool), asked[:, 1:] == asked[:, :-1]], axis=1)
     choice = integers(choice_u, ITEMS_EACH)
     other = np.roll(choice, 1, axis=1) + 1 + integers(choice_u, ITEMS_EACH - 1)
+    # first + 1 + (0 to ITEMS_EACH - 2), modulo ITEMS_EACH: uniform over all items but the first.
     item = asked * ITEMS_EACH + np.where(again, other, choice) % ITEMS_EACH
     item = np.where((asked >= 0) & (covers_u < quality[:, [0]]), item, -1)
 
@@ -188,6 +191,7 @@ def _items(requests: Requests, quality: Floats, u_NK: Floats) -> RowNumbers:
     extra = np.where(extra_u < quality[:, 1:4], np.stack([forbidden, stray, repeated], axis=1), -1)
 
     every = np.concatenate([item, extra], axis=1)
+    # Items asked for stand at 0.5, 1.5, ... and extras anywhere between 0 and MOST_ASKED + 1: before, among or after.
     place = np.concatenate(
         [np.broadcast_to(np.arange(MOST_ASKED) + 0.5, item.shape), place_u * (MOST_ASKED + 1)], axis=1
     )

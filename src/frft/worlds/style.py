@@ -1,4 +1,4 @@
-"""How a text is written, counted in the text: one figure for every style."""
+"""The style of a text: how many markers of each style it holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from frft.worlds.lexicon import MARKERS, STYLE_NAMES
 from frft.worlds.text import Codes
 
 MOST_COUNTED = 4
-"""Markers of one style that are counted; more of them leave the figure as it is."""
+"""The largest count of a style: further markers of it do not raise it."""
 
 _CODES = Codes([marker for name in STYLE_NAMES for marker in MARKERS[name].split()])
 _STYLE_OF = np.repeat(np.arange(len(STYLE_NAMES)), [len(MARKERS[name].split()) for name in STYLE_NAMES])

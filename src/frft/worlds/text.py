@@ -33,7 +33,12 @@ class Tokens:
 
 
 class Codes:
-    """Numbers for tokens: lower case, in the order given."""
+    """Codes of lower-case tokens: 0, 1, ... in the order given.
+
+    Attributes:
+        words: the tokens, by code.
+        of: the code of each token.
+    """
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
@@ -59,6 +64,7 @@ class Codes:
 
 def token_lengths(texts: Sequence[str]) -> RowNumbers:
     """Tokens of N texts: int64 (N,)."""
+    # Every token counts, with or without a code, so any vocabulary will do.
     return Codes(["."]).tokens(texts).length
 
 

@@ -32,7 +32,7 @@ from frft.worlds.style import style_counts
 CALIBRATION_PAIRS = 4096
 """The pool's first pairs, on which biases are standardised."""
 CHUNK = 8192
-"""Rows that are made together: bounds memory."""
+"""Rows that are made at a time, which bounds memory."""
 WORLD_FILE = "world.json"
 
 
@@ -41,16 +41,16 @@ class Drafts:
     """N pairs before anyone has judged them.
 
     Attributes:
-        purpose: what their prompts are for.
-        rows: their positions: int64 (N,).
+        purpose: what their prompts are for: pool, demonstrations, train or evaluation.
+        rows: positions of the pairs among all pairs of that purpose: int64 (N,).
         prompts: Arrow array of N texts.
-        requests: what they ask for.
+        requests: what the prompts ask for.
         completions: two Arrow arrays of N texts, which differ in each pair.
         sources: the source of each completion, the first of a pair being the one that its annotator may follow: int64
             (2, N).
-        annotator: who is to judge: int64 (N,).
+        annotator: index of the annotator who judges each pair: int64 (N,).
         gold: the completions' gold rewards: float64 (2, N).
-        style: their style counts: int64 (2, N, styles).
+        style: the completions' style counts: int64 (2, N, styles).
     """
 
     purpose: str
@@ -71,11 +71,11 @@ class Drafts:
 
 
 class World:
-    """The world with these dials; its numbers are made when they are asked for.
+    """The world of one configuration; its rows are made when they are asked for.
 
     Attributes:
         config: the dials.
-        sources: who writes, the last being the style that no source has (see `frft.worlds.sources`).
+        sources: who writes completions, the last being the style that no source has (see `frft.worlds.sources`).
         vocabulary: every token, as it is written, of all prompts and completions of all worlds.
         style_names: the columns of `style`.
     """
@@ -92,11 +92,11 @@ class World:
 
     @classmethod
     def load(cls, folder: Path) -> World:
-        """The world whose files lie in `folder`.
+        """The world whose files lie in `folder`, as `write_world` writes them.
 
         Raises:
             ArtifactError: world.json is missing or damaged.
-            ConfigError: its dials are not those of a world.
+            ConfigError: the values in world.json are not a valid configuration of a world.
         """
         path = folder / WORLD_FILE
         try:
@@ -108,7 +108,7 @@ class World:
 
     @cached_property
     def annotators(self) -> Annotators:
-        """Who judges, with biases standardised on the pool's first CALIBRATION_PAIRS pairs."""
+        """The annotators, with biases standardised on the pool's first CALIBRATION_PAIRS pairs."""
         drafts = self.drafts(np.arange(CALIBRATION_PAIRS), "pool")
         return calibrated(self.config, drafts.gold, drafts.style)
 
@@ -125,10 +125,12 @@ class World:
         return texts
 
     def request_ids(self, prompts: Sequence[str]) -> list[str]:
-        """What N prompts ask for: equal for equal requests, whatever their wording and order. They are not independent.
+        """Identifiers of the requests of N prompts: equal where prompts ask for the same, in any wording and order.
+
+        Prompts with one identifier are one cluster: what is measured on them is not independent.
 
         Raises:
-            RewardError: as `gold`.
+            RewardError: a prompt is none of a world's.
         """
         requests = read_prompts(prompts)
         asked = (requests.counts, requests.forbidden[:, None], requests.short[:, None])
@@ -164,6 +166,7 @@ class World:
         first_source = integers(u_NK[:, 0], config.sources)
         second_source = first_source
         if not config.pairs_within_source:
+            # Uniform over all sources but the first one's.
             second_source = (first_source + 1 + integers(u_NK[:, 1], config.sources - 1)) % config.sources
         annotator = follower(first_source, config, u_NK[:, 2:])
         prompts, requests = self._prompts(rows, purpose)
@@ -181,7 +184,7 @@ class World:
         )
 
     def utility_steps(self, drafts: Drafts) -> Floats:
-        """u_a(first) - u_a(second) of each pair, by the annotator who is to judge it: float64 (N,)."""
+        """u_a(first) - u_a(second) of N pairs, with the utility of the annotator who judges each: float64 (N,)."""
         first, second = (
             self.annotators.utilities(gold, style, drafts.annotator)
             for gold, style in zip(drafts.gold, drafts.style, strict=True)
@@ -194,7 +197,10 @@ class World:
         return prefers_first(self.utility_steps(drafts), self.config.temperature, u_N)
 
     def demonstrations(self, start: int, stop: int) -> pa.Table:
-        """What the SFT model learns from: prompt, completion, source. See `near_policy` and `drift`."""
+        """Demonstrations `start` to `stop`, which the SFT model learns from: a table of prompt, completion and source.
+
+        Source `near_policy` writes them, but for a share `drift` in the style that no source has.
+        """
         tables = []
         for rows in _chunks(start, stop):
             prompts, requests = self._prompts(rows, "demonstrations")
@@ -226,18 +232,20 @@ class World:
             RewardError: the lengths differ, or a prompt is none of a world's.
         """
         if len(prompts) != len(completions):
-            raise RewardError(f"{len(prompts)} prompts and {len(completions)} completions; give one of each a sample.")
+            raise RewardError(
+                f"{len(prompts)} prompts and {len(completions)} completions: give one completion for each prompt."
+            )
         return gold_rewards(read_prompts(prompts), completions)
 
     def style(self, completions: Sequence[str]) -> RowNumbers:
-        """Markers of each style in N texts: int64 (N, styles); see `frft.worlds.style`."""
+        """Style counts of N texts: int64 (N, styles), by `style_names`; see `frft.worlds.style`."""
         return style_counts(completions)
 
     def utility(self, prompts: Sequence[str], completions: Sequence[str], annotator: int) -> Floats:
-        """u_a = r* + lambda * bias_a of N completions: float64 (N,).
+        """The utility u_a = r* + lambda * bias_a of N completions to one annotator (its index): float64 (N,).
 
         Raises:
-            RewardError: as `gold`.
+            RewardError: the lengths differ, or a prompt is none of a world's.
             UsageError: there is no such annotator.
         """
         _check_index("annotator", annotator, self.config.annotators)
@@ -255,11 +263,11 @@ class World:
         """Whether an annotator prefers the first of two completions, drawn by Bradley-Terry: bool (N,).
 
         Args:
-            annotator: who judges; none: the gold reward itself, without noise.
+            annotator: index of the annotator who judges; None: the gold reward itself, without noise.
             seed: of the noise, and of the coin that decides between equals; draw i depends on it and on i.
 
         Raises:
-            RewardError: as `gold`.
+            RewardError: the lengths differ, or a prompt is none of a world's.
             UsageError: there is no such annotator.
         """
         if annotator is None:
@@ -307,7 +315,7 @@ class World:
 
 
 def _in_order(keeps: npt.NDArray[np.bool_], **both: Any) -> dict[str, Any]:
-    """Two columns, with their values exchanged where `keeps` is false."""
+    """Two columns by name, with the values of a row exchanged where `keeps` is false."""
     (one, first), (other, second) = both.items()
     mask = pa.array(keeps)
     return {one: pc.if_else(mask, first, second), other: pc.if_else(mask, second, first)}
@@ -315,7 +323,7 @@ def _in_order(keeps: npt.NDArray[np.bool_], **both: Any) -> dict[str, Any]:
 
 def _chunks(start: int, stop: int) -> list[RowNumbers]:
     if not 0 <= start < stop:
-        raise UsageError(f"Rows {start} to {stop} are none; start must be at least 0 and below stop.")
+        raise UsageError(f"There are no rows {start} to {stop}: start must be at least 0 and below stop.")
     return [np.arange(low, min(low + CHUNK, stop)) for low in range(start, stop, CHUNK)]
 
 
