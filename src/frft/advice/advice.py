@@ -79,6 +79,7 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
         f"made-up worlds. Tested on others: {predictor.test.sentence()}. The halves exchanged: "
         f"{predictor.exchanged.sentence()}."
     )
+    # The terms of a model that is no better than a coin are noise, so no reason is taken from them.
     if not predictor.beats_a_coin:
         limits.append(
             "How these numbers go with an outcome: these intervals are not both above 0.5, so the predictor weighs "

@@ -53,6 +53,7 @@ def _distinct(completions: EmbeddedCompletions) -> EmbeddedCompletions:
 
 def _nearest(left_SD: Vectors, left_S: Floats, right_MD: Vectors, right_M: Floats) -> Floats:
     """The largest cosine of each of S unit vectors with those of M whose prompt is another; -2 where there is none."""
+    # -2 is below every cosine.
     best_S = np.full(len(left_SD), -2.0)
     for start in range(0, len(right_MD), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)

@@ -206,6 +206,7 @@ def gather_evidence(
 
 def _steps(pool: EmbeddedCompletions) -> Floats:
     """Embedding and log length of chosen less those of rejected, shape (N, D + 1)."""
+    # Length is its own feature because labels often prefer the longer text, which unit vectors hardly show.
     lengths_2N = np.log1p([len(text) for text in pool.texts]).reshape(2, -1)
     chosen_ND, rejected_ND = np.split(pool.vectors_ND.astype(np.float64), 2)
     return np.column_stack([chosen_ND - rejected_ND, lengths_2N[0] - lengths_2N[1]])

@@ -69,6 +69,7 @@ def held_out(
         SelectionError: there are too few different prompts to hold some out.
     """
     fold_N = _folds(prompts, seed)
+    # Scaled and not centred: a pair with its completions exchanged must have the opposite step.
     scale_F = np.sqrt((steps_NF**2).mean(axis=0))
     x_NF = steps_NF / np.where(scale_F, scale_F, 1.0)
     start_of: dict[frozenset[int], Floats] = {}
@@ -98,6 +99,7 @@ def held_out(
     all_N = np.ones(len(fold_N), dtype=bool)
     with progress.task("Fitting the labels, near the policy and in the whole pool", LOCALITY_FOLDS) as task:
         for outer in range(LOCALITY_FOLDS):
+            # Of equal losses argmin takes the first: the stronger penalty, and the smaller correction.
             losses = [inner_loss(outer, each, 0.0, all_N) for each in RIDGE_STRENGTHS]
             strength = RIDGE_STRENGTHS[int(np.argmin(losses))]
             losses = [inner_loss(outer, strength, each, near_N) for each in CORRECTIONS]

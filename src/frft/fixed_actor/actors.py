@@ -155,6 +155,7 @@ def divide(pairs: pa.Table, actors: Sequence[Actor], seed: int) -> PoolDivision:
     """
     everything = [pairs, *(actor.own for actor in actors)]
     prompts = sorted({prompt for table in everything for prompt in table["prompt"].to_pylist()})
+    # Sorted before, so that the division depends on the prompts and the seed, and not on the order of rows.
     order = np.random.default_rng([seed, 0]).permutation(len(prompts))
     trained = {prompts[n] for n in order[: len(prompts) // 2]}
     texts = {pair for actor in actors for pair in zip(actor.prompts, actor.completions, strict=True)}

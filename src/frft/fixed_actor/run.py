@@ -75,6 +75,7 @@ def run_fixed_actor(
         _keep_settings(pairs, actors, config, vectors, out)
         divisions = {seed: divide(pairs, actors, seed) for seed in range(config.seeds)}
         for seed, division in divisions.items():
+            # A placebo, at the smallest size, selects its test pairs beside those it is trained on.
             largest = max(*config.sizes, min(config.sizes) + _tested(min(config.sizes)))
             if largest > division.pool.num_rows:
                 raise UsageError(

@@ -52,6 +52,7 @@ class ActorSides:
                 f"samples (the first: {printable(pairs['id'][int(foreign[0])].as_py())}). Add what it wrote there to "
                 "the samples, or leave these pairs out."
             )
+        # Of both being the actor's, 1 - 1 = 0.
         side_N = chosen_N - rejected_N
         if any(column not in pairs.column_names for column in SOURCES):
             return cls(side_N, [None] * len(side_N))

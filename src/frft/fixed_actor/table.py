@@ -151,6 +151,7 @@ def read_table(out: Path) -> AccuracyTable:
     actors = sorted({row.actor for row in rows})
     arms = list(dict.fromkeys(HeadArm.of(row) for row in rows))
     cells = {(HeadArm.of(row), row.actor, row.seed): row for row in rows}
+    # Whole seeds only: in a part of one, arms would be compared on different actors.
     seeds = [
         seed
         for seed in sorted({row.seed for row in rows})

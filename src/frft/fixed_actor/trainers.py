@@ -125,6 +125,7 @@ class FeatureTrainer:
                 raise TrainingError(f"The loss of step {step} of {steps} is {loss.item()}. Lower --learning-rate.")
             optimizer.zero_grad()
             loss.backward()
+            # 1 is what the Trainer of transformers clips to unless told otherwise, and so TRL with `full`.
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -136,6 +137,7 @@ class FeatureTrainer:
         """As `RewardModelTrainer.margins`."""
         import torch
 
+        # A completion can stand in several pairs; each is scored once.
         distinct, places_2N = np.unique(self._texts.rows(pairs).T, return_inverse=True)
         parts = [distinct[start : start + SCORED_AT_ONCE] for start in range(0, len(distinct), SCORED_AT_ONCE)]
         with torch.inference_mode():
@@ -154,6 +156,7 @@ class FeatureTrainer:
         """As `RewardModelTrainer.load`."""
         from safetensors.torch import load_file
 
+        # The seed does not matter: all weights are replaced.
         model = self._fresh(0)
         model.load_state_dict(load_file(path / _WEIGHTS))
         return model
@@ -244,6 +247,7 @@ def as_backbone(embedder: Embedder, path: Path) -> Path:
     if path.exists():
         return path
     model, tokenizer = transformer_of(embedder)
+    # BERT's tokenizers have no EOS token; SEP is what their texts end with.
     tokenizer.eos_token = tokenizer.eos_token or tokenizer.sep_token
     with atomic_folder(path) as folder:
         model.save_pretrained(folder)

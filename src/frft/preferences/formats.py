@@ -100,6 +100,7 @@ def read_preference(row: RawFields) -> Preference:
         raise _no_pair(row)
     answered = read_answers(row, names)
     chosen, rejected = answered.completions
+    # Blank fields with a usual name are used up as well: as columns they would hold nothing.
     return Preference(
         _form(row, answered, names[0]),
         answered.prompt,

@@ -85,6 +85,7 @@ def ingest(
             task.advance(source.size - position)
             read, accepted = tally.read - read_before, tally.accepted - accepted_before
             files.append(FileReport(source, dict(forms.most_common()), digest, read, accepted))
+    # Counts first: a share of counts that do not add up would mean nothing.
     tally.check_sum()
     advice = " ".join(_advice(tally, columns, rejects_path, can_raise=can_raise)) if tally.rejected else ""
     if max_rejected is not None:

@@ -142,6 +142,7 @@ class _Collector:
         self.unused_completions += pair.unused_completions
         self.repeated_prompts += pair.repeated
         own = {
+            # A number after repeated contents keeps ids unique, by which selections name pairs.
             "id": content if self.seen[content] == 1 else f"{content}-{self.seen[content]}",
             "prompt": pair.prompt,
             "chosen": pair.chosen,

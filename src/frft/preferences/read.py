@@ -153,6 +153,7 @@ def _read_file(source: FileSource) -> Iterator[RawRow]:
             _check_signature(source, stream.peek(32)[:32], None)
         readers = {"jsonl": _read_lines, "json": _read_json, "csv": _read_csv}
         for row in readers[source.kind](source, stream):
+            # Of the file itself, not of the decompressed stream: progress is told in bytes of `source.size`.
             yield replace(row, position=file.tell())
 
 
@@ -195,6 +196,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # `json` would keep the last of two values in silence.
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
@@ -316,6 +318,7 @@ def _read_parquet(source: FileSource, stream: io.BufferedReader) -> Iterator[Raw
         names = file.schema_arrow.names
         if len(set(names)) < len(names):
             raise UnreadableError(f"{source.name} has two columns of one name. Rename one of them.")
+        # Rows are read from column chunks, so the position in the file says little; bytes in proportion to rows do.
         share = source.size / max(1, file.metadata.num_rows)
         batches = file.iter_batches(batch_size=READ_ROWS, use_threads=False)
         for number, (value, error) in enumerate(_table_rows(batches), start=1):

@@ -62,6 +62,7 @@ def gold_at_kl(gold: Sequence[float], kl: Sequence[float], level: float) -> tupl
         that ends below it, the last.
     """
     gold_T, kl_T = smoothed(gold), smoothed(kl)
+    # The last step that is not above the level; the curve crosses it between there and the next step.
     below = np.flatnonzero(kl_T <= level)
     if not len(below):
         return float(gold_T[0]), 1.0

@@ -177,5 +177,6 @@ def pairs_seen(pairs: int, steps: int, batch: int) -> int:
 
     The last batch of each pass over the `pairs` pairs may be smaller than the others.
     """
+    # `rest` steps of an unfinished pass are full batches: only the last step of a pass can be smaller.
     passes, rest = divmod(steps, math.ceil(pairs / batch))
     return passes * pairs + rest * batch

@@ -151,6 +151,7 @@ class Study:
         """The cell of a point and a seed."""
         config = self.config
         names = dict.fromkeys([*config.everywhere, *config.points[point].more_arms])
+        # One thread: the order of floating-point sums, and so their last digits, depends on the number of threads.
         own = {
             "seed": seed,
             "threads": 1,

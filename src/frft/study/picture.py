@@ -18,6 +18,7 @@ def gains_picture(results: StudyResults) -> str:
         for arm in arms
         if (against := found.arms[arm].against_vanilla) is not None
     }
+    # 0 is always on the axis, because gains are read against it.
     ends = [end for gain in gains.values() for end in (gain.low, gain.high, gain.mean, 0.0) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     if low == high:

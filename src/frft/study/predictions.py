@@ -78,6 +78,7 @@ def outcome(found: Estimate, expected: Expected, margin: float) -> Outcome:
     """Whether a prediction held, by the rule at the top of this file."""
     if found.low is None or found.high is None:
         return "undecided"
+    # Below 0 is above 0 for the mirrored interval.
     low, high = (-found.high, -found.low) if expected == "below" else (found.low, found.high)
     if expected == "none":
         if -margin < low and high < margin:

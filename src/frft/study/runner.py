@@ -129,6 +129,7 @@ def run_cells(
             while pending:
                 _show(messages, task, progress)
                 pending = _unfinished(pending)
+            # Messages of the last cells may still be on their way when the processes are done.
             while _show(messages, task, progress):
                 pass
     finally:

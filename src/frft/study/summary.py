@@ -106,6 +106,7 @@ def _budget(study: Study) -> StudyBudget:
 
 def _point(measured: StudyMeasurements, point: str, study: Study) -> PointResults:
     arms = {name: _arm(measured, point, name, study) for name in measured.arms(point)}
+    # Two families of tests: all arms of the point against vanilla, and all against the control.
     vanilla = holm(_p_values({name: arm.against_vanilla for name, arm in arms.items()}))
     control = holm(_p_values({name: arm.against_control for name, arm in arms.items()}))
     base = [cell.base_reward.training for cell in measured.cells(point)]
