@@ -57,15 +57,15 @@ class Evidence:
     """What is measured in a pool of N pairs and S samples of a policy, before any training.
 
     *Near* are the `near_pairs` pairs with the highest log density ratio, policy to pool; all others are far. Accuracies
-    and log losses are cross-validated: of pairs and prompts that the fit has not seen; a tie is half right.
+    and log losses are cross-validated, on pairs and prompts that the fit has not seen; a tie is half right.
 
     Attributes:
         pairs: N.
         samples: S, those without text left out.
         auc: the probability that a sample looks more like the policy than a completion of the pool does; 0.5: there is
             nothing to select by (`DensityRatios`).
-        near_pairs: the effective sample size of the pairs' density ratios, (sum w)^2 / sum w^2, rounded up (Kish): of
-            what the policy writes, the pool tells as much as so many pairs drawn from there.
+        near_pairs: the effective sample size of the pairs' density ratios, (sum w)^2 / sum w^2, rounded up (Kish): the
+            pool tells as much about what the policy writes as this many pairs drawn from the policy.
         coverage: the share of samples to which a text of the pool is as near as the nearest other sample (`coverage`).
         coverage_expected: the expected coverage if the policy itself had written the pool.
         near_accuracy, near_log_loss: accuracy (0 to 1) and log loss (nats) of the pooled fit on near pairs (see

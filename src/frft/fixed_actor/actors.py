@@ -88,7 +88,7 @@ def draw_actors(pairs: pa.Table, count: int, opponents: int, seed: int = 0) -> l
         pairs: preference pairs with the columns `chosen_source` and `rejected_source`.
         count: actors wanted.
         opponents: fewest different sources that an actor must stand against.
-        seed: of the draw.
+        seed: seed of the random draw.
 
     Raises:
         DataError: the pairs do not name their sources, or too few sources qualify.

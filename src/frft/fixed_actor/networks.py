@@ -34,7 +34,7 @@ class TopLayerHead(nn.Module):  # type: ignore[misc]
     and values of single tokens: the same numbers as the whole layer's, at a small part of its cost.
 
     Args:
-        width: of the frozen features.
+        width: number of frozen features, W.
         layer: the last layer as Transformers has it; it is copied.
 
     Raises:

@@ -3,7 +3,7 @@
     for every seed: divide the prompts; train on all pairs of the pool (the base)
         for every actor: rank the pool by every strategy; train each arm; test it on the actor's own pairs
 
-The same command goes on where it was stopped. More seeds, strategies, sizes and starts can be asked for later; what
+A repeated command goes on where it was stopped. More seeds, strategies, sizes and starts can be asked for later; what
 else would change what a line means is refused.
 """
 

@@ -53,7 +53,7 @@ def load_pool(
         max_rejected: the largest share of rows that may be unusable, 0 to 1; None: all of them, and the pool may be
             empty.
         limit: keep only this many pairs, drawn at random and left in order (`report.drawn`); None: keep all.
-        seed: of that draw.
+        seed: seed of that draw.
         render: messages of a prompt -> text (a chat template, say); None: messages become HH-RLHF text, and plain text
             stays as it is.
         rejects_path: file for the rejected rows, one JSON object a line (see `ingest`); None: they are only counted.

@@ -177,7 +177,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     """The study of this name with changes.
 
     Args:
-        name: of a study that comes with the package.
+        name: name of a study that comes with the package.
         overrides: `key=value` with dotted keys: `seeds=16`, `base.ppo.total_steps=64`, `points.lambda-0=null` (which
             removes a point).
 

@@ -264,7 +264,7 @@ class World:
 
         Args:
             annotator: index of the annotator who judges; None: the gold reward itself, without noise.
-            seed: of the noise, and of the coin that decides between equals; draw i depends on it and on i.
+            seed: seed of the noise, and of the coin that decides between equals; draw i depends on it and on i.
 
         Raises:
             RewardError: the lengths differ, or a prompt is none of a world's.
