@@ -256,13 +256,13 @@ def test_a_model_that_frft_did_not_save_is_as_long_as_the_training_says_and_must
 
 
 def test_starting_from_sft_needs_to_know_where_from(base, pool):
-    with pytest.raises(UsageError, match="Name it by `backbone`"):
+    with pytest.raises(UsageError, match="Give it as `backbone`"):
         AlignedReward(base, pool, RefreshConfig(init="sft"))
 
 
 def test_fresh_labels_are_handed_in_or_refused(make, pool):
     reward = make(labels="gold", selection={"strategy": "all"})
-    with pytest.raises(UsageError, match="hand them in by `pool`"):
+    with pytest.raises(UsageError, match="Pass them by `pool`"):
         reward.refresh(samples_of(pool, "bees"))
     refresh = reward.refresh(samples_of(pool, "bees"), pool=pool.slice(0, 5))
     assert refresh.read_selection().table["id"].to_pylist() == pool["id"].to_pylist()[:5]
@@ -272,13 +272,13 @@ def test_fresh_labels_are_handed_in_or_refused(make, pool):
     "changes", [{"labels": "gold", "selection": {"strategy": "all"}}, {"selection": {"strategy": "policy_ratio"}}]
 )
 def test_what_takes_more_than_texts_is_refused_in_a_trainer_of_trl(make, changes):
-    with pytest.raises(UsageError, match="sees texts alone"):
+    with pytest.raises(UsageError, match="sees only texts"):
         make(samples="rollouts", **changes).callback()
 
 
 @pytest.mark.parametrize("when", ["drift", "alarms"])
 def test_what_looks_decide_is_refused_in_a_trainer_of_trl(make, when):
-    with pytest.raises(UsageError, match="which a trainer of one's own has not"):
+    with pytest.raises(UsageError, match="periodic measurements of `frft run`"):
         make(samples="rollouts", selection={"match": "nearest"}, when=when).callback()
 
 
@@ -356,7 +356,7 @@ def test_what_went_before_can_be_restored_in_another_process(make, pool):
     with pytest.raises(UsageError, match="other settings"):
         another.restore(state)
     shutil.rmtree(first.refreshes[0].reward_model.path)
-    with pytest.raises(ArtifactError, match=r"names a reward model in .* which is not there"):
+    with pytest.raises(ArtifactError, match=r"names a reward model in .* which is missing"):
         make(**settings).restore(state)
 
 

@@ -102,7 +102,7 @@ def test_an_argument_of_another_kind_is_refused_when_the_reward_is_made(name, ba
 
 
 def test_what_would_fail_at_the_first_refresh_is_refused_when_the_reward_is_made(base, pool, foreign, tmp_path):
-    with pytest.raises(frft.DataError, match="pool holds no pairs"):
+    with pytest.raises(frft.DataError, match="pool holds no preference pairs"):
         frft.AlignedReward(base, pool.slice(0, 0))
     by_source = frft.RefreshConfig(samples="rollouts", selection=frft.SelectionConfig(strategy="source", source="a"))
     with pytest.raises(frft.DataError, match="have: chosen_source, rejected_source"):

@@ -139,7 +139,7 @@ def test_a_checkpoint_elsewhere_is_named(script, tmp_path, capsys):
     assert len(reward.refreshes) == 2
     state = json.loads((moved / STATE_FILE).read_text())
     (moved / STATE_FILE).write_text(json.dumps(state | {"step": 2}))
-    with pytest.raises(ArtifactError, match="not what a reward was at step 3"):
+    with pytest.raises(ArtifactError, match="not the state of a reward at step 3"):
         script("second", checkpoint=moved)[1].train(resume_from_checkpoint=str(moved))
     capsys.readouterr()
 
@@ -180,8 +180,8 @@ def test_more_refreshes_than_a_training_has_room_for_are_refused(script, alpha, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kl_anchor": "previous"}, "kl_anchor: optimizers and KL anchor are the trainer's"),
-        ({"reset_optimizer": True}, "reset_optimizer: optimizers and KL anchor are the trainer's"),
+        ({"kl_anchor": "previous"}, "kl_anchor: the optimizer and the KL reference belong to"),
+        ({"reset_optimizer": True}, "reset_optimizer: the optimizer and the KL reference belong to"),
         ({"selection": SelectionConfig(strategy="none")}, "Set alpha: 0"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_refresh_that_the_gate_refuses_is_said(script, pool, capsys):
     """Few pairs can prove nothing by agreeing."""
     gated = CONFIG.model_copy(update={"gate": GateConfig(pairs=8, alarms=False), "alpha": 1})
     reward, trainer = script(config=gated, gate_pairs=pool.slice(0, 8))
-    with pytest.warns(UserWarning, match=r"kept aside by the gate \(not shown to be no worse: accuracy .* on the 8 "):
+    with pytest.warns(UserWarning, match=r"gate refused .* \(not shown to be no worse: accuracy .* on the 8 "):
         trainer.train()
     assert [refresh.accepted for refresh in reward.refreshes] == [False]
     capsys.readouterr()

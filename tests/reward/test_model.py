@@ -185,7 +185,7 @@ def test_what_is_no_model_is_refused(tiny_tokenizer, tiny_lm_folder):
         RewardModel("folder", tiny_tokenizer, 64)
     model = RewardModel.load(tiny_lm_folder, seed=0).model
     for gain in (0.0, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="must be numbers, and the gain not 0"):
+        with pytest.raises(UsageError, match="must be finite, and the gain not 0"):
             RewardModel(model, tiny_tokenizer, 64, gain=gain)
 
 

@@ -1,4 +1,4 @@
-"""What an alarm is: a failure that was looked for, and whether it was found. All are in `frft.diagnosis.alarms`."""
+"""The outcome of looking for one failure; which failures there are is defined in `frft.diagnosis.alarms`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ Side = Literal["<", ">", ">=", "|.| <"]
 
 @dataclass(frozen=True)
 class Alarm:
-    """One failure signature that was looked for.
+    """One failure signature that was looked for, and whether it was found.
 
     Attributes:
-        name: of the failure.
-        fired: whether it was found.
-        measured: what the figure is, with its unit.
-        figure: the number.
-        interval: its 95 % interval; None: it has none.
-        threshold: where it begins to be a failure.
-        meaning: what the failure does.
-        advice: what to do about it.
-        side: of the threshold on which the figure is a failure; "|.| <": nearer to 0 than it, on either side.
+        name: name of the failure.
+        fired: whether the failure was found.
+        measured: what `figure` measures, with its unit.
+        figure: the measured value.
+        interval: 95 % confidence interval of the figure; None where none is computed.
+        threshold: value of the figure at which the failure begins.
+        meaning: what the failure does to a run.
+        advice: what to do about the failure.
+        side: where failing figures lie: "<" below the threshold, ">" above it, ">=" at or above it, "|.| <" nearer to 0
+            than the threshold, whatever their sign.
     """
 
     name: str

@@ -5,13 +5,13 @@
                                             fine-tune the reward model on them (Bradley-Terry),
                                             bring its scores back to the old scale, measure it, swap it in
 
-It is a reward like any other, `(prompts, completions) -> scores`, so any trainer can call it. In TRL's it is two lines:
+It is a reward like any other, `(prompts, completions) -> scores`, so any trainer can call it. With TRL's trainers:
 
     reward = frft.AlignedReward("reward-model", "pairs.jsonl")
     trainer = RLOOTrainer(..., reward_funcs=reward, callbacks=[reward.callback()])
 
-What a refresh makes is kept as artifacts named after everything that they depend on: refreshing again with equal inputs
-costs nothing, and two rewards that share a store share what they have in common.
+A refresh keeps its selection and its reward model as artifacts, named by a digest of everything that they depend on:
+a refresh with inputs that were used before is read back, not computed, also by another reward with the same store.
 """
 
 from __future__ import annotations
@@ -47,57 +47,58 @@ if TYPE_CHECKING:
 FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="density"))
 """Default refresh settings of a reward that cannot sample from the policy: it selects by the observed rollouts.
 
-By density ratio, because it takes as many pairs as are asked for, whatever the embedder: cosines above the paper's
-threshold are as good as never seen with a small one."""
+The density ratio ranks every pair, so it fills the wanted size with any embedder. Cosines depend on the embedder: with
+a small one, hardly any pair exceeds the paper's threshold."""
 
 
 class AlignedReward:
-    """A reward model that is fine-tuned, whenever `refresh` is called, on the pairs closest to what the policy writes.
+    """A reward model that `refresh` fine-tunes on the preference pairs closest to what the policy writes.
 
     Args:
         reward_model: the base reward model: an artifact, a folder (written by `RewardModel.save`, or by a trainer of
-            sequence classifiers with one output), or a name.
+            sequence classifiers with one output), or a name on the Hub.
         pool: the offline preference pairs D: a table with columns id, prompt, chosen, rejected (N rows), what
             `frft.load_pool` returns, or files, folders or ids of data sets that it reads.
-        config: the filter and how to fine-tune.
-        training: how the base model was trained; what a refresh does not set for itself, it takes from here. None:
-            as by default, with sequences as long as the base model's.
-        backbone: what `init: sft` starts from, a folder or a name; the base reward model came from it.
-        workdir: the folder of the next two, where they are not given. Under several processes it is shared by all.
-        vectors: where embeddings come from.
-        store: where selections and reward models are kept.
+        config: when to refresh, how to select pairs, and how to fine-tune on them.
+        training: training settings of the base model; a refresh takes from them all that `config` does not set. None:
+            the defaults, with the base model's own `max_length`.
+        backbone: the model that the base reward model was trained from, a folder or a name; `init: sft` starts every
+            refresh from it. None will do for `init: current`.
+        workdir: folder for `vectors` and `store` where these are None. All processes of a training must share it.
+        vectors: cache of sentence embeddings; None: the default embedder's, in `workdir`/embeddings.
+        store: keeps selections and reward models; None: in `workdir`/stages.
         reference_samples: the reference policy's samples, on which every refreshed model is normalised to mean 0 and
             variance 1 (METHOD section 1). None: it gets the mean and variance that the one before had on the samples
             of the refresh; or, with `training.normalise_samples` 0, scores stay as they come.
         held_out: *unfiltered* pairs to judge refreshed models on; a model's own filtered test rows flatter it, because
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut). In any form of `pool`.
-        gate_pairs: others of that kind, for the gate, so that `held_out` does not examine a choice that it made; none:
-            `held_out`.
-        render: what the messages of a prompt become text by, in the pool and in scoring (a chat template, say); none:
-            HH-RLHF text.
-        seed: what every random draw is derived from.
+        gate_pairs: other unfiltered pairs, by which the gate accepts or refuses a model, so that the accuracy on
+            `held_out` is not that of a model chosen by it; None: `held_out` serves both.
+        render: function that turns a prompt's messages into text, in the pool and in scoring (a chat template, say);
+            None: HH-RLHF text.
+        seed: every random draw is derived from it.
         progress: told of everything that takes long.
-        alarms: what else the gate asks, where the configuration has one: `frft.diagnosis.refresh_alarms`.
-        report_to: where to log training curves as well.
+        alarms: function that looks for further failures for which the gate refuses a model (`gate.alarms`), such as
+            `frft.diagnosis.refresh_alarms`.
+        report_to: experiment tracker that training curves are logged to as well.
         trust_remote_code: run code that comes with the models.
 
     Attributes:
         current: the reward model that scores now.
-        refreshes: those that were made, in order.
-        runner: makes the stages of a refresh in `store`; a plan puts in its place what only notes them.
-        is_observing: whether what is scored is remembered as the policy's; the callback turns it on and off.
+        refreshes: all refreshes so far, oldest first, those that the gate refused included.
+        runner: makes the stages of a refresh in `store`; a plan puts in its place one that only records them.
+        is_observing: whether scored completions are remembered as samples of the policy; the callback sets it.
 
     Raises:
-        UsageError: an argument is of another type than it must be; the configuration needs a backbone, and there is
-            none; or asks for an ensemble; or a gate lacks what it asks for; or nothing says how long the reward
-            model's sequences are.
-        DataError: pairs cannot be read, or are none.
-        ModelError: there is no such model, or the reward model has more outputs than one.
+        UsageError: an argument has a wrong type; the configuration asks for an ensemble, or for a backbone, pairs or
+            alarms that are not given; or nothing says how long the reward model's sequences may be.
+        DataError: pairs cannot be read, or there are none.
+        ModelError: there is no such model, or the reward model has more than one output.
         OutputError: `workdir` cannot be written.
     """
 
     __name__ = "aligned_reward"
-    """What TRL logs it as: `rewards/aligned_reward/mean`."""
+    """The reward's name in TRL's logs: `rewards/aligned_reward/mean`."""
 
     def __init__(
         self,
@@ -156,16 +157,17 @@ class AlignedReward:
 
         Args:
             prompts, completions: texts, or message lists.
-            given: what else TRL's trainers pass: their state, columns of the data, ...
+            given: other arguments of TRL's trainers, such as `trainer_state` and columns of the data; not scored.
 
         Raises:
             RewardError: a score cannot be computed.
-            UsageError: TRL calls, a refresh is due some time, and the trainer does not have the callback that makes it.
+            UsageError: called by a trainer of TRL without the callback that refreshes the reward, though `alpha` asks
+                for refreshes.
         """
         if "trainer_state" in given and self.config.alpha and not self._has_callback:
             raise UsageError(
-                f"This reward is to refresh itself (alpha: {self.config.alpha}), but the trainer does not tell it "
-                "when: give the trainer callbacks=[reward.callback()], or set alpha: 0."
+                f"The configuration asks for refreshes (alpha: {self.config.alpha}), but the trainer lacks the "
+                "callback that makes them: give the trainer callbacks=[reward.callback()], or set alpha: 0."
             )
         texts = as_texts(prompts, completions, self._render)
         scores = self.model(*texts)
@@ -174,29 +176,28 @@ class AlignedReward:
         return scores
 
     def callback(self, checkpoint: str | Path | None = None) -> TrainerCallback:
-        """What makes TRL's trainers refresh this reward at the configured steps, save and restore it.
+        """A callback for TRL's trainers that refreshes this reward at the configured steps, saves and restores it.
 
-        From then on, what a trainer scores is remembered within its steps alone, as long as a refresh is to come:
-        completions of an evaluation are no samples of a refresh.
+        From then on, completions are remembered only if they are scored within a training step and a refresh is still
+        to come: the completions of an evaluation are not among the samples of a refresh.
 
         Args:
             checkpoint: the checkpoint that the trainer resumes from, where it lies outside of the trainer's
-                `output_dir`.
+                `output_dir`; None: it lies there, or the trainer starts anew.
 
         Raises:
-            UsageError: refreshes need what this reward does not have: a policy to write fresh samples, to tell how
-                likely it finds a text, or fresh labels; or are to change what it does not have: optimizers, KL
-                anchor; or nothing.
+            UsageError: the configuration asks for what only `frft run` can do (fresh samples or labels, the policy's
+                likelihoods, refreshes on demand, changes of the optimizers or the KL anchor); or selects no pairs.
         """
         if self.config.alpha and self.config.samples == "fresh":
             raise UsageError(
-                "In a trainer of TRL, this reward sees what the policy writes, but cannot let it write (samples: "
-                "fresh). Set samples: rollouts."
+                "samples: fresh needs a policy to generate from; in a trainer of TRL, this reward only sees the "
+                "completions that it scores. Set samples: rollouts."
             )
         if self.config.alpha and self.config.when != "scheduled":
             raise UsageError(
-                f"when: {self.config.when} is decided by looks of `frft run`, which a trainer of one's own has not. "
-                "Say when by every, at_steps or alpha alone."
+                f"when: {self.config.when} needs the periodic measurements of `frft run`, which a trainer of TRL does "
+                "not make. Set when: scheduled, and the steps by alpha, every or at_steps."
             )
         fields = RefreshConfig.model_fields
         ignored = [
@@ -206,18 +207,19 @@ class AlignedReward:
         ]
         if ignored:
             raise UsageError(
-                f"{', '.join(ignored)}: optimizers and KL anchor are the trainer's, which in TRL this reward cannot "
-                "touch. Leave out."
+                f"{', '.join(ignored)}: the optimizer and the KL reference belong to TRL's trainer, and this reward "
+                "cannot change them. Leave these settings out."
             )
         strategy = get_strategy(self.config.selection.strategy)
         if self.config.alpha and (self.config.labels == "gold" or strategy.needs_models):
             raise UsageError(
-                "In a trainer of TRL, this reward sees texts alone: labels: gold and strategies that read the "
-                "likelihoods of two models (policy_ratio) are for `frft run`. Set labels: offline and another strategy."
+                "In a trainer of TRL, this reward sees only texts. labels: gold and strategies that read the "
+                "likelihoods of two models (policy_ratio) need `frft run`: set labels: offline and another strategy."
             )
         if self.config.alpha and not strategy.selects:
             raise UsageError(
-                f"strategy: {strategy.name} refreshes without data, which changes no reward. Set alpha: 0."
+                f"strategy: {strategy.name} selects no pairs, so refreshes change nothing. Set alpha: 0, or another "
+                "strategy."
             )
         from frft.reward.callback import RefreshCallback
 
@@ -244,13 +246,16 @@ class AlignedReward:
 
     @property
     def version(self) -> str:
-        """A digest of the current reward model's content."""
+        """Digest of the current reward model's files; equal versions give equal scores."""
         if isinstance(self.current, Artifact):
             return sha256_file(self.current.path / MANIFEST)
         return digest_of(model_identity(self.current))
 
     def observe(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
-        """Keep what the policy wrote: the newest `max_samples`; None keeps all."""
+        """Remember completions of the policy for the next refresh: the newest `config.max_samples`; None keeps all.
+
+        With `samples: fresh` nothing is remembered, since the policy is sampled anew for each refresh.
+        """
         if self.config.samples == "rollouts":
             self.observed.add(prompts, completions)
 
@@ -261,25 +266,26 @@ class AlignedReward:
         log_ratios: LogRatios | Artifact | None = None,
         pool: pa.Table | Artifact | None = None,
     ) -> Refresh:
-        """Refresh the reward model with what the policy writes, and score with the new one if the gate lets it pass.
+        """Fine-tune the reward model on pairs near the policy, and score with the new one unless the gate refuses it.
 
         Args:
-            samples: what the frozen policy writes; none: what all processes have observed since the last refresh. Then
-                all of them must call this, and all score with the same new model.
-            log_ratios: what the strategy `policy_ratio` ranks by, in the order of those pairs; or an artifact that
-                holds it (log_ratios.npy).
-            pool: the pairs to select from, where they are not those of D: freshly labelled ones, say; or an artifact
-                that holds them (pairs.parquet).
+            samples: completions of the policy as it is now. None: those that all processes have observed since the last
+                refresh; then every process must call this, and all of them score with the same new model.
+            log_ratios: log ratios of the policy and the SFT model for the strategy `policy_ratio`, in the order of the
+                pairs selected from, or an artifact that holds them (log_ratios.npy); None for every other strategy.
+            pool: pairs to select from instead of the offline pairs D, such as freshly labelled ones, or an artifact
+                that holds them (pairs.parquet); None: D.
 
         Raises:
             SelectionError: there are no samples, or no pair qualifies.
-            UsageError: log ratios are missing, or there without need; the strategy is `none`; or fresh labels are asked
-                for (`labels: gold`), and no pairs with such are given.
+            UsageError: log ratios are missing, or given for a strategy that does not read them; the strategy is `none`;
+                or `labels: gold` is set and `pool` is None.
             TrainingError, RewardError: the fine-tuned model is unusable; the current one stays.
         """
         if self.config.labels == "gold" and pool is None:
             raise UsageError(
-                "labels: gold means pairs with fresh labels, which only a world can give: hand them in by `pool`."
+                "labels: gold refreshes on freshly labelled pairs, and none are given. Pass them by `pool`, or set "
+                "labels: offline."
             )
         if samples is None:
             observed = self.observed.everywhere()
@@ -312,7 +318,10 @@ class AlignedReward:
         return refresh
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on from here; JSON-able. Under several processes, all must call this."""
+        """State for `restore`, as JSON-able values. Every process must call this, since observed samples are gathered.
+
+        Reward models are named, not contained: they stay in the store.
+        """
         return {
             "made_from": self._made_from,
             "scorings": self.observed.scorings,
@@ -332,16 +341,17 @@ class AlignedReward:
 
         Args:
             state: what `state` returned, in this process or in another.
-            observed: whether this process takes the observed samples; under several, one of them does.
+            observed: whether this process takes over the observed samples of all; of several processes, exactly one
+                must, or each sample would count several times.
 
         Raises:
             UsageError: the state is that of a reward with another base model, pool or settings.
-            ArtifactError: a refresh is not in the store any more.
+            ArtifactError: an artifact of a refresh is missing from the store.
         """
         if state["made_from"] != self._made_from:
             raise UsageError(
-                "The checkpoint is of a reward with another base model, other preference pairs or other settings. Give "
-                "those that it was made with, or start anew."
+                "The checkpoint is of a reward with another base model, other preference pairs or other settings. Use "
+                "those that it was saved with, or start the training anew."
             )
         self.refreshes = [
             Refresh(**{kind: self._stored(kind, made) for kind, made in entry.items()}) for entry in state["refreshes"]
@@ -357,7 +367,7 @@ class AlignedReward:
             return found
         raise ArtifactError(
             f"The checkpoint names a {kind.replace('_', ' ')} in {self.store.root / made['folder']}, which is "
-            "not there or is another. Use the workdir that the run was started with."
+            "missing or has other content. Use the workdir that the run was started with."
         )
 
     @cached_property

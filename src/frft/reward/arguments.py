@@ -1,4 +1,4 @@
-"""What `AlignedReward` was given, looked at before any training: a mistake found at the first refresh costs hours."""
+"""Checks of the arguments of `AlignedReward` when it is made: found at the first refresh, a mistake costs hours."""
 
 from __future__ import annotations
 
@@ -34,67 +34,75 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "seed": ((int,), ""),
     "trust_remote_code": ((bool,), ""),
 }
-"""What each argument may be, and what to write instead."""
+"""For each argument: its allowed types, and what an error tells the caller to give instead."""
 
 
 def check_kinds(given: Mapping[str, Any]) -> None:
-    """Refuse an argument of a kind that nothing could be done with.
+    """Check the types of the arguments of `AlignedReward`, given by name.
 
     Raises:
-        UsageError: says which argument, what it is, and what to give.
+        UsageError: an argument has a wrong type; the message says which, what it is, and what to give.
     """
     for name, value in given.items():
         if name in _KINDS:
             check_type(name, value, *_KINDS[name])
     if not hasattr(given["progress"], "task"):
-        raise UsageError(f"progress is {given['progress']!r:.60}. Give frft.for_terminal(), or leave it out.")
+        raise UsageError(
+            f"progress is {given['progress']!r:.60}, which cannot report progress. Give frft.for_terminal(), or leave "
+            "it out."
+        )
     for name in ("render", "alarms"):
         if given[name] is not None and not callable(given[name]):
             raise UsageError(f"{name} is {given[name]!r:.60}; it must be a function, or left out.")
 
 
 def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> None:
-    """Refuse settings that this reward, with this backbone and this pool, cannot follow.
+    """Check that the settings of refreshes fit the backbone and the pool.
 
     Raises:
-        UsageError: refreshes start from a backbone and there is none; or an ensemble is asked for.
-        DataError: there are no pairs; or they lack columns that the strategy reads.
+        UsageError: `init: sft` without a backbone, or an ensemble of more than one.
+        DataError: the pool is empty, or lacks columns that the strategy reads.
     """
     if config.init == "sft" and backbone is None:
         raise UsageError(
-            "init: sft starts every refresh from the model that the reward model came from. Name it by `backbone`, "
-            "or set init: current."
+            "init: sft starts every refresh from the model that the reward model was trained from. Give it as "
+            "`backbone`, or set init: current."
         )
     if config.ensemble > 1:
         raise UsageError(
             f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.FrozenEnsembleReward."
         )
     if not pool.num_rows:
-        raise DataError("pool holds no pairs.")
+        raise DataError("pool holds no preference pairs to refresh on; give at least one.")
     strategy = get_strategy(config.selection.strategy)
     lacks = [column for column in strategy.columns if column not in pool.column_names]
     if config.alpha and lacks:
-        raise DataError(f"strategy: {strategy.name} reads columns that the pool does not have: {', '.join(lacks)}.")
+        raise DataError(
+            f"strategy: {strategy.name} reads columns that the pool does not have: {', '.join(lacks)}. Add them to the "
+            "pairs, or choose another strategy."
+        )
 
 
 def check_workdir(path: Path) -> None:
-    """Refuse a folder that cannot be made or written to, without making it.
+    """Check that a folder could be written, without making it.
 
     Raises:
-        OutputError: it, or what it would lie in, is a file or not writable.
+        OutputError: the folder, or the nearest folder above it that exists, is a file or not writable.
     """
     nearest = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise OutputError(f"workdir {path} cannot be written: {nearest} is no folder that you may write to.")
+        raise OutputError(
+            f"workdir {path} cannot be written: {nearest} is no folder that you may write to. Give another workdir."
+        )
 
 
 def check_models(
     reward_model: Artifact | str | Path, backbone: Artifact | str | Path | None, *, trust_remote_code: bool
 ) -> None:
-    """Look at the models' configurations, which costs nothing beside their weights.
+    """Check that the models exist and that the reward model has one output, from their config.json alone.
 
     Raises:
-        ModelError: there is no such model, or the reward model is no classifier with one output.
+        ModelError: there is no such model, or the reward model is no sequence classifier with one output.
     """
     if backbone is not None and not isinstance(backbone, Artifact):
         load_model_config(backbone, trust_remote_code=trust_remote_code)
@@ -105,17 +113,17 @@ def check_models(
         made_for = ", ".join(config.architectures or ["nothing that it names"])
         raise ModelError(
             f"{reward_model} has {config.num_labels} outputs by its config.json (made for {made_for}); a reward model "
-            "is a sequence classifier with one, whose weights are missing there. Train one first: frft reward train."
+            "is a sequence classifier with one output. Train one first: frft reward train."
         )
 
 
 def training_like(
     reward_model: Artifact | str | Path, progress: Progress, *, trust_remote_code: bool
 ) -> RewardModelConfig:
-    """The default, with sequences as long as the base model's: what it was trained with, else what it can read.
+    """Default training settings with the base model's longest sequence: that of its training, else all that it reads.
 
     Raises:
-        UnknownLengthError: nothing says how long that is.
+        UnknownLengthError: the model's files do not say how long its sequences may be.
     """
     path = reward_model.path if isinstance(reward_model, Artifact) else Path(reward_model)
     training, file = RewardModelConfig(), path / REWARD_FILE
@@ -125,9 +133,9 @@ def training_like(
         found = longest_sequence(str(reward_model), trust_remote_code=trust_remote_code)
         if found is None:
             raise UnknownLengthError(
-                f"Nothing in {reward_model} says how long the sequences are that it scores. Say it: training="
-                "frft.RewardModelConfig(train=frft.TrainConfig(max_length=...)), in tokens; what is longer is cut, and "
-                "counted."
+                f"The files of {reward_model} do not say how long the sequences are that it scores. Set the longest, "
+                "in tokens, by training=frft.RewardModelConfig(train=frft.TrainConfig(max_length=...)); longer ones "
+                "are cut, and counted."
             )
         max_length = found
         progress.say(f"{reward_model} scores sequences of up to {max_length} tokens, as its own files say.")

@@ -1,10 +1,10 @@
-"""When a trainer of TRL refreshes its reward: a callback.
+"""The callback by which a trainer of TRL refreshes its reward.
 
-At the configured steps all processes call `AlignedReward.refresh` with what all of them have observed; whoever gets the
-store's lock trains, the others wait and find what it made. Then, and when training begins, they compare by content
-which reward model they score with.
+At the configured steps, all processes call `AlignedReward.refresh` with the samples that all of them have observed. The
+process that gets the store's lock trains; the others wait and read what it made. After every refresh, and when training
+begins, the processes compare digests of the reward models that they score with.
 
-A checkpoint of the trainer gets one more file, what `AlignedReward.state` says. A trainer that resumes restores its
+Each checkpoint of the trainer gets one more file, with `AlignedReward.state`. A trainer that resumes restores its
 reward from there, also with another number of processes. A refresh on the step of a checkpoint is part of it.
 """
 
@@ -36,14 +36,14 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
     """Refreshes `reward` while a trainer of TRL runs.
 
     Args:
-        reward: what the trainer is rewarded by.
-        checkpoint: the checkpoint that the trainer resumes from; none: that of its step in its `output_dir`.
+        reward: the reward of the trainer.
+        checkpoint: the checkpoint that the trainer resumes from; None: that of its step in its `output_dir`.
 
     Raises (from within the trainer):
-        UsageError: a refresh would come at or after the last step, or two at once, or the checkpoint is of another
-            reward.
-        ArtifactError: the checkpoint that is resumed from does not say what the reward was then.
-        RewardError: processes score with different reward models.
+        UsageError: a refresh would come at or after the last step, two fall on one step, or the checkpoint is of
+            another reward.
+        ArtifactError: the checkpoint that is resumed from lacks the reward's state.
+        RewardError: the processes score with different reward models.
     """
 
     def __init__(self, reward: AlignedReward, checkpoint: Path | None) -> None:
@@ -51,7 +51,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         self._steps: list[int] = []
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Before training, only evaluations are scored."""
+        """Stop observing: what is scored before training begins is an evaluation."""
         del args, state, control
         self._reward.is_observing = False
 
@@ -75,12 +75,12 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         self._check_version()
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Remember what the policy writes in this step, if a refresh is to come."""
+        """Observe the completions of this step if a refresh is still to come."""
         del args, control
         self._reward.is_observing = any(step > state.global_step for step in self._steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Refresh, where it is due; what is scored between steps is an evaluation's."""
+        """Refresh if this step is one of the schedule's; stop observing, since evaluations run between steps."""
         del args, control
         self._reward.is_observing = False
         if state.global_step in self._steps:
@@ -88,7 +88,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
             self._check_version()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Put what the reward is now into the checkpoint."""
+        """Write the reward's state into the checkpoint."""
         del control
         values = {"format_version": CALLBACK_FORMAT, "step": state.global_step, "reward": self._reward.state()}
         if state.is_world_process_zero:
@@ -99,8 +99,8 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         verdict = refresh.verdict
         if verdict is not None and not verdict.accepted and _rank() == 0:
             warnings.warn(
-                f"A refreshed reward model was kept aside by the gate ({why_refused(verdict)}); training "
-                "goes on with the one before.",
+                f"The gate refused a refreshed reward model ({why_refused(verdict)}); training goes on with the "
+                "previous one.",
                 stacklevel=2,
             )
         made = refresh.selection.info_as(SelectionInfo)
@@ -116,17 +116,18 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         file = folder / STATE_FILE
         if not file.exists():
             raise ArtifactError(
-                f"The trainer resumes at step {step}, but {file} is not there to say what its reward was then. Resume "
+                f"The trainer resumes at step {step}, but {file}, the state of its reward, is missing. Resume "
                 "from a checkpoint that was saved with this callback; if it does not lie in the trainer's output_dir, "
                 "name it: reward.callback(checkpoint)."
             )
         values = read_json(file)
         if not isinstance(values, dict) or values.get("format_version") != CALLBACK_FORMAT or values["step"] != step:
             raise ArtifactError(
-                f"{file} is not what a reward was at step {step}, in format version {CALLBACK_FORMAT}. Resume from a "
-                "checkpoint as it was saved."
+                f"{file} is not the state of a reward at step {step} in format version {CALLBACK_FORMAT}. Resume from "
+                "a checkpoint as it was saved."
             )
-        # What all processes had observed is one list now: it may be held once.
+        # The state holds the samples of all processes in one list; if every process took it, each would count once per
+        # process at the next refresh.
         self._reward.restore(values["reward"], observed=_rank() == 0)
 
     def _check_version(self) -> None:

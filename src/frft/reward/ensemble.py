@@ -1,4 +1,4 @@
-"""Several reward models as one reward that shrinks where they disagree (UWO, Coste et al. 2310.02743, eq. 4)."""
+"""An ensemble of reward models: the reward is lowered where they disagree (UWO, Coste et al. 2310.02743, eq. 4)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class RewardModelEnsemble:
     """Combined score of K models: their mean minus `coef` times their variance (divisor K).
 
     Args:
-        members: reward models whose scores have one scale.
-        coef: weight of the variance.
+        members: K >= 1 reward models, normalised to one scale; otherwise their variance measures scale, not doubt.
+        coef: weight of the variance, >= 0; 0 gives the mean.
 
     Raises:
         UsageError: there is no model.
@@ -54,8 +54,8 @@ class FrozenEnsembleReward:
     """An ensemble of base reward models as a reward `(prompts, completions) -> scores` that is never refreshed.
 
     Args:
-        current: the reward models, artifacts.
-        coef: weight of their variance.
+        current: artifacts of the K reward models.
+        coef: weight of the variance of their scores, as in `RewardModelEnsemble`.
         trust_remote_code: run code that comes with the models.
     """
 
@@ -66,7 +66,7 @@ class FrozenEnsembleReward:
 
     @cached_property
     def model(self) -> RewardModelEnsemble:
-        """The models, loaded when they are first needed."""
+        """The ensemble; its models are loaded on first use."""
         paths = (artifact.path for artifact in self.current)
         members = [RewardModel.load(path, seed=0, trust_remote_code=self._trust_remote_code) for path in paths]
         return RewardModelEnsemble(members, self.coef)

@@ -1,4 +1,4 @@
-"""How well a reward model orders preference pairs, and how well it knows how well.
+"""Accuracy and calibration of a reward model on preference pairs.
 
 All but the mean margin is computed from raw scores: normalisation multiplies them, which changes no order and
 no accuracy, but would change the Bradley-Terry probabilities sigmoid(r(chosen) - r(rejected)).
@@ -34,13 +34,14 @@ class RewardEvaluation:
         interval: the accuracy's 95 % interval: Wilson's, for the effective sample size where several pairs are on one
             request; see `frft.statistics.intervals.share_interval`.
         mean_margin: mean of score(chosen) - score(rejected), in normalised units.
-        margin_standard_error: of that mean, pairs on one request counted as a cluster; None where all are on one.
-        log_loss: mean of -log sigmoid(m) in nats, m = raw(chosen) - raw(rejected); log 2 is a coin's.
+        margin_standard_error: standard error of `mean_margin`, cluster-robust with the requests as clusters; None where
+            all pairs are on one request.
+        log_loss: mean of -log sigmoid(m) in nats, m = raw(chosen) - raw(rejected); a coin flip has log 2 = 0.693.
         calibration_error: expected calibration error of "the higher score is the chosen one", of which the
             confidence is sigmoid(|m|): the sum over bins b of n_b / n * |accuracy_b - mean confidence_b|
             (Guo et al. 1706.04599, eq. 3, with 10 bins of equal mass, pairs sorted by confidence, instead of
             equal width). 0 is perfect; the fewer the pairs, the more it overstates.
-        by: the same for the pairs of every group: column -> value -> evaluation.
+        by: evaluation of each group of pairs, by column and by the column's value.
     """
 
     n: int
@@ -59,7 +60,7 @@ class RewardEvaluation:
         return OrderAccuracy(self.accuracy, self.interval, self.n, self.ties, 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
@@ -73,11 +74,11 @@ def evaluate_reward_model(
     """Compare a reward model's scores with the labels of N preference pairs.
 
     Args:
-        reward_model: what is evaluated.
+        reward_model: the model to evaluate.
         table: columns prompt, chosen, rejected, and those of `groups`; N rows. Pairs on one prompt are not independent;
-            a column request, where there is one, says which prompts ask for the same in other words.
-        groups: columns by whose values to evaluate as well (sources, annotators, domains); a missing value is
-            the group "null".
+            a column request, where there is one, has one value for prompts that ask for the same in other words.
+        groups: columns whose values define groups to evaluate separately as well (sources, annotators, domains); a
+            missing value is the group "null". None: no groups.
         progress: gets a task with a text as its unit.
 
     Raises:
@@ -102,11 +103,11 @@ def evaluate_reward_model(
 def accuracy_gain(
     before: RewardModel, after: RewardModel, table: PairTable, *, progress: Progress = SILENT
 ) -> Estimate:
-    """How much more often one reward model is right than another on the same N pairs.
+    """Difference in accuracy of two reward models, after - before, on the same N pairs.
 
     Returns:
-        The mean of the paired differences, a tie counting one half, with Student's interval; pairs on one request are
-        a cluster.
+        The mean of the paired differences, a tie counting one half, with Student's interval; its standard error is
+        cluster-robust with the requests as clusters.
 
     Raises:
         DataError, RewardError: as `evaluate_reward_model`.
@@ -138,8 +139,10 @@ def _evaluate(raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable]
 
 
 def _calibration_error(raw_margins_N: NDArray[np.float64]) -> float:
+    """Expected calibration error with bins of equal mass; see `RewardEvaluation.calibration_error`."""
     import numpy as np
 
+    # Bradley-Terry gives the higher of the two scores the probability sigmoid(|margin|) >= 1/2 of being the chosen one.
     confidence_N = 1.0 / (1.0 + np.exp(-np.abs(raw_margins_N)))
     correct_N = (1 + np.sign(raw_margins_N)) / 2
     n = len(raw_margins_N)

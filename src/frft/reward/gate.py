@@ -1,13 +1,14 @@
 """The gate: whether a refreshed reward model may take the place of the current one.
 
-A refresh is judged where it is meant to help and by what it has not been filtered by: on *unfiltered* held-out pairs
-nearest to what the policy writes. Its accuracy there must not be shown to be possibly lower than the current model's
-by more than a margin: a test of non-inferiority, paired by pair (Piaggio et al. 2012). What the test cannot see is
-labels that are wrong on purpose near the policy: held-out pairs come from the same people as the pool.
+A refreshed model is compared with the current one on the *unfiltered* held-out pairs nearest to what the policy writes:
+where it is meant to be better, and on pairs whose labels the filter did not bias. The test is one of non-inferiority,
+paired by pair (Piaggio et al. 2012): the refreshed model is accepted if the lower confidence bound of its accuracy less
+the current one's is above minus the margin. The test cannot see labels that are wrong on purpose near the policy, since
+the held-out pairs come from the same annotators as the pool.
 
-Few pairs often hold no loss at all, and a spread of 0 would prove anything. So the bound is that of the pairs and two
-that are made up, one won and one lost (Bonett and Price 2012); where pairs come in clusters (on one request), of two
-clusters of the mean size.
+With few pairs there may be none on which the two models differ; the standard error would be 0, and any model would
+pass. So two pseudo-observations are added, one won and one lost (Bonett and Price 2012); where pairs are clustered by
+request, two clusters of the mean size.
 """
 
 from __future__ import annotations
@@ -36,18 +37,25 @@ if TYPE_CHECKING:
     from frft.reward.samples import PolicySamples
 
 Alarms = Callable[["Refresh", RewardModel, Sequence[str], Sequence[str]], list[Alarm]]
-"""Alarms that a refresh raises; from the refresh, its model, and the prompts and completions of the policy's
-samples. `frft.diagnosis.refresh_alarms` is one."""
+"""A function (refresh, its reward model, prompts, completions of the policy's samples) -> the alarms that fired;
+`frft.diagnosis.refresh_alarms` is one."""
 
 
 def check_gate(config: GateConfig | None, held_out: pa.Table | None, alarms: Alarms | None) -> None:
-    """Raise `UsageError` unless a gate has what it asks for."""
+    """Check that a gate has held-out pairs, and alarms where its configuration asks for them; None: there is no gate.
+
+    Raises:
+        UsageError: one of them is missing.
+    """
     if config is not None and held_out is None:
         raise UsageError(
-            "gate compares reward models on unfiltered pairs that no training saw: give gate_pairs, or held_out."
+            "gate compares reward models on unfiltered pairs that no training saw, and there are none: give "
+            "gate_pairs, or held_out."
         )
     if config is not None and config.alarms and alarms is None:
-        raise UsageError("gate asks for alarms: give alarms=frft.refresh_alarms, or set gate.alarms: false.")
+        raise UsageError(
+            "gate.alarms is true, but no alarms are given: give alarms=frft.refresh_alarms, or set gate.alarms: false."
+        )
 
 
 def examine(
@@ -61,14 +69,14 @@ def examine(
     progress: Progress,
     trust_remote_code: bool,
 ) -> GateInfo:
-    """What the gate says of a refresh: the comparison's figures, the alarms that fired, and whether it is accepted."""
+    """Compare the refreshed with the current reward model, look for alarms, and decide whether it is accepted."""
     prompts, completions = samples.load()
     after = RewardModel.load(refresh.reward_model.path, seed=0, trust_remote_code=trust_remote_code)
     pairs = nearest_pairs(held_out, prompts, completions, config.pairs, vectors)
     if pairs.num_rows < config.pairs:
         progress.say(
-            f"The gate compares reward models on {pairs.num_rows} held-out pairs, which is all there are, not on "
-            f"{config.pairs} (gate.pairs): so few may fail to show that there is no harm, even where nothing changes"
+            f"The gate compares reward models on all {pairs.num_rows} held-out pairs, fewer than gate.pairs "
+            f"({config.pairs}): so few may fail to show non-inferiority even of a model that did not change"
         )
     compared = no_worse(_right(current, pairs), _right(after, pairs), config, requests(pairs))
     fired = alarms(refresh, after, prompts, completions) if alarms is not None and config.alarms else []
@@ -85,9 +93,11 @@ def no_worse(
     """Test non-inferiority: the lower confidence bound of the accuracy gain must be above -margin.
 
     Args:
-        before_N, after_N: 1 where a model orders the pair rightly, 1/2 for a tie, 0 otherwise; shape (N,).
-        config: confidence level and margin.
-        requests_N: pairs with an equal value form a cluster; None: all pairs are independent.
+        before_N, after_N: of the current and the refreshed model, 1 where it orders a pair rightly, 1/2 for a tie,
+            otherwise 0; shape (N,).
+        config: `level`, the significance level of the one-sided test, and `margin`, the largest loss of accuracy that
+            is accepted, in [0, 1].
+        requests_N: cluster of each pair; None: all pairs are independent.
     """
     step_N = after_N - before_N
     bound = _lower_bound(step_N, range(len(step_N)) if requests_N is None else requests_N, config.level)
@@ -102,7 +112,7 @@ def no_worse(
 
 
 def why_refused(gate: GateInfo) -> str:
-    """Why a gate kept a reward model aside."""
+    """The reasons for which a gate refused a reward model, as text; empty if it did not."""
     why = [f"alarm: {alarm.name}" for alarm in gate.alarms]
     if not gate.no_worse:
         why.insert(
@@ -120,25 +130,32 @@ def nearest_pairs(
     number: int,
     vectors: VectorCache,
 ) -> pa.Table:
-    """The pairs whose completions are nearest to samples of the policy, by the sum of both cosines; all if fewer."""
+    """The `number` held-out pairs nearest to samples of the policy, by the sum of both cosines; all if fewer.
+
+    Each completion is compared with the sample nearest to it, whatever its prompt.
+    """
     nearest = SelectionConfig(strategy="part1", threshold=-1, match="nearest", size=number)
     return select(held_out, prompts, completions, nearest, vectors, 0).pairs(held_out, "train")
 
 
 def _lower_bound(step_N: np.ndarray[Any, Any], clusters_N: Sequence[Hashable], level: float) -> float:
+    """Lower confidence bound, at 1 - level, of the mean of N paired differences; -1 where there is one cluster."""
     from scipy.special import stdtrit
 
     clusters = len(set(clusters_N))
     if clusters < 2:
-        # Nothing is known about other requests, and nothing shown.
+        # The variance between requests cannot be estimated from one, so nothing is shown: -1 is the lowest possible.
         return -1.0
-    # A single pair would be too light beside clusters, of which few can be without a loss, too.
+    # Bonett and Price add one observation of +1 and one of -1. The units here are clusters, so the pseudo-observations
+    # are clusters, too, of the mean size: two single pairs would add too little variance.
     size = math.ceil(len(step_N) / clusters)
     steps = np.concatenate([step_N, np.ones(size), -np.ones(size)])
     error = standard_error(steps, [*clusters_N, *[object()] * size, *[object()] * size])
     assert error is not None
+    # Degrees of freedom: clusters + 2 pseudo-clusters - 1.
     return float(steps.mean() - stdtrit(clusters + 1, 1 - level) * error)
 
 
 def _right(model: RewardModel, pairs: pa.Table) -> np.ndarray[Any, Any]:
+    """1 where the model scores the chosen completion higher, 1/2 for a tie, otherwise 0; shape (N,)."""
     return np.asarray((np.sign(score_margins(model.raw_scores, pairs)) + 1) / 2)

@@ -1,4 +1,4 @@
-"""What names pairs and models in the inputs of an artifact: equal identities mean equal content."""
+"""Identities of preference pairs and models, for the inputs of an artifact: equal identities mean equal content."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ if TYPE_CHECKING:
 
 
 def pairs_identity(table: pa.Table, *more: str) -> str:
-    """A digest of a table of pairs: ids, texts and, where there are, margins, requests and `more` columns, in order."""
+    """Digest of N pairs in their order: ids, texts and, where the table has them, margins, requests and `more` columns.
+
+    Rows that differ in other columns only have one identity: no training reads those.
+    """
     names = ("id", "prompt", "chosen", "rejected", "margin", "request", *more)
     return digest_of([[name, table[name].to_pylist()] for name in names if name in table.column_names])
 
 
 def model_identity(source: Artifact | str | Path) -> Any:
-    """What a model depends on: an artifact stands for itself, a folder for its files, a name on the Hub for itself."""
+    """Identity of a model: of an artifact itself, of a folder the digest of its files, of a name on the Hub the name.
+
+    A name does not pin a revision of the model.
+    """
     if isinstance(source, Artifact) or not Path(source).is_dir():
         return source
     return {"files": folder_digest(Path(source))}
 
 
 def model_path(source: Artifact | str | Path) -> str | Path:
-    """Where a model lies, or its name."""
+    """The folder of a model, or its name on the Hub."""
     return source.path if isinstance(source, Artifact) else source

@@ -1,4 +1,4 @@
-"""What the stages of this room say of themselves: the `info` of their manifests, and parts of results files."""
+"""Figures of the stages that train, refresh, select and gate: the `info` of their manifests, and parts of results."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from frft.store import OMITTED, OpenValue, StoredValue
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelSummary(StoredValue):
-    """A reward model that was trained from its start.
+    """A base reward model: trained on preference pairs, not by a refresh.
 
     Attributes:
-        parameters: parameters of the network.
-        gain: normalised score = gain * raw score + bias.
-        bias: see gain.
-        training: its training.
-        held_out: its accuracy on labelled pairs that no training saw.
-        scoring_truncated: texts cut while it scored for normalisation and evaluation.
+        parameters: number of weights of the network.
+        gain: normalised score = gain * raw score + bias; above 0.
+        bias: the constant in gain * raw score + bias.
+        training: pairs, steps and losses of its training.
+        held_out: accuracy and calibration on labelled pairs that no training saw.
+        scoring_truncated: texts that were cut to the longest sequence while it scored for normalisation and evaluation.
     """
 
     parameters: int
@@ -36,13 +36,13 @@ class RewardModelSummary(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelInfo(RewardModelSummary):
-    """A reward model that was trained from its start, with the loss of every step (stages `reward` and `judge`)."""
+    """A base reward model, with the training loss of every step (stages `reward` and `judge`)."""
 
     training: TrainReport
 
     @property
     def summary(self) -> RewardModelSummary:
-        """The same without the loss of every step."""
+        """These figures without the training loss of every step."""
         return RewardModelSummary(**{**vars(self), "training": self.training.summary})
 
 
@@ -51,15 +51,15 @@ class RefreshedModelSummary(StoredValue):
     """A reward model that was fine-tuned by a refresh.
 
     Attributes:
-        training: its fine-tuning, replayed pairs included.
-        replayed: pairs among them that were not selected but replayed from the pool.
-        gain: normalised score = gain * raw score + bias.
-        bias: see gain.
-        selected_test: its accuracy on the test rows of its own selection; left out where there are none.
-        held_out: its accuracy on labelled pairs that no training saw; left out where there are none.
-        selected_test_gain: accuracy on these test rows less that of the model before; None: the model before was no
-            reward model yet (init: sft), or there are no test rows.
-        scoring_truncated: texts cut while it scored for normalisation and evaluation.
+        training: pairs (selected and replayed), steps and losses of its fine-tuning.
+        replayed: pairs trained on that were not selected but drawn at random from the rest of the offline pairs.
+        gain: normalised score = gain * raw score + bias; above 0.
+        bias: the constant in gain * raw score + bias.
+        selected_test: accuracy and calibration on the test pairs of its own selection; left out where there are none.
+        held_out: accuracy and calibration on labelled pairs that no training saw; left out where there are none.
+        selected_test_gain: accuracy on the selection's test pairs less that of the previous reward model; None where
+            fine-tuning started from the SFT model (`init: sft`), or there are no test pairs.
+        scoring_truncated: texts that were cut to the longest sequence while it scored for normalisation and evaluation.
     """
 
     training: TrainSummary
@@ -74,28 +74,28 @@ class RefreshedModelSummary(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class RefreshedModelInfo(RefreshedModelSummary):
-    """A reward model that was fine-tuned by a refresh, with the loss of every step (stage `refresh`)."""
+    """A reward model that was fine-tuned by a refresh, with the training loss of every step (stage `refresh`)."""
 
     training: TrainReport
 
     @property
     def summary(self) -> RefreshedModelSummary:
-        """The same without the loss of every step."""
+        """These figures without the training loss of every step."""
         return RefreshedModelSummary(**{**vars(self), "training": self.training.summary})
 
 
 @dataclass(frozen=True)
 class GateComparison:
-    """Two reward models on the same N pairs.
+    """Accuracy of the current and the refreshed reward model on the same N pairs, with a test of non-inferiority.
 
     Attributes:
         pairs: N, the unfiltered held-out pairs nearest to what the policy writes.
-        before: accuracy of the current reward model on them; a tie counts one half.
-        after: accuracy of the refreshed one.
+        before: accuracy of the current reward model on these pairs; a tie counts one half.
+        after: accuracy of the refreshed reward model on them.
         difference: after - before.
-        bound: lower end of the difference's one-sided interval: Student's t on the paired differences and two made up,
-            pairs on one request being a cluster; -1 where all are on one.
-        no_worse: whether `bound` is above minus the margin.
+        bound: one-sided lower confidence bound of the difference: Student's t on the paired differences with two
+            pseudo-observations, clustered by request (`frft.reward.gate`); -1 where all pairs are on one request.
+        no_worse: whether `bound` is above minus the margin (`gate.margin`).
     """
 
     pairs: int
@@ -108,11 +108,11 @@ class GateComparison:
 
 @dataclass(frozen=True)
 class GateInfo(GateComparison, StoredValue):
-    """What a gate said of a refresh (stage `gate`).
+    """The gate's verdict on a refreshed reward model (stage `gate`).
 
     Attributes:
-        alarms: alarms that the refreshed reward model raised.
-        accepted: whether it took the place of the one before: no worse, and no alarm.
+        alarms: alarms that fired for the refreshed reward model; empty also where the gate looks for none.
+        accepted: whether it replaced the current reward model: `no_worse`, and no alarm fired.
     """
 
     alarms: list[Alarm]
@@ -121,22 +121,22 @@ class GateInfo(GateComparison, StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionCounts(StoredValue):
-    """How a selection adds up: reasons sum to pool_rows, train + test = kept.
+    """Counts of a selection's samples and pairs: reasons sum to pool_rows, and train + test = kept.
 
     Attributes:
         samples: samples of the policy that were given.
-        samples_of_pool_prompts: of these, how many are to prompts of the pool.
-        samples_empty: of these, how many have no text.
+        samples_of_pool_prompts: samples whose prompt is in the pool.
+        samples_empty: samples without text.
         truncated: texts longer than the embedder's window, by side: chosen, rejected, samples.
-        qualifying: rows that the strategy ranks.
-        wanted: places to fill.
-        taken: places filled; a row kept twice takes two.
+        qualifying: pairs that the strategy ranks.
+        wanted: training and test pairs asked for.
+        taken: training and test pairs selected; a pair selected twice counts twice.
         pool_rows: pairs of the pool.
-        with_similarity: of these, how many have a cosine with a sample.
-        kept: rows kept.
-        train: rows kept to train on.
-        test: rows kept to test on.
-        reasons: rows by what became of them.
+        with_similarity: pairs of the pool that have a cosine with a sample.
+        kept: different pairs selected.
+        train: different pairs selected to train on.
+        test: different pairs selected to test on.
+        reasons: pairs of the pool by the reason for which they were selected or not.
     """
 
     samples: int
@@ -158,14 +158,15 @@ class SelectionInfo(OpenValue):
     """A selection of pairs (stage `selection`), with every setting of the filter by its name beside these fields.
 
     Attributes:
-        format: of the file selection.parquet.
-        strategy: how pairs were ranked.
-        seed: what decided the split and everything drawn.
-        embedder: digest of the sentence embedder; None: the strategy looks at no embeddings.
-        density: of the classifier between the policy and the pool: auc, log_loss (nats) and strength (of the
-            regularisation); None: the strategy asks none.
-        weights: of what was drawn from: tau and effective_sample_size (pairs); None: nothing was drawn by weight.
-        counts: how it adds up.
+        format: format of the file selection.parquet, with its version.
+        strategy: name of the strategy that ranked the pairs.
+        seed: seed of the split into training and test pairs, and of everything drawn at random.
+        embedder: digest of the sentence embedder; None where the strategy reads no embeddings.
+        density: classifier that tells the policy's completions from the pool's: auc, log_loss (nats) and strength
+            (scikit-learn's C); None where the strategy uses no density ratio.
+        weights: importance weights that pairs were drawn by: tau, the exponent in [0, 1], and effective_sample_size, in
+            pairs; None where none were drawn by weight.
+        counts: how many samples and pairs there were, and what became of the pairs.
     """
 
     format: str

@@ -1,8 +1,8 @@
-"""Prompts and completions as trainers pass them, as the text that a reward model reads.
+"""Convert prompts and completions, as trainers pass them, to the text that a reward model reads.
 
 Text stays as it is. Message lists are rendered as `frft.preferences` renders those of a pool, so that a reward model
-that was trained on one reads the same form in the other. Only what a policy may well write is not refused here as it
-is there: nothing at all, or a NUL.
+reads in scoring what it read in training. Unlike in a pool, empty completions and NUL characters are accepted: a policy
+may well write them, and they must get a score.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def as_texts(
     """N prompts and completions as text.
 
     Args:
-        prompts: text or messages each.
-        completions: of a prompt that is text, text; of one of messages, the assistant's message in a list.
-        render: what the pool was rendered with; none: HH-RLHF text.
+        prompts: N prompts, each a text or a list of messages.
+        completions: N completions: a text where the prompt is one, and the assistant's message in a list where the
+            prompt is a list of messages.
+        render: function that turns the messages of a prompt into text, as in the pool; None: HH-RLHF text.
 
     Raises:
-        RewardError: the numbers differ, or one is neither; says which.
+        RewardError: the numbers differ, or a prompt or completion has another form; the message says which.
     """
     if len(prompts) != len(completions):
         raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")

@@ -1,4 +1,4 @@
-"""The reward model: texts in, scores out.
+"""The reward model: scores of completions, given their prompts.
 
 A score is `gain * raw + bias`, where `raw` is the output of a sequence-classification model for prompt,
 completion and EOS. `normalise` sets gain and bias, so that a score means the same after a refresh as before
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 REWARD_FILE = "reward.json"
 REWARD_FORMAT = 1
 COLLAPSED = 1e-6
-"""Scores within this fraction of their mean (or of 1) count as constant: the differences are rounding errors."""
+"""A standard deviation of scores up to this, relative to their mean or absolute, counts as 0: float32 arithmetic gives
+about 7 digits, so differences this small are rounding errors."""
 
 
 class RewardModel:
@@ -49,12 +50,12 @@ class RewardModel:
         model: a sequence-classification model with one output.
         tokenizer: with a padding token distinct from EOS (`frft.models.load_tokenizer` sees to it).
         max_length: longest sequence in tokens; longer ones are cut and counted by the `Encoder`.
-        gain: what raw scores are multiplied by.
-        bias: what is added to them then.
+        gain: factor of raw scores in gain * raw + bias; finite and not 0.
+        bias: constant in gain * raw + bias; finite.
 
     Raises:
         ModelError: the model has more than one output, or fewer positions than `max_length`.
-        UsageError: `model` is no model, or gain or bias no number.
+        UsageError: `model` is no Transformers model, gain is 0, or gain or bias is not finite.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class RewardModel:
 
         check_type("model", model, PreTrainedModel, "frft.RewardModel.load(FOLDER, seed=0) loads one.")
         if not gain or not math.isfinite(gain) or not math.isfinite(bias):
-            raise UsageError(f"gain {gain} and bias {bias}: both must be numbers, and the gain not 0.")
+            raise UsageError(f"gain {gain} and bias {bias} must be finite, and the gain not 0.")
         if model.config.num_labels != 1:
             raise ModelError(f"A reward model has one output; this model has {model.config.num_labels}.")
         check_positions(model, max_length, "reward model", "max_length")
@@ -94,18 +95,18 @@ class RewardModel:
         """Load a reward model saved by `save`, any sequence-classification model, or a causal language model.
 
         Args:
-            path_or_name: a folder, or a model's name.
-            seed: decides the weights of a fresh head, which a causal language model (or a classifier with
+            path_or_name: a folder, or a model's name on the Hub.
+            seed: seed of the random weights of a fresh head, which a causal language model (or a classifier with
                 several outputs) gets.
-            max_length: longest sequence in tokens; None: what `reward.json` says, or, of a model that frft did not
-                save, what its configuration and its tokenizer say that it can read.
+            max_length: longest sequence in tokens; None: the one in `reward.json`, or, for a model that frft did not
+                save, the longest that its configuration and its tokenizer allow.
             trust_remote_code: run code that comes with the model.
-            allow_fresh_head: whether a fresh head will do, because the model is going to be trained. What was
-                saved by `save` must always bring its own.
+            allow_fresh_head: whether a model without a head gets a random one, to be trained. A model saved by
+                `save` must always bring its own.
 
         Raises:
-            ModelError: it cannot be loaded, or the head is missing.
-            UnknownLengthError: nothing says how long a sequence may be.
+            ModelError: the model cannot be loaded, or its head is missing and none may be made.
+            UnknownLengthError: `max_length` is None, and the model's files do not say how long a sequence may be.
             ArtifactError: `reward.json` is damaged.
         """
         file = Path(path_or_name) / REWARD_FILE
@@ -117,7 +118,7 @@ class RewardModel:
         if length is None:
             raise UnknownLengthError(
                 f"Nothing in {path_or_name} says how long a sequence may be (neither {REWARD_FILE}, config.json nor "
-                "tokenizer). If frft saved this model, check the path; of any other, say it, in tokens: max_length."
+                "tokenizer). If frft saved this model, check the path; for any other, give max_length, in tokens."
             )
         tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
         model = load_reward_backbone(
@@ -147,7 +148,7 @@ class RewardModel:
 
     @property
     def truncated(self) -> TruncationCount:
-        """How many of the sequences scored so far had to be cut."""
+        """Sequences scored so far, and how many of them were cut to `max_length`."""
         return self.encoder.truncated
 
     @property
@@ -157,7 +158,7 @@ class RewardModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return self.model.device
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
@@ -186,7 +187,7 @@ class RewardModel:
         batch_size: int = 32,
         progress: Progress = SILENT,
     ) -> NDArray[np.float64]:
-        """The model's own outputs for N completions, in the order given, float64 (N,).
+        """Scores of N completions before normalisation: the model's own outputs, in the order given, float64 (N,).
 
         Equal token sequences are computed once, so they get exactly equal scores. Batches hold sequences of
         similar length, padded on the right; neither batch nor padding changes a score beyond rounding.
@@ -202,7 +203,7 @@ class RewardModel:
         ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
         score_of: dict[tuple[int, ...], float] = {}
         with progress.task("Scoring", len(ordered)) as task:
-            # From the longest down: what does not fit into memory fails at once, not after an hour.
+            # Longest batches first: if one does not fit into memory, that shows at once, not after an hour.
             for stop in range(len(ordered), 0, -batch_size):
                 batch = ordered[max(0, stop - batch_size) : stop]
                 score_of.update(zip(batch, self._forward(batch), strict=True))
@@ -231,10 +232,11 @@ class RewardModel:
         mean, spread = float(raw.mean()), float(raw.std())
         if spread <= COLLAPSED * max(1.0, abs(mean)):
             raise RewardError(
-                f"The reward model gives {raw.size} samples all but one and the same score (mean {mean:.6g}, "
+                f"The reward model gives all {raw.size} samples nearly the same score (mean {mean:.6g}, "
                 f"standard deviation {spread:.3g}): it has collapsed, or the samples are all alike. "
                 "It cannot be normalised; train it again, or give other samples."
             )
+        # gain * raw + bias = (raw - mean) / spread.
         self.gain, self.bias = 1.0 / spread, -mean / spread
 
     def match(
@@ -250,12 +252,14 @@ class RewardModel:
         mean, spread = float(theirs.mean()), float(theirs.std())
         if spread <= COLLAPSED * max(1.0, abs(mean)):
             raise RewardError(
-                f"The reward model that scores now gives {theirs.size} samples all but one and the same score "
-                f"({mean:.6g}): it has collapsed, and there is no scale to keep. Give reference_samples."
+                f"The current reward model gives all {theirs.size} samples nearly the same score ({mean:.6g}): it has "
+                "collapsed, and there is no scale to keep. Give reference_samples."
             )
+        # Scores z normalised to mean 0 and variance 1 become spread * z + mean.
         self.gain, self.bias = self.gain * spread, self.bias * spread + mean
 
     def _forward(self, batch: Sequence[Sequence[int]]) -> list[float]:
+        """The model's outputs for B token sequences, the longest last."""
         import torch
 
         width = len(batch[-1])
@@ -271,14 +275,17 @@ class RewardModel:
 
 
 def read_reward_file(file: Path) -> tuple[float, float, int]:
-    """Gain, bias and longest sequence.
+    """Gain, bias and longest sequence (tokens) from a `reward.json`.
 
     Raises:
-        ArtifactError: the file is damaged.
+        ArtifactError: the file is damaged, or of another format version.
     """
     values = read_json(file)
     if not isinstance(values, dict) or values.get("format_version") != REWARD_FORMAT:
-        raise ArtifactError(f"{file} is not of format version {REWARD_FORMAT}, which this version of frft reads.")
+        raise ArtifactError(
+            f"{file} is not of format version {REWARD_FORMAT}, which this version of frft reads. Save the reward model "
+            "again with this version."
+        )
     gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
     if not numbers or not gain > 0 or type(max_length) is not int:

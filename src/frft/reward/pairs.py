@@ -1,4 +1,4 @@
-"""Preference pairs as training and evaluation read them."""
+"""Read prompts, completions, margins and requests from tables of preference pairs, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PairTable: TypeAlias = "pa.Table | Pool | Mapping[str, Sequence[Any]]"
-"""Columns of equal length: prompt, chosen, rejected, and whatever else there is (margin, sources)."""
+"""Preference pairs as columns of equal length: prompt, chosen, rejected, and others (margin, request, sources)."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """N preference pairs.
+    """Texts of N preference pairs.
 
     Attributes:
-        prompts: what was asked, (N,).
-        chosen: the preferred completions, (N,).
-        rejected: the others, (N,).
+        prompts: the prompts, N.
+        chosen: the preferred completions, N.
+        rejected: the completions that were not preferred, N.
     """
 
     prompts: list[str]
@@ -47,10 +47,10 @@ class Pairs:
 
 
 def column(table: PairTable, name: str) -> list[Any]:
-    """A column's values, as many as there are prompts.
+    """Values of one column of a table of N preference pairs, N of them.
 
     Raises:
-        DataError: there is no such column, or it has another length.
+        DataError: the table has no such column, or its length differs from that of the prompts.
     """
     table = table.table if isinstance(table, Pool) else table
     names = _column_names(table)
@@ -66,10 +66,10 @@ def column(table: PairTable, name: str) -> list[Any]:
 
 
 def texts(table: PairTable, name: str) -> list[str]:
-    """A column of texts, (N,).
+    """Values of a text column of a table of N preference pairs, N of them.
 
     Raises:
-        DataError: as `column`, or a value is not text.
+        DataError: as `column`, or a value is not text; the message names the row.
     """
     values = column(table, name)
     for row, value in enumerate(values):
@@ -79,7 +79,9 @@ def texts(table: PairTable, name: str) -> list[str]:
 
 
 def requests(table: PairTable) -> list[str]:
-    """What pairs that are not independent have in common, (N,): the column request where there is one, else the prompt.
+    """Cluster labels of N pairs for cluster-robust intervals: the column request where there is one, else the prompts.
+
+    Pairs on one prompt, or on prompts that ask for the same in other words, are not independent observations.
 
     Raises:
         DataError: as `texts`.
@@ -96,7 +98,11 @@ def _column_names(table: PairTable) -> list[str]:
 def score_margins(
     score: Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]], table: PairTable
 ) -> NDArray[np.float64]:
-    """score(prompt, chosen) - score(prompt, rejected) of N pairs, (N,).
+    """Margins score(prompt, chosen) - score(prompt, rejected) of N pairs, float64 (N,).
+
+    Args:
+        score: scores of prompts and completions, one score for each, as `RewardModel.score` gives.
+        table: columns prompt, chosen, rejected; N rows.
 
     Raises:
         DataError: as `Pairs.of`.
@@ -109,10 +115,10 @@ def score_margins(
 
 
 def margins(table: PairTable) -> list[float]:
-    """The margin column, (N,).
+    """Margins m of N pairs from the column margin, for the loss -log sigmoid(r(chosen) - r(rejected) - m).
 
     Raises:
-        DataError: it is missing, or a value is not a finite number.
+        DataError: the column is missing, or a value is not a finite number; the message names the row.
     """
     values = column(table, "margin")
     for row, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""What a refresh makes, and what its files are called."""
+"""The artifacts that one refresh of a reward model makes, and the names of their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ PAIRS_FILE = "pairs.parquet"
 
 @dataclass(frozen=True)
 class Refresh:
-    """One refresh: the selection that was made, the reward model that was trained on it, and what the gate said."""
+    """The artifacts of one refresh.
+
+    Attributes:
+        selection: the pairs selected.
+        reward_model: the reward model fine-tuned on them.
+        gate: the gate's verdict; None where no gate is configured.
+    """
 
     selection: Artifact
     reward_model: Artifact
@@ -27,22 +33,22 @@ class Refresh:
 
     @property
     def accepted(self) -> bool:
-        """Whether the reward model took the place of the one before."""
+        """Whether the refreshed reward model replaced the previous one: True unless a gate refused it."""
         verdict = self.verdict
         return verdict is None or verdict.accepted
 
     @property
     def verdict(self) -> GateInfo | None:
-        """What the gate said; None: there is none, or it was not asked yet, as in a plan."""
+        """The gate's verdict; None where there is no gate, or it has not been asked yet (in a plan)."""
         return None if self.gate is None or not self.gate.info else self.gate.info_as(GateInfo)
 
     def read_selection(self) -> Selection:
-        """The selection, row by row."""
+        """Read the selection, with one row for each pair of the pool."""
         return Selection.read(self.selection.path / SELECTION_FILE)
 
 
 def read_pairs(pool: pa.Table | Artifact) -> pa.Table:
-    """Preference pairs, from the artifact that holds them where they are not at hand."""
+    """A table of preference pairs: the one given, or the one that an artifact holds as pairs.parquet."""
     if not isinstance(pool, Artifact):
         return pool
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""One refresh of a reward model, stage by stage."""
+"""Make one refresh of a reward model: selection, fine-tuning and gate, in this order."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from frft.store import Artifact
 def make_refresh(given: RefreshInputs, run: Runner, log_ratios: LogRatios | Artifact | None = None) -> Refresh:
     """Select pairs, fine-tune the reward model on them, and ask the gate if there is one.
 
-    What was made from equal inputs before is found, and not made again.
+    A stage whose artifact was made from equal inputs before is read from the store.
 
     Args:
-        given: the models, the pairs and the settings.
-        run: makes the stages.
-        log_ratios: what the strategy `policy_ratio` ranks by, or the artifact that holds it.
+        given: models, pairs and settings of the refresh.
+        run: makes a stage, or finds its artifact.
+        log_ratios: log ratios that the strategy `policy_ratio` ranks by, or the artifact that holds them; None for
+            every other strategy.
 
     Raises:
         As `AlignedReward.refresh`.

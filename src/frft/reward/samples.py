@@ -1,4 +1,4 @@
-"""What a policy wrote, as a refresh reads it."""
+"""Samples of a policy (prompts and completions) that a refresh selects by: given, or observed while scoring."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class PolicySamples:
     """Prompts and completions of a policy, loaded on demand.
 
     Attributes:
-        identity: what the texts depend on, an artifact or a digest; equal identities mean equal texts.
-        load: returns the prompts and the completions, one each.
+        identity: an artifact or a digest that determines the texts: equal identities mean equal texts.
+        load: returns S prompts and S completions.
     """
 
     identity: Any
@@ -28,7 +28,7 @@ class PolicySamples:
 
     @classmethod
     def of(cls, prompts: Sequence[str], completions: Sequence[str]) -> PolicySamples:
-        """PolicySamples that are already in memory, identified by their content.
+        """Samples that are in memory already; their identity is a digest of the texts.
 
         Raises:
             UsageError: the numbers of prompts and completions differ.
@@ -42,11 +42,11 @@ class PolicySamples:
 class ObservedSamples:
     """The newest completions that a reward has scored.
 
-    A sample's id is made of when and what it is, and says all about its place. So what is kept, and in which order, is
-    the same whichever process scored what, and in whatever order it came.
+    Samples are ordered by the number of their scoring call and then by a hash of their text. So what is kept, and in
+    which order, does not depend on how the completions of a step were divided among processes.
 
     Args:
-        most: so many of the newest count; none: all.
+        most: keep this many of the newest samples, over all processes; None keeps all.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -58,12 +58,12 @@ class ObservedSamples:
         """Add the prompts and completions of one scoring call."""
         self._samples += [(self.scorings, *texts) for texts in zip(prompts, completions, strict=True)]
         self.scorings += 1
-        # Not each time: what is forgotten has to be put in order before.
+        # Dropping samples takes a sort, so only when twice as many as needed have come together: O(log) per sample.
         if self._most is not None and len(self._samples) > 2 * self._most:
             self._samples = self._newest(self._samples)
 
     def everywhere(self) -> list[Sample]:
-        """The newest of all processes, in order; all of them must call this, and none forgets anything."""
+        """The newest samples of all processes, oldest first. Every process must call this; the samples are kept."""
         from torch import distributed
 
         if not (distributed.is_available() and distributed.is_initialized()):
@@ -82,5 +82,7 @@ class ObservedSamples:
 
 
 def _id(sample: Sample) -> tuple[int, str]:
+    """Sort key of a sample: number of its scoring call, SHA-256 of its text."""
     scoring, prompt, completion = sample
+    # The length keeps apart texts that differ only in where the prompt ends.
     return scoring, sha256(f"{len(prompt)} {prompt}{completion}".encode()).hexdigest()

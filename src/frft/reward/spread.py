@@ -1,4 +1,4 @@
-"""How the scores of texts are spread: what a table of them says first."""
+"""Summary statistics of the scores that a reward model gives to a set of texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ class ScoreSpread:
 
 
 def spread_of_scores(prompts: Sequence[str], completions: Sequence[str], scores_N: NDArray[np.float64]) -> ScoreSpread:
-    """The spread of the scores of N texts, at least one."""
+    """Summary statistics of the scores of N >= 1 texts.
+
+    Args:
+        prompts, completions: the texts, N of each.
+        scores_N: their scores, float64 (N,).
+    """
     import numpy as np
 
     score_of = dict(zip(zip(prompts, completions, strict=True), scores_N.tolist(), strict=True))

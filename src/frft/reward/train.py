@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ENCODE_AT_ONCE = 1024
-"""Pairs a tokenizer call, so that progress can be shown."""
+"""Pairs per call of the tokenizer; progress is shown between calls."""
 
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a training of a reward model did.
+    """Size, duration and losses of a training of a reward model.
 
     Attributes:
         pairs: pairs trained on.
         identical: pairs left out because chosen and rejected are the same tokens (differing only in what was
             cut off); pairs + identical = rows given.
         steps: optimizer steps.
-        truncated: sequences (two a pair, the left-out ones included) that had to be cut.
+        truncated: sequences, two a pair with those of the left-out pairs, and how many of them had to be cut.
         seconds: wall-clock seconds of the optimisation.
         mean_loss: mean training loss over all steps, in nats a pair.
         final_loss: mean training loss over the last tenth of the steps, in nats a pair.
@@ -68,28 +68,28 @@ class TrainSummary:
 
 @dataclass(frozen=True)
 class TrainReport(TrainSummary):
-    """What a training of a reward model did, step by step.
+    """Size, duration and losses of a training of a reward model, with the loss of every step.
 
     Attributes:
-        losses: training loss of every step in nats a pair, before the step.
+        losses: mean training loss of each step's batch in nats a pair, with the weights before the step.
     """
 
     losses: list[float]
 
     @property
     def summary(self) -> TrainSummary:
-        """The same without the loss of every step."""
+        """This report without the loss of every step."""
         return TrainSummary(**{field.name: getattr(self, field.name) for field in fields(TrainSummary)})
 
     @classmethod
     def of(cls, losses: list[float], *, pairs: int, identical: int, truncated: TruncationCount, seconds: float) -> Self:
-        """The report of a training with these losses, at least one."""
+        """The report of a training from its losses (one for each step, at least one), counts and duration."""
         last = losses[-math.ceil(len(losses) / 10) :]
         mean, final = (math.fsum(each) / len(each) for each in (losses, last))
         return cls(pairs, identical, len(losses), truncated, seconds, mean, final, losses)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return plain(self)
 
 
@@ -109,23 +109,24 @@ def train_reward_model(
     The global random generators are left as they were found.
 
     Args:
-        base: what to start from: a folder or name as in `RewardModel.load`, or a reward model, which is
+        base: the model to start from: a folder or name as in `RewardModel.load`, or a reward model, which is
             copied and stays as it is.
         table: columns prompt, chosen, rejected, and margin where the configuration uses it; N rows.
-        config: how to train. `model_name_or_path` and `normalise_samples` are the caller's to read.
-        seed: of a fresh head, of adapters, and of the order of the pairs.
-        workdir: where the trainer may write logs of `report_to`.
+        config: training settings. `model_name_or_path` and `normalise_samples` are not read here: the caller chooses
+            `base`, and normalises.
+        seed: seed of a fresh head, of adapters, and of the order of the pairs.
+        workdir: folder into which `report_to` may write its logs.
         progress: gets a task with a step as its unit.
-        report_to: where to log training curves as well.
+        report_to: experiment tracker that training curves are logged to as well.
         trust_remote_code: run code that comes with `base`.
 
     Returns:
-        The trained model, un-normalised (gain 1, bias 0: its scale is a new one), and what happened.
+        The trained model, not normalised (gain 1, bias 0), since its scale is a new one; and the training's report.
 
     Raises:
         UsageError: the package for `report_to` is not installed.
         ModelError: `base` cannot be loaded, or lacks positions for `max_length` or LoRA's `target_modules`.
-        DataError: pairs or margins cannot be used, or there is none that could teach anything.
+        DataError: pairs or margins cannot be used, or in every pair chosen and rejected are the same tokens.
         TrainingError: a loss or gradient is not finite.
     """
     check_reporter(report_to)
@@ -147,7 +148,7 @@ def train_reward_model(
 
         sides = zip(examples["chosen_ids"], examples["rejected_ids"], strict=True)
         lengths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
-        # Not by the trainer's `disable_dropout`, which would silence the adapters' own dropout too.
+        # Before adapters are added: the trainer's own `disable_dropout` would turn off the adapters' dropout as well.
         disable_dropout_in_model(start.model)
         model = start.model
         if config.lora:
@@ -202,6 +203,7 @@ def _tokenize(
             rejected = encoder.encode(pairs.prompts[rows], pairs.rejected[rows])
             for offset, (better, worse) in enumerate(zip(chosen, rejected, strict=True)):
                 if better == worse:
+                    # Equal scores whatever the weights: the loss would be log 2 with no gradient.
                     continue
                 examples["chosen_ids"].append(better.ids)
                 examples["rejected_ids"].append(worse.ids)
@@ -217,7 +219,7 @@ def _tokenize(
 
 
 def _head(model: PreTrainedModel) -> list[str]:
-    """Everything outside the backbone, which is fresh or small: trained whole beside adapters."""
+    """Names of the modules outside the backbone, such as the head; small or fresh, they are trained beside adapters."""
     return [
         name
         for name, module in model.named_children()

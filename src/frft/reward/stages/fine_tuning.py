@@ -1,4 +1,4 @@
-"""Fine-tune a reward model on selected pairs: the refreshed reward model."""
+"""The stage of a refresh that fine-tunes the reward model on the selected pairs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTuningStage(Stage):
-    """The model's folder, and how accurate it is.
+    """Fine-tunes and rescales the reward model, and measures its accuracy; its artifact is the model's folder.
 
     Attributes:
-        given: models, pairs and settings of the refresh that it is part of.
+        given: models, pairs and settings of the refresh.
         selection: the artifact of the selection.
-        most_pairs: how many pairs that selected at most.
+        most_pairs: upper bound of the number of selected pairs, for a plan's costs.
     """
 
     given: RefreshInputs
@@ -104,7 +104,7 @@ class FineTuningStage(Stage):
             evaluate_reward_model(model, table, progress=of.progress) if table is not None and table.num_rows else None
             for table in (test, of.held_out)
         )
-        # The model that it starts from may know these pairs already; a backbone has no opinion yet.
+        # The gain is over the model that fine-tuning started from; a backbone has no reward head to compare with.
         known = current if compares else None
         return RefreshedModelInfo(
             training=report,
@@ -120,14 +120,15 @@ class FineTuningStage(Stage):
     def flops(self, workload: Workload) -> float:
         of, pairs, share = self.given, self.most_pairs, self.given.config.replay
         if share:
-            # What is replayed is others of the pool, as many as there are.
+            # Replayed pairs make up `share` of the training pairs, limited by the pool: pairs / (1 - share) in all.
             pairs = min(pairs / (1 - share), max(pairs, of.offline.num_rows))
         held_out = 0 if of.held_out is None else of.held_out.num_rows
+        # Two texts a pair; training costs about three forward passes (one forward, two for the gradients).
         texts = 2 * (3 * trained_pairs(self._training.train, pairs) + held_out)
         return workload.flops(texts * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
-        # The model before it is loaded, too, where it has a scale to keep or test pairs to be compared on.
+        # The previous model is in memory, too, where its scale is kept or test pairs compare the two.
         training = self.given.training
         return workload.classifier_training_bytes(training) + workload.classifier_bytes(training)
 
@@ -140,7 +141,13 @@ class FineTuningStage(Stage):
 
 
 def replayed_pairs(of: RefreshInputs, selection: Selection, number: int) -> pa.Table:
-    """Pairs of D that were not selected, drawn at random beside this number of selected ones; all if fewer."""
+    """Offline pairs that were not selected, drawn without replacement so that they make up `replay` of all trained on.
+
+    Args:
+        of: the refresh; `config.replay` is the share in [0, 1).
+        selection: the selection, whose training and test pairs are not replayed.
+        number: number of selected training pairs; with share s, number * s / (1 - s) pairs are drawn, all if fewer.
+    """
     share = of.config.replay
     taken = {*selection.train_ids, *selection.test_ids}
     rows = [row for row, id_ in enumerate(of.offline["id"].to_pylist()) if id_ not in taken]
@@ -150,7 +157,7 @@ def replayed_pairs(of: RefreshInputs, selection: Selection, number: int) -> pa.T
 
 
 def together(first: pa.Table, second: pa.Table) -> pa.Table:
-    """Pairs of two tables, with the columns that both have."""
+    """The pairs of both tables in one, with the columns that both have."""
     import pyarrow as pa
 
     columns = [name for name in first.column_names if name in second.column_names]

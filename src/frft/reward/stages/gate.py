@@ -1,4 +1,4 @@
-"""Ask the gate whether a refreshed reward model may take the place of the one before."""
+"""The stage of a refresh that asks the gate whether the refreshed reward model may replace the current one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GateStage(Stage):
-    """No files; what the gate found.
+    """Compares the two reward models and looks for alarms; its artifact holds the verdict and no files.
 
     Attributes:
-        given: models, pairs and settings of the refresh that it is part of.
-        refresh: what it judges.
-        config: its settings.
+        given: models, pairs and settings of the refresh.
+        refresh: the refresh to accept or refuse.
+        config: settings of the gate.
         pairs: unfiltered pairs that no training saw.
     """
 

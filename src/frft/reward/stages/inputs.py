@@ -1,4 +1,4 @@
-"""What the stages of one refresh have in common."""
+"""The inputs of one refresh of a reward model, which its stages share."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class RefreshInputs:
     Attributes:
         number: refreshes of this reward before this one.
         current: the reward model to refresh.
-        load: loads it, where an artifact is to be made.
-        samples: what the policy writes.
-        pool: the pairs to select from: D, or an artifact that holds freshly labelled ones (pairs.parquet).
-        alarms: what else the gate asks.
-        offline: D, which pairs are replayed from.
+        load: returns the current reward model, loaded; called only if an artifact has to be made.
+        samples: completions of the policy as it is now.
+        pool: the pairs to select from: the offline pairs D, others, or an artifact that holds them (pairs.parquet).
+        alarms: function that looks for failures for which the gate refuses a model; None: the gate looks for none.
+        offline: the offline pairs D, from which pairs are replayed.
         config, training, backbone, reference_samples, held_out, gate_pairs, vectors, seed, progress, report_to,
             trust_remote_code: as `AlignedReward` has them.
     """

@@ -1,4 +1,4 @@
-"""Select the pairs that a refresh trains a reward model on."""
+"""The stage of a refresh that selects the pairs to fine-tune on."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from frft.strategies import Strategy, get_strategy, strategy_origin
 
 @dataclass(frozen=True)
 class SelectionStage(Stage):
-    """selection.parquet, row by row, and its counts.
+    """Selects pairs; its artifact holds selection.parquet, with a row for each pair of the pool, and the counts.
 
     Attributes:
-        given: models, pairs and settings of the refresh that it is part of.
-        log_ratios: what the strategy `policy_ratio` ranks by, or the artifact that holds it (log_ratios.npy).
+        given: models, pairs and settings of the refresh.
+        log_ratios: log ratios that the strategy `policy_ratio` ranks by, or the artifact that holds them
+            (log_ratios.npy); None for every other strategy.
     """
 
     given: RefreshInputs
@@ -70,7 +71,7 @@ class SelectionStage(Stage):
         return SelectionInfo.of(selection.metadata, folder / SELECTION_FILE).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        # Both completions of each pair, and a prompt or sample.
+        # The two completions of each pair, and about one sample a pair.
         texts = 3 * self.given.offline.num_rows
         return workload.embedding_flops(texts * workload.completion) if self._strategy.embeds else 0.0
 
@@ -81,12 +82,12 @@ class SelectionStage(Stage):
         return digest_of(plain_inputs(self.given.samples.identity)) if self._strategy.embeds else None
 
     def most_pairs(self) -> float:
-        """How many pairs it selects at most."""
+        """Upper bound of the number of selected pairs, for a plan."""
         config, pairs = self.given.config.selection, self.given.offline.num_rows
         if isinstance(self.given.pool, Artifact):
-            # As many are labelled as are asked for.
+            # The artifact of fresh labels may not exist yet; it gets as many pairs as the selection asks for.
             return float(config.size)
         if self._strategy.takes_all:
             return float(pairs)
-        # What is drawn by weight may be drawn again.
+        # Drawn by weight, a pair may be taken several times, so the size is not limited by the pool.
         return float(config.size if config.take == "sample" else min(config.size, pairs))
