@@ -302,7 +302,7 @@ def test_a_training_ends_where_its_learning_rate_does_and_goes_on_by_restoring(m
     with pytest.raises(UsageError, match="total_steps is 4"):
         run(trainer, 5)
     run(trainer, 1)
-    with pytest.raises(UsageError, match="has trained"):
+    with pytest.raises(UsageError, match="has been used"):
         run(trainer, 2)
     trainer.save(tmp_path / "state")
     with pytest.raises(UsageError, match="8 optimizer steps; this one has 16"):

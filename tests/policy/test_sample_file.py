@@ -120,7 +120,7 @@ def test_a_part_of_another_file_is_begun_anew_and_said(write, stop_after, tmp_pa
     said = Said()
     assert write(progress=said, **change).resumed == 0
     assert len(said) == 1
-    assert "is a part of another file" in said[0]
+    assert "was written with another policy, prompts or settings" in said[0]
     write("anew.jsonl", **change)
     assert (tmp_path / "samples.jsonl").read_bytes() == (tmp_path / "anew.jsonl").read_bytes()
 

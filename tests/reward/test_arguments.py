@@ -88,7 +88,7 @@ REFUSED = {
     "reference_samples": ((["p"], ["c"]), r"reference_samples must be .*PolicySamples\.of\(prompts, completions\)"),
     "render": ("chatml", "render is 'chatml'; it must be a function"),
     "seed": ("0", "seed must be int, got str"),
-    "progress": (True, r"progress is True\. Give frft\.for_terminal"),
+    "progress": (True, r"progress is True, which cannot report progress. Give frft\.for_terminal"),
     "alarms": (True, "alarms is True; it must be a function"),
     "trust_remote_code": ("no", "trust_remote_code must be bool, got str: 'no'"),
 }

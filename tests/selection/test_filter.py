@@ -333,7 +333,7 @@ def with_rank(monkeypatch, rank, **traits):
         (lambda pool: [0.5], "returned float64"),
         (lambda pool: [True] * 10, "returned bool"),
         (lambda pool: [[0, 1]], r"of shape \(1, 2\)"),
-        (lambda pool: [], "No pair qualifies for part4; of each of the 10: too dull"),
+        (lambda pool: [], "No pair qualifies for part4; the reason for all 10: too dull"),
     ],
 )
 def test_a_strategy_that_ranks_no_rows_is_named(tiny_cache, monkeypatch, rank, message):

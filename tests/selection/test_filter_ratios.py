@@ -60,7 +60,7 @@ def test_density_needs_no_common_prompt_and_no_order(hh_pool, policy_samples, hh
 
 def test_density_without_enough_samples_advises_another_strategy(hh_pool, policy_samples, hh_cache):
     one = [column[:1] for column in policy_samples]
-    with pytest.raises(SelectionError, match=r"on a single prompt, .* select by another strategy than density\.$"):
+    with pytest.raises(SelectionError, match=r"on a single prompt; .* select by another strategy than density\.$"):
         select(hh_pool, *one, SelectionConfig(strategy="density"), hh_cache, seed=0)
 
 
@@ -133,7 +133,7 @@ def test_policy_ratio_ranks_by_the_sum(tiny_cache, tiny_embedder, log_ratios):
     ("strategy", "given", "message"),
     [
         ("policy_ratio", False, "ranks by log_ratios"),
-        ("random", True, "the strategy random does not look at them"),
+        ("random", True, "the strategy random does not read them"),
         ("none", False, "selects no pairs"),
         ("none", True, "selects no pairs"),
     ],

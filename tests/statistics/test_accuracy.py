@@ -47,7 +47,7 @@ def test_pairs_on_one_prompt_are_a_cluster():
     assert found == replace(independent, interval=share_interval(right, prompts[ordered].tolist()))
     assert found.interval[0] < independent.interval[0] < independent.interval[1] < found.interval[1]
     assert order_accuracy(margins, true, list(range(200))) == independent
-    with pytest.raises(DataError, match="200 pairs, and the clusters of 199"):
+    with pytest.raises(DataError, match="200 pairs but 199 cluster labels"):
         order_accuracy(margins, true, list(range(199)))
 
 
@@ -68,7 +68,7 @@ def test_where_the_truth_has_no_order_there_is_no_accuracy():
 
 @pytest.mark.parametrize(("margins", "true"), [([1.0], [1.0, 2.0]), ([math.nan], [1.0]), ([1.0], [math.nan])])
 def test_what_cannot_be_compared_is_an_error(margins, true):
-    with pytest.raises(DataError, match="two differences, both numbers"):
+    with pytest.raises(DataError, match="a margin and a true margin, both numbers"):
         order_accuracy(margins, true)
 
 

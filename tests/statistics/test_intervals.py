@@ -73,7 +73,7 @@ def test_one_cluster_says_next_to_nothing():
 
 @pytest.mark.parametrize("question", [share_interval, standard_error])
 def test_every_outcome_has_a_cluster(question):
-    with pytest.raises(DataError, match="3 outcomes, and the clusters of 2"):
+    with pytest.raises(DataError, match="3 outcomes but 2 cluster labels"):
         question([0.0, 1.0, 1.0], ["a", "b"])
 
 

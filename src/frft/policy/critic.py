@@ -58,6 +58,7 @@ class Critic(nn.Module):  # type: ignore[misc]
                 f"{type(classifier).__name__} has no linear `score` head to start a critic from. "
                 "Use a reward model with a causal backbone (GPT-2, Llama, Qwen, ...)."
             )
+        # gain * (w h + b) + bias = (gain * w) h + (gain * b + bias).
         head = ValueHead(score.in_features, score.weight.device)
         with torch.no_grad():
             head.weight.copy_(gain * score.weight)

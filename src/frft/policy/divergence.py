@@ -42,9 +42,12 @@ def measure_divergence(
     """KL of `policy` from `reference` on completions that `policy` sampled (k1 and k3, Schulman 2020).
 
     Args:
+        policy, reference: the two causal language models.
+        tokenizer: their tokenizer.
         written: samples of `policy`; their own token ids are used, not the text tokenized again.
         temperature, max_prompt_tokens: the ones that the completions were sampled with.
         max_batch_tokens: tokens of a forward pass, padding included.
+        progress: receives the number of completions done.
 
     Raises:
         DataError: there are no completions.

@@ -1,8 +1,8 @@
-"""GPT-2 for sampling: the model's own layers, without what Transformers puts between them.
+"""A faster forward pass of GPT-2 for sampling, through the model's own layers.
 
-Of a step of a model with a few million parameters, much is not arithmetic. Left out here are: masks in several forms,
-`gelu_new` in eight passes over memory, an attention kernel made for many queries where there is one, and in the last
-layer all tokens of a prompt but its last.
+In a model with a few million parameters, overhead takes much of a step. Compared with Transformers' forward pass, this
+one saves the masks in several forms, `gelu_new` in eight passes over memory, an attention kernel made for many queries
+where there is one, and in the last layer all tokens of a prompt but its last.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def trl_arguments(host: GroupTrainer, longest: int, folder: Path) -> Any:
         **arguments,
         loss_type=group.loss_type,
         scale_rewards=group.scale_rewards,
-        # Without it, the gradient of k3 is not that of a token's KL, and the optimum another.
+        # TRL's correction makes the gradient of k3 that of a token's KL; without it the optimum is another one.
         use_bias_correction_kl=True,
     )
 

@@ -1,21 +1,21 @@
-"""RLOO and GRPO: TRL's own trainers, run by the same settings, on the same prompts and random numbers as PPO.
+"""RLOO and GRPO by TRL's trainers, with the settings, prompts and random numbers of PPO.
 
-Both do without a critic: a completion's baseline is how the other completions of its prompt were scored.
+Neither has a critic: a completion's baseline is computed from the scores of the completions of its prompt.
 
     RLOO (Ahmadian et al. 2402.14740)  reward: the score less beta times the sequence's KL; baseline: the mean over the
                                        others; ratio and clipping: of whole sequences
     GRPO (Shao et al. 2402.03300)      reward: the score; baseline: the mean over all; ratio, clipping and KL, which is
                                        in the loss: of tokens
 
-What they converge to (tests show it). RLOO, as PPO: to pi_ref(y) exp(r(y) / beta) / Z. GRPO's gradient of a token's KL
-leaves out that the token decides about the KL of later ones, so it comes to that only for completions of one token; for
-longer ones to pi(y_t | y_<t) proportional to pi_ref(y_t | y_<t) exp(E[r | y_<=t] / beta), the expectation being that of
-pi itself: what leads to where a high score takes a large KL is written too often. And only with `scale_rewards: none`,
-where beta is made smaller by 1 - 1/num_generations: a baseline that contains the completion's own score makes scores
-count so much less. Scores divided by their standard deviation over a prompt's completions give each prompt a beta of
-its own.
+What they converge to, as tests show. RLOO, like PPO: pi_ref(y) exp(r(y) / beta) / Z. GRPO's gradient of a token's KL
+ignores that the token influences the KL of later tokens, so it reaches this optimum only for completions of one token.
+For longer ones it converges to pi(y_t | y_<t) proportional to pi_ref(y_t | y_<t) exp(E[r | y_<=t] / beta), with the
+expectation under pi itself: prefixes whose high scores cost a large KL later are too likely. Even this holds only with
+`scale_rewards: none`, and with beta multiplied by 1 - 1/num_generations, since a baseline that contains the
+completion's own score shrinks advantages by this factor. Dividing scores by their standard deviation over a prompt's
+completions amounts to another beta for each prompt.
 
-Where TRL's trainers would do otherwise than PPO here, they are overridden, and nowhere else:
+TRL's trainers are overridden only where they would differ from PPO here:
 - prompts are tokenized and cut by the `Encoder` (TRL reads special tokens in them as such, and does not cut);
 - completions are sampled as in PPO, from random numbers of their rows, and end at the tokenizer's EOS alone;
 - positions count real tokens where log-probabilities are computed, too (TRL's count padding; with absolute positions,
@@ -97,9 +97,9 @@ class GroupTrainer:
         prompts: the prompts to roll out, taken in a seeded random order, again and again.
         config: the settings shared with PPO: steps, batch sizes, sampling, learning rate, KL, clipping.
         group: the settings that only RLOO and GRPO have.
-        seed: what every random draw is derived from.
-        sft: the model from which KL is reported, frozen; the reference where none is given.
-        accelerator: receives the metrics; None: TRL's own.
+        seed: every random draw is derived from it.
+        sft: the model from which KL is reported, frozen; None: the reference.
+        accelerator: receives the metrics; None: that of TRL's trainer.
 
     Raises:
         UsageError: without prompts; with a batch size that groups or processes cannot divide evenly; under an engine
@@ -159,7 +159,10 @@ class GroupTrainer:
                 "the start."
             )
         if self._is_used:
-            raise UsageError("This trainer has trained. To go on, make another and restore what this one saves.")
+            raise UsageError(
+                "This trainer has been used. To continue its training, save it, make another trainer and restore the "
+                "checkpoint there."
+            )
         if until_step <= self.step_number:
             return
         self._is_used = True
@@ -230,7 +233,7 @@ class GroupTrainer:
         for model in {id(model): model for model in (self.reference, self.sft)}.values():
             if not isinstance(model, WithoutAdapters):
                 model.to(trainer.accelerator.device).eval().requires_grad_(False)
-        # Not by its arguments: TRL would load a reference from where the policy's configuration says it came from.
+        # Not by TRL's arguments: with beta > 0, TRL would load a reference by the name in the policy's configuration.
         trainer.beta = config.kl_coef
         if self.algorithm == "grpo" and self.group.scale_rewards == "none":
             trainer.beta *= 1 - 1 / self.group.num_generations

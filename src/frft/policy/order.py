@@ -8,9 +8,15 @@ from frft.models import seed_for
 
 
 def prompt_indices(count: int, seed: int, positions: range) -> list[int]:
-    """Which of `count` prompts stand at `positions` of an endless sequence of permutations, each seeded by its number.
+    """Indices of the prompts at `positions` of an endless sequence of random permutations of `count` prompts.
 
-    A pure function of its arguments, so that a resumed training continues with the same prompts.
+    Each permutation (epoch) is seeded by its number. A pure function of its arguments, so that a resumed training
+    continues with the same prompts.
+
+    Args:
+        count: number of prompts.
+        seed: seed of the permutations.
+        positions: positions in the sequence, ascending.
     """
     orders = {
         epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed_for(seed, "prompts", epoch))).tolist()

@@ -1,10 +1,10 @@
-"""A policy's completions in a file, written part by part: what was stopped goes on, and no file is ever half of one.
+"""Write a policy's completions to a file in parts, so that an interrupted pass can be resumed.
 
-    OUT.unfinished      a first row of what it is a part of, then a row for each completion written so far
-    OUT                 the rows alone, when the last is written
+    OUT.unfinished      a first row that identifies the file, then a row for each completion written so far
+    OUT                 the rows alone; it appears when the last one is written
 
-A completion depends on the seed and on its place among the prompts alone (see `generate`), so a file that was stopped
-and went on is, to the bit, the one that was not.
+A completion depends only on the seed and on its position among the prompts (see `generate`), so a resumed file is equal
+to the bit to one written without interruption.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WrittenSamples:
 
     Attributes:
         completions: number of rows.
-        resumed: rows that an earlier, stopped pass had written.
+        resumed: rows that an earlier, interrupted pass had written.
         without_eos: completions that reached the token limit before EOS.
         empty: completions without text.
         prompts_truncated: prompts that lost their beginning.
@@ -54,7 +54,7 @@ class WrittenSamples:
 
 
 def unfinished_file(out: Path) -> Path:
-    """Path of the rows until the last one is written."""
+    """Path of the file that holds the rows until the last one is written."""
     return out.with_name(f"{out.name}.unfinished")
 
 
@@ -70,18 +70,18 @@ def write_samples(
     batch_size: int = 64,
     progress: Progress = SILENT,
 ) -> WrittenSamples:
-    """Write a row of prompt, completion and has_eos for each prompt, in the order given, going on where it was stopped.
+    """Write a row of prompt, completion and has_eos for each prompt, in the order given; resumes an interrupted pass.
 
     Args:
         policy: a causal language model.
         tokenizer: its tokenizer.
         prompts: N prompts; one that occurs twice gets two completions.
-        sampling: how the policy writes.
+        sampling: sampling settings: temperature, top_k, token limits.
         out: the file, JSON Lines; it is replaced when the last row is written.
-        seed: what the completions are drawn from.
-        identity: what names the policy's weights, JSON-able. An unfinished file of another policy, of other prompts or
-            settings is begun anew, which is said.
-        batch_size: prompts at a time.
+        seed: seed of the completions.
+        identity: identifies the policy's weights, JSON-able. An unfinished file of another policy, other prompts or
+            other settings is discarded and begun anew, with a message.
+        batch_size: prompts in a batch.
         progress: shows the number of prompts done.
 
     Raises:
@@ -89,8 +89,8 @@ def write_samples(
         ModelError, DataError: as `generate`.
     """
     if not prompts:
-        raise UsageError("There are no prompts to write to. Give at least one.")
-    # All prompts at once, so that one that cannot be written to is found before any is.
+        raise UsageError("There are no prompts to complete. Give at least one.")
+    # All prompts are encoded first, so that one that cannot be completed is found before hours of sampling.
     check_room(policy, sampling, "policy")
     encoder = Encoder(tokenizer, sampling.max_prompt_tokens)
     encoder.encode_prompts(prompts, sampling.max_prompt_tokens)
@@ -132,7 +132,7 @@ def write_samples(
 
 
 def _begun(unfinished: Path, part_of: Mapping[str, Any], progress: Progress) -> list[dict[str, Any]]:
-    """The rows that an earlier pass for the same file has written."""
+    """The rows that an earlier pass has written for the same policy, prompts and settings; none for others."""
     if not unfinished.exists():
         return []
     try:
@@ -142,5 +142,5 @@ def _begun(unfinished: Path, part_of: Mapping[str, Any], progress: Progress) -> 
     if first == part_of:
         progress.say(f"Going on after the {len(rows)} completions in {unfinished}.")
         return rows
-    progress.say(f"{unfinished} is a part of another file (another policy, prompts or settings), and is begun anew.")
+    progress.say(f"{unfinished} was written with another policy, prompts or settings; its completions are discarded.")
     return []

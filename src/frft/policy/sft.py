@@ -69,10 +69,10 @@ def fine_tune(
         tokenizer: its tokenizer.
         prompts, completions: the N examples; each completion is learned up to and including EOS, but of one that
             is cut to `max_length`, EOS is not learned: it would teach the policy to stop in mid-sentence.
-        config: how to train.
+        config: training settings.
         seed: seed of the order of the examples.
-        workdir: where the trainer may write logs of `report_to`.
-        whole_text: learn the prompts as well; a model from scratch learns the language from both.
+        workdir: folder into which `report_to` may write its logs.
+        whole_text: learn the prompts as well, as for a model from scratch, which learns the language from both.
         progress: shows the number of optimizer steps done.
         report_to: service that also receives the training curves.
 

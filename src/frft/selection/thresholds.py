@@ -1,4 +1,4 @@
-"""Which threshold would let enough pairs in, for a strategy that has one."""
+"""For strategies with a threshold: the threshold at which enough pairs would qualify, for error messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from frft.strategies import Candidates, Strategy, ThresholdRule
 
 
 def sufficient_threshold(rule: ThresholdRule, chosen_N: Floats, rejected_N: Floats, wanted: int) -> tuple[float, int]:
-    """A threshold, to four places, with which `wanted` pairs qualify, and how many at least do.
+    """The highest threshold, to four decimal places, at which `wanted` pairs qualify.
 
     Args:
-        rule: what is held against the threshold.
-        chosen_N, rejected_N: cosines of N pairs; NaN: no sample, so no threshold lets the pair in.
-        wanted: pairs; where fewer have cosines, the threshold is for all of them.
+        rule: computes the value of a pair that is compared with the threshold.
+        chosen_N, rejected_N: cosines of N pairs; NaN where there is no sample, so that no threshold admits the pair.
+        wanted: number of pairs; where fewer have cosines, the threshold admits all of these.
+
+    Returns:
+        The threshold, at least -1, and the number of pairs that qualify at least.
     """
     value_N = rule.value(chosen_N, rejected_N)
     values = np.sort(value_N[~np.isnan(value_N)])
@@ -24,10 +27,10 @@ def sufficient_threshold(rule: ThresholdRule, chosen_N: Floats, rejected_N: Floa
 
 
 def nothing_qualifies(strategy: Strategy, candidates: Candidates, wanted: int) -> str:
-    """What an error says of a pool of which no pair qualifies, and what would help."""
+    """The error message where no pair of a pool qualifies: the distribution of its values, and a threshold to use."""
     rule = strategy.threshold
     if rule is None:
-        return f"No pair qualifies for {strategy.name}; of each of the {len(candidates)}: {strategy.unqualified}."
+        return f"No pair qualifies for {strategy.name}; the reason for all {len(candidates)}: {strategy.unqualified}."
     cosines = candidates.similarity_chosen, candidates.similarity_rejected
     value_N = rule.value(*cosines)
     values = value_N[~np.isnan(value_N)]

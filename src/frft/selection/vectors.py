@@ -1,13 +1,13 @@
-"""Vectors cached on disk by content: a text is embedded once per embedder, whoever asks, however often.
+"""A cache of embeddings on disk, by content: a text is embedded once per embedder.
 
-Under `root/<digest of the embedder and of the code that asks it>/` lie shards: .npy files (read without pickle) of rows
-(SHA-256 of the text, whether the text exceeded the embedder's window, vector). A shard is named after its texts
-(SHA-256 of their keys in order) and the SHA-256 of its own bytes, and appears whole or not at all, so processes may use
-one cache at the same time, a pass that was stopped keeps what it had finished, and damage is seen.
+The folder `root/<digest of the embedder and of its calling code>/` holds shards: .npy files (read without pickle) of
+rows (SHA-256 of the text, whether the text exceeded the embedder's window, vector). A shard's name is made of a hash of
+its texts' keys in order and the SHA-256 of its bytes. Shards are written atomically, so processes may share a cache, an
+interrupted pass keeps the shards that it finished, and damage is detected.
 
-A cache may have a shared one beside it. From there it takes whole shards, of exactly the texts that it would embed
-together: texts that are embedded together are padded together, which moves the last bits of their vectors. So a run
-finds the vectors that it would have computed itself, whatever other runs have left in the shared cache.
+A cache may be backed by a shared one. From there it takes whole shards, of exactly the texts that it would embed
+together: texts that are embedded together are padded together, which changes the last bits of their vectors. So a run
+gets the vectors that it would have computed itself, whatever other runs have left in the shared cache.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ SHARD_ROWS = 1024
 
 
 class VectorCache:
-    """The vectors of one embedder's texts.
+    """Embeddings of texts by one embedder, read from disk or computed and kept there.
 
     Attributes:
-        embedder: computes what is missing.
+        embedder: computes the vectors of texts that are not in the cache.
         damaged: shards found damaged by this object; each was reported and deleted, and its texts count as
             missing.
 
     Args:
-        root: the folder in which vectors are kept, of any number of embedders.
-        embedder: computes what is missing.
-        shared: the store whose shards of the same texts are linked in, and which gets links to those made here.
+        root: the folder of the cache; several embedders may share it.
+        embedder: computes the vectors of texts that are not in the cache.
+        shared: the store from which shards of the same texts are linked in, and to which new shards are linked; None:
+            no sharing.
 
     Raises:
-        UsageError: `embedder` is none, or `root` no path.
+        UsageError: `embedder` is no `Embedder`, or `root` no path.
     """
 
     def __init__(self, root: str | Path, embedder: Embedder, shared: SharedStore | None = None) -> None:
@@ -65,7 +66,7 @@ class VectorCache:
 
     @cached_property
     def folder(self) -> Path:
-        """Where this embedder's shards lie."""
+        """The folder of this embedder's shards."""
         return self._root / digest_of({"embedder": self.embedder.digest, "code": code_of_modules(__name__)})
 
     def get(self, texts: Sequence[str], progress: Progress = SILENT) -> npt.NDArray[np.float32]:
@@ -79,7 +80,7 @@ class VectorCache:
             return self.embedder.encode([])
         keys = _keys(texts)
         if self._missing(keys, texts, progress):
-            # One process embeds at a time: what another is embedding now is likely what is missing here.
+            # One process embeds at a time, and then looks again: another one has likely embedded the same texts.
             with locked(self.folder / _LOCK):
                 self._embed(self._missing(keys, texts, progress), progress)
         return self._gather(keys, "vector")
@@ -111,7 +112,7 @@ class VectorCache:
     def _gather(self, keys: Sequence[bytes], field: str) -> npt.NDArray[Any]:
         places = np.array([self._row_of[key] for key in keys], dtype=np.int64)
         if self._shared is not None and self._root == self._shared.embeddings:
-            # What is used in the store itself is not to be pruned as unused.
+            # The store prunes the files that were not used for longest, by their modification time.
             for number in set(places[:, 0].tolist()):
                 with suppress(FileNotFoundError):
                     os.utime(self._paths[number])
@@ -125,9 +126,8 @@ class VectorCache:
         return found
 
     def _load(self, progress: Progress) -> None:
-        """Take in the shards that are new since the last look."""
-        # In the order of their names: where two processes embedded one text, all readers take the same
-        # vector.
+        """Add the shards that were written since the last call."""
+        # Sorted by name: where two processes embedded one text, all readers take the same vector.
         for path in sorted(self.folder.glob("*.npy")):
             if path.stem in self._loaded:
                 continue
@@ -135,7 +135,7 @@ class VectorCache:
                 self._add(path)
 
     def _is_whole(self, path: Path, progress: Progress) -> bool:
-        """Whether a shard is as it was written; a damaged one is deleted."""
+        """Whether a shard's bytes have the hash in its name; a damaged shard is reported and deleted."""
         try:
             whole = sha256_file(path) == path.stem.rpartition("-")[2]
         except FileNotFoundError:
@@ -147,7 +147,7 @@ class VectorCache:
         return whole
 
     def _take(self, keys: Sequence[bytes], progress: Progress) -> bool:
-        """Link the shared shard of just these texts to this cache; returns whether there was one."""
+        """Link the shared shard of exactly these texts into this cache; returns whether there was one."""
         if self._shared is None:
             return False
         for path in sorted((self._shared.embeddings / self.folder.name).glob(f"{self._shard_name(keys)}-*.npy")):
@@ -173,13 +173,13 @@ class VectorCache:
             self._shared.put_vectors(path, self.folder.name)
 
     def _shard_name(self, keys: Sequence[bytes]) -> str:
-        """The shard's name, a hash of its texts in order and of the batch size with which they were embedded."""
-        # Texts of a batch are padded together, which moves the last bits of their vectors: another batch size is
-        # another shard.
+        """The first part of a shard's name: a hash of its texts in order and of the batch size."""
+        # Texts of a batch are padded together, which changes the last bits of their vectors, so shards of another
+        # batch size are not interchangeable.
         return hashlib.sha256(b"".join([str(self.embedder.config.batch_size).encode(), *keys])).hexdigest()[:24]
 
     def _add(self, path: Path) -> None:
-        # Mapped, not read: a pool's vectors need not fit in memory beside the copy that a caller asks for.
+        # Memory-mapped: a pool's vectors need not fit into memory a second time, beside the copy that a caller gets.
         shard = np.load(path, mmap_mode="r", allow_pickle=False)
         number = len(self._shards)
         for row, key in enumerate(shard["text"].tolist()):

@@ -1,7 +1,8 @@
-"""Drawing pairs in proportion to an importance weight exp(tau * log ratio) (OCRM, arXiv 2507.15507).
+"""Sampling of pairs in proportion to importance weights exp(tau * log ratio) (OCRM, arXiv 2507.15507).
 
-Training on the drawn pairs estimates the weighted loss without bias, on as many pairs as any other strategy trains on.
-What the weights cost is variance: n weighted pairs tell as much as (sum w)^2 / sum w^2 unweighted ones (Kish).
+Training on the sampled pairs estimates the weighted loss without bias, with as many pairs as any other strategy. The
+price is variance: N weighted pairs are worth (sum w)^2 / sum w^2 unweighted ones, the effective sample size (Kish
+1965). tau < 1 tempers the weights where that would be too small.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ class LogRatios:
     """log pi_t(y|x) - log pi_SFT(y|x) of a pool's completions, summed over their tokens, in nats.
 
     Attributes:
-        chosen_N: of the N chosen completions, in the pool's order.
-        rejected_N: of the rejected ones.
+        chosen_N: log ratios of the N chosen completions, in the pool's order, float64 (N,).
+        rejected_N: log ratios of the N rejected completions, float64 (N,).
 
     Raises:
-        SelectionError: the two differ in length, or a ratio is not finite.
+        SelectionError: the two differ in shape, or a ratio is not finite.
     """
 
     chosen_N: Floats
@@ -46,7 +47,7 @@ class LogRatios:
 
     @classmethod
     def read(cls, path: Path) -> LogRatios:
-        """Read a file written by `write`."""
+        """Read a .npy file written by `write`."""
         return cls(*np.load(path, allow_pickle=False))
 
     def write(self, path: Path) -> None:
@@ -60,15 +61,20 @@ class LogRatios:
 
 
 def effective_sample_size(log_weights_N: Floats) -> float:
-    """(sum w)^2 / sum w^2 of N weights given by their logarithms; between 1 and N."""
+    """Kish's effective sample size (sum w)^2 / sum w^2 of N weights, given their logarithms; between 1 and N."""
+    # A common factor cancels, so the largest weight is set to 1: exp cannot overflow.
     weights_N = np.exp(log_weights_N - log_weights_N.max())
     return float(weights_N.sum() ** 2 / (weights_N**2).sum())
 
 
 def temper(log_ratios_N: Floats, size: int) -> float:
-    """The largest tau up to 1 at which weights exp(tau * log ratio) have an effective sample size of at least `size`.
+    """The largest tau <= 1 at which weights exp(tau * log ratio) have an effective sample size of at least `size`.
 
-    It exists, since the effective sample size falls from N at tau = 0 as tau rises, and is found by bisection.
+    The effective sample size is N at tau = 0 and falls as tau rises, so that bisection finds it.
+
+    Args:
+        log_ratios_N: log ratios of N >= `size` pairs, in nats.
+        size: smallest effective sample size, in pairs.
 
     Raises:
         SelectionError: there are fewer than `size` log ratios.
@@ -80,6 +86,7 @@ def temper(log_ratios_N: Floats, size: int) -> float:
     enough, too_much = 0.0, 1.0
     if effective_sample_size(log_ratios_N) >= size:
         return 1.0
+    # Until no float lies between the two bounds.
     while (tau := (enough + too_much) / 2) not in (enough, too_much):
         if effective_sample_size(tau * log_ratios_N) >= size:
             enough = tau
@@ -89,13 +96,22 @@ def temper(log_ratios_N: Floats, size: int) -> float:
 
 
 def draw_rows(log_weights_N: Floats, number: int, rng: np.random.Generator) -> Indices:
-    """`number` of N rows, with replacement, in proportion to their weights; the heaviest first.
+    """Sample `number` of N rows with replacement, in proportion to their weights; the heaviest first.
 
-    Drawn systematically (at equal distances from one random start), so that a row with a share p of the weight comes
-    floor or ceil of `number` * p times: as unbiased as independent draws, with less variance of their own.
+    Systematic sampling, at equal distances from one random start: a row with a share p of the total weight is drawn
+    floor or ceil of `number` * p times. This is as unbiased as independent draws, with less variance.
+
+    Args:
+        log_weights_N: logarithms of the weights, up to a common constant.
+        number: number of draws.
+        rng: source of the random start.
+
+    Returns:
+        Indices of rows, (number,).
     """
     weights_N = np.exp(log_weights_N - log_weights_N.max())
     ends_N = np.cumsum(weights_N) / weights_N.sum()
     places = (rng.random() + np.arange(number)) / number
+    # Rounding may leave the last cumulative weight just below 1, and a place above it.
     rows = np.minimum(np.searchsorted(ends_N, places, side="right"), len(weights_N) - 1)
     return rows[np.argsort(-log_weights_N[rows], kind="stable")]

@@ -58,10 +58,11 @@ def order_accuracy(
     margin_N, true_N = np.asarray(margins, np.float64), np.asarray(true_margins, np.float64)
     if margin_N.shape != true_N.shape or np.isnan(margin_N).any() or np.isnan(true_N).any():
         raise DataError(
-            f"An accuracy needs two differences, both numbers, for every pair; got {margin_N.size} and {true_N.size}."
+            f"An accuracy needs a margin and a true margin, both numbers, for every pair; got {margin_N.size} margins "
+            f"and {true_N.size} true margins, {int(np.isnan(margin_N).sum() + np.isnan(true_N).sum())} of them NaN."
         )
     if clusters is not None and len(clusters) != len(true_N):
-        raise DataError(f"{len(true_N)} pairs, and the clusters of {len(clusters)}; name one for each.")
+        raise DataError(f"There are {len(true_N)} pairs but {len(clusters)} cluster labels; give one for each pair.")
     ordered = np.flatnonzero(true_N).tolist()
     n = len(ordered)
     if n == 0:
@@ -76,6 +77,9 @@ def within_prompt_variance(first: Sequence[float] | NDArray[Any], second: Sequen
     """Mean over N prompts of the variance of a score under a policy, from two samples each: (r1 - r2)^2 / 2.
 
     The lower it is, the smaller the policy gradient (Razin et al. 2503.15477).
+
+    Args:
+        first, second: scores of the first and of the second completion of each prompt, (N,).
     """
     import numpy as np
 

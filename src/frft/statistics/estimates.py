@@ -17,7 +17,7 @@ ONE_SIDED_LEVEL = 0.05
 """Significance level of every one-sided test."""
 
 FEWEST_POINTS = 5
-"""Observations that a rank correlation needs."""
+"""Fewest observations for a rank correlation."""
 WINDOW = 5
 """Width of the moving average of a smoothed curve, in steps; odd."""
 
@@ -113,9 +113,10 @@ def paired_change(before: Numbers, after: Numbers, clusters: Sequence[Hashable] 
 
 
 def trend(values: Numbers) -> Change:
-    """How much T values in order changed from first to last, along their least-squares line (Student, T - 2).
+    """The change of T values in order from first to last, along their least-squares line (Student's t, T - 2 df).
 
-    Each value must be measured on its own samples, so that the residuals are independent.
+    Each value must be measured on its own samples, so that the residuals are independent. Below three values there is
+    no interval and no test.
     """
     y_T = np.asarray(values, float)
     count = len(y_T)
@@ -143,7 +144,7 @@ def spearman(x: Numbers, y: Numbers) -> Estimate | None:
     if len(x_N) < FEWEST_POINTS or not np.ptp(x_N) or not np.ptp(y_N):
         return None
     rho = float(np.corrcoef(stats.rankdata(x_N), stats.rankdata(y_N))[0, 1])
-    # At 1 the transformation has no value; ranks of N points that are not all in order are at least this far from it.
+    # artanh is infinite at +-1. Any imperfect order of N points is farther from +-1 than this, so only those change.
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     half = stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x_N) - 3))
     return Estimate(rho, float(np.tanh(z - half)), float(np.tanh(z + half)), len(x_N))
@@ -173,6 +174,7 @@ def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy
     if p is None or q is None or first.interval is None or second.interval is None:
         return None
     (p_low, p_high), (q_low, q_high) = first.interval, second.interval
+    # Each bound takes the limits that make it: p's lower with q's upper one, and the reverse.
     below, above = np.hypot(p - p_low, q_high - q), np.hypot(p_high - p, q - q_low)
     return Estimate(p - q, float(p - q - below), float(p - q + above), first.n + second.n)
 

@@ -34,6 +34,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
     from scipy.special import ndtri
 
+    # Rounded first: a sum of shares such as 2.9999999 is meant as 3, and must not widen the interval.
     quantile, whole = float(ndtri((1 + CONFIDENCE_LEVEL) / 2)), round(successes, 6)
     low, high = math.floor(whole), math.ceil(whole)
     return _score_interval(low / n, n, quantile)[0], _score_interval(high / n, n, quantile)[1]
@@ -61,6 +62,7 @@ def share_interval(values: Numbers, clusters: Sequence[Hashable] | None = None) 
     share, error = float(x_N.mean()), standard_error(values, clusters)
     if groups == n:
         return wilson(float(x_N.sum()), n)
+    # One cluster, or all clusters alike (up to rounding): se is no basis for an effective sample size.
     if error is None or error < 1e-9:
         return wilson(share * groups, groups)
     effective = min(n, share * (1 - share) / error**2)
@@ -86,7 +88,7 @@ def standard_error(values: Numbers, clusters: Sequence[Hashable] | None = None) 
     n = len(x_N)
     of_N = range(n) if clusters is None else clusters
     if len(of_N) != n:
-        raise DataError(f"{n} outcomes, and the clusters of {len(of_N)}; name one for each.")
+        raise DataError(f"There are {n} outcomes but {len(of_N)} cluster labels; give one for each outcome.")
     place = {cluster: number for number, cluster in enumerate(dict.fromkeys(of_N))}
     groups = len(place)
     if groups < 2:

@@ -8,7 +8,7 @@ POWER = 0.8
 """Probability that a test detects a true difference."""
 _ALPHA = 0.05
 MOST = 10**9
-"""Prompts beyond which the search gives up."""
+"""Largest number of prompts that the search considers."""
 
 
 def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: float = _ALPHA) -> int | None:
@@ -18,7 +18,7 @@ def prompts_needed(effect: float, sd: float, *, power: float = POWER, alpha: flo
     noncentrality effect / sd * sqrt(n). It assumes that prompts are independent, with this spread and this effect.
 
     Args:
-        effect: the true rate less 1/2.
+        effect: the true win rate less 1/2, in [-1/2, 1/2].
         sd: standard deviation of the preference over prompts.
         power: probability of detecting the effect.
         alpha: significance level of the test.
