@@ -85,5 +85,5 @@ def test_what_is_cut_before_it_is_answered_in_words_is_counted(ask):
 
 
 def test_an_answer_longer_than_the_model_reads_is_an_error(ask):
-    with pytest.raises(ModelError, match="An answer has 129 tokens, but the model reads only 128"):
+    with pytest.raises(ModelError, match="An answer of a task has 129 tokens, but the model reads at most 128"):
         ask("loglikelihood", [("a", "~" * 129)])

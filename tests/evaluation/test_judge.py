@@ -14,7 +14,7 @@ def test_what_a_judge_counted_in_words():
     ]
     assert counts_in_words({"annotated_pairs": 9, "without_verdict": 7}) == [
         "The annotations hold verdicts on 9 different pairs.",
-        "7 annotations have no verdict (null), and count as none.",
+        "7 annotations have no verdict (null), and are not used.",
     ]
     assert counts_in_words({"truncated": cut, "max_length": 64}) == [
         "Of 4 texts that the judge read, 1 lost the beginning of their prompt and 2 the end of their completion "

@@ -112,7 +112,7 @@ def test_what_was_not_asked_the_same_is_not_compared():
     before, after = scored([0.0, 1.0]), scored([0.0, 1.0], model="n")
     with pytest.raises(DataError, match="m and n were not asked the same in quiz"):
         compare_tasks(before, replace(after, documents={"quiz": ["d0", "other"]}))
-    with pytest.raises(DataError, match="Only one of m and n did other, quiz"):
+    with pytest.raises(DataError, match="Only one of m and n has scores on other, quiz"):
         compare_tasks(before, replace(after, documents={"other": ["d0", "d1"]}))
     with pytest.raises(DataError, match="Only one of m and n has quiz acc none"):
         compare_tasks(before, replace(after, scores=[]))

@@ -76,15 +76,15 @@ def test_a_missing_verdict_is_counted_and_never_guessed():
 
 
 def test_no_verdict_at_all_is_an_error():
-    with pytest.raises(DataError, match=r"None of 2 pairs has a verdict.* annotations must quote"):
+    with pytest.raises(DataError, match=r"None of 2 pairs has a verdict.* annotations must hold"):
         win_rate(SpeechlessAbout("x"), ["p", "q"], ["x", "x"], ["y", "y"])
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_a_preference_that_is_none_is_an_error(value):
-    with pytest.raises(DataError, match="from 0"):
+    with pytest.raises(DataError, match="outside 0"):
         rate_of(Comparison(["p", "q"], [0.5, value]))
-    with pytest.raises(DataError, match="2 prompts and 1 preferences"):
+    with pytest.raises(DataError, match="2 prompts but 1 preferences"):
         Comparison(["p", "q"], [0.5])
 
 

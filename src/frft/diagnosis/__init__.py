@@ -1,7 +1,7 @@
-"""Whether the reward can be trusted: before any training (will a refresh help?), and while and after it.
+"""Whether the reward can be trusted during and after training.
 
-Before: `evidence`, `advise`. While and after: a `Subject` is what is there of a reward model and a policy; `diagnose`
-makes of it the links of objective mismatch, alarms, symptoms and Gao's curve, each of which is a function of its own.
+A `Subject` holds what is known of a reward model and a policy; `diagnose` computes from it the links of objective
+mismatch, the alarms, the symptoms of over-optimisation and Gao's curve, each of which is also a function of its own.
 """
 
 from frft.diagnosis.diagnosis import Diagnosis, DiagnosisFigures, diagnose

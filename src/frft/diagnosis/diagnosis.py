@@ -1,4 +1,4 @@
-"""Everything that can be said of a subject: links, alarms, symptoms, curves, and what could not be measured."""
+"""Diagnosis of a reward model and a policy: links, alarms, symptoms, Gao's curve, and what could not be measured."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ class DiagnosisFigures:
     """The figures of a diagnosis.
 
     Attributes:
-        name: of the subject: an arm, a step, or the policy.
-        links: objective mismatch: the links that are the subject's own.
+        name: name of the subject: an arm, a step, or the policy.
+        links: states of the links of objective mismatch within one training: reward-model training to policy training,
+            and policy training to evaluation.
         alarms: the failures that could be looked for, fired or silent.
-        symptoms: of the policy's texts, before and after training.
-        spread: mean and variance of the scores under the policy, normalised as in training.
-        spread_raw: the same before normalisation; None for an ensemble, which has no one scale.
-        spread_before: the same under the policy at the start of training; None: it wrote no two texts to a prompt.
-        movement: how the policy moved from the start to now, by proxy and by judge; None: nobody judged both.
+        symptoms: properties of the policy's texts, before and after training.
+        spread: mean and variance of the normalised scores of the policy's completions; None where fewer than two
+            prompts have two completions.
+        spread_raw: mean and variance of the raw scores of the same completions; None for an ensemble, which has no
+            single scale, or where `spread` is None.
+        spread_before: mean and variance of the normalised scores of completions from the start of training; None where
+            there are none, or fewer than two prompts have two.
+        movement: changes of proxy and judge from the start of training to now; None where nobody judged both.
         held_out: accuracy of the reward model on labelled pairs that no training saw, by their labels.
-        off_policy: its accuracy on such pairs, by the judge.
-        on_policy: its accuracy on pairs of the policy's own texts, by the judge.
-        lost: accuracy on the policy's own texts less accuracy off policy; below 0: less is known here than there.
+        off_policy: accuracy of the reward model on held-out pairs, by the judge.
+        on_policy: accuracy of the reward model on pairs of the policy's own texts, by the judge.
+        lost: accuracy on the policy's own texts less accuracy on held-out pairs; below 0 where the reward model orders
+            the policy's texts less well.
         kl: KL divergence of the policy from the SFT model, in nats a completion, mean of the last steps.
         gao: Gao's curve of the judge's score over sqrt(KL), fitted to the steps; None: too few steps, or no judge.
         calibration_error: expected calibration error of the reward model on held-out pairs, 0 to 1.
@@ -64,7 +69,7 @@ class DiagnosisFigures:
 
 @dataclass(frozen=True)
 class Diagnosis(DiagnosisFigures):
-    """What was found about one subject, and the verdict on it."""
+    """The figures of one subject, and the verdict on its reward."""
 
     @property
     def fired(self) -> list[Alarm]:
@@ -82,19 +87,20 @@ class Diagnosis(DiagnosisFigures):
         return verdict_of(self.links, self.alarms)[1]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Verdict, grounds and all figures as JSON-able values."""
         return {"verdict": self.verdict, "decided_by": [ground.found for ground in self.grounds], **plain(self)}
 
 
 def diagnose(
     subject: Subject, embed: Callable[[Sequence[str]], NDArray[Any]] | None = None, looks: int = 1
 ) -> Diagnosis:
-    """Measure all that the subject allows.
+    """Compute every figure for which the subject has the data; the others are listed as unmeasured, with the reason.
 
     Args:
-        subject: what is there.
-        embed: makes vectors of length 1, for self-similarity; none: it is not measured.
-        looks: how often this is done in one training; the tests of over-optimisation share their level (Bonferroni).
+        subject: the known data of a reward model and a policy.
+        embed: function from texts to vectors of length 1, for self-similarity; None: it is not measured.
+        looks: number of diagnoses in one training; the tests of over-optimisation share their significance level
+            among them (Bonferroni).
     """
     after, before, course = subject.after, subject.before, subject.course
     spread = after.spread() if after else None
@@ -122,7 +128,7 @@ def diagnose(
         else []
     )
     if after and embed is None:
-        missing.append("self-similarity: it takes an embedder")
+        missing.append("self-similarity: it needs an embedder, and none is given")
     if spread and spread.single:
         missing.append(
             f"{spread.single} prompts with one completion: they are left out of accuracy on own texts and of signal "

@@ -1,4 +1,4 @@
-"""How far the policy's texts have moved: how well a classifier tells them from those that it wrote before.
+"""Drift of a policy: how well a classifier tells its texts from those that it wrote before.
 
 A classifier two-sample test (Lopez-Paz and Oquab 1610.06545) on embedding and log length, cross-fitted by prompt
 (`frft.selection.density.cross_fit`).
@@ -20,34 +20,42 @@ from frft.statistics.numbers import Floats
 def measure_drift(
     before: EmbeddedCompletions, now: EmbeddedCompletions, seed: int, progress: Progress = SILENT
 ) -> Estimate:
-    """The probability (AUC) that a text of now looks more like now than one of before does; 0.5: nothing has moved.
+    """AUC of a classifier of the policy's texts now against its earlier ones; 0.5 means no drift, 1 complete drift.
 
     Args:
-        before, now: what the policy wrote, to the same prompts or to others like them.
-        seed: of the folds.
-        progress: told of the classifiers trained.
+        before, now: earlier and present completions, to the same prompts or to others like them.
+        seed: seed of the folds.
+        progress: receives the number of classifiers trained.
 
     Returns:
-        The AUC with its 95 % interval over prompts, see `auc_by_prompt`. Classifiers count as known, so it is a little
-        too narrow. Of few texts that have not moved, held-out figures lean below 0.5.
+        The AUC with its 95 % interval over prompts, see `auc_by_prompt`. The interval takes the classifiers as given,
+        so it is a little too narrow. For few texts without drift, cross-fitted AUCs are biased below 0.5.
 
     Raises:
         SelectionError: too few different prompts or texts.
     """
-    # A policy that writes the same text to every prompt has moved as far as can be.
+    # by_text=False: a policy that repeats one text under all prompts has drifted, and classifiers may learn this text.
     fit = cross_fit(before, now, seed, progress, by_text=False)
     return auc_by_prompt(fit.logits_CM[fit.best], fit.is_policy_M, fit.prompts_M)
 
 
 def auc_by_prompt(scores_M: Floats, is_now_M: npt.NDArray[np.int64], prompts_M: Sequence[str]) -> Estimate:
-    """The area under the ROC curve, ties counting a half, with an interval for texts that depend by prompt.
+    """Area under the ROC curve, ties counting one half, with an interval that is cluster-robust by prompt.
 
-    Each text has the share of the other class that it is on the right side of (DeLong et al. 1988); what these depart
-    from the AUC, over the size of the class, is summed up by prompt (Obuchowski 1997), and Student's interval with one
-    degree of freedom less than there are prompts is that of the sums' root mean square.
+    The placement value of a text is the share of the other class that it is ordered rightly against (DeLong et al.
+    1988). With u_p the sum over prompt p's texts of (placement value - AUC) / size of the class, and P prompts,
+
+        variance of the AUC = P / (P - 1) * sum_p u_p^2        (Obuchowski 1997)
+
+    and the interval is Student's with P - 1 degrees of freedom, cut to [0, 1].
+
+    Args:
+        scores_M: score of each of M texts, higher for "now".
+        is_now_M: true class of each text: 1 for now, 0 for before.
+        prompts_M: prompt of each text.
 
     Returns:
-        An estimate whose n is the number of prompts.
+        An estimate whose n is P, the number of prompts.
     """
     from scipy import stats
 
@@ -55,7 +63,8 @@ def auc_by_prompt(scores_M: Floats, is_now_M: npt.NDArray[np.int64], prompts_M: 
     ranks_M, own_M = stats.rankdata(scores_M), np.empty(len(scores_M))
     for of_class_M in (now_M, ~now_M):
         own_M[of_class_M] = stats.rankdata(np.asarray(scores_M)[of_class_M])
-    # Of the other class so many are below; a text of before should be below, so there it is those above that count.
+    # Rank among all less rank within the own class = number of texts of the other class below. For a text of now these
+    # are ordered rightly, for one of before those above are.
     below_M = (ranks_M - own_M) / np.where(now_M, (~now_M).sum(), now_M.sum())
     placed_M = np.where(now_M, below_M, 1 - below_M)
     auc = float(placed_M[now_M].mean())

@@ -1,7 +1,7 @@
-"""Objective mismatch (Lambert and Calandra 2311.00168): three modules optimised apart, and the links between them.
+"""Objective mismatch (Lambert and Calandra 2311.00168): the links between three separately optimised modules.
 
-Reward-model training, policy training and evaluation each have a number of their own. A link holds where one module's
-number says something about the next one's.
+Reward-model training, policy training and evaluation each have a metric of their own. A link holds where one module's
+metric predicts the next one's.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ BESIDE_RANDOM = "Refreshes can do harm: run one on random pairs beside it, and c
 
 @dataclass(frozen=True)
 class Link:
-    """The state of one link between training, policy and evaluation.
+    """The state of one link between reward-model training, policy training and evaluation.
 
     Attributes:
-        name: the two modules that it links.
-        state: holds or broken where the interval says so; unclear where it does not.
-        measured: what the figure is.
-        figure, interval: the number and its 95 % interval; None: not measured.
-        verdict: what it means, in plain words.
-        advice: what to do.
+        name: the two modules that are linked.
+        state: holds or broken where the figure's interval shows it, unclear where it does not.
+        measured: what `figure` measures.
+        figure, interval: point estimate and 95 % interval; None where the link was not measured.
+        verdict: what the figure means, in a sentence.
+        advice: what to do about it.
     """
 
     name: str
@@ -55,21 +55,24 @@ class Link:
     advice: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Movement:
-    """A policy before and after training, by proxy and by judge, over the prompts that both wrote to.
+    """Changes of proxy and judge from before training to after it, over the prompts that have completions of both.
 
-    Prompts that ask for the same in other words are a cluster, but for the correlation, which counts each.
+    Intervals are clustered by request (prompts that ask for the same in other words), except the correlation's, which
+    counts each prompt as independent.
 
     Attributes:
-        proxy, judge: how their mean changed, paired by prompt.
-        disagreement: share of the prompts on which both moved, and in opposite directions.
+        proxy, judge: change of the mean score, paired by prompt.
+        disagreement: among prompts on which both scores changed, the share on which they changed in opposite
+            directions; None where there is no such prompt.
         proxy_up_judge_down: share of all prompts on which the proxy rose and the judge fell.
-        correlation: Spearman's over prompts of the two changes; None: one of them has one value only.
+        correlation: Spearman's rank correlation over prompts of the two changes; None below five prompts, or where one
+            of the changes is the same everywhere.
     """
 
     proxy: Change
@@ -79,17 +82,18 @@ class Movement:
     correlation: Estimate | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
 def moved(before: Scored, after: Scored, preferred: Mapping[str, float] | None = None) -> Movement | None:
-    """How a policy moved; None: the two have no judged prompt in common.
+    """Changes of proxy and judge in training; None where the two sides have no judged prompt in common.
 
     Args:
-        before, after: what it wrote.
-        preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`, over the texts
-            that have a partner on the other side. (The proxy's change is of the means of all.)
+        before, after: scored completions from before and after training.
+        preferred: for a judge that compares instead of scoring, its mean preference for `after` over `before` by
+            prompt, -1/2 to 1/2, over the completions that were paired (the proxy's change is over all completions).
+            None: the judge's scores in `before` and `after` are used.
     """
     if preferred is not None:
         judged = [dict.fromkeys(preferred, 0.0), dict(preferred)]
@@ -118,10 +122,14 @@ def moved(before: Scored, after: Scored, preferred: Mapping[str, float] | None =
 
 
 def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy | None) -> Link:
-    """Does the reward model still order texts where the policy writes?
+    """Does the reward model still order texts rightly where the policy writes?
 
-    It holds where accuracy on the policy's own pairs, by the judge, is above a coin's. It is broken where that is not
-    so and it is below the accuracy on held-out pairs (Newcombe's interval) or below a coin's.
+    The link holds where the interval of its accuracy on pairs of the policy's own texts, by the judge, is above 1/2. It
+    is broken where this is not so and the accuracy is below that on held-out pairs (Newcombe's interval), or below 1/2.
+
+    Args:
+        held_out: accuracy on held-out pairs; None: not measured, so only 1/2 is compared with.
+        on_policy: accuracy on pairs of the policy's own texts; None: nobody judged them.
     """
     if on_policy is None or on_policy.accuracy is None or on_policy.interval is None:
         known = (
@@ -178,18 +186,19 @@ def policy_to_evaluation(
     on_policy: OrderAccuracy | None = None,
     why: str = "Nobody judged what the policy wrote at the start and what it writes now, or five of its steps.",
 ) -> Link:
-    """Does the judge follow where the proxy goes?
+    """Does the judge's score rise where the proxy's does?
 
-    Over the steps of training, Spearman's correlation of proxy and judge; without them, that of their changes over
-    prompts. Broken where it is below 0, or where before and after training the proxy rose and the judge fell.
+    Measured by Spearman's correlation of proxy and judge over the steps of training; without judged steps, by that of
+    their changes over prompts. The link is broken where the correlation is below 0, or where from before to after
+    training the proxy rose and the judge fell, each by a one-sided test.
 
     Args:
-        course: the steps.
-        movement: from the start to now.
-        on_policy: the reward model on the policy's own texts. Two draws of one policy differ, too: the better score
-            goes to the worse of two texts in so many of all pairs, and so the proxy rises and the judge falls on half
-            as many prompts (of one completion each; means of several are equal more rarely).
-        why: there is neither a course with a judge nor a movement.
+        course: proxy and judge over the steps of training; None: not known.
+        movement: changes from the start of training to now; None: not known.
+        on_policy: accuracy on the policy's own texts, from which the verdict computes a baseline: even between two
+            draws of one policy, the proxy rises and the judge falls on half as many prompts as the reward model orders
+            wrongly (with one completion a prompt; with several, ties of means are rarer).
+        why: the reason to report where there is neither a judged course nor a movement.
     """
     over_steps = spearman(course.proxy_T, course.judge_T) if course is not None and course.judge_T is not None else None
     found = over_steps or (None if movement is None else movement.correlation)
@@ -235,7 +244,8 @@ def policy_to_evaluation(
             "judge fell"
         )
         if on_policy is not None and on_policy.accuracy is not None:
-            # Equal scores count one half in an accuracy, which knows no pairs that the judge finds equal.
+            # Pairs in the wrong order: the accuracy counts ties of the proxy as one half, and leaves out pairs that the
+            # judge finds equal. Half of the wrongly ordered pairs have the proxy's winner second: it rises there.
             reversed_ = (1 - on_policy.accuracy) * on_policy.n - on_policy.ties / 2
             by_chance = reversed_ / (on_policy.n + on_policy.without_order) / 2
             verdict += f" (two draws of one policy: about {by_chance:.0%})"
@@ -253,12 +263,15 @@ def policy_to_evaluation(
 def training_to_evaluation(
     accuracies: Sequence[float], scores: Sequence[float], by: str = "the judge's score of the policy"
 ) -> Link:
-    """Does a reward model that is more accurate on held-out pairs make a policy that the judge likes better?
+    """Do reward models with a higher held-out accuracy give policies that the judge scores higher?
+
+    Measured by Spearman's correlation over reward models; it needs five of them.
 
     Args:
-        accuracies: of different reward models, on the same unfiltered pairs.
-        scores: how good the policy is that was trained last with each: the judge's mean score, or another figure.
-        by: what that figure is.
+        accuracies: accuracies of different reward models on the same unfiltered pairs.
+        scores: for each reward model, the quality of the policy trained with it: the judge's mean score, or another
+            figure.
+        by: name of that figure in the report.
     """
     found = spearman(accuracies, scores)
     measured = f"rank correlation of held-out accuracy and {by}, over reward models"
@@ -266,7 +279,7 @@ def training_to_evaluation(
         return _not_measured(
             TRAINING_EVALUATION,
             measured,
-            f"It takes five different reward models and the policies trained with them; here are {len(accuracies)}.",
+            f"It needs five different reward models and the policies trained with them; there are {len(accuracies)}.",
             "Compare more arms, or see `frft study averaging`. Until then, choose by what the policies do.",
         )
     state: LinkState = "holds" if found.low > 0 else "broken" if found.high < 0 else "unclear"

@@ -1,11 +1,11 @@
-"""Over-optimisation: the proxy reward goes on rising while what it stands for falls (Gao et al. 2210.10760).
+"""Over-optimisation: the proxy reward goes on rising while the gold reward falls (Gao et al. 2210.10760).
 
 With d = sqrt(KL(pi || pi_SFT)), the gold reward of a policy follows R(d) = R0 + d (alpha - beta log d) under
 reinforcement learning and R(d) = R0 + d (alpha - beta d) under best-of-n; it peaks at d* = exp(alpha / beta - 1) and at
 d* = alpha / (2 beta).
 
-Departure from the paper, which measures from the first policy's own reward: R0 is fitted too, because one batch of
-rollouts is a poor estimate of what everything else is measured from.
+Departure from the paper, which subtracts the initial policy's reward: here R0 is fitted, too, because an estimate of it
+from one batch of rollouts would shift all other points.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class GaoFit:
     """A fitted curve of gold reward over d = sqrt(KL in nats).
 
     Attributes:
-        curve: its kind.
-        alpha, beta: its coefficients, in units of reward over d.
-        peak: d*; None where the curve has none (beta <= 0).
-        peak_interval: 95 %: Fieller's interval of alpha / beta, which is exact for normal errors, put through the
-            formula of the peak. None where beta cannot be told from 0: every d* is possible then, up to none at all.
-        d: where the policy is now: the root of the last KL of the smoothed curve.
-        n: steps that were fitted.
-        left_out: points whose KL estimate was below 0, which have no d.
-        distance: d* - d: how far the peak is ahead; below 0, how far behind; None where there is no peak.
+        curve: "rl" or "best_of_n": the formula.
+        alpha, beta: fitted coefficients, in units of reward over d.
+        peak: d*, where the curve is highest; None where it has no peak (beta <= 0) or one out of reach.
+        peak_interval: 95 % interval of d*: Fieller's interval of alpha / beta, exact for normal errors, through the
+            formula of the peak. None where beta cannot be told from 0, since then d* may be anywhere, or nowhere.
+        d: sqrt of the policy's present KL, the last one of the smoothed curve.
+        n: number of points fitted.
+        left_out: number of points left out because their KL estimate is below 0, so that they have no d.
+        distance: d* - d: how far the peak is ahead, below 0 how far behind; None where there is no peak.
     """
 
-    # The distance is written, and computed again when a file is read.
+    # `distance` is in files as well, but it is computed from the other fields when a file is read.
     __pydantic_config__ = ConfigDict(extra="ignore")
 
     curve: Curve
@@ -65,20 +65,20 @@ class GaoFit:
         return self.peak_interval is not None and self.d > self.peak_interval[1]
 
     def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
+        """All fields as JSON-able values, for a results file."""
         return plain(self)
 
 
 def fit_gao(gold: Numbers, kl: Numbers, curve: Curve = "rl") -> GaoFit | None:
-    """Least squares over T points.
+    """Fit Gao's curve to T points by least squares.
 
     Args:
-        gold: mean gold reward, or a judge's score, of each.
-        kl: KL from SFT of each, in nats a completion. It counts as known: noise in it flattens the curve.
-        curve: which formula.
+        gold: mean gold reward, or judge's score, of each point.
+        kl: KL from SFT of each point, in nats a completion. It is taken as exact; noise in it flattens the curve.
+        curve: the formula: reinforcement learning, or best-of-n.
 
     Returns:
-        None: fewer than three points are away from KL 0.
+        The fit; None where fewer than three points have a KL above 0.
     """
     gold_T, kl_T = np.asarray(gold, float), np.asarray(kl, float)
     usable = kl_T >= 0
@@ -87,7 +87,7 @@ def fit_gao(gold: Numbers, kl: Numbers, curve: Curve = "rl") -> GaoFit | None:
     d_N = np.sqrt(kl_T[usable])
     bend_N = d_N * (np.log(np.where(d_N > 0, d_N, 1.0)) if curve == "rl" else d_N)
     columns_NC = np.stack([np.ones_like(d_N), d_N, -bend_N], axis=1)
-    # The pseudo-inverse bears points that all lie at one d.
+    # The model is linear in (R0, alpha, beta). A pseudo-inverse, since the matrix is singular if all d are equal.
     inverse_CC = np.linalg.pinv(columns_NC.T @ columns_NC)
     fitted_C = inverse_CC @ columns_NC.T @ gold_T[usable]
     alpha, beta = (float(value) for value in fitted_C[1:])
@@ -105,11 +105,11 @@ def fit_gao(gold: Numbers, kl: Numbers, curve: Curve = "rl") -> GaoFit | None:
 
 
 def gao_peak(gold: Numbers, kl: Numbers) -> float | None:
-    """d* of reinforcement learning; None where there is none, or it cannot be fitted."""
+    """d* of the curve for reinforcement learning; None where it has no peak or cannot be fitted."""
     fit = fit_gao(gold, kl)
     return None if fit is None else fit.peak
 
 
 def _peak(ratio: float, curve: Curve) -> float:
-    """Where the curve with this alpha / beta is highest; 0: from the start on it falls."""
+    """d* of the curve with this alpha / beta; 0 where it falls from the start."""
     return float(np.exp(ratio - 1)) if curve == "rl" else max(0.0, ratio / 2)

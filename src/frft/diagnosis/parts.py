@@ -1,4 +1,4 @@
-"""A diagnosis of a user's own parts: a reward model, preference pairs, and what a policy wrote."""
+"""The subject of a diagnosis from a user's own parts: a reward model, preference pairs and completions of a policy."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ _SHOWN = 60
 
 
 def load_judge_scores(path: str | Path, *, split: str = "train", progress: Progress = SILENT) -> JudgeScores:
-    """Read rows of prompt, completion (as `frft.preferences.load_samples` reads them) and score (a finite number).
+    """Read a judge's scores: rows of prompt, completion (as in `frft.preferences.load_samples`) and score (finite).
 
     Several scores of one text are averaged.
 
+    Args:
+        path: a file, a folder, or the id of a data set.
+        split: split of a data set.
+        progress: receives the progress of reading.
+
     Raises:
-        UnreadableError: it is missing or damaged.
+        UnreadableError: the source is missing or damaged.
         TooManyRejectedError: a row cannot be used.
     """
     scores: dict[tuple[str, str], list[float]] = {}
@@ -77,18 +82,19 @@ def subject_of_parts(
 
     Args:
         reward_model: the proxy that the policy was trained with.
-        pairs: labelled pairs that it was *not* trained on.
-        completions: what the policy writes; several to a prompt where there are.
-        before: what it wrote before training.
-        judge: scores of all of them; or who compares any two texts, in both orders: two completions of the policy to
-            one prompt, and what it writes now with what it wrote before.
+        pairs: labelled pairs that the reward model was *not* trained on.
+        completions: prompts and completions of the policy; at least two a prompt for the variance within prompts.
+        before: prompts and completions of the policy from before training; None: there are none.
+        judge: scores of all completions; or a judge, which is asked in both orders about two completions of the policy
+            to one prompt, and about completions from now and from before; None: nobody judges.
+        progress: receives the progress of scoring.
 
     Raises:
-        DataError: there is nothing to score, or the judge did not score a text.
+        DataError: there is nothing to score, or the judge's scores lack a text.
         RewardError: a score is not finite.
         ModelError: the judge cannot be asked.
     """
-    # What can be refused is refused before the expensive part.
+    # The judge's scores are checked before the reward model scores anything, which takes long.
     after_N, before_N = None, None
     if isinstance(judge, Mapping):
         after_N = _judged(judge, completions)
@@ -100,7 +106,7 @@ def subject_of_parts(
     after = Scored(*completions, reward_model.score(*completions, progress=progress), after_N)
     start = None
     if before is not None:
-        # Prompts are the same where they are but for blanks at both ends.
+        # Prompts that differ only in surrounding white space are one prompt, spelt as in `completions`.
         known = {prompt.strip(): prompt for prompt in completions[0]}
         prompts = [known.get(prompt.strip(), prompt) for prompt in before[0]]
         start = Scored(prompts, before[1], reward_model.score(*before, progress=progress), before_N)
@@ -123,10 +129,10 @@ def subject_of_parts(
 
 
 def compared(subject: Subject, judge: Judge) -> Subject:
-    """A subject with what a judge says that compares two texts and gives no scores.
+    """Add the preferences of a judge that compares two texts and gives no scores.
 
-    It is asked, in both orders, about two completions of the policy to one prompt, and about what the policy writes
-    now beside what it wrote before.
+    It is asked, in both orders, about pairs of the policy's completions to one prompt, and about its completions now
+    against those from before training.
     """
     after, before, unmeasured = subject.after, subject.before, subject.unmeasured
     if after is None:
@@ -162,6 +168,7 @@ def compared(subject: Subject, judge: Judge) -> Subject:
 
 
 def _judged(judge: JudgeScores, texts: _Texts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The judge's scores of N texts, float64 (N,); `DataError` if one is missing."""
     prompts, _ = texts
     wanted = list(zip(*texts, strict=True))
     missing = [text for text in wanted if text not in judge]

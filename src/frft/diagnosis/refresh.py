@@ -1,4 +1,4 @@
-"""The alarms that a refresh can raise before its reward model has scored anything in training."""
+"""The alarms that a gate looks for in a refresh, before the refreshed reward model is used in training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from frft.reward.alarm import Alarm
 def refresh_alarms(
     refresh: Refresh, model: RewardModel, prompts: Sequence[str], completions: Sequence[str]
 ) -> list[Alarm]:
-    """The alarms that fired: what `AlignedReward` takes as `alarms`.
+    """The alarms that fire for a refresh; to be passed to `AlignedReward` as `alarms`.
 
     Args:
-        refresh: the selection, and the reward model that was trained on it.
-        model: that reward model.
-        prompts, completions: samples of the policy.
+        refresh: the artifacts of the refresh; its selection is read.
+        model: the refreshed reward model, loaded.
+        prompts, completions: samples of the policy, S of each.
     """
     table = refresh.read_selection().table
     chosen_N, rejected_N = (

@@ -1,4 +1,4 @@
-"""Which of two policies writes better, and whether a reward model knows: judges, win rates, accuracies, intervals."""
+"""Comparison of policies: judges, win rates with intervals, rankings, and scores on tasks."""
 
 from frft.evaluation.annotations import StoredAnnotations
 from frft.evaluation.chat import ChatJudge, ChatUsage, kept_replies

@@ -1,4 +1,4 @@
-"""Stored verdicts of people or models as a judge.
+"""A judge that looks up verdicts that people or models have given before.
 
 | form | fields of a row | preference for the first |
 |---|---|---|
@@ -36,17 +36,22 @@ _WINNERS = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5, "b
 
 
 class StoredAnnotations:
-    """Verdicts that somebody has given already, looked up by their texts (surrounding blanks do not count).
+    """A judge that looks up stored verdicts by prompt and completions, without surrounding white space.
 
-    Where one pair was judged several times, its preference is the mean. The order in which it was shown then is not
-    known, so both orders get the same answer, and flips cannot be seen. Two equal completions are a tie that nobody
-    need have judged.
+    The preference of a pair that was judged several times is the mean. The order in which the two were shown is not
+    known, so both orders get the same answer, and flips cannot be counted. Two equal completions are a tie even without
+    a stored verdict.
+
+    Args:
+        verdicts: prompt, first completion, second completion, preference for the first (0 to 1; None: no verdict).
+        report: the report of reading the verdicts; None: they were not read from files.
+        description: what reports call this judge.
 
     Attributes:
-        report: how the file was read.
-        description: what a report calls them.
-        pairs: different pairs of texts that have a verdict.
-        without_verdict: rows whose preference is null.
+        report: the report of reading the verdicts, or None.
+        description: what reports call this judge.
+        pairs: number of different pairs of texts that have a verdict.
+        without_verdict: number of rows whose preference is null.
     """
 
     def __init__(
@@ -76,10 +81,16 @@ class StoredAnnotations:
         max_rejected: float = 0.01,
         progress: Progress = SILENT,
     ) -> StoredAnnotations:
-        """Read a file, a folder, or a data set on the Hub, in one of the forms above.
+        """Read a file, a folder, or a data set on the Hub, in one of the forms of `frft.evaluation.annotations`.
+
+        Args:
+            path: the file or folder, or the data set's id.
+            split: split of a data set.
+            max_rejected: largest share of rows, 0 to 1, that may be unusable; these are reported.
+            progress: receives the progress of reading.
 
         Raises:
-            UnreadableError: it is missing, damaged as a whole, or of no known kind.
+            UnreadableError: the source is missing, damaged as a whole, or of no known kind.
             TooManyRejectedError: more rows were rejected than allowed, or all.
         """
         verdicts: list[Verdict] = []
@@ -94,7 +105,7 @@ class StoredAnnotations:
         return cls(verdicts, report, description=f"the annotations in {path}")
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float | None]:
-        """The stored preference of each pair; None for one that nobody judged."""
+        """The stored preference for each `first` completion, 0 to 1; None for a pair without a stored verdict."""
         found: list[float | None] = []
         for texts in zip(prompts, first, second, strict=True):
             key, turned = _key(*texts)
@@ -103,13 +114,13 @@ class StoredAnnotations:
         return found
 
     def counts(self) -> dict[str, Any]:
-        """`annotated_pairs`, `without_verdict` and `report`: what was read, how much of it could be used."""
+        """`annotated_pairs`, `without_verdict` and the `report` of reading, as JSON-able values."""
         report = None if self.report is None else self.report.as_dict()
         return {"annotated_pairs": self.pairs, "without_verdict": self.without_verdict, "report": report}
 
 
 def _key(prompt: str, first: str, second: str) -> tuple[tuple[str, str, str], bool]:
-    """What a pair is found by in either order, and whether that turns it round."""
+    """A key that is the same for both orders of a pair, and whether this order is the reverse of the key's."""
     first, second = first.strip(), second.strip()
     turned = second < first
     return (prompt.strip(), *((second, first) if turned else (first, second))), turned
@@ -146,7 +157,7 @@ def _alpaca_eval(row: _Row) -> float | None:
     value = _number(row, 0.0, 2.0)
     if value is not None and 0 < value < 1:
         raise RowError(Reason.WRONG_TYPE, f"'preference' is {value:g}; it is a number from 1 to 2, or 0 for a tie")
-    # Early AlpacaEval files write a tie as 0.
+    # 1 means that output_1 is preferred, 2 that output_2 is; early AlpacaEval files write a tie as 0, meaning 1.5.
     return None if value is None else 2 - (value or 1.5)
 
 

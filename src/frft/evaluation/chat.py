@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
-"""What the client, which insists on a key, sends to a server that wants none."""
+"""The key sent where none is set: the client requires one even for a server that needs none."""
 FAILURES_IN_A_ROW = 5
-"""Questions without an answer, one after the other, before the endpoint is given up."""
+"""Consecutive questions without a reply after which the endpoint is considered down."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 _SHOWN_CHARACTERS = 300
-"""How much of an endpoint's own message an error quotes."""
+"""Length at which an error cuts an endpoint's own message."""
 KEPT_CHARACTERS = 200
-"""How much of a reply's end stands in the journal."""
+"""Characters of a reply's end that are kept in the journal."""
 
 Question = tuple[str, str, str]
 
 
 @dataclass
 class ChatUsage:
-    """What a judge has been asked, and what that took. Every question is one of the first five.
+    """Counts of a chat judge's questions by outcome, and of tokens. Each question has one of the first five outcomes.
 
     Attributes:
         judged: questions that got a verdict from the endpoint.
-        unparsable: that got a reply which is no verdict.
-        failed: that got no reply, after all tries.
-        cached: whose reply was known from before, whether it was a verdict or not.
-        identical: about two equal completions, a tie that nobody was asked about.
+        unparsable: questions that got a reply without a verdict.
+        failed: questions that got no reply after all tries.
+        cached: questions whose reply was in the journal or had been given before, with a verdict or without.
+        identical: questions about two equal completions: a tie, for which no request is sent.
         retries: requests beyond the first of a question.
-        prompt_tokens, completion_tokens: as the endpoint counts them, in replies of this judge.
-        uncounted: replies of an endpoint that does not count tokens.
+        prompt_tokens, completion_tokens: tokens of this judge's requests and replies, as the endpoint counts them.
+        uncounted: replies for which the endpoint gave no token counts.
     """
 
     judged: int = 0
@@ -61,42 +61,42 @@ class ChatUsage:
     uncounted: int = 0
 
     def cost(self, prompt_price: float, completion_price: float) -> float:
-        """What the counted tokens cost, at prices for a million of each."""
+        """Cost of the counted tokens, given the prices of a million prompt and of a million completion tokens."""
         return (self.prompt_tokens * prompt_price + self.completion_tokens * completion_price) / 1e6
 
     def as_dict(self) -> dict[str, int]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
 class ChatJudge:
-    """Asks a chat model which of two completions is better, each order in a request of its own.
+    """A judge that asks a chat model which of two completions is better.
 
     The key is read from the environment variable OPENAI_API_KEY and sent to `base_url`, and appears nowhere else.
 
-    What a text under judgement says is shown as data, behind a mark that it cannot hold, and a verdict counts only on
-    the reply's last line. No prompt makes a model immune: one that obeys what it reads can be turned by it, and both
-    sides can do so. Look at `flips`, and at a judge that reads no instructions (a reward model).
+    Against prompt injection, the texts are shown as data between lines with a mark that they cannot contain, and a
+    verdict counts only on the reply's last line. This does not make a model immune: texts of either side may still
+    steer it. Look at `flips`, and compare with a judge that follows no instructions (a reward model).
 
     Args:
-        model: its name at the endpoint.
-        base_url: of the endpoint; none: the `openai` package's default.
-        journal: a JSON Lines file where replies are kept, so that nothing is asked twice, in later runs either; none:
-            they are kept for this object's life.
-        options: more of the request's JSON, such as max_completion_tokens; none: temperature 0, which some reasoning
-            models refuse.
-        concurrency: requests at a time.
-        timeout_s: of a request.
-        tries: requests for one question before it has failed.
-        price: what a million prompt tokens and a million completion tokens cost; none: no cost is told.
-        progress: told the questions done.
+        model: the model's name at the endpoint.
+        base_url: URL of the endpoint; None: the `openai` package's default.
+        journal: a JSON Lines file of replies, so that no question is asked twice, in later runs either; None: replies
+            are remembered by this object only.
+        options: further fields of the request's JSON, such as max_completion_tokens; None: temperature 0, which some
+            reasoning models refuse.
+        concurrency: number of simultaneous requests.
+        timeout_s: time limit of a request, in seconds.
+        tries: requests for one question before it counts as failed.
+        price: cost of a million prompt tokens and of a million completion tokens; None: the cost is unknown.
+        progress: receives the number of questions done.
 
     Attributes:
-        usage: counts over all that this object was asked.
+        usage: counts over all questions that this object was asked.
 
     Raises:
-        UsageError: the extra `judge` is not installed, there is no key for a default endpoint, or the base URL or
-            another setting makes no sense.
+        UsageError: the extra `judge` is not installed, there is no key for the default endpoint, or the base URL or
+            another setting is out of range.
         ArtifactError: the journal is damaged.
     """
 
@@ -114,7 +114,7 @@ class ChatJudge:
         progress: Progress = SILENT,
     ) -> None:
         if concurrency < 1 or tries < 1 or timeout_s <= 0:
-            raise UsageError(f"concurrency {concurrency}, tries {tries}, timeout {timeout_s} s: give more than 0.")
+            raise UsageError(f"concurrency {concurrency}, tries {tries}, timeout {timeout_s} s: all must be above 0.")
         self.model, self.journal, self.progress = model, journal, progress
         self.options = {"temperature": 0} if options is None else dict(options)
         self.concurrency, self.tries, self.price = concurrency, tries, price
@@ -130,10 +130,10 @@ class ChatJudge:
             self._replies = _kept(journal)
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float | None]:
-        """1 for the first completion, 0 for the second, 1/2 for a tie; None where there is no usable reply.
+        """1 where the first completion is better, 0 where the second is, 1/2 for a tie; None without a usable reply.
 
         Raises:
-            ModelError: the endpoint refuses every request (key, model, quota), or stays silent. Replies so far are
+            ModelError: the endpoint refuses all requests (key, model, quota), or does not answer. Replies so far are
                 in the journal.
         """
         from openai import DefaultHttpxClient
@@ -145,7 +145,7 @@ class ChatJudge:
         self._failures_in_a_row = 0
         self._stopping.clear()
         with (
-            # Its connections are closed with it, not when the garbage collector comes to them.
+            # A client of this call's own, so that its connections are closed here, not by the garbage collector.
             self._client.copy(http_client=DefaultHttpxClient()) as client,
             self.progress.task(f"Asking {self.model}", total=len(unknown)) as task,
             ThreadPoolExecutor(min(self.concurrency, max(1, len(unknown)))) as pool,
@@ -155,7 +155,7 @@ class ChatJudge:
                     asked[keys[question]] = preference
                     task.advance()
             except BaseException:
-                # Those that wait for their next try wait no longer, and those not begun are not asked.
+                # Requests that wait for their next try give up, and questions that have not begun are cancelled.
                 self._stopping.set()
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -179,13 +179,13 @@ class ChatJudge:
         }
 
     def _key(self, question: Question) -> str:
-        # The endpoint is part of it: small servers give their one model any name.
+        # The endpoint is part of the key: small servers answer to any name of a model.
         return digest_of(
             [str(self._client.base_url), self.model, TEMPLATE_VERSION, sorted(self.options.items()), *question]
         )
 
     def _ask(self, client: OpenAI, question: Question) -> float | None:
-        """The verdict of the endpoint, kept in the journal; None, and not kept, where there was no reply."""
+        """The endpoint's verdict, written to the journal; None where there is none. A missing reply is not written."""
         import openai
 
         if self._stopping.is_set():
@@ -206,12 +206,12 @@ class ChatJudge:
                         "model and quota."
                     ) from None
                 if error.status_code not in (408, 409, 429) and error.status_code < 500:
-                    # This question alone: too long for the model, or filtered. Another try would end as this one.
+                    # A client error concerns this question alone (too long, or filtered): another try would fail, too.
                     self._fail(error, alone=True)
                     return None
                 failure: Exception = error
             except (openai.APIError, AttributeError, IndexError, TypeError, ValueError) as error:
-                # No connection, no time, or a reply with status 200 that is none: the client hands on any JSON.
+                # No connection, a time-out, or status 200 without a completion: the client passes on any JSON.
                 failure = error
             else:
                 return self._keep(question, reply, counts)
@@ -227,7 +227,7 @@ class ChatJudge:
         preference = read_verdict(reply) if isinstance(reply, str) else None
         tokens = [getattr(counts, name, None) for name in ("prompt_tokens", "completion_tokens")]
         counted = [count for count in tokens if isinstance(count, int)]
-        # A lone surrogate in a reply could not be written.
+        # A lone surrogate in a reply could not be encoded as UTF-8.
         said = reply.encode(errors="replace").decode() if isinstance(reply, str) else ""
         end = self._without_key(said)[-KEPT_CHARACTERS:]
         key = self._key(question)
@@ -252,7 +252,10 @@ class ChatJudge:
         return preference
 
     def _fail(self, error: Exception, *, alone: bool) -> None:
-        """Count a question without a reply; give up where the endpoint seems to answer none."""
+        """Count a question without a reply, and raise `ModelError` if the endpoint seems to be down.
+
+        A failure of this question alone does not count towards that once the endpoint has answered others.
+        """
         import openai
 
         with self._lock:
@@ -265,15 +268,15 @@ class ChatJudge:
                 down = " Is the server running there?" if isinstance(error, openai.APIConnectionError) else ""
                 raise ModelError(
                     f"{self.description} has not answered {self._failures_in_a_row} questions in a row; the last time: "
-                    f"{self._said(error)}.{down} What it answered before is kept."
+                    f"{self._said(error)}.{down} Its earlier replies are kept."
                 ) from None
 
     def _said(self, error: Exception) -> str:
-        """What an error says, on one line, without the key that an endpoint may quote."""
+        """An error's message on one line, without the key, which some endpoints quote."""
         text = f"{type(error).__name__}: {str(error).rstrip('.')}"
         body = getattr(error, "body", None)
         if body and text.endswith(str(getattr(error, "status_code", None))):
-            # The client quotes errors in OpenAI's form only; other servers have forms of their own.
+            # The client's message lacks errors that are not in OpenAI's form, as other servers send.
             text += f" - {body}"
         if error.__cause__ is not None:
             text += f" ({error.__cause__})"
@@ -291,14 +294,14 @@ def _client(base_url: str | None, timeout_s: float) -> OpenAI:
         raise UsageError("A chat model as judge needs the extra `judge`: pip install 'frft[judge]'.") from None
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        # It would stand in the error of the client, which cannot send it.
+        # Checked here, because the client cannot send such a key in a header, and its error would quote it.
         raise UsageError(
-            f"{KEY_VARIABLE} holds a blank, a control character or a letter that no key has. Set it again."
+            f"{KEY_VARIABLE} holds a space, a control character or a character outside ASCII. Set it again."
         )
     if not key and base_url is None:
         raise UsageError(f"No key: set the environment variable {KEY_VARIABLE}, or give the base URL of a server.")
     if base_url is not None and not _is_web_address(base_url):
-        raise UsageError(f"The base URL is {base_url!r}; it must be one such as http://localhost:8000/v1.")
+        raise UsageError(f"The base URL {base_url!r} is no web address; give one such as http://localhost:8000/v1.")
     # Retries are counted here, so the client makes none.
     return OpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout_s, max_retries=0)
 
@@ -315,11 +318,17 @@ def _kept(journal: Path) -> dict[str, float | None]:
     try:
         return {row["key"]: row["preference"] for row in read_rows(journal)}
     except (KeyError, TypeError):
-        raise ArtifactError(f"{journal}: a line is no kept verdict. Name another file, or remove it.") from None
+        raise ArtifactError(
+            f"{journal} holds a line that is no verdict of a judge. Name another file, or remove this one."
+        ) from None
 
 
 def kept_replies(journal: Path, price: tuple[float, float] | None = None) -> dict[str, Any]:
-    """What all replies in a journal took: their number, counted tokens, and the cost at a price for a million of each.
+    """Counts over all replies in a journal: replies with and without a verdict, tokens, and cost.
+
+    Args:
+        journal: the file that `ChatJudge` keeps.
+        price: cost of a million prompt tokens and of a million completion tokens; None: `cost` is None.
 
     Raises:
         ArtifactError: the journal is damaged.
@@ -339,12 +348,12 @@ def kept_replies(journal: Path, price: tuple[float, float] | None = None) -> dic
 
 
 def _is_for_all(error: APIStatusError) -> bool:
-    """Whether every other question would meet with the same."""
+    """Whether every other question would be refused in the same way: key, permission, model or URL, quota."""
     return error.status_code in (401, 403, 404) or error.code == "insufficient_quota"
 
 
 def _wait_s(failure: Exception, attempt: int) -> float:
-    """Seconds before the next try: as the endpoint asks; else doubling, spread so that not all come at once."""
+    """Seconds before the next try: what the endpoint asks for, else exponential back-off with jitter; at most 60."""
     response = getattr(failure, "response", None)
     try:
         asked_for = float(response.headers["retry-after"])  # type: ignore[union-attr]

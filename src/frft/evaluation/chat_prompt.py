@@ -1,4 +1,4 @@
-"""What a chat model is asked as a judge, and how its answer is read."""
+"""The prompt for a chat model as judge, and how its verdict is read from the reply."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 
 TEMPLATE_VERSION = 1
-"""Part of what a kept verdict is found by: raise it with every change to the texts below."""
+"""Part of the key of a stored verdict: raise it with every change to the texts below."""
 
 _SYSTEM = """\
 You compare two answers, A and B, to the same request, and say which one helps the person who asked more: by being \
@@ -33,13 +33,13 @@ _VERDICTS = {"A": 1.0, "B": 0.0, "TIE": 0.5}
 
 
 def judge_messages(prompt: str, first: str, second: str) -> list[dict[str, str]]:
-    """The two messages that ask about a pair.
+    """The system and the user message that ask which of two completions is better.
 
-    The texts are parted by a mark made of their own digest: the same texts are asked about in the same words, and no
-    text can hold the mark that it will be given.
+    The texts are separated by a mark made from their own SHA-256: equal texts give equal messages, and a text cannot
+    contain the mark, since its digest depends on the whole text.
     """
     mark = hashlib.sha256("\0".join((prompt, first, second)).encode()).hexdigest()[:24]
-    # Filled in at once: a text that holds "{first}" stays as it is.
+    # One call fills in all fields, so a text that contains "{first}" stays as it is.
     return [
         {"role": "system", "content": _SYSTEM.format(mark=mark)},
         {"role": "user", "content": _USER.format(mark=mark, prompt=prompt, first=first, second=second)},
@@ -47,9 +47,9 @@ def judge_messages(prompt: str, first: str, second: str) -> list[dict[str, str]]
 
 
 def read_verdict(reply: str | None) -> float | None:
-    """1 for A, 0 for B, 1/2 for a tie; None unless the reply's last line that is not blank is a verdict, and only that.
+    """1 for A, 0 for B, 1/2 for a tie; None unless the reply's last line that is not blank is just a verdict.
 
-    Reasoning may stand before it. Verdicts anywhere else do not count, because a reply may quote what it judges.
+    Reasoning may precede it. Verdicts elsewhere do not count, because a reply may quote the texts that it judges.
     """
     lines = (reply or "").strip().splitlines()
     match = re.fullmatch(r"\W*\[\[(A|B|TIE)\]\]\W*", lines[-1].strip(), re.IGNORECASE) if lines else None

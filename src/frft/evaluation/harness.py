@@ -1,4 +1,4 @@
-"""A language model as lm-evaluation-harness asks it. Imports the harness: the extra `tasks`."""
+"""The model interface of lm-evaluation-harness, with counts and progress. Needs the extra `tasks`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]
-    """The harness's own model for Transformers, which besides counts what it cuts and says how far it is.
+    """The harness's model for Transformers, which also counts truncated requests and reports progress.
 
     Args:
         model, tokenizer: a causal language model, and its tokenizer.
-        batch_size: sequences at a time.
+        batch_size: sequences in a batch.
         progress: gets tasks with a request as their unit.
-        terminal: standard error for it, while the harness's own is sent elsewhere.
+        terminal: standard error for `progress`, while the harness's own output is discarded.
 
     Attributes:
-        requests: what it was asked so far.
-        truncated: of these, how many lost the beginning of their text.
+        requests: number of requests so far.
+        truncated: number of requests whose text lost its beginning, being longer than the model can read.
 
     Raises:
         ModelError: a continuation has more tokens than the model can read.
@@ -47,25 +47,25 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         self._terminal = terminal
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Of continuations, in nats, and whether each is what greedy decoding would write."""
+        """Log-likelihood of each continuation, in nats, and whether greedy decoding would give it."""
         del disable_tqdm
         return self._watched("weighing answers", super().loglikelihood, requests)
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Of whole texts, in nats."""
+        """Log-likelihood of each whole text, in nats."""
         del disable_tqdm
         return self._watched("weighing texts", super().loglikelihood_rolling, requests)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """What it writes, up to a stop text."""
+        """Continuation of each context up to a stop string."""
         del disable_tqdm
         return self._watched("writing answers", super().generate_until, requests)
 
     def _watched(self, description: str, answer: Callable[..., list[Any]], requests: list[Any]) -> list[Any]:
         self.requests += len(requests)
-        # The harness's own bars were sent nowhere; these are not its own.
+        # Standard error is redirected to discard the harness's progress bars; frft's own must reach the terminal.
         with redirect_stderr(self._terminal), self._progress.task(description, len(requests)) as task:
-            # What the harness calls for every answer that could be cached: the one place where it tells of each.
+            # The harness calls its cache hook once for every answer; nothing else of it reports single answers.
             self.set_cache_hook(_Advance(task))
             return answer(requests, disable_tqdm=True)
 
@@ -79,17 +79,17 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         for _, context, continuation in requests:
             if len(continuation) > self.max_length:
                 raise ModelError(
-                    f"An answer has {len(continuation)} tokens, but the model reads only {self.max_length}. Leave out "
-                    "the task, or use a model with more positions."
+                    f"An answer of a task has {len(continuation)} tokens, but the model reads at most "
+                    f"{self.max_length}. Leave out the task, or use a model with more positions."
                 )
-            # The last token is not read.
+            # The last token is predicted, not read: logits for it come from the token before.
             self.truncated += len(context) + len(continuation) - 1 > self.max_length
         return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)  # type: ignore[no-any-return]
 
     def tok_batch_encode(
         self, strings: Sequence[str], *arguments: Any, left_truncate_len: int | None = None, **others: Any
     ) -> tuple[Any, Any]:
-        """Token ids and mask of some texts, left-padded, cut to their last `left_truncate_len` tokens."""
+        """Token ids and mask of texts, left-padded and cut to their last `left_truncate_len` tokens; None: not cut."""
         if left_truncate_len is not None:
             self.truncated += sum(len(self.tok_encode(text)) > left_truncate_len for text in strings)
         return super().tok_batch_encode(strings, *arguments, left_truncate_len=left_truncate_len, **others)  # type: ignore[no-any-return]

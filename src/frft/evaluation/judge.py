@@ -1,6 +1,6 @@
-"""Judges: who says which of two completions of a prompt is better.
+"""The protocol of judges, which say which of two completions of a prompt is better.
 
-Whatever needs a judge (win rates, looks at a policy in training, diagnoses) takes any of them:
+Win rates, measurements of a policy in training, and diagnoses take any of them:
 
 | judge | also scores | counts |
 |---|---|---|
@@ -9,7 +9,7 @@ Whatever needs a judge (win rates, looks at a policy in training, diagnoses) tak
 | `StoredAnnotations` | no | annotated pairs, and annotations without a verdict |
 | `ChatJudge` | no | questions by their outcome, tokens, cost |
 
-How a command or a configuration names one is in `judge_names`.
+Commands and configurations name judges as `frft.evaluation.judge_names` describes.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ class Judge(Protocol):
 
     @property
     def description(self) -> str:
-        """Who judges, in the words of a report: "the gold reward", "the reward model FOLDER"."""
+        """The judge's name in reports: "the gold reward", "the reward model FOLDER"."""
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> Sequence[float | None]:
-        """How much each `first` completion is preferred to the `second`: 1 wholly, 0 not at all, 1/2 a tie.
+        """Preference for each `first` completion over its `second` one, from 0 (second better) to 1; 1/2 is a tie.
 
-        None where there is no verdict: the judge failed, its answer could not be read, or nobody ever gave one. A
-        missing verdict is never guessed.
+        None where there is no verdict: the judge failed, its answer could not be read, or none was stored. A missing
+        verdict is never guessed.
+
+        Args:
+            prompts, first, second: the prompts and the two completions of N pairs.
         """
 
     def counts(self) -> Mapping[str, Any]:
-        """What a report must say beside the verdicts so far, JSON-able; see `counts_in_words` for what is known."""
+        """Counts that a report gives beside the verdicts so far, JSON-able; `counts_in_words` lists the known names."""
 
 
 @runtime_checkable
 class ScoringJudge(Judge, Protocol):
-    """A judge that also gives every completion a score, higher for better. Not every judge can."""
+    """A judge that also gives each single completion a score, higher for better."""
 
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> NDArray[np.float64]:
         """Scores of N completions, float64 (N,)."""
 
 
 def counts_in_words(counts: Mapping[str, Any]) -> list[str]:
-    """What a judge counted, as lines of a report; nothing where there is nothing to say."""
+    """A judge's counts as sentences of a report, one a line; empty where there is nothing to report."""
     lines: list[str | None] = []
     if questions := counts.get("questions"):
         said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in questions.items())
@@ -63,5 +66,5 @@ def counts_in_words(counts: Mapping[str, Any]) -> list[str]:
     if "annotated_pairs" in counts:
         lines.append(f"The annotations hold verdicts on {counts['annotated_pairs']} different pairs.")
     if counts.get("without_verdict"):
-        lines.append(f"{counts['without_verdict']} annotations have no verdict (null), and count as none.")
+        lines.append(f"{counts['without_verdict']} annotations have no verdict (null), and are not used.")
     return [line for line in lines if line is not None]

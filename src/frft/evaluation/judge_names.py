@@ -1,4 +1,4 @@
-"""Judges by name: `kind:what`, the same for every command and for the configuration of a run.
+"""Names of judges, `kind:what`, the same for every command and for the configuration of a run.
 
 | name | judge |
 |---|---|
@@ -7,7 +7,7 @@
 | annotations:FILE | stored verdicts of people or models |
 | openai:MODEL | a chat model behind an OpenAI-compatible endpoint |
 
-A kind of your own is a `JudgeKind` that a package names in the entry-point group `frft.judges`; see CONTRIBUTING.md.
+A package adds a kind by a `JudgeKind` in the entry-point group `frft.judges`; see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ ENTRY_POINTS = "frft.judges"
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """Everything that a judge is opened with.
+    """The arguments with which a judge is opened.
 
     Attributes:
-        what: what stands after the colon of its name.
-        options: more about it.
-        verdicts: the file where replies that cost something are kept; none: nowhere.
-        split: of annotations that are a data set on the Hub.
-        max_rejected: the largest share of annotations that may be unusable.
+        what: the part of the judge's name after the colon.
+        options: settings of judges; each kind reads those in `JudgeKind.options`.
+        verdicts: the file that keeps the replies of a judge that is asked over the network; None: no file.
+        split: split of annotations that are a data set on the Hub.
+        max_rejected: the largest share of annotations, 0 to 1, that may be unusable.
         trust_remote_code: run code that comes with a model.
-        progress: told how far it is.
+        progress: receives the judge's progress.
     """
 
     what: str
@@ -61,17 +61,18 @@ def _no_more(request: JudgeRequest) -> Any:
 
 @dataclass(frozen=True)
 class JudgeKind:
-    """A kind of judge: all that the rest of the package knows of it.
+    """A kind of judge: how it is named, opened and identified.
 
     Attributes:
-        name: what stands before the colon of a judge's name.
-        takes: what stands after the colon, in capitals, for messages.
-        open: makes the judge; expensive things (models, files, clients) are loaded here and not before.
+        name: the part of a judge's name before the colon.
+        takes: placeholder for the part after the colon, in capitals, for messages.
+        open: makes the judge; models, files and clients are loaded here and not before.
         scores: whether its judges are `ScoringJudge`s.
-        asks: whether every question goes to somebody else, who may charge for it, so that replies are kept in a file.
+        asks: whether each question is a request to a service that may charge for it, so that replies are kept in a
+            file.
         options: the fields of `JudgeOptions` that it reads; others are refused.
-        identity: what decides its verdicts, JSON-able: stages of a run with equal identities are one artifact. It
-            must not load the judge. Default: what stands after the colon.
+        identity: everything that determines the verdicts, as JSON-able values; stages of a run with equal identities
+            share an artifact. It must not load the judge. Default: the part of the name after the colon.
     """
 
     name: str
@@ -85,14 +86,14 @@ class JudgeKind:
 
 @dataclass(frozen=True)
 class NamedJudge:
-    """A judge that is opened where it is needed.
+    """A judge that has been named but not opened yet.
 
     Attributes:
-        name: as a person wrote it.
-        identity: what decides its verdicts, for digests.
+        name: the name as the user wrote it.
+        identity: everything that determines the verdicts, for digests.
         scores: whether it is a `ScoringJudge`.
         open: makes the judge, with all counts at 0.
-        verdicts: where its replies are kept, if it is asked over the network.
+        verdicts: the file that keeps its replies; None unless it is asked over the network.
     """
 
     name: str
@@ -122,16 +123,16 @@ def judge_kinds() -> dict[str, JudgeKind]:
 
 
 def named_judge(name: str, request: JudgeRequest, *, setting: str = "judge") -> NamedJudge:
-    """The judge of that name, such as rm:FOLDER.
+    """Look up a judge by its name, such as rm:FOLDER.
 
     Args:
-        name: kind and what, with a colon between.
-        request: what to open it with; its `what` is set from the name.
-        setting: where the name stands, for messages.
+        name: kind and what, separated by a colon.
+        request: the arguments to open it with; `what` is taken from the name.
+        setting: the setting that holds the name, for messages.
 
     Raises:
         UsageError: there is no such kind of judge.
-        FrftError: what it names cannot be read.
+        FrftError: the files that determine its identity cannot be read.
     """
     kind, what = _kind_of(name, setting)
     whole = replace(request, what=what)
@@ -145,14 +146,18 @@ def named_judge(name: str, request: JudgeRequest, *, setting: str = "judge") -> 
 
 
 def unread_options(name: str, options: JudgeOptions, *, setting: str = "judge") -> list[str]:
-    """The options that differ from their defaults, and that this judge has no use for; errors as `named_judge`."""
+    """Names of the options that are set to other than their defaults although this kind of judge does not read them.
+
+    Raises:
+        UsageError: as `named_judge`.
+    """
     kind, _ = _kind_of(name, setting)
     own = JudgeOptions.model_fields
     return [each for each in own if each not in kind.options and getattr(options, each) != own[each].default]
 
 
 def _versioned(kind: JudgeKind, point: EntryPoint) -> JudgeKind:
-    """The same kind, whose verdicts are not taken for those of another version of its package."""
+    """The kind with the name and version of its package in its identity, so that another version is another judge."""
     return replace(kind, identity=lambda request: {"origin": extension_origin(point), "of": kind.identity(request)})
 
 
@@ -226,7 +231,7 @@ def _chat(request: JudgeRequest) -> Judge:
 
 
 def _chat_identity(request: JudgeRequest) -> Any:
-    # The endpoint is part of it: small servers give their one model any name.
+    # The endpoint is part of the identity: small servers answer to any name of a model.
     endpoint = request.options.base_url or os.environ.get("OPENAI_BASE_URL")
     return {"model": request.what, "endpoint": endpoint, "request": _extra(request.options), "form": TEMPLATE_VERSION}
 
@@ -236,7 +241,7 @@ def _extra(options: JudgeOptions) -> dict[str, Any] | None:
 
 
 _OWN = (
-    # The gold reward of a text is the same in every world.
+    # The gold reward of a text is the same in every world, so the world's folder is not part of the identity.
     JudgeKind("gold", "WORLD_FOLDER", _gold, scores=True, identity=lambda _: None),
     JudgeKind(
         "rm",

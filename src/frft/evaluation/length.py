@@ -1,4 +1,4 @@
-"""The win rate that a judge who likes length would give to answers of equal length (AlpacaEval 2, 2404.04475)."""
+"""Length-controlled win rates: the win rate if both completions had the same length (AlpacaEval 2, 2404.04475)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class LengthControlled:
     """A length-controlled win rate.
 
     Attributes:
-        rate: predicted mean preference if both completions of every pair had the same length.
-        interval: its 95 % interval, by the delta method on the log odds, robust to several samples of a prompt.
+        rate: predicted mean preference, 0 to 1, if both completions of every pair had the same length.
+        interval: its 95 % interval, by the delta method on the log odds, cluster-robust with prompts as clusters.
         length_effect: phi, the log odds of winning for a length difference far above its standard deviation.
-        longer: share of pairs in which the completion is the longer one. Near 0 or 1 the lengths do not overlap, and
-            the rate is an extrapolation of the model and no more.
-        n, pairs: prompts and pairs that it rests on.
+        longer: share of pairs in which the completion is longer than the baseline's. Near 0 or 1 the lengths do not
+            overlap, and the rate is an extrapolation of the model.
+        n, pairs: numbers of prompts and of pairs with a preference.
     """
 
     rate: float
@@ -38,7 +38,7 @@ class LengthControlled:
     pairs: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields and the confidence level as JSON-able values, for a results file."""
         return {**asdict(self), "interval": list(self.interval), "level": CONFIDENCE_LEVEL}
 
 
@@ -48,7 +48,7 @@ def length_controlled(
     baseline_lengths: Sequence[float],
     difficulty: Sequence[float] | None = None,
 ) -> LengthControlled | None:
-    """The win rate of N pairs with the effect of length taken off.
+    """The win rate of N pairs without the effect of length, from the model
 
         logit P(first wins) = theta + phi tanh((l - l') / sd(l - l')) + psi gamma(x)
 
@@ -58,10 +58,10 @@ def length_controlled(
     against models that game the length, so those come out higher here.
 
     Args:
-        comparison: of which pairs; those without a preference are left out.
-        lengths, baseline_lengths: of the two completions of each pair, in whatever unit (characters in the paper).
-        difficulty: gamma of the prompt of each pair, from `prompt_difficulty`; none: without that term. It matters
-            where a baseline wins nearly all.
+        comparison: preferences of N pairs; pairs without one are left out.
+        lengths, baseline_lengths: lengths of the two completions of each pair, in any unit (characters in the paper).
+        difficulty: gamma of the prompt of each pair, from `prompt_difficulty`; None: without that term. It matters
+            where the baseline wins nearly always.
 
     Returns:
         None where there is nothing to fit: all preferences or all length differences are equal.
@@ -82,7 +82,8 @@ def length_controlled(
     X_NK = np.stack(features, axis=1)
     n, pairs = len(y_N), np.concatenate([X_NK, X_NK])
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=1000)
-    # A preference of 0.7 is a win that weighs 0.7 and a loss that weighs 0.3.
+    # The cross-entropy of a fractional preference: 0.7 is a win of weight 0.7 and a loss of weight 0.3. C = 1 is the
+    # standard normal prior.
     model.fit(pairs, np.repeat([1, 0], n), sample_weight=np.concatenate([y_N, 1 - y_N]))
 
     design_NK = np.column_stack([np.ones(n), X_NK])
@@ -94,6 +95,8 @@ def length_controlled(
 
     prompts = [prompt for prompt, keep in zip(comparison.prompts, known, strict=True) if keep]
     number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    # Sandwich variance of the coefficients, H^-1 (sum_p s_p s_p^T) H^-1, with H the curvature of the penalised loss and
+    # s_p the gradient of prompt p's pairs; then the delta method for the rate.
     prior_KK = np.diag([0.0, *[1.0] * X_NK.shape[1]])
     curvature_KK = design_NK.T @ (design_NK * (predicted_N * (1 - predicted_N))[:, None]) + prior_KK
     score_PK = np.zeros((len(number), len(beta_K)))
@@ -103,7 +106,7 @@ def length_controlled(
     P, K = score_PK.shape
     small_sample = P / max(1, P - K)
     variance = small_sample * gradient_K @ inverse_KK @ score_PK.T @ score_PK @ inverse_KK @ gradient_K
-    # On the log odds, so that both ends are rates.
+    # On the log odds, d logit(rate) = d rate / (rate (1 - rate)), so that both bounds are in (0, 1).
     half = half_width(float(np.sqrt(variance)), max(1, P - K)) / (rate * (1 - rate))
     odds = np.log(rate / (1 - rate))
     return LengthControlled(
@@ -119,7 +122,7 @@ def length_controlled(
 def prompt_difficulty(
     comparisons: Sequence[Comparison], lengths: Sequence[Sequence[float]], baseline_lengths: Sequence[Sequence[float]]
 ) -> dict[Hashable, float]:
-    """gamma of every prompt, from several arms against one baseline: how much better than usual arms do on it.
+    """gamma of each prompt, the log odds by which arms do better on it than usual, from several against one baseline:
 
         logit P(arm m wins on x) = theta_m + phi tanh((l - l') / sd_m(l - l')) + gamma(x)
 
@@ -127,8 +130,8 @@ def prompt_difficulty(
     to all models of its leaderboard together. With few arms it says more about them than about the prompts.
 
     Args:
-        comparisons: of each arm with the baseline.
-        lengths, baseline_lengths: of the pairs of each.
+        comparisons: for each of M arms, its comparison with the baseline.
+        lengths, baseline_lengths: for each arm, the lengths of the two completions of each pair.
 
     Raises:
         DataError: no comparison has a verdict, or numbers differ or are not finite.
@@ -162,7 +165,7 @@ def prompt_difficulty(
 def _known(
     comparison: Comparison, lengths: Sequence[float], baseline_lengths: Sequence[float]
 ) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Which pairs have a preference, and these preferences and length differences."""
+    """Which of N pairs have a preference, bool (N,); and the preferences and length differences of those."""
     import numpy as np
 
     number = len(comparison.preferences)

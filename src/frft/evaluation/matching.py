@@ -1,4 +1,4 @@
-"""Completions of two arms to the same prompts."""
+"""Match the completions of two arms by prompt."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Matched:
     """N pairs of completions of the same prompt.
 
     Attributes:
-        prompts, first, second: of the pairs, in the order of the first side.
-        unmatched: completions of each side that have no partner.
+        prompts, first, second: prompt and completions of each pair, in the order of the first side.
+        unmatched: number of completions of the first and of the second side without a partner.
     """
 
     prompts: list[str]
@@ -28,9 +28,13 @@ def match(
     second_prompts: Sequence[str],
     second_completions: Sequence[str],
 ) -> Matched:
-    """Put the k-th completion of a prompt on one side beside the k-th on the other.
+    """Pair the k-th completion of a prompt on one side with the k-th completion of that prompt on the other.
 
-    Prompts are the same where they are but for blanks at both ends.
+    Prompts are compared without surrounding white space.
+
+    Args:
+        first_prompts, first_completions: prompts and completions of one arm; a prompt may occur several times.
+        second_prompts, second_completions: those of the other arm.
     """
     waiting: defaultdict[str, list[str]] = defaultdict(list)
     for prompt, completion in zip(second_prompts, second_completions, strict=True):

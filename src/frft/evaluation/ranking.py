@@ -1,4 +1,4 @@
-"""Several arms in one order of strength."""
+"""Ranking of several arms by a Bradley-Terry model of pairwise comparisons."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _TOLERANCE, _MOST_ROUNDS = 1e-9, 1000
 
 @dataclass(frozen=True)
 class Ranked:
-    """The place of one arm.
+    """Strength and rank of one arm.
 
     Attributes:
-        arm: its name.
+        arm: name of the arm.
         strength: log strength s; an arm beats another with odds exp(s - s'). The mean over arms is 0.
-        interval: its 95 % percentile interval over prompts.
-        ranks: best and worst rank within the 95 % of resamples, 1 being the strongest.
-        win_rate: mean over the other arms of the chance to beat them, by the model.
+        interval: 95 % percentile bootstrap interval of the strength, resampling prompts.
+        ranks: 95 % bootstrap interval of the rank (best, worst); 1 is the strongest.
+        win_rate: the model's probability of beating another arm, averaged over the other arms.
     """
 
     arm: str
@@ -39,27 +39,28 @@ class Ranked:
     win_rate: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return {**asdict(self), "interval": list(self.interval), "ranks": list(self.ranks)}
 
 
 def rank(
     comparisons: Mapping[tuple[str, str], Comparison], *, resamples: int = RANKING_RESAMPLES, seed: int = 0
 ) -> list[Ranked]:
-    """Rank arms by Bradley-Terry, the strongest first; a tie is half a win of each.
+    """Rank arms by the Bradley-Terry model, the strongest first; a tie counts as half a win for each arm.
 
-    Every prompt of a comparison is one game, whose result is the mean preference there. Intervals are from resampling
-    prompts, each with all the games on it: games on one prompt are not independent. Each arm has besides half a win
-    and half a loss against an arm of average strength (Newman, JMLR 24, 2023, has a whole one of each), so
-    that one that never loses has a strength at all.
+    Each prompt of a comparison is one game, whose result is the mean preference there. Intervals come from resampling
+    prompts with all their games, since games on one prompt are not independent. As a prior, each arm gets half a win
+    and half a loss against an arm of average strength (Newman, JMLR 24, 2023, gives one of each), so that an arm that
+    never loses has a finite strength.
 
     Args:
-        comparisons: of arms by their names; not all pairs need be there.
-        resamples: of prompts, at least 2.
-        seed: of the resampling.
+        comparisons: comparisons by the names of their two arms; not every pair of arms must have one.
+        resamples: number of bootstrap resamples, at least 2.
+        seed: seed of the resampling.
 
     Raises:
-        DataError: fewer than two arms, an arm compared with itself, or arms that nothing connects.
+        DataError: there are fewer than two arms, an arm is compared with itself, or the comparisons leave arms
+            unconnected.
         UsageError: fewer than two resamples.
     """
     import numpy as np
@@ -73,7 +74,7 @@ def rank(
     _check_connected(arms, wins_PKK.sum(axis=0))
     P, K = len(wins_PKK), len(arms)
     strength_K = bradley_terry(wins_PKK.sum(axis=0)[None])[0]
-    # Prompts that are drawn k times weigh k.
+    # A bootstrap draw of P prompts with replacement, as the number of times that each prompt is drawn.
     weights_RP = np.random.default_rng(seed).multinomial(P, np.full(P, 1 / P), size=resamples)
     resampled_RK = bradley_terry((weights_RP @ wins_PKK.reshape(P, K * K)).reshape(resamples, K, K))
     ends = [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]
@@ -87,6 +88,7 @@ def rank(
             strength=float(strength_K[k]),
             interval=(float(low_K[k]), float(high_K[k])),
             ranks=(int(best_K[k]), int(worst_K[k])),
+            # Less the arm's chance against itself, 1/2.
             win_rate=float((chance_KK[k].sum() - 0.5) / (K - 1)),
         )
         for k in np.argsort(-strength_K, kind="stable")
@@ -94,17 +96,17 @@ def rank(
 
 
 def bradley_terry(wins_RKK: Floats) -> Floats:
-    """Log strengths of K arms, with mean 0, for each of R tables of wins: float64 (R, K).
+    """Log strengths of K arms, with mean 0, for each of R tables of wins, float64 (R, K), by maximum a posteriori.
 
     The s that maximise, with w_ij the wins of i over j,
 
         sum_ij w_ij log sigma(s_i - s_j) + 1/2 sum_i (log sigma(s_i) + log sigma(-s_i))
 
-    by Newton's method, with the steps of Sun and Tran-Dinh (2019, generalized self-concordance), which cannot
-    overshoot.
+    by Newton's method with the damped steps of Sun and Tran-Dinh (2019, generalized self-concordance), which converge
+    from any start.
 
     Args:
-        wins_RKK: [r, i, j] is how often i beat j, ties counted one half for each; the diagonal is 0.
+        wins_RKK: [r, i, j] is how often i beat j, a tie counting one half for each; the diagonal is 0.
     """
     import numpy as np
     from scipy.special import expit
@@ -120,7 +122,8 @@ def bradley_terry(wins_RKK: Floats) -> Floats:
         curvature_RKK = -games_RKK * chance_RKK * (1 - chance_RKK)
         curvature_RKK[:, diagonal, diagonal] = average_RK * (1 - average_RK) - curvature_RKK.sum(axis=2)
         step_RK = np.linalg.solve(curvature_RKK, gradient_RK[:, :, None])[:, :, 0]
-        # The largest change of any difference of strengths.
+        # Damped step log(1 + c) / c, with c a bound on the step's change of any s_i - s_j or s_i: the curvature changes
+        # by at most a factor exp(c) within the step.
         change_R1 = np.ptp(step_RK, axis=1, keepdims=True) + np.abs(step_RK).max(axis=1, keepdims=True)
         s_RK += step_RK * np.log1p(change_R1) / np.maximum(change_R1, _TOLERANCE)
         if change_R1.max() < _TOLERANCE:
@@ -129,7 +132,7 @@ def bradley_terry(wins_RKK: Floats) -> Floats:
 
 
 def _games(arms: list[str], comparisons: Mapping[tuple[str, str], Comparison]) -> Floats:
-    """Wins of arm i over arm j on each prompt: float64 (P, K, K)."""
+    """Wins of arm i over arm j on each of P prompts, in [0, 1] as the mean preference there: float64 (P, K, K)."""
     import numpy as np
 
     by_pair = {pair: comparison.by_prompt() for pair, comparison in comparisons.items()}
@@ -152,4 +155,7 @@ def _check_connected(arms: list[str], wins_KK: Floats) -> None:
     number, part_K = connected_components(wins_KK + wins_KK.T > 0, directed=False)
     if number > 1:
         apart = [arm for arm, part in zip(arms, part_K, strict=True) if part != part_K[0]]
-        raise DataError(f"No verdict connects {', '.join(apart)} with {arms[0]}, so they have no common order.")
+        raise DataError(
+            f"No verdict connects {', '.join(apart)} with {arms[0]}, so they cannot be ranked together. Compare one of "
+            "them with an arm of the others."
+        )

@@ -1,4 +1,4 @@
-"""Judges that score: of two completions, the one with the higher score is preferred."""
+"""Judges that prefer the completion with the higher score: the gold reward of a world, and a reward model."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class GoldJudge:
         self.world = world
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:
-        """1, 0 or 1/2.
+        """1 where the first completion has the higher gold reward, 0 where the second has, 1/2 where they are equal.
 
         Raises:
-            RewardError: a prompt is none of a world's.
+            RewardError: a prompt is not one of a world's.
         """
         return _higher_wins(self.score(prompts, first) - self.score(prompts, second))
 
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> NDArray[np.float64]:
-        """The gold rewards; errors as `prefer`."""
+        """Gold rewards of N completions, float64 (N,); errors as `prefer`."""
         return self.world.gold(prompts, completions)
 
     def counts(self) -> dict[str, Any]:
-        """Nothing: every text is read whole."""
+        """Empty: every text is read whole, so there is nothing to count."""
         return {}
 
 
@@ -49,9 +49,9 @@ class RewardJudge:
 
     Args:
         model: a reward model that the compared policies were *not* trained against.
-        tie_margin: scores that differ by at most this are a tie.
-        description: what a report calls it.
-        progress: told of the texts scored.
+        tie_margin: scores that differ by at most this are a tie; >= 0, in units of the normalised score.
+        progress: receives the number of texts scored.
+        description: what reports call this judge.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RewardJudge:
         self.model, self.tie_margin, self.progress, self.description = model, tie_margin, progress, description
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:
-        """1, 0 or, within the margin, 1/2.
+        """1 where the first completion scores higher, 0 where the second does, 1/2 within `tie_margin`.
 
         Raises:
             RewardError: a score is not finite.
@@ -78,11 +78,11 @@ class RewardJudge:
         return _higher_wins(scores[: len(prompts)] - scores[len(prompts) :], self.tie_margin)
 
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> NDArray[np.float64]:
-        """The model's scores; errors as `prefer`."""
+        """Normalised scores of N completions, float64 (N,); errors as `prefer`."""
         return self.model.score(prompts, completions, progress=self.progress)
 
     def counts(self) -> dict[str, Any]:
-        """`truncated`: sequences scored, and how many of them lost text beyond `max_length` tokens."""
+        """`truncated`: sequences scored, and how many of them were cut; `max_length`: to how many tokens."""
         return {"truncated": self.model.truncated.as_dict(), "max_length": self.model.max_length}
 
 

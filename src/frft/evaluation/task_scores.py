@@ -1,4 +1,4 @@
-"""What models score on tasks, and whether a training changed it: differences document by document."""
+"""Scores of models on tasks, and the differences between two models, paired by document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TaskRow = tuple[str, str, str]
-"""Task or group, metric, and the filter that its answers went through (`none`, or such as `strict-match`)."""
+"""Task or group, metric, and the filter applied to the answers before scoring (`none`, or e.g. `strict-match`)."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class TaskScore:
     """One metric of a task, or of a group of tasks.
 
     Attributes:
-        task, metric, filter: what it is.
-        value: as the harness has it; not always finite (a perplexity).
-        stderr: its standard error as the harness has it; None where it has none.
-        higher_is_better: None where nothing says.
-        shots: examples before every question; None: those of a group's tasks differ.
-        n: documents.
-        documents: the score of each document times its weight, so that their mean is `value`. Weights are 1, but in a
-            group whose tasks count alike. None where the value is no mean over documents (perplexity, F1, BLEU).
-        heaviest: the largest weight.
-        bounded: all scores are between 0 and 1.
+        task, metric, filter: names of the task or group, the metric, and the filter applied to answers.
+        value: the metric's value, as the harness gives it; may be infinite (a perplexity).
+        stderr: the harness's standard error of the value; None where it gives none.
+        higher_is_better: whether higher values are better; None where the task does not say.
+        shots: few-shot examples before each question; None where the tasks of a group differ.
+        n: number of documents.
+        documents: the score of each document times its weight, so that their mean is `value`. Weights are 1 except in a
+            group whose tasks count equally. None where the value is no mean over documents (perplexity, F1, BLEU).
+        heaviest: the largest weight of a document.
+        bounded: whether all documents score between 0 and 1.
     """
 
     task: str
@@ -49,7 +49,7 @@ class TaskScore:
 
     @property
     def row(self) -> TaskRow:
-        """What tells it from the model's other scores."""
+        """The key of this score among the model's scores."""
         return self.task, self.metric, self.filter
 
     @property
@@ -60,7 +60,7 @@ class TaskScore:
         return mean_interval(list(self.documents.values()), (0.0, 1.0) if self.bounded else None, self.heaviest)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but single documents, for a results file; None for a value that is not finite."""
+        """All fields but single documents as JSON-able values, for a results file; None for a value not finite."""
         figures = {key: value for key, value in vars(self).items() if key not in ("documents", "heaviest", "bounded")}
         figures["value"] = self.value if math.isfinite(self.value) else None
         return {**figures, "interval": self.interval, "level": CONFIDENCE_LEVEL}
@@ -68,16 +68,16 @@ class TaskScore:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """What a model scored.
+    """Scores of one model on some tasks.
 
     Attributes:
-        model: its folder or name.
-        harness: the version of lm-evaluation-harness.
-        asked: the tasks and groups that were asked for, tags and groups without a value of their own taken apart.
+        model: the model's folder or name.
+        harness: version of lm-evaluation-harness.
+        asked: the tasks and groups that were asked for; tags, and groups without a value, are replaced by their parts.
         scores: every metric of these, and of all tasks and groups within them.
-        documents: of each task, what tells its questions apart: number, content, and the text before the answer.
-        requests: what the model was asked: several to a document of multiple choice.
-        truncated: of these, how many lost the beginning of their text, longer than the model can read.
+        documents: for each task, the keys of its documents: number, hash of the content, and hash of the prompt.
+        requests: number of requests to the model; a multiple-choice document takes several.
+        truncated: number of requests whose text lost its beginning, being longer than the model can read.
     """
 
     model: str
@@ -90,11 +90,11 @@ class TaskScores:
 
     @property
     def headline(self) -> list[TaskScore]:
-        """The scores of what was asked for, in that order."""
+        """The scores of the tasks and groups in `asked`, in that order."""
         return [score for task in self.asked for score in self.scores if score.task == task]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but single documents, for a results file."""
+        """All fields, with counts of documents in place of their keys, as JSON-able values, for a results file."""
         return {
             "model": self.model,
             "harness": self.harness,
@@ -108,17 +108,17 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """How a metric of a task differs between two models, after less before.
+    """Difference of a metric of a task between two models, after - before.
 
     Attributes:
         task, metric, filter, higher_is_better: as in `TaskScore`.
-        before, after: the two values.
+        before, after: the values of the two models.
         difference: after - before.
-        interval: its 95 % interval, from the differences of single documents (see `mean_interval`); None where the
+        interval: 95 % interval of the difference, paired by document (see `mean_interval`); None where the
             values are no means over the same documents.
-        p_value: two-sided, against no difference; None where there is no interval. Correct several by `holm`.
-        n: documents; None likewise.
-        up, down: documents with a higher and with a lower score than before; None likewise.
+        p_value: two-sided p-value of no difference; None where there is no interval. Correct several by `holm`.
+        n: number of documents; None where the values are no means over the same documents.
+        up, down: number of documents with a higher and with a lower score than before; None likewise.
     """
 
     task: str
@@ -136,14 +136,14 @@ class TaskDifference:
 
     @property
     def row(self) -> TaskRow:
-        """What tells it from the others of the same two models."""
+        """The key of this difference among those of the same two models."""
         return self.task, self.metric, self.filter
 
     def reading(self, p_value: float | None = None) -> str:
-        """The difference in words.
+        """The difference in words: "got better", "got worse", "changed", "no difference shown" or "no interval".
 
         Args:
-            p_value: instead of its own, one that was corrected for there being several.
+            p_value: a p-value corrected for multiple comparisons; None: the difference's own.
         """
         p = self.p_value if p_value is None else p_value
         if self.difference == 0 or (p is not None and p >= 1 - CONFIDENCE_LEVEL):
@@ -155,7 +155,7 @@ class TaskDifference:
         return "got better" if (self.difference > 0) == self.higher_is_better else "got worse"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file; None for a value that is not finite."""
+        """All fields as JSON-able values, for a results file; None for a value that is not finite."""
         figures = asdict(self)
         for name in ("before", "after", "difference"):
             figures[name] = figures[name] if math.isfinite(figures[name]) else None
@@ -163,14 +163,17 @@ class TaskDifference:
 
 
 def compare_tasks(before: TaskScores, after: TaskScores) -> list[TaskDifference]:
-    """Every metric of every task of one model less that of another, document by document.
+    """Differences, after - before, of every metric of every task, paired by document.
 
     Raises:
-        DataError: they were not asked the same.
+        DataError: the two models were not asked the same documents, or were scored by other metrics.
     """
     if before.documents.keys() != after.documents.keys():
         odd = sorted(before.documents.keys() ^ after.documents.keys())
-        raise DataError(f"Only one of {before.model} and {after.model} did {', '.join(odd[:3])}. Run the same tasks.")
+        raise DataError(
+            f"Only one of {before.model} and {after.model} has scores on {', '.join(odd[:3])}. Run both on the same "
+            "tasks."
+        )
     for task, asked in before.documents.items():
         if asked != after.documents[task]:
             raise DataError(
@@ -179,24 +182,30 @@ def compare_tasks(before: TaskScores, after: TaskScores) -> list[TaskDifference]
             )
     later = {score.row: score for score in after.scores}
     if odd_rows := {score.row for score in before.scores} ^ later.keys():
-        raise DataError(f"Only one of {before.model} and {after.model} has {' '.join(min(odd_rows))}.")
+        raise DataError(
+            f"Only one of {before.model} and {after.model} has {' '.join(min(odd_rows))}. Run both with one version."
+        )
     return [_difference(score, later[score.row]) for score in before.scores]
 
 
 def mean_interval(
     values: Sequence[float] | NDArray[np.float64], limits: tuple[float, float] | None, heaviest: float = 1.0
 ) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of N >= 1 independent values, one of each document.
+    """The 95 % interval of the mean of N >= 1 independent values, one for each document.
 
-    Student's t, cut to `limits`. Where all values are the same, c, it would have no width, and says how many others
-    could have been missed: with a share of at least 1 - u of c, u = 1 - .05^(1/N), all N are alike in one of 20
-    cases or more, and the mean is at least c - u (c - low) and at most c + u (high - c). The documents of a group are
-    taken as drawn from all of its tasks together; drawn from each apart, the true interval is a little narrower.
+    Student's t, cut to `limits`. Where all values equal one c, Student's interval has no width. Then it covers the
+    values that may have been missed: if the share of documents other than c is at most u = 1 - .05^(1/N), all N are
+    alike with a probability of at least 5 %, and the mean is between c - u (c - low) and c + u (high - c). The
+    documents of a group are taken as drawn from all of its tasks together; with a fixed number from each task, the true
+    interval is a little narrower.
 
     Args:
-        values: each times its weight, the weights having mean 1.
-        limits: of a value without its weight. None: unknown, and values that are all the same have no interval.
+        values: values times their weights, (N,); the weights have mean 1.
+        limits: bounds (low, high) of a value without its weight. None: unknown; equal values then have no interval.
         heaviest: the largest weight.
+
+    Returns:
+        The interval; None where all values are equal and `limits` is None.
     """
     import numpy as np
 
@@ -240,10 +249,11 @@ def _difference(before: TaskScore, after: TaskScore) -> TaskDifference:
 
 
 def _p_value(values: Sequence[float], heaviest: float) -> float:
-    """Two-sided p of a mean difference against 0, by what `mean_interval` is the interval of."""
+    """Two-sided p-value of a mean difference against 0, consistent with `mean_interval`."""
     from scipy import stats
 
     if min(values) < max(values):
         return float(stats.ttest_1samp(values, 0.0).pvalue)
-    # The level at which u |c| + u heaviest reaches |c|.
+    # All equal to c: the level alpha at which the interval reaches 0, where u (|c| + heaviest) = |c| with
+    # u = 1 - alpha^(1/N).
     return float((heaviest / (heaviest + abs(values[0]))) ** len(values))

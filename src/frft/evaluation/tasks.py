@@ -1,4 +1,4 @@
-"""Extrinsic tasks (MMLU, GSM8K, ...): a model's scores by EleutherAI's lm-evaluation-harness, the extra `tasks`."""
+"""Scores of a model on tasks (MMLU, GSM8K, ...) by EleutherAI's lm-evaluation-harness; needs the extra `tasks`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BOOTSTRAP_DRAWS = 1000
-"""For the harness's standard error of a value that is no mean; its own 100,000 take minutes for one of F1."""
+"""Bootstrap draws for the standard error of a value that is no mean; the harness's 100,000 take minutes for an F1."""
 _SHOWN_CHARACTERS = 300
 HAVE_DATA = "A task's data must be on the Hub or in the local cache, and its YAML be whole."
 LEAVE_OUT = "Leave out the task, or use another model."
@@ -39,33 +39,36 @@ def run_tasks(
     unsafe_code: bool = False,
     progress: Progress = SILENT,
 ) -> TaskScores:
-    """Ask a causal language model the questions of some tasks, through `lm_eval.simple_evaluate`.
+    """Score a causal language model on tasks, by `lm_eval.simple_evaluate`.
 
-    Prompts, few-shot examples, answers and metrics are the harness's, with its own seeds; the model is asked for plain
-    continuations, in float32, without a chat template. It uses one CPU thread if it is small, as everywhere in frft.
+    Prompts, few-shot examples, answers and metrics are the harness's, with its own seeds; the model gives plain
+    continuations, in float32, without a chat template. A small model uses one CPU thread, as everywhere in frft.
 
     Args:
-        model: a folder or a name; safetensors.
+        model: folder or name of a model with safetensors weights.
         tasks: names of tasks, groups or tags of the harness, such as mmlu and gsm8k. Their data come from the Hub.
-        include_path: a folder with tasks of one's own, in the harness's YAML, which go before those of the same name.
-            Python functions that these name are run.
-        limit: ask only the first so many documents of each task; for tests.
-        num_fewshot: examples before each question, instead of what a task has; not of those that are fixed to none.
-        batch_size: sequences at a time.
+        include_path: a folder with your own tasks as the harness's YAML files, which override tasks of the same name.
+            Python functions that they name are run.
+        limit: use only this many documents of each task, the first ones; for tests. None: all.
+        num_fewshot: number of examples before each question, except in tasks that are fixed to none; None: the tasks'
+            own numbers.
+        batch_size: sequences in a batch.
         trust_remote_code: run Python code that comes with the model.
-        unsafe_code: take tasks that run code which the model writes (humaneval, ...), on this machine.
+        unsafe_code: allow tasks that run code written by the model (humaneval, ...) on this machine.
         progress: gets tasks with a request as their unit.
 
     Raises:
-        UsageError: the extra is not installed, there is no such task, it runs code and was not allowed to, or several
-            processes were launched.
-        DataError: a task's data cannot be had, or the task itself is broken.
-        ModelError: the model cannot be loaded, or cannot answer.
+        UsageError: the extra is not installed, there is no such task, a task runs code without `unsafe_code`, or
+            several processes were launched.
+        DataError: a task's data cannot be loaded, or the task is broken.
+        ModelError: the model cannot be loaded, or fails on a request.
     """
     if not tasks:
-        raise UsageError("No tasks: name some, such as mmlu or gsm8k.")
+        raise UsageError("There are no tasks to run: name some, such as mmlu or gsm8k.")
     if (limit is not None and limit < 1) or (num_fewshot is not None and num_fewshot < 0) or batch_size < 1:
-        raise UsageError(f"limit {limit}, num_fewshot {num_fewshot}, batch_size {batch_size}: 1, 0 and 1 or more.")
+        raise UsageError(
+            f"limit {limit}, num_fewshot {num_fewshot}, batch_size {batch_size}: they must be at least 1, 0 and 1."
+        )
     lm_eval, version = _harness()
     from frft.evaluation.harness import HarnessModel
     from frft.models import choose_threads, process_count, quiet, seeded, use_threads
@@ -78,13 +81,13 @@ def run_tasks(
     policy, tokenizer = _load_model(model, trust_remote_code)
     use_threads(choose_threads(policy.num_parameters(), None))
     terminal = sys.stderr
-    # The harness seeds the global generators.
+    # The harness seeds the global random generators; `seeded` restores their states.
     with quiet(), seeded(0), _hushed(), _explained(ModelError, f"Cannot run the tasks on {model}", LEAVE_OUT):
         asked = HarnessModel(policy, tokenizer, batch_size, progress, terminal)
         results = lm_eval.simple_evaluate(
             model=asked,
             tasks=[*_roots(groups), *loose],
-            # Without, it would read its 14,000 files again.
+            # Without it, the harness would read its 14,000 task files again.
             task_manager=_manager(include_path),
             num_fewshot=num_fewshot,
             limit=limit,
@@ -113,11 +116,11 @@ def run_tasks(
 
 
 def check_tasks(models: Iterable[str | Path], *, trust_remote_code: bool = False) -> None:
-    """Refuse, before hours of questions to the first of several models, what `run_tasks` would refuse of the last.
+    """Check that several models exist and the extra is installed, before the first one is scored for hours.
 
     Raises:
         UsageError: the extra is not installed.
-        ModelError: a model is not there.
+        ModelError: a model or its tokenizer cannot be found.
     """
     from frft.models import load_tokenizer
     from frft.models.loading import load_model_config
@@ -146,7 +149,7 @@ def _load_model(name: str | Path, trust_remote_code: bool) -> tuple[PreTrainedMo
 
     load_tokenizer(name, trust_remote_code=trust_remote_code)
     with quiet():
-        # As it was published: a padding token that is added here would get a share of every probability.
+        # Without the padding token that `load_tokenizer` may add: it would get a share of every next-token probability.
         tokenizer = AutoTokenizer.from_pretrained(str(name), trust_remote_code=trust_remote_code)
     model = load_causal_lm(name, tokenizer, trust_remote_code=trust_remote_code)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
@@ -154,7 +157,7 @@ def _load_model(name: str | Path, trust_remote_code: bool) -> tuple[PreTrainedMo
 
 @lru_cache(maxsize=1)
 def _manager(include_path: Path | None) -> TaskManager:
-    """The index of all tasks. It takes seconds to make, and a second model has the same."""
+    """The index of all tasks; cached, since it takes seconds to make and is the same for every model."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=include_path)
@@ -163,9 +166,9 @@ def _manager(include_path: Path | None) -> TaskManager:
 def _load_tasks(
     names: Sequence[str], include_path: Path | None, unsafe_code: bool
 ) -> tuple[Mapping[str, Group], list[Any]]:
-    """All groups by name, with their tasks in them, and the tasks that were not asked for as part of a group."""
+    """All groups by name, with their tasks, and the tasks that are in none of these groups."""
     if include_path is not None and not include_path.is_dir():
-        raise UsageError(f"{include_path} is no folder. Name one that holds tasks as YAML files.")
+        raise UsageError(f"{include_path} is no folder. Name a folder that holds tasks as YAML files.")
     manager = _manager(include_path)
     index = manager.task_index
     for name in names:
@@ -175,7 +178,7 @@ def _load_tasks(
             also = "" if include_path is None else f", nor a readable one in {include_path}"
             raise UsageError(f"{name!r} is no task, group or tag of lm-evaluation-harness{also}.{hint}")
     if not unsafe_code:
-        # Before they are loaded: the modules of such tasks fetch and run code when they are imported.
+        # Checked before loading, since the modules of such tasks download and run code when they are imported.
         _refuse_unsafe({name for name, config in _configs(names, index) if config.get("unsafe_code")})
     with _explained(DataError, f"Cannot load {', '.join(names)}", HAVE_DATA):
         loaded = manager.load(list(names))
@@ -188,13 +191,13 @@ def _load_tasks(
 def _refuse_unsafe(names: Iterable[str]) -> None:
     if unsafe := sorted(names):
         raise UsageError(
-            f"{', '.join(unsafe)}: run code that the model writes, on this machine. Allow it (--unsafe-code) where "
-            "that can do no harm, or leave them out."
+            f"Tasks that run code written by the model on this machine: {', '.join(unsafe)}. Allow it (--unsafe-code) "
+            "where that can do no harm, or leave them out."
         )
 
 
 def _configs(members: Iterable[Any], index: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The configurations, as they are written, of tasks, groups and tags, and of what is in them."""
+    """Name and configuration, as written in YAML, of tasks, groups and tags, and of all their members."""
     for member in members:
         own = member if isinstance(member, dict) else {}
         name = str(own.get("group") or own.get("task") or member)
@@ -213,7 +216,7 @@ def _roots(groups: Mapping[str, Group]) -> list[Group]:
 
 
 def _rows_of(group: Group, with_value: set[str]) -> list[str]:
-    """The group itself where it has a value, else those of what is in it."""
+    """Names of the rows to report for a group: its own where it has a value, else those of its members."""
     if group.name in with_value:
         return [group.name]
     return [
@@ -251,13 +254,15 @@ def _task_scores(results: Mapping[str, Any]) -> dict[TaskRow, TaskScore]:
 def _group_scores(
     results: Mapping[str, Any], group: Group, scores: Mapping[TaskRow, TaskScore]
 ) -> dict[TaskRow, TaskScore]:
-    """Every metric that a group has over its tasks."""
+    """Every metric that the harness aggregates over the tasks of a group."""
     found = {}
     by_size = {each.metric: each.weight_by_size for each in group.aggregate_metric_list or []}
     for metric, filter_name in _metrics(results["results"][group.name]):
         rows = [(task.task_name, metric, filter_name) for task in group.get_all_tasks()]
         parts = [scores[row] for row in rows if row in scores]
         sizes = [len(part.documents or ()) for part in parts]
+        # Weighted by size, each document counts 1. Otherwise each task counts alike, so a document of a task with n
+        # documents weighs (mean n) / n; the weights have mean 1 either way.
         weights = [1.0 if by_size[metric] else sum(sizes) / len(sizes) / max(size, 1) for size in sizes]
         documents = {
             f"{part.task}/{key}": weight * value
@@ -265,7 +270,7 @@ def _group_scores(
             for key, value in (part.documents or {}).items()
         }
         row = (group.name, metric, filter_name)
-        # The harness's own of a group forget the groups within it.
+        # Taken from the tasks, since the harness's own figures of a group leave out groups within it.
         directions, shots = {part.higher_is_better for part in parts}, {part.shots for part in parts}
         found[row] = _score(
             results["results"][group.name],
@@ -290,13 +295,13 @@ def _score(figures: Mapping[str, Any], row: TaskRow, documents: Mapping[str, flo
 
     _, metric, filter_name = row
     value, stderr = float(figures[f"{metric},{filter_name}"]), figures.get(f"{metric}_stderr,{filter_name}")
-    # What a task makes of its documents is its own affair (a perplexity, an F1): only a mean is taken for one.
+    # A task may aggregate its documents in any way (perplexity, F1); an interval is given only if it is their mean.
     if documents and not np.isclose(np.mean(list(documents.values())), value, rtol=1e-6, atol=1e-9):
         documents = None
     return TaskScore(
         *row,
         value=value,
-        # "N/A" where the harness has none.
+        # The harness writes "N/A" where it has none.
         stderr=stderr if isinstance(stderr, float) and np.isfinite(stderr) else None,
         n=len(documents) if documents else figures["sample_len"],
         documents=documents or None,
@@ -305,20 +310,20 @@ def _score(figures: Mapping[str, Any], row: TaskRow, documents: Mapping[str, flo
 
 
 def _key(sample: Mapping[str, Any], *more: str) -> str:
-    """What tells a document of a task from others: its number and its content."""
+    """Key of a document within its task: its number and the hash of its content, and `more`."""
     return "/".join((str(sample["doc_id"]), sample["doc_hash"], *more))
 
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep what the harness and the code of tasks print off the terminal: bars, advice, and noise in our JSON."""
+    """Discard what the harness and the code of tasks print, which would disturb progress bars and JSON output."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         yield
 
 
 @contextmanager
 def _explained(kind: type[FrftError], what: str, advice: str) -> Iterator[None]:
-    """Whatever the code of a task raises, as an error of this project."""
+    """Raise any exception of the harness or of a task's code as an error of this package, of the given kind."""
     try:
         yield
     except FrftError:

@@ -1,4 +1,4 @@
-"""Win rates with both orders, ties, missing verdicts, and an interval."""
+"""Win rates of one policy against another: pairs judged in both orders, with ties, missing verdicts and intervals."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from frft.store import plain
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a judge made of N pairs of completions.
+    """A judge's preferences on N pairs of completions.
 
     Attributes:
-        prompts: what tells the prompts apart; one with several samples stands here several times.
-        preferences: for the first side, each the mean of both orders; None where either order has no verdict, for
-            one order alone would be biased by it.
-        flips: pairs where the two orders preferred different sides; None: the orders were not asked apart.
+        prompts: the prompt of each pair, or a key of it; a prompt with several samples occurs several times.
+        preferences: preference for the first side, 0 to 1, as the mean over both orders; None where either order has no
+            verdict, since one order alone has the judge's position bias.
+        flips: number of pairs where the judge preferred whichever completion came first, or whichever came second; None
+            where the orders were not asked separately.
     """
 
     prompts: Sequence[Hashable]
@@ -33,10 +34,10 @@ class Comparison:
     def __post_init__(self) -> None:
         prompts, preferences = len(self.prompts), len(self.preferences)
         if prompts != preferences:
-            raise DataError(f"{prompts} prompts and {preferences} preferences; every pair has one of each.")
+            raise DataError(f"There are {prompts} prompts but {preferences} preferences; give one of each per pair.")
 
     def by_prompt(self) -> dict[Hashable, float]:
-        """The mean preference of each prompt that has one."""
+        """Mean preference of each prompt that has a verdict."""
         grouped: dict[Hashable, list[float]] = {}
         for prompt, preference in zip(self.prompts, self.preferences, strict=True):
             if preference is not None:
@@ -49,20 +50,20 @@ class WinRate:
     """How often one policy's completions beat another's, over n prompts.
 
     Attributes:
-        rate: mean over prompts of the preference; that of a prompt is the mean over its pairs of samples, that of a
+        rate: mean preference over prompts, 0 to 1; that of a prompt is the mean over its pairs of samples, that of a
             pair the mean of both orders; ties count one half.
-        interval: its 95 % interval; samples of one prompt are not independent, so the prompt is what is counted.
-            Student's t, or Wilson's where all prompts agree; see `rate_interval`.
-        p_value: two-sided, of the rate against one half. Correct several by `holm`.
-        wins, ties, losses: prompts by their preference above, at and below one half.
-        flips: pairs where the two orders preferred different sides; None: they were not asked apart.
-        n: prompts that the rate rests on.
-        pairs: pairs of completions with a verdict in both orders, on these prompts.
-        unjudged: pairs without, which are left out; prompts with no other pair are not among the n.
-        sd: standard deviation of the preference over prompts.
-        n_to_settle: where the interval holds 1/2, the prompts with which a difference would be seen with a power
-            of 80 %, if its size and the spread over prompts are what they are here; None where it is decided, or
-            where the rate is 1/2.
+        interval: 95 % interval of the rate, with the prompt as the unit, since samples of one prompt are not
+            independent: Student's t, or Wilson's where all prompts agree; see `rate_interval`.
+        p_value: two-sided p-value of the rate against one half. Correct several by `holm`.
+        wins, ties, losses: numbers of prompts with a preference above, at and below one half.
+        flips: number of pairs where the judge preferred whichever completion came first, or whichever came second; None
+            where the orders were not asked separately.
+        n: number of prompts with a verdict.
+        pairs: number of pairs of completions with a verdict in both orders.
+        unjudged: number of pairs without a verdict in both orders, which are left out.
+        sd: standard deviation of the preference over prompts; 0 for a single prompt.
+        n_to_settle: number of prompts with which a difference of this size and spread would be significant with a power
+            of 80 %; None where the interval excludes 1/2, the rate is exactly 1/2, or all prompts agree.
         level: confidence level of the interval.
     """
 
@@ -81,20 +82,20 @@ class WinRate:
     level: float = CONFIDENCE_LEVEL
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a results file."""
+        """All fields as JSON-able values, for a results file."""
         return plain(self)
 
 
 def win_rate(judge: Judge, prompts: Sequence[str], completions: Sequence[str], baseline: Sequence[str]) -> WinRate:
-    """Compare completions with a baseline's, prompt by prompt, in both orders.
+    """Compare completions with those of a baseline, prompt by prompt, in both orders.
 
     Args:
-        judge: who decides.
-        prompts: of N pairs; a prompt that stands here several times is one prompt with several samples.
-        completions, baseline: one each for every pair.
+        judge: gives the preferences.
+        prompts: prompts of N pairs; a prompt that occurs several times is one prompt with several samples.
+        completions, baseline: the two completions of each pair, N each.
 
     Raises:
-        DataError: no prompts, numbers that differ, or no verdict at all.
+        DataError: there are no prompts, the numbers differ, or the judge gave no verdict at all.
     """
     return rate_of(compare(judge, prompts, completions, baseline))
 
@@ -114,6 +115,7 @@ def compare(judge: Judge, prompts: Sequence[str], completions: Sequence[str], ba
         if first is None or second is None:
             preferences.append(None)
         else:
+            # `second` is the preference for the baseline's completion: the mean of both orders cancels position bias.
             preferences.append((first + 1 - second) / 2)
             flips += (first - 0.5) * (second - 0.5) > 0
     return Comparison(list(prompts), preferences, None if isinstance(judge, StoredAnnotations) else flips)
@@ -123,19 +125,22 @@ def rate_of(comparison: Comparison) -> WinRate:
     """The win rate of the first side of a comparison.
 
     Raises:
-        DataError: there is no verdict, or a preference is not between 0 and 1.
+        DataError: no pair has a verdict, or a preference is not between 0 and 1.
     """
     import numpy as np
 
     known = [each for each in comparison.preferences if each is not None]
     if not known:
         raise DataError(
-            f"None of {len(comparison.preferences)} pairs has a verdict in both orders: no win rate. Stored "
-            "annotations must quote the prompts and these very completions; a model that judges must be there, and "
+            f"None of {len(comparison.preferences)} pairs has a verdict in both orders, so there is no win rate. "
+            "Stored annotations must hold exactly these prompts and completions; a chat model must be reachable, and "
             "answer in the form that it is asked for."
         )
     if not all(0 <= each <= 1 for each in known):
-        raise DataError("A preference is a number from 0 (the second is better) to 1 (the first is).")
+        raise DataError(
+            "The judge gave a preference outside 0 (the second completion is better) to 1 (the first is). Correct the "
+            "judge."
+        )
     values = list(comparison.by_prompt().values())
     rate, interval = float(np.mean(values)), rate_interval(values)
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
