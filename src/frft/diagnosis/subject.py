@@ -1,4 +1,4 @@
-"""What is diagnosed: whatever there is of a reward model, a policy before and after training, and its course."""
+"""The subject of a diagnosis: the known data of a reward model, a policy before and after training, and its steps."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from frft.statistics.estimates import Estimate, estimate
 from frft.statistics.numbers import Floats
 
 RowPair = tuple[int, int]
-"""Indices of two completions."""
+"""Indices of two completions of one prompt."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """N completions of a policy, and what was said of them.
+    """N completions of a policy, with their scores by the reward model and by a judge.
 
     Attributes:
-        prompts: a prompt with several completions stands here several times.
-        completions: one each.
+        prompts: prompt of each completion, N; a prompt with several completions occurs several times.
+        completions: the completions, N.
         proxy_N: scores of the reward model that the policy was trained with, normalised as in training.
-        judge_N: of the judge, or the gold reward: what the proxy stands for. None: nobody scored them.
-        preferred: of a judge that compares and gives no scores: by pair of rows (`own_pairs`), how much it prefers the
-            first to the second, from -1/2 to 1/2, 0 being a tie; pairs without a verdict are not in it.
-        requests: what the prompts ask for, equal where several ask for one thing; none: each prompt for its own.
+        judge_N: scores of the judge, or gold rewards, which the proxy stands for; None: nobody scored the completions.
+        requests: label of each completion's request, equal for prompts that ask for the same in other words; None: each
+            prompt is a request of its own.
+        preferred: for a judge that compares instead of scoring, its preference for the first of a pair of rows
+            (`own_pairs`) over the second, -1/2 to 1/2, 0 being a tie; pairs without a verdict are missing. None: no
+            such judge.
 
     Raises:
-        DataError: there are no completions, or the numbers differ, or one is not finite.
+        DataError: there are no completions, the numbers differ, or a score is not finite.
     """
 
     prompts: Sequence[str]
@@ -51,12 +53,12 @@ class Scored:
                 f"and {', '.join(str(len(each)) for each in numbers)} scores."
             )
         if not all(np.isfinite(each).all() for each in numbers):
-            raise DataError("A score of a completion is not a finite number; judge or score it again.")
+            raise DataError("A score of a completion is not a finite number. Score the completions again.")
 
     def on_policy(self) -> OrderAccuracy | None:
-        """How often the proxy orders two completions of one prompt as the judge does; None: nobody judged.
+        """Accuracy of the proxy on pairs of completions of one prompt, by the judge; None where nobody judged.
 
-        Pairs of one request are a cluster.
+        The interval is clustered by request.
         """
         pairs = self.own_pairs()
         if self.judge_N is not None:
@@ -72,24 +74,27 @@ class Scored:
         )
 
     def own_pairs(self) -> list[RowPair]:
-        """Rows of two completions of one prompt: its 1st and 2nd are a pair, its 3rd and 4th, and so on."""
+        """Disjoint pairs of completions of one prompt: its 1st and 2nd, its 3rd and 4th, and so on.
+
+        Disjoint, since pairs that share a completion would not be independent.
+        """
         return [(rows[at], rows[at + 1]) for rows in self._rows() for at in range(0, len(rows) - 1, 2)]
 
     def spread(self) -> RewardSpread | None:
-        """The variance of the proxy within and between prompts; None: fewer than two prompts have two completions."""
+        """Mean and variance components of the proxy; None where fewer than two prompts have two completions."""
         several = [rows for rows in self._rows() if len(rows) > 1]
         if len(several) < 2:
             return None
         scores = [self.proxy_N[rows] for rows in several]
         within_P = np.array([each.var(ddof=1) for each in scores])
-        # The variance of the means holds a share of that within.
+        # Var(mean of n completions) = between + within / n: the latter part is subtracted.
         noise = np.mean([variance / len(each) for variance, each in zip(within_P, scores, strict=True)])
         between = max(0.0, float(np.var([each.mean() for each in scores], ddof=1) - noise))
         within = estimate(within_P, [(self.requests or self.prompts)[rows[0]] for rows in several])
         return RewardSpread(float(self.proxy_N.mean()), within, between, len(self._rows()) - len(several))
 
     def means(self, values_N: Floats) -> dict[str, float]:
-        """Mean of the values for each prompt."""
+        """Mean over the completions of each prompt of N values, one for each completion."""
         return by_prompt(self.prompts, values_N)
 
     def _rows(self) -> list[list[int]]:
@@ -101,16 +106,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class RewardSpread:
-    """Mean and variance of scores under a policy, in the scores' unit and its square.
+    """Mean and variance components of scores under a policy, in the scores' unit and its square.
 
-    Var(score) = within + between: what a prompt's completions differ in, which is all that policy gradients have to go
-    by (Razin et al. 2503.15477), and what prompts differ in, which is lost on them.
+    Var(score) = within + between. Policy gradients depend only on differences within a prompt (Razin et al.
+    2503.15477); a baseline removes those between prompts.
 
     Attributes:
-        mean: over all completions.
-        within: mean over prompts of the unbiased variance of their completions.
-        between: variance of the prompts' expected scores, by analysis of variance; never below 0.
-        single: prompts with one completion, which are left out.
+        mean: mean score of all completions.
+        within: mean over prompts of the unbiased variance of their completions' scores.
+        between: variance over prompts of the expected score, by analysis of variance; at least 0.
+        single: number of prompts with one completion, which are left out of the variances.
     """
 
     mean: float
@@ -136,9 +141,9 @@ class Course:
     """The course of training over T PPO steps.
 
     Attributes:
-        proxy_T: mean score of each step's rollouts.
-        kl_T: their KL from SFT in nats a completion (k1).
-        judge_T: mean of the judge, or of the gold reward; None: nobody judged.
+        proxy_T: mean score of each step's rollouts, normalised.
+        kl_T: KL from SFT of each step's rollouts, in nats a completion (estimator k1).
+        judge_T: mean score by the judge, or mean gold reward, of each step's rollouts; None: nobody judged.
         spread: standard deviation of the scores of the first step's rollouts.
     """
 
@@ -150,14 +155,14 @@ class Course:
 
 @dataclass(frozen=True)
 class Selected:
-    """What a refresh trained on, out of a pool of N pairs.
+    """The pairs that a refresh selected from a pool of N pairs.
 
     Attributes:
-        kept_N: whether the pair was kept.
-        copies: how often pairs were to be trained on, all in all; a pair drawn twice counts twice.
-        chosen_N, rejected_N: cosine of either side with the policy's samples; not a number: not looked at.
-        sources: by column of the pool, who wrote each pair, or a side of it; None: the pool does not say.
-        similarity: mean cosine of two kept completions, and of two of the pool; None: not measured.
+        kept_N: whether each pair was kept.
+        copies: number of places in the selection; a pair drawn twice takes two.
+        chosen_N, rejected_N: cosine of each completion with the policy's samples; NaN where not computed.
+        sources: by column of the pool, the source of each pair, or of one of its completions; None: not known.
+        similarity: mean cosine of two kept completions, and mean cosine of two of the pool; None: not measured.
     """
 
     kept_N: npt.NDArray[np.bool_]
@@ -170,26 +175,27 @@ class Selected:
 
 @dataclass(frozen=True)
 class Subject:
-    """Everything that can be known about one trained policy; what is None was not measured, and is said to be.
+    """The known data of one trained policy and its reward model. What is None is reported as not measured.
 
     Attributes:
-        name: what the report calls it.
-        gain, bias: of the reward model's normalisation; gain None: raw scores are not known.
-        after: what the policy writes.
-        before: what it wrote before training, scored by the same reward model.
-        after_preferred: of a judge that gives no scores: by prompt, how much it prefers `after` to `before`, from -1/2
-            to 1/2; None: nobody compared them.
+        name: name of the subject in reports.
+        gain, bias: normalisation of the reward model, score = gain * raw + bias; gain None: raw scores are not known.
+        after: completions of the policy now, with their scores.
+        before: completions from before training, scored by the same reward model.
+        after_preferred: for a judge that compares instead of scoring, its mean preference for `after` over `before` by
+            prompt, -1/2 to 1/2; None: nobody compared them.
         before_by_first: scores of `before` by the reward model that training began with; None: it is the same one.
-        held_out: the reward model's accuracy on labelled pairs that no training saw, without any filter.
-        own_test: its accuracy on test pairs of its own selection.
-        own_test_gain: what the last refresh has brought on them, paired; None: it started from no reward model.
-        held_out_before: accuracy on the pairs of `held_out` before that refresh.
-        off_policy: its accuracy on held-out pairs by the same judge as on the policy's own; None: by the labels only.
-        calibration_error: on the held-out pairs.
-        replaced: whether some of the scores of `after` are no reward model's, but a penalty for texts that were cut.
-        course: of the training with this reward model.
-        selected: of its last refresh.
-        unmeasured: why something is None, for the report.
+        held_out: the reward model's accuracy on unfiltered labelled pairs that no training saw, by their labels.
+        own_test: the reward model's accuracy on test pairs of its own selection.
+        own_test_gain: gain in accuracy on these test pairs by the last refresh, paired; None: the refresh did not start
+            from a reward model.
+        held_out_before: accuracy of the previous reward model on the pairs of `held_out`.
+        off_policy: the reward model's accuracy on held-out pairs by the judge; None: the judge did not judge these.
+        calibration_error: expected calibration error on the held-out pairs, 0 to 1.
+        replaced: whether some scores in `after` are a penalty for unfinished completions (`missing_eos_penalty`).
+        course: the steps of the training with this reward model.
+        selected: the selection of the last refresh.
+        unmeasured: for what is None, the reason why, a line each.
     """
 
     name: str

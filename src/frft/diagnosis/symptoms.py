@@ -1,6 +1,6 @@
-"""What over-optimised policies look like: length, refusals, hedging, repetition, loss of diversity.
+"""Symptoms of over-optimisation in a policy's texts: length, refusals, hedging, repetition, loss of diversity.
 
-Symptoms need no reward and no judge. None of them is bad as such; what counts is that it changed in training.
+They need neither a reward nor a judge. None of them is bad in itself; a change in training is what to look at.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ REFUSALS = (
     "i cannot", "i can't", "i can not", "i'm unable", "i am unable", "i won't", "i will not", "i'm not able",
     "i am not able", "i must decline", "i'm sorry, but", "i am sorry, but", "as an ai", "against my guidelines",
 )  # fmt: skip
-"""How a refusal in English begins. A text that quotes one counts; a refusal in other words does not."""
+"""Phrases with which refusals in English begin. A text that quotes one is counted, and a refusal in other words is
+missed."""
 
 HEDGES = (
     "maybe", "perhaps", "possibly", "it depends", "i'm not sure", "i am not sure", "i might be wrong", "i may be wrong",
     "i could be wrong", "it is possible that", "it's possible that", "some people", "generally speaking", "i think",
     "i'm no expert", "i am not an expert", "consult a professional",
 )  # fmt: skip
-"""Words of an English writer who does not commit. `perhaps` is often the honest word: only the change tells."""
+"""Hedging phrases in English. Often they are appropriate, so only their change in training is informative."""
 
 OPENING = 200
-"""Characters in which a refusal must begin: who refuses does so at once."""
+"""A refusal must begin within this many characters."""
 
 N_GRAM = 3
+"""Words of the n-grams of `repetition`."""
 
 
 def is_refusal(completion: str) -> bool:
-    """Whether one of REFUSALS stands in the first 200 characters, whatever its case and apostrophes."""
+    """Whether the first 200 characters contain one of REFUSALS, regardless of case and of the form of apostrophes."""
     return _has(REFUSALS, completion[:OPENING])
 
 
 def hedges(completion: str) -> bool:
-    """Whether one of HEDGES stands in a completion."""
+    """Whether a completion contains one of HEDGES."""
     return _has(HEDGES, completion)
 
 
@@ -52,28 +54,31 @@ def words(completion: str) -> list[str]:
 
 
 def repetition(completion: str, n: int = N_GRAM) -> float:
-    """1 - distinct n-grams / n-grams of words, 0 to 1 (seq-rep-n, Welleck et al. 1908.04319); 0 where there is none."""
+    """1 - distinct n-grams / n-grams of words, 0 to 1 (seq-rep-n, Welleck et al. 1908.04319); 0 without n-grams."""
     grams = _grams(words(completion), n)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def distinct_n(completions: Sequence[str], n: int = 2, most: int | None = None) -> float | None:
-    """Distinct n-grams / n-grams of all completions together (Li et al. 1510.03055); None where there is none.
+    """distinct-n: distinct n-grams / n-grams of all completions together, 0 to 1 (Li et al. 1510.03055).
 
     Args:
-        completions: all together.
-        n: words of a gram.
-        most: count the first so many n-grams. The share falls with the amount of text, so that longer completions look
-            less diverse: compare it of equally many. None: all.
+        completions: the texts.
+        n: words of an n-gram.
+        most: count only the first `most` n-grams; None counts all. The share falls with the amount of text, so compare
+            two sets of texts over equally many n-grams.
+
+    Returns:
+        The share; None where there are no n-grams.
     """
     grams = [gram for completion in completions for gram in _grams(words(completion), n)][:most]
     return len(set(grams)) / len(grams) if grams else None
 
 
 def self_similarity(vectors_ND: NDArray[Any]) -> float | None:
-    """Mean cosine of all pairs of N different vectors of length 1; None below two.
+    """Mean cosine over all pairs of N vectors of length 1, -1 to 1; None for fewer than two.
 
-    (|sum of all|^2 - N) / (N (N - 1)), so that no N x N matrix is needed.
+    Computed as (|sum of all|^2 - N) / (N (N - 1)), so that no N x N matrix is needed.
     """
     n = len(vectors_ND)
     if n < 2:
@@ -88,10 +93,10 @@ class Symptom:
 
     Attributes:
         name: what is measured: length, refusals, hedging, ...
-        unit: of its figures.
-        before: None: there is nothing to compare with.
-        after: the figure.
-        change: after - before, paired by prompt; None where it cannot be estimated.
+        unit: unit of the figures.
+        before: estimate for the texts from before training; None: there are none.
+        after: estimate for the texts now.
+        change: after - before, paired by prompt; None where there are no common prompts, or for diversity.
     """
 
     name: str
@@ -101,7 +106,7 @@ class Symptom:
     change: Change | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For a results file."""
+        """All fields as JSON-able values, for a results file."""
         return asdict(self)
 
 
@@ -122,15 +127,18 @@ def measure_symptoms(
     embed: Callable[[Sequence[str]], NDArray[Any]] | None = None,
     request_of: Mapping[str, str] | None = None,
 ) -> list[Symptom]:
-    """Every symptom of what a policy writes. Intervals are Student's over prompts, each of which counts once.
+    """Measure every symptom in a policy's completions, and its change in training.
+
+    Intervals are Student's over prompts, each of which counts once, with requests as clusters. Changes are over the
+    prompts that have completions from before and now. Diversity is computed over all texts together and has no
+    interval; for a fair comparison, it is that of the first texts of each side, equally many, and distinct-2 is over
+    equally many words of each text and equally many 2-grams in all.
 
     Args:
-        request_of: what each prompt asks for; those that ask for the same are a cluster. None: each is on its own.
-        prompts, completions: N of them.
-        before_prompts, before_completions: of the policy before training; none: nothing to compare with. Changes are of
-            the prompts that are in both. Diversity is that of the first texts of either, as many as both have, taken
-            together, and has no interval; distinct-2 is of as many words of each text, and of as many 2-grams in all.
-        embed: makes vectors of length 1; none: self-similarity is not measured.
+        prompts, completions: N prompts and completions of the policy now.
+        before_prompts, before_completions: prompts and completions from before training; empty: no comparison.
+        embed: function from texts to vectors of length 1; None: self-similarity is not measured.
+        request_of: request of each prompt; prompts with one request are a cluster. None: each prompt is on its own.
     """
 
     def requests(asked: Iterable[str]) -> list[str]:
@@ -154,7 +162,7 @@ def measure_symptoms(
                 else None,
             )
         )
-    # Diversity falls with the amount of text, in a text and over all of them.
+    # The share of distinct 2-grams falls with the length of texts and with their number, so both are made equal.
     most = min(len(completions), len(before_completions) or len(completions))
     sides = [[words(text) for text in texts[:most]] for texts in (completions, before_completions)]
     medians = [float(np.median([len(text) for text in side])) for side in sides if any(len(text) > 1 for text in side)]

@@ -1,4 +1,4 @@
-"""One word for what was found: healthy, broken, or undecided, and what decided it."""
+"""The verdict on a reward (healthy, broken or undecided), and its grounds."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def verdict_of(links: Sequence[Link], alarms: Sequence[Alarm]) -> tuple[RewardVe
     """The verdict on a reward, and its grounds; a healthy one has none.
 
     - broken: an alarm fired, or a link is broken.
-    - healthy: nothing is broken, and every link was measured and holds. A link whose interval holds what chance would
-      give is no evidence of health.
+    - healthy: nothing is broken, and every link was measured and holds. A link whose interval contains the value under
+      chance is no evidence of health.
     - undecided: nothing is broken, but too little was measured to say more.
     """
     broken = [Ground(f"alarm: {alarm.name}", f"{alarm.meaning} {alarm.advice}") for alarm in alarms if alarm.fired]
@@ -46,5 +46,5 @@ def verdict_of(links: Sequence[Link], alarms: Sequence[Alarm]) -> tuple[RewardVe
 
 
 def links_in(state: str, links: Sequence[Link]) -> list[Link]:
-    """The links that are in this state."""
+    """The links in this state, in their order."""
     return [link for link in links if link.state == state]

@@ -1,11 +1,11 @@
 """Failure signatures: functions from measurements to alarms.
 
-One rule for all: an alarm fires only where the whole 95 % interval of its figure is on the wrong side of its threshold,
-or a one-sided test at 5 % says so. A figure that is merely unclear raises none. Each alarm's docstring states the
-threshold and why it is there.
+An alarm fires only where the whole 95 % interval of its figure is on the failing side of its threshold, or where a
+one-sided test at 5 % is significant; an unclear figure raises no alarm. Each alarm's docstring gives its threshold and
+the reason for it.
 
-A signature is declared once, as a `FailureSignature` in the table at the end of the file that it belongs to; diagnoses,
-looks, gates and what they print take all of `FAILURE_SIGNATURES`.
+Each signature is declared once, as a `FailureSignature` in the table at the end of its file; diagnoses, measurements in
+training, gates and reports go through `FAILURE_SIGNATURES`.
 """
 
 from frft.diagnosis.alarms.signature import Examined, FailureSignature

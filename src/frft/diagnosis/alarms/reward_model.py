@@ -1,4 +1,4 @@
-"""Failures of a reward model: no spread, no room, another scale, nothing to tell apart."""
+"""Failures of a reward model: collapsed or saturated scores, a scale that grew, little variance within prompts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ GREW, SIGNAL = 1.5, 0.05
 
 
 def collapsed(scored: Scored, gain: float) -> Alarm:
-    """The reward model gives all texts about one score.
+    """The reward model gives all texts nearly the same score: the raw scores' standard deviation is below 0.01.
 
-    Raw Bradley-Terry scores are log odds: with a standard deviation of 0.01 the model calls nearly every pair of texts
-    within 0.5 +- 0.005, a coin. Normalisation hides this, so it is looked for before it.
+    Differences of raw Bradley-Terry scores are log odds: with a standard deviation of 0.01, the model's preference for
+    nearly every pair of texts is within 0.5 +- 0.005, a coin flip. Normalisation to variance 1 hides this, so the raw
+    scores are examined.
+
+    Args:
+        scored: completions of the policy with their normalised scores.
+        gain: normalised score = gain * raw score + bias.
     """
     spread = float(scored.proxy_N.std()) / gain
     return Alarm(
@@ -35,10 +40,10 @@ def collapsed(scored: Scored, gain: float) -> Alarm:
 
 
 def saturated(scored: Scored) -> Alarm:
-    """Half of the different texts score within 1 % of the range of scores from one of its ends.
+    """More than half of the different texts score within 1 % of the range of scores from one of its ends.
 
-    At a bound, better and worse texts score alike. Of normally distributed scores, well under a tenth lie there; at a
-    half, one text in two is as good as can be, or as bad, and nothing is left to tell it from the next.
+    At a bound, better and worse texts score alike. Of normally distributed scores, well under a tenth lie there; at one
+    half, the reward model cannot order most pairs of texts at that bound.
     """
     texts = zip(scored.prompts, scored.completions, strict=True)
     scores = np.array(list(dict(zip(texts, scored.proxy_N, strict=True)).values()))
@@ -56,11 +61,16 @@ def saturated(scored: Scored) -> Alarm:
 
 
 def grew(first: Floats, now: Floats) -> Alarm | None:
-    """The scores of the same N texts spread 1.5 times as far as with the reward model that training began with.
+    """The standard deviation of scores on the same N texts is 1.5 times that by the first reward model, or more.
 
-    The coefficient of the KL penalty then acts as if it were 2/3 of what was set. The interval is that of the ratio of
-    two correlated standard deviations of normal values: log(ratio) +- 1.96 sqrt((1 - r^2) / (N - 1)). None: either
-    reward model gives all texts one score, and there is no scale.
+    The KL coefficient then acts as if it were 2/3 of its value, or less. The interval is that of the ratio of two
+    correlated standard deviations of normal values: log(ratio) +- 1.96 sqrt((1 - r^2) / (N - 1)).
+
+    Args:
+        first, now: normalised scores by the reward model that training began with, and by the present one, (N,).
+
+    Returns:
+        None where either reward model gives all texts one score, so that it has no scale.
     """
     if len(now) < 2 or not np.ptp(first) or not np.ptp(now):
         return None
@@ -85,8 +95,8 @@ def little_signal(spread: RewardSpread, reference: float) -> Alarm:
     quarter (sqrt(0.05) = 0.22) of the spread for which kl_coef was chosen, and noise of KL and critic outweighs them.
 
     Args:
-        spread: of the scores of what the policy writes.
-        reference: total variance at first; without a policy from before training, that of the policy itself.
+        spread: mean and variance of the scores of the policy's completions now.
+        reference: total variance of the scores at the start of training; where it is unknown, that of now.
     """
     low, high = (None if end is None else end / reference for end in (spread.within.low, spread.within.high))
     found = Estimate(spread.within.mean / reference, low, high, spread.within.n)

@@ -1,4 +1,4 @@
-"""Failures of a refresh: a selection that is too narrow or predicts its labels, and a model that learns it by heart."""
+"""Failures of a refresh: a selection that is too narrow or predicts its labels, and a model that overfits it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OVERFIT, SHORTCUT = 0.05, 0.1
 
 
 def narrow_diversity(selected: Selected) -> Alarm | None:
-    """Kept texts are half as far apart, in mean cosine distance, as the pool's are, or nearer.
+    """The mean cosine distance of kept texts is less than half of that of the pool's texts.
 
-    Fine-tuning then sees one corner of the pool. A selection is meant to be narrower; half of all distance is where
-    there is about one topic left in a pool of two. None: not measured, or the pool's texts are all alike.
+    A selection is meant to be narrower than the pool; at half the distance, about one topic is left of a pool of two.
+    None where it was not measured, or the pool's texts are all alike.
     """
     if selected.similarity is None or selected.similarity[1] >= 1:
         return None
@@ -41,7 +41,7 @@ def narrow_diversity(selected: Selected) -> Alarm | None:
 
 
 def narrow_duplicates(selected: Selected) -> Alarm:
-    """Half of what is trained on, or more, is a repetition: an epoch on the selection is then two on its pairs."""
+    """At least half of the selection's places repeat a pair: an epoch over the selection is then two over its pairs."""
     kept = int(selected.kept_N.sum())
     return Alarm(
         "selection too narrow: duplicates",
@@ -57,10 +57,10 @@ def narrow_duplicates(selected: Selected) -> Alarm:
 
 
 def narrow_source(selected: Selected) -> Alarm | None:
-    """One source wrote nine tenths of the selection, and significantly more of it than of the rest of the pool.
+    """One source has over nine tenths of the selection, and a significantly smaller share of the rest of the pool.
 
-    At nine tenths, other sources are too few to correct what is peculiar to this one. Where the pool tells who wrote
-    either side, the narrower side counts. None: sources are not known.
+    Beyond nine tenths, other sources are too few to balance the peculiarities of this one. Where the pool names a
+    source for each completion of a pair, the column with the larger share counts. None where sources are not known.
     """
     if not selected.sources or not selected.kept_N.any():
         return None
@@ -95,19 +95,22 @@ def overfits_selection(
     own_gain: Estimate | None = None,
     held_out_before: OrderAccuracy | None = None,
 ) -> Alarm | None:
-    """The refresh has brought more than 5 points more on test pairs of its own selection than on unfiltered ones.
+    """The refresh gained over 5 percentage points more on test pairs of its own selection than on unfiltered pairs.
 
-    All by the same labels, and unfiltered pairs for those of the policy, which have none. Five points are more than the
-    gains that selections are made for; whichever causes it, learning by heart or the shortcut, accuracy on the
-    selection says nothing then. None: nothing to compare.
+    Both accuracies are by the pairs' labels; unfiltered pairs stand in for pairs of the policy's texts, which have no
+    labels. Five points are more than the gains that selections are made for. Whether the cause is memorisation or the
+    selection shortcut, accuracy on the selection is then uninformative.
 
     Args:
-        own_test, held_out: accuracies of the refreshed model.
-        own_gain: what the refresh has brought on the selection's test pairs, paired. The model before it may have seen
-            the whole pool, and is then better on any part of it: what it knew already is no overfitting, and where it
-            knew nearly all, there is nothing left to gain. None: it was refreshed from a model that had seen none.
-        held_out_before: accuracy of the model before on the unfiltered pairs. The interval takes the two for
-            independent, so it is too wide rather than too narrow.
+        own_test, held_out: accuracies of the refreshed model on the two kinds of pairs.
+        own_gain: gain in accuracy of the refresh on the selection's test pairs, paired. Gains are compared rather than
+            accuracies, because the previous model may have been trained on the whole pool, test pairs included, which
+            is no overfitting of the refresh. None: the refresh started from a model that had seen none of the pairs.
+        held_out_before: accuracy of the previous model on the unfiltered pairs. The interval of the gain there takes
+            the two accuracies as independent, so it is too wide rather than too narrow.
+
+    Returns:
+        None where there is nothing to compare.
     """
     found, which = difference(own_test, held_out), "accuracy"
     if own_gain is not None and held_out_before is not None:
@@ -126,11 +129,12 @@ def overfits_selection(
 
 
 def shortcut(selected: Selected) -> Alarm | None:
-    """Likeness to the policy predicts the label more than 10 points better in kept pairs than in those left out.
+    """Similarity to the policy predicts the label over 10 percentage points better in kept pairs than in the others.
 
-    The rule is "the chosen one is the more policy-like one", or its opposite. That much of an accuracy on the selection
-    comes with detecting likeness alone; the pairs that were left out show what there is of it in the labels themselves.
-    The two groups are apart, so the interval is Newcombe's. None: there are no similarities, or nothing was left out.
+    The rule is "the completion nearer to the policy's samples is the chosen one", or its opposite. So much of an
+    accuracy on the selection can come from detecting similarity alone; the pairs left out show how far the labels
+    themselves follow the rule. The two groups are disjoint, so the interval is Newcombe's. None where there are no
+    similarities, or nothing was left out.
     """
     looked_N = np.isfinite(selected.chosen_N) & np.isfinite(selected.rejected_N)
     looked_N &= selected.chosen_N != selected.rejected_N

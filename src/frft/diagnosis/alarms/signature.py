@@ -1,4 +1,4 @@
-"""What is common to all failure signatures: what they look at, and how a figure becomes an alarm."""
+"""The form of failure signatures: what they examine, and how an estimate becomes an alarm."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from frft.statistics.estimates import Estimate
 
 @dataclass(frozen=True)
 class Examined:
-    """What a failure can be looked for in.
+    """The data in which failures are looked for.
 
     Attributes:
-        subject: what is diagnosed.
-        spread: of the scores under the policy; None: it wrote no two texts to a prompt.
-        earlier: the same under the policy before training.
-        movement: how the policy moved, by proxy and by judge; None: nobody judged both.
-        fit: Gao's curve over the steps; None: too few steps, or no judge.
-        looks: how often the tests of over-optimisation are made in one training, which share their level.
+        subject: the subject of the diagnosis.
+        spread: mean and variance of the scores of the policy's completions; None where fewer than two prompts have two.
+        earlier: mean and variance of the scores of completions from before training; None likewise.
+        movement: changes of proxy and judge in training; None where nobody judged both sides.
+        fit: Gao's curve over the steps; None where there are too few steps, or no judge.
+        looks: number of times that over-optimisation is tested for in one training; the tests share their significance
+            level (Bonferroni).
     """
 
     subject: Subject
@@ -35,15 +36,15 @@ class Examined:
 
 @dataclass(frozen=True)
 class FailureSignature:
-    """A failure that every diagnosis looks for: all that the rest of the package knows of it.
+    """A failure that every diagnosis looks for.
 
     Attributes:
-        name: of the failure, and of its alarm.
-        look: the alarm, fired or silent; None: what it takes is not there.
-        why_not: why there is no alarm, for the list of what was not measured.
-        of_refresh: whether a refresh shows it at once, from its selection and from the scores of the policy's samples
-            alone: then a gate looks for it, too.
-        over_optimised: whether `monitor.stop` ends a training where it fires.
+        name: name of the failure and of its alarm.
+        look: returns the alarm, fired or silent; None where the data that it needs are missing.
+        why_not: returns the reason why there is no alarm, for the list of what was not measured.
+        of_refresh: whether it can be seen in a refresh's selection and the scores of the policy's samples alone, so
+            that a gate looks for it, too.
+        over_optimised: whether `monitor.stop` ends a training where the alarm fires.
     """
 
     name: str
@@ -54,7 +55,7 @@ class FailureSignature:
 
 
 def above(name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str) -> Alarm:
-    """An alarm that fires where the whole interval is above the threshold."""
+    """An alarm that fires where the whole interval is above the threshold; never without an interval."""
     fired = found.low is not None and found.low > threshold
     return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, ">")
 
@@ -62,11 +63,11 @@ def above(name: str, measured: str, found: Estimate, threshold: float, meaning: 
 def below(
     name: str, measured: str, found: Estimate, threshold: float, meaning: str, advice: str, side: Side = "<"
 ) -> Alarm:
-    """An alarm that fires where the whole interval is below the threshold."""
+    """An alarm that fires where the whole interval is below the threshold; never without an interval."""
     fired = found.high is not None and found.high < threshold
     return Alarm(name, fired, measured, found.mean, found.interval, threshold, meaning, advice, side)
 
 
 def silent(alarm: Alarm) -> Alarm:
-    """The same alarm, which does not fire."""
+    """This alarm with its figures, but not fired."""
     return replace(alarm, fired=False)

@@ -1,4 +1,4 @@
-"""The table of failure signatures: what diagnoses, looks, gates and reports go through."""
+"""The table of all failure signatures, which diagnoses, measurements in training, gates and reports go through."""
 
 from frft.diagnosis.alarms.reward_model import SIGNATURES_OF_REWARD_MODELS
 from frft.diagnosis.alarms.selection import SIGNATURES_OF_SELECTIONS

@@ -1,4 +1,4 @@
-"""Failures of policy training: it stands still, or it makes the policy worse."""
+"""Failures of policy training: the policy is stuck, or over-optimises the proxy reward."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FEWEST_STEPS = 8
 
 
 def stuck(course: Course) -> Alarm:
-    """Neither the reward nor the KL moves, from the first of these steps to the last.
+    """Neither the reward nor the KL changes from the first step to the last.
 
-    Flat is shown, not merely not refuted: over all steps the reward's trend is within 0.2 standard deviations of the
-    first step's scores (a small effect, Cohen 1988), and the KL's within 0.1 nats, each with its whole interval. (Of a
-    policy that starts as the SFT model, 0.1 nats are a total variation of at most sqrt(0.1 / 2) = 0.22, by Pinsker.)
+    An equivalence test: the whole interval of the reward's trend over all steps is within +-0.2 standard deviations of
+    the first step's scores (a small effect, Cohen 1988), and that of the KL's within +-0.1 nats. (For a policy that
+    starts as the SFT model, 0.1 nats are a total variation of at most sqrt(0.1 / 2) = 0.22, by Pinsker.)
     """
     reward, kl = trend(course.proxy_T / (course.spread or 1.0)).estimate, trend(course.kl_T).estimate
     alarm = below(
@@ -46,14 +46,14 @@ def stuck(course: Course) -> Alarm:
 def overoptimised(proxy: Change, judge: Change, what: str, looks: int = 1) -> Alarm:
     """The proxy rose and the judge fell.
 
-    Two one-sided tests, both at 5 %: an intersection-union test (Berger 1982), so that where at most one of the two is
-    true it fires in at most 5 % of cases.
+    An intersection-union test (Berger 1982) of two one-sided tests at 5 % each: if at most one of the two is true, it
+    fires with a probability of at most 5 %.
 
     Args:
-        proxy, judge: how much they changed, over the same texts.
-        what: over what, for the report.
-        looks: how often it is going to be asked in one training. The level is divided by it (Bonferroni): whoever looks
-            after every step at 5 % finds a false alarm.
+        proxy, judge: changes of the two scores over the same texts.
+        what: what the changes are over, for the report.
+        looks: number of tests in one training. The level is divided by it (Bonferroni), since repeated tests at 5 %
+            would sooner or later give a false alarm.
     """
     found = judge.estimate
     return Alarm(
@@ -71,9 +71,9 @@ def overoptimised(proxy: Change, judge: Change, what: str, looks: int = 1) -> Al
 
 
 def overoptimised_lately(course: Course, looks: int = 1) -> Alarm | None:
-    """`overoptimised` by the trends over the newer half of the steps; None: nobody judged, or fewer than 8 steps there.
+    """`overoptimised` by the trends over the last half of the steps; None where nobody judged, or it has fewer than 8.
 
-    Half, because over all steps a rise before the peak would hide the fall after it.
+    The last half, because over all steps a rise before the peak would hide the fall after it.
     """
     steps = int(np.ceil(len(course.proxy_T) * RECENT))
     if course.judge_T is None or steps < FEWEST_STEPS:
@@ -83,11 +83,11 @@ def overoptimised_lately(course: Course, looks: int = 1) -> Alarm | None:
 
 
 def past_the_peak(course: Course, fit: GaoFit, looks: int = 1) -> Alarm | None:
-    """The policy is farther from SFT than the whole interval of Gao's d*, and beyond it the judge fell.
+    """The policy's d = sqrt(KL) is beyond the whole interval of Gao's d*, and the judge fell over the steps beyond it.
 
-    The second half is a one-sided test at 5 % (divided by `looks`, see `overoptimised`) of the trend over the steps
-    beyond the interval: a judge that levels off has no peak, but Gao's formula gives it one. None: these steps show no
-    peak.
+    The fall is a one-sided test at 5 % (divided by `looks`, see `overoptimised`) of the trend over these steps. It is
+    required because Gao's formula fits a peak even to a judge that only levels off. None where the fit has no peak, or
+    no interval of it.
     """
     if course.judge_T is None or fit.peak is None or fit.peak_interval is None:
         return None
@@ -114,6 +114,7 @@ def _stuck(found: Examined) -> Alarm | None:
 
 def _overoptimised(found: Examined) -> Alarm | None:
     course, movement = found.subject.course, found.movement
+    # Two tests, by the steps and by the movement, of which either may fire: each gets half of the level.
     looks = found.looks * (2 if course and movement else 1)
     lately = overoptimised_lately(course, looks) if course else None
     if movement is None:
