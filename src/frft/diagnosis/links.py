@@ -146,6 +146,7 @@ def training_to_policy(held_out: OrderAccuracy | None, on_policy: OrderAccuracy 
     low, high = on_policy.interval
     gap = None if held_out is None else difference(on_policy, held_out)
     lost = gap is not None and gap.high is not None and gap.high < 0
+    # "Holds" comes first: a model that is less accurate here than elsewhere, but better than a coin flip, still helps.
     state: LinkState = "holds" if low > COIN else "broken" if lost or high < COIN else "unclear"
     against = (
         ""

@@ -95,6 +95,7 @@ def fit_gao(gold: Numbers, kl: Numbers, curve: Curve = "rl") -> GaoFit | None:
     freedom = n - columns_NC.shape[1]
     interval = None
     if freedom > 0:
+        # Covariance of (alpha, beta) = residual variance * (X^T X)^-1, for Fieller's interval of their ratio.
         left_N = gold_T[usable] - columns_NC @ fitted_C
         ends = ratio_interval(alpha, beta, inverse_CC[1:, 1:] * (left_N @ left_N) / freedom, freedom)
         if ends is not None and beta > 0 and ends[1] < FARTHEST:

@@ -77,7 +77,7 @@ class AlignedReward:
         render: function that turns a prompt's messages into text, in the pool and in scoring (a chat template, say);
             None: HH-RLHF text.
         seed: every random draw is derived from it.
-        progress: told of everything that takes long.
+        progress: receives the progress of embedding, training and scoring.
         alarms: function that looks for further failures for which the gate refuses a model (`gate.alarms`), such as
             `frft.diagnosis.refresh_alarms`.
         report_to: experiment tracker that training curves are logged to as well.

@@ -133,6 +133,7 @@ def _evaluate(raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable]
         interval=share_interval(right_N, requests_N),
         mean_margin=gain * float(raw_margins_N.mean()),
         margin_standard_error=None if error is None else gain * error,
+        # -log sigmoid(m) = log(1 + e^-m), without overflow for large negative m.
         log_loss=float(np.logaddexp(0.0, -raw_margins_N).mean()),
         calibration_error=_calibration_error(raw_margins_N),
     )

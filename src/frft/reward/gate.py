@@ -93,8 +93,8 @@ def no_worse(
     """Test non-inferiority: the lower confidence bound of the accuracy gain must be above -margin.
 
     Args:
-        before_N, after_N: of the current and the refreshed model, 1 where it orders a pair rightly, 1/2 for a tie,
-            otherwise 0; shape (N,).
+        before_N, after_N: outcomes of the current and of the refreshed model, 1 where the chosen completion of a pair
+            scores higher, 1/2 for a tie, otherwise 0; shape (N,).
         config: `level`, the significance level of the one-sided test, and `margin`, the largest loss of accuracy that
             is accepted, in [0, 1].
         requests_N: cluster of each pair; None: all pairs are independent.

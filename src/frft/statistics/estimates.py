@@ -84,7 +84,7 @@ class Change:
     """The change of a quantity, with one-sided tests of whether it rose or fell.
 
     Attributes:
-        estimate: of the change, in the quantity's own unit.
+        estimate: estimate of the change, in the quantity's own unit.
         p_rise: p-value of the one-sided test whose null hypothesis is that the quantity did not rise.
         p_fall: p-value of the test whose null hypothesis is that it did not fall. Both are None where there are too few
             observations.
@@ -125,6 +125,7 @@ def trend(values: Numbers) -> Change:
     t_T = np.arange(count, dtype=np.float64) - (count - 1) / 2
     by_step, span = slope(t_T, y_T), count - 1
     left_T = y_T - y_T.mean() - by_step * t_T
+    # Var(slope) = s^2 / sum t^2 with s^2 = residuals^2 / (T - 2); the change from first to last is (T - 1) slopes.
     rise, error = by_step * span, span * float(np.sqrt(left_T @ left_T / (count - 2) / (t_T @ t_T)))
     return Change(student(rise, error, count - 2, count), *_one_sided(rise, error, count - 2))
 

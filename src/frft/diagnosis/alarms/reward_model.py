@@ -25,6 +25,7 @@ def collapsed(scored: Scored, gain: float) -> Alarm:
         scored: completions of the policy with their normalised scores.
         gain: normalised score = gain * raw score + bias.
     """
+    # sd(raw) = sd(gain * raw + bias) / gain.
     spread = float(scored.proxy_N.std()) / gain
     return Alarm(
         "reward model collapsed",

@@ -151,6 +151,7 @@ def replayed_pairs(of: RefreshInputs, selection: Selection, number: int) -> pa.T
     share = of.config.replay
     taken = {*selection.train_ids, *selection.test_ids}
     rows = [row for row, id_ in enumerate(of.offline["id"].to_pylist()) if id_ not in taken]
+    # x replayed beside n selected pairs make up the share s = x / (n + x), so x = n s / (1 - s).
     wanted = min(len(rows), round(number * share / (1 - share)))
     rng = np.random.default_rng(seed_for(of.seed, "replay", of.number))
     return of.offline.take(np.sort(rng.choice(np.array(rows, dtype=np.int64), wanted, replace=False)))
