@@ -24,7 +24,14 @@ from frft.worlds import World, write_world
 from ..conftest import Endpoint
 
 N = 24
-DIALS = {"pool_size": 120, "demonstrations": 120, "evaluation_prompts": 24, "train_prompts": 40, "categories": 6}
+DIALS = {
+    "pool_size": 120,
+    "demonstrations": 120,
+    "evaluation_prompts": 24,
+    "held_out_pairs": 200,
+    "train_prompts": 40,
+    "categories": 6,
+}
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,14 @@ GOOD = [
 BAD = ["No.", "I do not care about {0} at all."]
 
 # Of a small world.
-DIALS = {"pool_size": 160, "demonstrations": 160, "evaluation_prompts": 40, "categories": 6, "lambda_": 2.0}
+DIALS = {
+    "pool_size": 160,
+    "demonstrations": 160,
+    "evaluation_prompts": 40,
+    "held_out_pairs": 300,
+    "categories": 6,
+    "lambda_": 2.0,
+}
 
 SETTINGS = """
 data: {judge_fraction: 0.3, evaluation_fraction: 0.2}

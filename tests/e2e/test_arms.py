@@ -26,7 +26,9 @@ needs_embedder = pytest.mark.skipif(
 
 SETTINGS = """
 data:
-  world: {lambda_: 2, near_lambda: 0, categories: 4, pool_size: 120, demonstrations: 60, evaluation_prompts: 30}
+  world:
+    {lambda_: 2, near_lambda: 0, categories: 4, pool_size: 120, demonstrations: 60, evaluation_prompts: 30,
+     held_out_pairs: 300}
 policy:
   scratch:
     {vocab_size: 600, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 160}

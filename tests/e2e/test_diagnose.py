@@ -20,7 +20,14 @@ from frft.worlds import World
 
 from ..completed import completed
 
-DIALS = {"pool_size": 160, "demonstrations": 160, "evaluation_prompts": 40, "categories": 6, "lambda_": 2.0}
+DIALS = {
+    "pool_size": 160,
+    "demonstrations": 160,
+    "evaluation_prompts": 40,
+    "held_out_pairs": 300,
+    "categories": 6,
+    "lambda_": 2.0,
+}
 
 
 @pytest.fixture(scope="session")

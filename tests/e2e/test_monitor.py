@@ -104,7 +104,7 @@ def test_the_reward_agrees_with_a_judge_as_often_as_their_scores_say(monitored):
     made = manifest["inputs"]["by_gold"]["agreement"]
     info = read_json(monitored / "stages" / f"agreement-{made['digest'][:12]}" / "manifest.json")["info"]
     model = RewardModel.load(monitored / "arms" / "vanilla" / "reward_model", seed=0)
-    pairs = world.pairs(0, 1000, "evaluation")
+    pairs = world.pairs(0, DIALS["held_out_pairs"], "evaluation")
     prompts, chosen, rejected = (pairs[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
     truth = world.gold(prompts, chosen) - world.gold(prompts, rejected)
     margin = model.score(prompts, chosen) - model.score(prompts, rejected)

@@ -11,6 +11,8 @@ import pytest
 from frft.selection import Selection
 from frft.store import MANIFEST, read_json
 
+from ..processes import run_python
+
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "frft"]
 WIDE = {**os.environ, "COLUMNS": "1000"}
 """So that no line is wrapped where it is looked for."""
@@ -44,15 +46,15 @@ def test_two_processes_give_what_one_gives(finished_run, pairs_file, settings_fi
 
 def test_workers_do_not_go_with_a_launcher(pairs_file, settings_file, tmp_path):
     command = ["run", str(settings_file), f"data.pairs={pairs_file}", "workers=2", "--out", str(tmp_path / "out")]
-    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, env=WIDE, timeout=120)
+    done = run_python("-m", "frft", *command, folder=tmp_path / "said", processes=2, env=WIDE)
     assert done.returncode != 0
     assert "2 processes were launched to train each arm together. Leave workers out" in done.stderr
 
 
-def test_a_folder_of_another_run_is_refused_before_anybody_writes(finished_run, pairs_file, settings_file):
+def test_a_folder_of_another_run_is_refused_before_anybody_writes(finished_run, pairs_file, settings_file, tmp_path):
     command = ["run", str(settings_file), f"data.pairs={pairs_file}", "seed=5", "--out", str(finished_run)]
     before = sorted(path.name for path in finished_run.glob("stages/*"))
-    done = subprocess.run([*LAUNCHER, *command], capture_output=True, text=True, check=False, env=WIDE, timeout=120)
+    done = run_python("-m", "frft", *command, folder=tmp_path / "said", processes=2, env=WIDE)
     assert done.returncode != 0
     assert "holds a run of another configuration (seed: 0 there, 5 now)" in done.stderr
     assert sorted(path.name for path in finished_run.glob("stages/*")) == before

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
-import sys
+import signal
 import time
 
 import pytest
@@ -13,6 +13,7 @@ import yaml
 from frft.cli import main
 from frft.store import read_json
 
+from ..processes import Python, run_python
 from .comparison import everything_in
 
 
@@ -27,17 +28,18 @@ def test_killed_twice_and_resumed_is_the_same_to_the_bit(pairs_file, settings_fi
     seed = random.randrange(2**32)
     killed_at = random.Random(seed).sample(range(2, 12), 2)
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "frft", "run", str(own), "--out", str(out)]
+    command = ["-m", "frft", "run", own, "--out", out]
+    (tmp_path / "said").mkdir()
     for step in sorted(killed_at):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Python(*command, folder=tmp_path / "said")
         deadline = time.monotonic() + 120
         while steps_in(out) < step and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         assert process.poll() is None, f"it was done before step {step}, drawn with seed {seed}"
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
         process.wait()
     left = [path.name for path in out.glob("stages/*.unfinished/checkpoint-*")]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert run_python(*command, folder=tmp_path / "said").returncode == 0
     whole = tmp_path / "whole"
     assert main(["run", str(own), "--out", str(whole)]) == 0
     assert everything_in(out) == everything_in(whole), f"killed at steps {killed_at}"

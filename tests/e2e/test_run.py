@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,7 +18,7 @@ from frft.reward import RewardModel, evaluate_reward_model
 from frft.selection import Selection
 from frft.store import read_json, read_rows
 
-from .processes import hears_ctrl_c
+from ..processes import Python, run_python
 
 
 def results_of(out) -> dict:
@@ -145,29 +143,19 @@ def test_a_plan_names_the_stages_that_a_run_makes(finished_run, pairs_file, sett
 
 def test_interrupted_and_started_again_is_the_same_as_uninterrupted(finished_run, pairs_file, settings_file, tmp_path):
     out = tmp_path / "interrupted"
-    command = [
-        sys.executable,
-        "-m",
-        "frft",
-        "run",
-        str(settings_file),
-        f"data.pairs={pairs_file}",
-        "--out",
-        str(out),
-    ]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ), preexec_fn=hears_ctrl_c
-    )
+    command = ["-m", "frft", "run", settings_file, f"data.pairs={pairs_file}", "--out", out]
+    (tmp_path / "said").mkdir()
+    process = Python(*command, folder=tmp_path / "said")
     deadline = time.monotonic() + 300
     # Stop it in the middle of the second segment of PPO.
     while len(list(out.glob("stages/ppo-*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors.decode()
-    assert b"goes on where this one stopped" in errors
+    os.kill(process.pid, signal.SIGINT)
+    ended = process.wait()
+    assert ended.returncode == 130, ended.stderr
+    assert "goes on where this one stopped" in ended.stderr
     assert not (out / "results.json").exists()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert run_python(*command, folder=tmp_path / "said").returncode == 0
     assert figures_of(out) == figures_of(finished_run)
     assert any(stage["reused"] for stage in results_of(out)["stages"])
 

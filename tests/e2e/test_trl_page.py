@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from ..processes import run_python
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -36,10 +35,7 @@ def blocks(page: str) -> list[str]:
 def run(script: str, folder: Path) -> str:
     """What a script prints in a folder."""
     (folder / "script.py").write_text(script)
-    environment = dict(os.environ) | {"TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_python(folder / "script.py", folder=folder / "said", cwd=folder, env={"TQDM_DISABLE": "1"})
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

@@ -39,7 +39,7 @@ def test_the_figures_are_those_of_the_texts(world_run):
     results, world = read_json(world_run / "results.json"), World(WorldConfig(**DIALS))
     # Not `load_samples`: a policy that has learned next to nothing writes control characters, too.
     written = {name: read_rows(world_run / "arms" / name / "completions.jsonl") for name in results["arms"]}
-    pairs = world.pairs(0, 1000, "evaluation")
+    pairs = world.pairs(0, DIALS["held_out_pairs"], "evaluation")
     prompts, chosen, rejected = (pairs[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
     truth = world.gold(prompts, chosen) - world.gold(prompts, rejected)
     for name, rows in written.items():
@@ -59,8 +59,9 @@ def test_the_figures_are_those_of_the_texts(world_run):
         margin = np.array(model(prompts, chosen)) - np.array(model(prompts, rejected))
         ordered = truth != 0
         right = np.mean((margin > 0) == (truth > 0), where=ordered)
-        assert found["off_policy"]["gold"]["accuracy"] == pytest.approx(right, abs=2 / 1000)
-        assert found["off_policy"]["labels"]["accuracy"] == pytest.approx(np.mean(margin > 0), abs=2 / 1000)
+        two_pairs = 2 / DIALS["held_out_pairs"]
+        assert found["off_policy"]["gold"]["accuracy"] == pytest.approx(right, abs=two_pairs)
+        assert found["off_policy"]["labels"]["accuracy"] == pytest.approx(np.mean(margin > 0), abs=two_pairs)
         assert found["on_policy"]["n"] + found["on_policy"]["without_order"] == 20
         assert found["reward_variance"] > 0
 

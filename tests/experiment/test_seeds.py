@@ -162,6 +162,7 @@ SMALL = [
     "arms.random=null",
     "arms.frft=null",
     "data.world.pool_size=200",
+    "data.world.held_out_pairs=200",
     "data.world.demonstrations=64",
     "data.world.evaluation_prompts=24",
     "policy.scratch={vocab_size: 400, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from frft.config.sections import DataConfig, WorldConfig
 from frft.errors import DataError
 from frft.experiment import split, world_splits
-from frft.experiment.splits import HELD_OUT, opening
+from frft.experiment.splits import opening
 from frft.worlds import World
 
 
@@ -69,7 +69,7 @@ def test_a_world_deals_out_rows_that_share_no_request():
     splits = world_splits(world)
     assert splits.counts() == {
         "judge": 0,
-        "evaluation": HELD_OUT,
+        "evaluation": 1000,
         "pool": 700,
         "sft": 60,
         "prompts": len(set(splits.pool["prompt"].to_pylist())),
@@ -95,6 +95,15 @@ def test_held_out_pairs_of_a_world_say_which_ask_for_the_same():
 def test_a_world_has_held_out_pairs_for_as_many_prompts_as_it_is_asked_for():
     world = World(WorldConfig(pool_size=10, demonstrations=10, evaluation_prompts=1200))
     assert world_splits(world).evaluation.num_rows == 1200
+
+
+def test_a_world_has_as_many_held_out_pairs_as_it_is_told():
+    world = World(WorldConfig(pool_size=10, demonstrations=10, evaluation_prompts=20, held_out_pairs=70))
+    splits = world_splits(world, gate=True)
+    assert (splits.evaluation.num_rows, splits.gate.num_rows) == (70, 70)
+    # The same pairs as of a larger set, from its beginning.
+    whole = world_splits(World(world.config.model_copy(update={"held_out_pairs": 100})), gate=True)
+    assert splits.evaluation.equals(whole.evaluation.slice(0, 70))
 
 
 def test_a_gate_has_conversations_of_its_own_half_of_those_for_evaluation():

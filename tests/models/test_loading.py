@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -19,6 +17,8 @@ from frft.models import (
     load_tokenizer,
     save_model,
 )
+
+from ..processes import run_python
 
 
 @pytest.fixture
@@ -224,9 +224,8 @@ def test_any_of_several_processes_can_save_a_model(tiny_lm_folder, tmp_path):
         "    save_model(load_causal_lm(sys.argv[1], tokenizer), tokenizer, Path(sys.argv[2]))\n"
         "distributed.barrier()\ndistributed.destroy_process_group()\n"
     )
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, str(script), str(tiny_lm_folder), str(tmp_path / "saved")]
-    subprocess.run(command, capture_output=True, check=True)
+    done = run_python(script, tiny_lm_folder, tmp_path / "saved", folder=tmp_path / "said", processes=2)
+    assert done.returncode == 0, done.stderr
     names = ("config.json", "model.safetensors")
     saved, given = ([(folder / name).read_bytes() for name in names] for folder in (tmp_path / "saved", tiny_lm_folder))
     assert saved[1] == given[1]

@@ -6,8 +6,6 @@ import ast
 import copy
 import inspect
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -20,6 +18,8 @@ from frft.policy import decode, generate, hooks, online
 from frft.policy.gpt2 import CachedGPT2
 from frft.policy.online import GroupTrainer
 from frft.policy.order import prompt_indices
+
+from ..processes import run_python
 
 PROMPTS = [f"\n\nHuman: {question}\n\nAssistant:" for question in ("Why?", "How do I bake bread?", "Name a color.")]
 WITHOUT_CRITIC = [each.name for each in ALGORITHMS.values() if not each.has_critic]
@@ -366,9 +366,7 @@ def test_two_processes_train_what_one_does(tiny_lm_folder, tmp_path):
     for processes in (1, 2):
         out = tmp_path / str(processes)
         out.mkdir()
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [*(launch if processes > 1 else [sys.executable]), str(script), str(tiny_lm_folder), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_python(script, tiny_lm_folder, out, folder=tmp_path / "said", processes=processes)
         assert done.returncode == 0, done.stderr[-3000:]
         found.append(json.loads((out / "rows.json").read_text()))
     one, two = found

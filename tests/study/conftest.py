@@ -28,6 +28,7 @@ SMALL = [
     "points.centre.more_arms=[]",
     "points.broken={more_arms: [lost]}",
     "base.data.world.pool_size=400",
+    "base.data.world.held_out_pairs=200",
     "base.data.world.demonstrations=64",
     "base.data.world.evaluation_prompts=24",
     "base.policy.scratch={vocab_size: 400, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}",

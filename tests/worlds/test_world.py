@@ -171,7 +171,7 @@ CHANGES = {
     "anti_gold": True,
     "drift": 0.5,
 }
-SIZES = {"pool_size", "demonstrations", "train_prompts", "evaluation_prompts"}
+SIZES = {"pool_size", "demonstrations", "train_prompts", "evaluation_prompts", "held_out_pairs"}
 
 
 @pytest.mark.parametrize("dial", CHANGES)

@@ -1,16 +1,18 @@
-"""Spawned processes that end with the one that started them."""
+"""Processes that end with the one that started them."""
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from tqdm import tqdm
@@ -19,6 +21,21 @@ from frft.errors import FrftError
 
 PRELOADED = ("trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "sentence_transformers", "sklearn.linear_model")
 """What stages import, and whatever these import."""
+
+
+def start_method() -> BaseContext:
+    """How processes are started: forked from a server that has imported the libraries once, for all that follow.
+
+    Importing them takes a process several seconds, longer than a small arm. With a GPU every process is a new
+    interpreter, because CUDA does not survive a fork.
+    """
+    import torch
+
+    if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    return context
 
 
 @contextmanager
@@ -31,7 +48,8 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
         FrftError: one of them was killed.
     """
     not_ours = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin, given))
+    # The server's environment is that of its own start; a process is to see the one of its starter, now.
+    executor = ProcessPoolExecutor(workers, start_method(), _begin, (dict(os.environ), begin, given))
     try:
         yield executor
     except BaseException as stop:
@@ -47,7 +65,9 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
         executor.shutdown(cancel_futures=True)
 
 
-def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     # The first bar of tqdm, which TRL and sentence-transformers draw, makes a semaphore for processes that it might be
     # shared with; of a worker that is stopped, Python then says at the very end that it leaked one.
     tqdm.set_lock(threading.RLock())

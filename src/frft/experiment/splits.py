@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from frft.worlds import World
 
-HELD_OUT = 1000
-"""The fewest held-out pairs of a world: the interval of an accuracy is then at most 6.2 points wide."""
-
 
 @dataclass(frozen=True)
 class Splits:
@@ -97,8 +94,8 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
     config = world.config
     demonstrations = world.demonstrations(0, config.demonstrations)
     pool = world.pairs(0, config.pool_size)
-    held_out = [("evaluation", 0, max(HELD_OUT, config.evaluation_prompts))]
-    held_out += [("train", judge_pairs, judge_pairs + HELD_OUT)] if gate else []
+    held_out = [("evaluation", 0, max(config.held_out_pairs, config.evaluation_prompts))]
+    held_out += [("train", judge_pairs, judge_pairs + config.held_out_pairs)] if gate else []
     tables = [world.pairs(begin, end, purpose) for purpose, begin, end in held_out]
     # They have fewer requests than wordings of them, which intervals must know.
     known = [each.append_column("request", [world.request_ids(each["prompt"].to_pylist())]) for each in tables]

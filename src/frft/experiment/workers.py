@@ -7,7 +7,6 @@ the caller walks through the experiment as if it had found it so. What is comput
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,7 +22,7 @@ from frft.errors import UsageError
 from frft.experiment.loop import arm_names, run_arm
 from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import prepare
-from frft.experiment.processes import process_pool, without_interrupts
+from frft.experiment.processes import process_pool, start_method, without_interrupts
 from frft.experiment.speed import flops_a_second
 from frft.experiment.stages import Stages
 from frft.models import choose_threads, process_count
@@ -106,7 +105,7 @@ def work_in_parallel(
         tasks.append((_judge, JUDGE))
     tasks += [(_train, name) for name in others]
     tasks += [(_evaluate, name) for name in (vanilla, *others)]
-    messages = multiprocessing.get_context("spawn").Queue()
+    messages = start_method().Queue()
     screen = _Screen(progress)
     with process_pool(workers, _begin, (config, out, shared, messages)) as executor:
         try:

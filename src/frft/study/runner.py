@@ -6,7 +6,6 @@ model, which go when the seed is done: OUT/seeds/SEED. What a cell found stays: 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import time
@@ -20,7 +19,8 @@ from frft import __version__
 from frft.errors import OutputError
 from frft.experiment.plan import plan_run
 from frft.experiment.prepare import differences
-from frft.experiment.processes import process_pool, without_interrupts
+from frft.experiment.processes import process_pool, start_method, without_interrupts
+from frft.models import use_threads
 from frft.progress import Progress, Task, duration
 from frft.results.cell import CellFailure
 from frft.results.study import StudyResults
@@ -115,7 +115,7 @@ def run_cells(
     for cell in cells:
         by_seed.setdefault(cell.seed, []).append(cell)
     (out / "cells").mkdir(parents=True, exist_ok=True)
-    messages = multiprocessing.get_context("spawn").Queue()
+    messages = start_method().Queue()
     # A library that was imported before OMP_NUM_THREADS is set takes all cores, so it is set for the processes to come.
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -173,6 +173,8 @@ _shared: SharedStore | None
 def _begin(messages: Any, shared: SharedStore | None) -> None:
     """Prepare a worker process. A queue can only be handed to it when it starts, so it is kept in a global."""
     global _messages, _shared
+    # Where the libraries were imported before this study began, OMP_NUM_THREADS came too late.
+    use_threads(1)
     _messages = messages
     _shared = None if shared is None else shared.saying(lambda text: messages.put((text, None, None)))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from ...processes import run_python
 
 SCRIPT = """
 import json, sys
@@ -55,17 +54,9 @@ def launch(tiny_lm_folder, tmp_path):
         out.mkdir()
         script = tmp_path / "script.py"
         script.write_text(SCRIPT)
-        launcher = [] if processes == 1 else ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
-        launcher += [] if processes == 1 else ["--master_port=0", "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"]
-        finished = subprocess.run(
-            [sys.executable, *launcher, str(script), str(tiny_lm_folder), str(out), json.dumps(changes)],
-            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return out, finished
+        given = (script, tiny_lm_folder, out, json.dumps(changes))
+        environment = {"ACCELERATE_USE_CPU": "true"}
+        return out, run_python(*given, folder=tmp_path / "said", processes=processes, env=environment)
 
     return start
 

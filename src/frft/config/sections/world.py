@@ -22,6 +22,9 @@ class WorldConfig(Section):
     """Prompts that `frft world make` writes for reinforcement learning elsewhere; a run has those of its pool."""
     evaluation_prompts: int = Field(default=500, gt=0)
     """Prompts for evaluation."""
+    held_out_pairs: int = Field(default=1_000, gt=0)
+    """Held-out pairs to test reward models on, and as many for gates; at least as many as `evaluation_prompts`. With
+    1000, the 95 % interval of an accuracy is at most 6.2 points wide."""
     categories: int = Field(default=12, ge=3, le=12)
     """Categories of items that requests are about; with fewer, smaller models learn what is asked for."""
     sources: int = Field(default=6, ge=1, le=41)
