@@ -190,6 +190,23 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder, tiny_tokenizer)
         load_reward_backbone(folder, tiny_tokenizer, seed=0)
 
 
+def test_missing_weights_that_transformers_is_told_not_to_report_are_refused(folder, tiny_tokenizer, monkeypatch):
+    from safetensors.torch import load_file, save_file
+    from transformers import GPT2LMHeadModel, GPT2PreTrainedModel
+
+    # As the models of its own do that have, or have had, weights that published checkpoints lack.
+    monkeypatch.setattr(GPT2PreTrainedModel, "_keys_to_ignore_on_load_missing", [r"\.mlp\.c_fc", r"ln_f"])
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.1.mlp.c_fc.weight"], tensors["transformer.ln_f.bias"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    _, info = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    with pytest.raises(ModelError, match=r"no whole language model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
+        load_causal_lm(folder, tiny_tokenizer)
+    with pytest.raises(ModelError, match=r"no whole reward model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
+        load_reward_backbone(folder, tiny_tokenizer, seed=0)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{"])
 def test_a_damaged_tokenizer_is_refused(folder, content):
     (folder / "tokenizer.json").unlink()

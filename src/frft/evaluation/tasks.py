@@ -145,12 +145,15 @@ def _load_model(name: str | Path, trust_remote_code: bool) -> tuple[PreTrainedMo
     import torch
     from transformers import AutoTokenizer
 
-    from frft.models import load_causal_lm, load_tokenizer, quiet
+    from frft.models import load_causal_lm, load_tokenizer, quiet, tokenizer_source
 
     load_tokenizer(name, trust_remote_code=trust_remote_code)
+    source = tokenizer_source(name)
     with quiet():
         # Without the padding token that `load_tokenizer` may add: it would get a share of every next-token probability.
-        tokenizer = AutoTokenizer.from_pretrained(str(name), trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.base, revision=source.revision, trust_remote_code=trust_remote_code
+        )
     model = load_causal_lm(name, tokenizer, trust_remote_code=trust_remote_code)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 

@@ -11,7 +11,9 @@ from frft.models.loading import (
     load_tokenizer,
     longest_sequence,
     save_model,
+    tokenizer_source,
 )
+from frft.models.peft_folders import model_source
 from frft.models.runtime import choose_threads, quiet, seed_for, seeded, use_threads
 from frft.models.scratch import build_causal_lm, train_tokenizer
 
@@ -30,12 +32,14 @@ __all__ = [
     "load_reward_backbone",
     "load_tokenizer",
     "longest_sequence",
+    "model_source",
     "peers",
     "process_count",
     "quiet",
     "save_model",
     "seed_for",
     "seeded",
+    "tokenizer_source",
     "train_tokenizer",
     "use_threads",
 ]

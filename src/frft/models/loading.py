@@ -1,12 +1,17 @@
-"""Loading and saving models: safetensors only, no remote code unless asked, errors that say what to do."""
+"""Loading and saving models: safetensors only, no remote code unless asked, errors that say what to do.
+
+Every loader takes a folder of adapters (PEFT) as it takes any other: see `frft.models.peft_folders`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import ModelError
+from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
 from frft.models.scratch import PAD_TOKEN
 
@@ -26,13 +31,25 @@ def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreT
     """
     from transformers import AutoTokenizer
 
-    tokenizer = _load("tokenizer", name, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
+    source = tokenizer_source(name)
+    tokenizer = _load("tokenizer", source, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model.")
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         # With pad = EOS, masking the padding would also mask the end of a completion.
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     return tokenizer
+
+
+def tokenizer_source(name: str | Path) -> ModelSource:
+    """Where the tokenizer of a model lies; that of adapters may lie in their folder or with their base.
+
+    Raises:
+        ModelError: adapters that cannot be used.
+    """
+    source = model_source(name)
+    place = source.tokenizer
+    return replace(source, base=place, revision=source.revision if place == source.base else None)
 
 
 def load_causal_lm(
@@ -52,16 +69,18 @@ def load_causal_lm(
 
     from frft.models.kernels import with_fast_kernels
 
+    source = model_source(name)
     model, info = _load(
         "causal language model",
-        name,
+        source,
         AutoModelForCausalLM.from_pretrained,
         trust_remote_code=trust_remote_code,
         use_safetensors=True,
         dtype="float32",
         output_loading_info=True,
     )
-    _refuse_missing(name, "language model", info["missing_keys"])
+    model, drawn = merge_adapters(model, source, drawn_weights(model, info), droppable=False)
+    _refuse_missing(name, "language model", drawn)
     _fit_to_tokenizer(model, tokenizer)
     with_fast_kernels(model)
     listed = model.generation_config.eos_token_id
@@ -77,14 +96,19 @@ def load_causal_lm(
 def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> PretrainedConfig:
     """A model's configuration by name or folder, without its weights.
 
+    That of adapters is that of their base, with as many outputs as the classification head that they bring.
+
     Raises:
         ModelError: it cannot be loaded.
     """
     from transformers import AutoConfig
 
+    source = model_source(name)
     config: PretrainedConfig = _load(
-        "configuration of", name, AutoConfig.from_pretrained, trust_remote_code=trust_remote_code
+        "configuration of", source, AutoConfig.from_pretrained, trust_remote_code=trust_remote_code
     )
+    if source.outputs is not None:
+        config.num_labels = source.outputs
     return config
 
 
@@ -126,10 +150,11 @@ def load_reward_backbone(
 
     from frft.models.kernels import with_fast_kernels
 
+    source = model_source(name)
     with seeded(seed):
         model, info = _load(
             "reward model",
-            name,
+            source,
             AutoModelForSequenceClassification.from_pretrained,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
@@ -138,7 +163,7 @@ def load_reward_backbone(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        fresh = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+        model, fresh = merge_adapters(model, source, drawn_weights(model, info), droppable=True)
         # Language models trained without one (BERT) get a fresh pooler with the fresh head.
         backbone = {key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key}
         _refuse_missing(name, "reward model", backbone if allow_fresh_head else fresh)
@@ -193,6 +218,20 @@ def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
             model.resize_token_embeddings(len(tokenizer))
 
 
+def drawn_weights(model: PreTrainedModel, info: Mapping[str, Any]) -> set[str]:
+    """Names of the weights that were drawn at random, or set to 1 or 0, because no file held them.
+
+    Transformers does not report all of them (`_keys_to_ignore_on_load_missing`, adapters), but marks every parameter
+    that it reads; parameters without the mark are added to those that it reports.
+
+    Args:
+        model: just loaded by Transformers.
+        info: its loading info.
+    """
+    unmarked = {name for name, weight in model.named_parameters() if not getattr(weight, "_is_hf_initialized", False)}
+    return {*unmarked, *info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+
+
 def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
     """Raise `ModelError` if weights are missing: Transformers would silently replace them by random ones."""
     if missing := sorted(keys):
@@ -202,17 +241,19 @@ def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
         )
 
 
-def _load(what: str, name: str | Path, load: Callable[..., Any], **arguments: Any) -> Any:
+def _load(what: str, source: ModelSource, load: Callable[..., Any], **arguments: Any) -> Any:
     from safetensors import SafetensorError
 
+    if source.revision is not None:
+        arguments["revision"] = source.revision
     try:
         with quiet():
-            return load(str(name), **arguments)
+            return load(source.base, **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         hint = (
             "The folder must hold config.json, *.safetensors and the tokenizer's files."
-            if Path(name).exists()
+            if Path(source.base).exists()
             else "Give a folder that exists, or the name of a model in the local cache or on the Hub."
         )
-        raise ModelError(f"Cannot load the {what} {str(name)!r}: {first_line}. {hint}") from error
+        raise ModelError(f"Cannot load the {what} {source.described}: {first_line}. {hint}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frft.models import model_source
 from frft.store import Artifact, digest_of, folder_digest
 
 if TYPE_CHECKING:
@@ -24,10 +25,17 @@ def model_identity(source: Artifact | str | Path) -> Any:
     """Identity of a model: of an artifact itself, of a folder the digest of its files, of a name on the Hub the name.
 
     A name does not pin a revision of the model.
+    That of adapters includes that of what they were trained on.
     """
     if isinstance(source, Artifact) or not Path(source).is_dir():
         return source
-    return {"files": folder_digest(Path(source))}
+    files = {"files": folder_digest(Path(source))}
+    whole = model_source(source)
+    if not whole.adapters:
+        return files
+    below = [{"files": folder_digest(folder.path)} for folder in whole.adapters[:-1]]
+    base = {"files": folder_digest(Path(whole.base))} if Path(whole.base).is_dir() else whole.base
+    return {**files, "adapters of": [base, whole.revision, *below]}
 
 
 def model_path(source: Artifact | str | Path) -> str | Path:
