@@ -26,7 +26,7 @@ def test_it_trains_from_data_to_results_and_is_planned_as_it_runs(
     assert main([*command, "--dry-run"]) == 0
     plan = capsys.readouterr().out
     assert main(command) == 0
-    assert ("grpo as configured has no use for" in capsys.readouterr().err) == ("algorithm=grpo" in settings)
+    assert ("have no effect on a run by grpo:" in capsys.readouterr().err) == ("algorithm=grpo" in settings)
     algorithm = settings[0].removeprefix("algorithm=") if "algorithm" in settings[0] else "ppo"
     results = read_json(out / "results.json")
     stages = {entry["stage"] for entry in results["stages"] if entry["kind"] == algorithm}

@@ -206,7 +206,7 @@ def test_the_same_pairs_from_another_place_are_the_same_run(finished_run, pairs_
     assert all(stage["reused"] for stage in json.loads(capsys.readouterr().out)["stages"])
     moved.write_text("".join(moved.read_text().splitlines(keepends=True)[1:]))
     assert main([*command, f"data.pairs={moved}"]) == 2
-    assert "the preference pairs are others" in capsys.readouterr().err
+    assert "the preference pairs differ" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_an_error(pairs_file, settings_file, tmp_path, capsys):

@@ -134,7 +134,7 @@ def test_a_run_of_an_older_version_is_not_gone_on_with(begun, pairs):
     [
         ({"format": RESULTS_FORMAT + 1, "frft": "9.1"}, UsageError, r"Use the version that wrote it \(9.1\)"),
         ({"format": "new"}, ArtifactError, "no format number"),
-        ({"config": None}, ArtifactError, "does not say what a run is made from"),
+        ({"config": None}, ArtifactError, "lacks the keys config and pairs"),
     ],
 )
 def test_a_run_of_a_newer_version_or_an_edited_one_is_named(begun, pairs, change, error, message):

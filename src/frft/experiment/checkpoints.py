@@ -1,6 +1,7 @@
-"""Checkpoints of a training on its way: `checkpoint-STEP` in its folder, the newest one only, and that one is whole.
+"""Checkpoints of a policy training: folders `checkpoint-STEP` in the training's folder, of which the newest is kept.
 
-The last one stays: who needs it no more, because what it led to is safe, deletes what `PATTERN` names.
+A checkpoint gets its name only when all of its files are on disk, so the newest one is always complete. The last one is
+not deleted here: the caller deletes what `PATTERN` matches once the finished training is stored.
 """
 
 from __future__ import annotations
@@ -35,18 +36,24 @@ class Checkpoints:
         self._cost = 0.0
 
     def newest(self) -> Path | None:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from, the same in all processes; None: there is none, start from step 0."""
         names = sorted((path.name for path in self._folder.glob(PATTERN)), key=_step_of)
         name = self._peers.agree(names[-1] if names else None)
         return None if name is None else self._folder / name
 
     def step_done(self, step: int, write: Callable[[Path], None]) -> None:
-        """If a save is due after this step, fill a folder by `write` and make it the newest checkpoint."""
+        """Save a checkpoint after this step if one is due, and delete the older ones.
+
+        Args:
+            step: number of steps completed.
+            write: fills the folder that it is given with the training's state; called in every process.
+        """
         if self._save_steps is None:
             # A save that took c seconds is due again after c / SHARE_OF_TIME seconds, whatever a step takes.
             due = time.monotonic() - self._last >= self._cost / SHARE_OF_TIME
         else:
             due = step % self._save_steps == 0
+        # Clocks differ between processes, and saving is collective: the main process decides for all of them.
         if not self._peers.agree(due):
             return
         started = time.monotonic()
@@ -55,7 +62,8 @@ class Checkpoints:
         with atomic_folder(path) if self._peers.is_main else nullcontext(path) as folder:
             write(folder)
         if self._peers.is_main:
-            # Killed in here, it leaves one of them cut short; but `newest` is then already this one.
+            # A process that is killed here leaves an older checkpoint half deleted. That does no harm: `newest` takes
+            # the highest step, which is the one just saved.
             for each in older:
                 shutil.rmtree(each)
         self._last = time.monotonic()

@@ -1,9 +1,9 @@
-"""A diagnosis of a run from its folder, finished or under way.
+"""Diagnose a run from its folder, finished or under way.
 
-A finished run tells all: its evaluation completions, two to a prompt, of every arm and of the SFT model, are scored by
-the arm's last reward model and by the judge (in a world, the gold reward). A judge that gives no scores is asked to
-compare them. One under way tells its course so far, and what the policy wrote first and last. Nothing is written but
-embeddings and the replies of such a judge.
+Of a finished run, the evaluation completions (two to a prompt) of every arm and of the SFT model are scored by the
+arm's last reward model and by the judge (in a world, the gold reward); a judge without scores compares them in pairs.
+Of a run under way, the metrics of its steps so far and its first and last rollouts are examined. Nothing is written
+but embeddings and the replies of a judge that compares.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ LAST_STEPS = 5
 
 
 def arms_of_run(out: Path) -> list[str]:
-    """The arms of the run in this folder, in the order in which `diagnose_run` has them.
+    """Names of the arms of the run in this folder, in the order of `RunDiagnosis.arms`.
 
     Raises:
         UsageError: the folder holds no run.
@@ -80,15 +80,15 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
     """Diagnose every arm of the run in this folder.
 
     Raises:
-        UsageError: it holds no run, or none that this version can read, or one that has not begun to train.
+        UsageError: the folder holds no run, one of a version that cannot be read, or one that has trained no step yet.
     """
     _check_is_run(out)
     is_current = run_format(out / RUN_FILE) == RESULTS_FORMAT
     if not (out / RESULTS_FILE).is_file():
         if not is_current:
             raise UsageError(
-                f"{out} is a run that an older version of frft started and did not finish, whose parts this version "
-                "does not find. Finish it with that version and diagnose it then, or run it anew in a new folder."
+                f"{out} is an unfinished run of an older version of frft, whose stages this version does not find. "
+                "Finish it with that version and diagnose it then, or run it again in a new folder."
             )
         return _under_way(out, progress)
     results = RunResults.read(out / RESULTS_FILE)
@@ -110,7 +110,7 @@ def _check_is_run(out: Path) -> None:
 
 
 class _FinishedRun:
-    """The parts of a finished run, read and scored when they are asked for."""
+    """A finished run, whose completions, pairs and models are read and scored on first use."""
 
     def __init__(self, out: Path, results: RunResults, progress: Progress) -> None:
         self.out, self.results, self.progress = out, results, progress
@@ -118,7 +118,7 @@ class _FinishedRun:
         self._judged: dict[tuple[str, ...], Floats] = {}
 
     def subject(self, name: str) -> Subject:
-        """What is known about an arm."""
+        """All measurements of one arm that a diagnosis takes; what could not be measured is listed in `unmeasured`."""
         arm, unmeasured = self.results.arms[name], []
         evaluation = self._inputs(arm.evaluation_stage)
         scorer, gain, bias = self._scorer(evaluation.reward, evaluation.ensemble_coef)
@@ -131,11 +131,11 @@ class _FinishedRun:
         if model is None:
             unmeasured.append("raw scores and calibration: the reward is an ensemble")
         if self.rows is None:
-            unmeasured.append(f"whatever takes the preference pairs: {self._why_no_rows}")
+            unmeasured.append(f"whatever needs the preference pairs: {self._why_no_rows}")
         if self.judge is None:
-            unmeasured.append(f"whatever takes the judge: {self._why_no_judge or self._why_no_rows}")
+            unmeasured.append(f"whatever needs the judge: {self._why_no_judge or self._why_no_rows}")
         elif not isinstance(self.judge, ScoringJudge):
-            unmeasured.append(f"the steps by {self.judge.description}, which compares texts and gives no scores")
+            unmeasured.append(f"the course by {self.judge.description}, which compares texts and gives no scores")
         own_test, own_gain, held_out_before = self._around_the_refresh(arm, evaluation)
         held_out = None if model is None else model.held_out
         subject = Subject(
@@ -160,7 +160,7 @@ class _FinishedRun:
     def _around_the_refresh(
         self, arm: ArmFigures, evaluation: EvaluationInputs
     ) -> tuple[OrderAccuracy | None, Estimate | None, OrderAccuracy | None]:
-        """Accuracy on the last refresh's own test pairs, its gain there, and accuracy before it on unfiltered pairs."""
+        """Of the last accepted refresh: accuracy on its own test pairs, gain there, held-out accuracy before it."""
         models = [made.reward_model for made in arm.accepted]
         tested = models[-1].selected_test if models else None
         if tested is None:
@@ -172,7 +172,7 @@ class _FinishedRun:
         return tested.order, gain, None if before is None else before.order
 
     def across(self) -> Link:
-        """Over arms whose reward models differ: accuracy on unfiltered pairs, and the judge's score of the policy."""
+        """The link across arms: does a more accurate reward model (held-out pairs) lead to a better policy (judge)?"""
         found: dict[tuple[float, float], None] = {}
         by_rate = isinstance(self.results.judge, NamedJudgeFigures) and not (self.world or self.results.judge.scores)
         for arm in self.results.arms.values():
@@ -180,23 +180,23 @@ class _FinishedRun:
             rate = arm.evaluation.win_rate
             score = arm.evaluation.by_gold.gold.mean if self.world else arm.evaluation.judge_score
             if by_rate:
-                # Vanilla is what the others are compared with.
+                # Vanilla is the baseline of all win rates: against itself it wins half of the comparisons.
                 score = 0.5 if rate is None else rate.rate
             if model is not None and model.held_out is not None and score is not None:
-                # Arms that are one artifact are one point.
+                # Keys of a dict: arms that ended with the same model and policy count as one observation.
                 found[model.held_out.accuracy, score] = None
         accuracies, scores = ([pair[side] for pair in found] for side in (0, 1))
         more = {"by": "the judge's win rate of the policy over vanilla"} if by_rate else {}
         return training_to_evaluation(accuracies, scores, **more)
 
     def embed(self, texts: Sequence[str]) -> Any:
-        """Vectors by the run's own embedder, of texts as a selection looks at them: those are there already."""
+        """Embeddings (N, d) by the run's embedder. Texts are stripped as selections do, so that the cache has them."""
         assert self.rows is not None
         return self.rows[1].context.vectors.get([text.strip() for text in texts], self.progress)
 
     @cached_property
     def rows(self) -> tuple[RunRows, Stages] | None:
-        """The preference pairs of the run; None: they are no longer to be had, or the embedder is not."""
+        """The run's preference pairs and stages; None: the pairs or the embedder cannot be loaded any more."""
         try:
             return prepare(
                 self.results.settings, self.out, ArtifactStore(self.out / "stages"), self.progress, checks=False
@@ -212,13 +212,13 @@ class _FinishedRun:
             dials = self.results.world
         except UsageError as error:
             raise UsageError(
-                f"{self.out}: {error}, whose gold reward is not to be had. Run it again with this version."
+                f"{self.out}: {error}, whose gold reward this version cannot compute. Run it again with this version."
             ) from None
         return None if dials is None else World(dials)
 
     @cached_property
     def judge(self) -> Judge | None:
-        """Who judges: the gold reward in a world, else the judge of the win rates; None: it is not to be had."""
+        """The judge: the gold reward in a world, else the one of the win rates; None: it cannot be opened."""
         if self.world is not None:
             return GoldJudge(self.world)
         if not isinstance(self.results.judge, NamedJudgeFigures):
@@ -236,12 +236,12 @@ class _FinishedRun:
         path = self.out / "stages" / stage / MANIFEST
         if not path.is_file():
             raise ArtifactError(
-                f"{path} is not there. Start the run again with the same command, which makes what is missing anew."
+                f"{path} is missing. Start the run again with the same command, which rebuilds what is missing."
             )
         return EvaluationInputs.of(read_manifest(path.parent, older=True)["inputs"], path)
 
     def _model_info(self, evaluation: EvaluationInputs) -> RewardModelInfo | RefreshedModelInfo | None:
-        """Figures of the reward model that a policy was trained with last; an ensemble has none of its own."""
+        """Figures of the reward model that a policy was trained with last; None for an ensemble."""
         model = evaluation.reward
         return None if isinstance(model, list) else self._reward_info(model)
 
@@ -255,7 +255,7 @@ class _FinishedRun:
     def _scorer(
         self, models: StageReference | list[StageReference], coef: float | None
     ) -> tuple[Scorer, float | None, float]:
-        """A reward model with its gain and bias, or an ensemble of them, which has no gain of its own."""
+        """A reward model with its gain and bias; or an ensemble (`coef` given), whose gain is None and bias 0."""
         loaded = [
             RewardModel.load(self._stage(each), seed=0, trust_remote_code=self.results.trusts_remote_code)
             for each in (models if isinstance(models, list) else [models])
@@ -268,7 +268,7 @@ class _FinishedRun:
         parts = (evaluation.own, evaluation.second)
         rows = [row for part in parts for row in read_written(self._stage(part) / COMPLETIONS)]
         prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
-        # The policy before training is the same one for all arms.
+        # All arms start from one SFT model, whose completions the judge need score only once.
         key = tuple(part.digest for part in parts)
         if key not in self._judged and isinstance(self.judge, ScoringJudge):
             self._judged[key] = self.judge.score(prompts, completions)
@@ -276,13 +276,13 @@ class _FinishedRun:
         return Scored(prompts, completions, scorer.score(prompts, completions), self._judged.get(key), asked)
 
     def _off_policy(self, scorer: Scorer) -> OrderAccuracy | None:
-        """How often the reward model orders held-out pairs as the judge does."""
+        """How often the reward model orders held-out pairs as the judge does; None without pairs or judge."""
         if self.rows is None or self.judge is None:
             return None
         return agreement(scorer, self.judge, self.rows[0].splits.evaluation)
 
     def _course(self, arm: ArmFigures) -> Course | None:
-        """The course of training since the last refresh; before it, the proxy was another reward model."""
+        """The course of training since the last accepted refresh: scores of two reward models have no common scale."""
         begin = max((made.after_step for made in arm.accepted), default=0)
         steps = [row for row in arm.ppo if row.step > begin]
         if not steps or self.world is not None:
@@ -309,11 +309,11 @@ class _FinishedRun:
             pool = self.rows[0].splits.pool
             of = dict(zip(pool["id"].to_pylist(), range(pool.num_rows), strict=True))
             ids = table["id"].to_pylist()
-            # Pairs with fresh labels are not of the pool.
+            # Freshly labelled pairs are not in the pool, which knows neither their sources nor their vectors.
             if all(id_ in of for id_ in ids):
                 rows_N = np.array([of[id_] for id_ in ids])
                 columns = [each for each in pool.column_names if each.endswith("source")]
-                # Of which nobody knows who wrote them, no two are of one source.
+                # A missing source gets a name of its own, so that unknown ones do not look like one large source.
                 sources = {
                     column: [
                         f"unknown {row}" if each is None else str(each)
@@ -329,7 +329,7 @@ class _FinishedRun:
         return Selected(kept_N, sum(table["copies"].to_pylist()), cosines[0], cosines[1], sources, similarity)
 
     def _similarity(self, pool: Any, rows_N: Any, kept_N: Any) -> tuple[float, float] | None:
-        """Mean cosine among the kept pairs' texts, and among all. Call it only where their vectors are cached."""
+        """Mean cosine among the kept pairs' texts, and among all candidates'; their vectors must be cached."""
         from frft.diagnosis.symptoms import self_similarity
 
         sides = [pool[side].to_pylist() for side in ("chosen", "rejected")]
@@ -355,7 +355,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
         subject = Subject(
             arm.name,
             after=_rollouts(last, world),
-            # Rollouts of the first step come before its update.
+            # The first step's rollouts are sampled before its update: they are the policy's before training.
             before=_rollouts([row for row in rollouts if row.step == steps[0].step], world),
             replaced=penalty is not None and any(np.float32(row.score) == np.float32(penalty) for row in last),
             course=course_of(steps, judged),
@@ -366,7 +366,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
     if not arms:
         if any(out.glob(f"stages/{config.algorithm}-*")):
             raise UsageError(
-                f"{out} was started by another state of frft's code, under which stages have other names. Diagnose it "
+                f"{out} was started with another state of frft's code, which gives stages other names. Diagnose it "
                 "with the code that it was started with, or start it again."
             )
         raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
@@ -374,7 +374,7 @@ def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
 
 
 def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
-    """Steps and rollouts of an arm since its last refresh, before which its reward model was another."""
+    """Steps and rollouts of an arm since its last accepted refresh: those that its current reward model scored."""
     folders = [
         folder
         for segment in arm.segments
@@ -383,9 +383,9 @@ def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
     ]
     steps = [row for folder in folders for row in read_steps(folder / METRICS)]
     rollouts = [row for folder in folders for row in read_rollouts(folder / ROLLOUTS)]
-    # The run may be between the two journals of a step, or have been stopped there.
+    # A running or killed process may have written a step to one journal and not yet to the other.
     done = {row.step for row in steps} & {row.step for row in rollouts}
-    # An arm that is refreshed without data has no reward model but its first.
+    # Without strictness: an arm that is refreshed without data has steps here, but no refresh of its reward model.
     accepted = [step for step, made in zip(arm.refreshed_after, arm.refreshes, strict=False) if made.accepted]
     begin = max((step for step in accepted if step < max(done, default=0)), default=0)
     return (

@@ -1,4 +1,4 @@
-"""What a policy is measured by: what the judge says of it, and what its reward model makes of it."""
+"""Measures of a trained policy: win rate and mean score by the judge, and accuracy of its reward model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RequestsOf = Callable[[Sequence[str]], Sequence[str]]
 """Maps N prompts to the ids of their requests; prompts that word the same request share an id."""
 
 COMPARED_PAIRS = 500
-"""Held-out pairs that a judge is asked about which only compares: each is two questions, which may cost money."""
+"""Most held-out pairs that a judge without scores is asked about: each takes two questions, which may cost money."""
 
 
 class Scorer(Protocol):
@@ -40,10 +40,11 @@ class JudgeFindings(NamedTuple):
     """What a judge says of a policy's completions.
 
     Attributes:
-        win_rate: against a baseline; None: there is none.
-        score: its mean score; None: it gives no scores, or is the gold reward (see `against_gold`).
-        truncated: what was cut for it; None: it reads all texts whole.
-        counts: what else it counted; None: nothing.
+        win_rate: win rate against the baseline's completions; None: they are the baseline's own.
+        score: mean score of the completions; None: the judge gives no scores, or is the gold reward, whose mean stands
+            in `against_gold`.
+        truncated: how many texts were cut for the judge; None: it reads all texts whole.
+        counts: other counts that the judge keeps (replies, tokens, ...); None: it keeps none.
     """
 
     win_rate: WinRate | None
@@ -58,10 +59,10 @@ def judged(
     """What a judge says of a policy's completions: their win rate against a baseline's, and their mean score.
 
     Args:
-        written: the completions.
-        baseline: the baseline's, to the same prompts; none: these are the baseline's own, and have no win rate.
-        judge: who decides.
-        requests_of: what prompts ask for, where several may ask for one thing; none: each prompt for its own.
+        written: the policy's completions.
+        baseline: another policy's completions of the same prompts; None: no win rate is computed.
+        judge: the judge.
+        requests_of: maps prompts to request ids, the clusters of the interval; None: each prompt is its own cluster.
     """
     texts, rate = (written.prompts, written.completions), None
     if baseline is not None:
@@ -69,7 +70,7 @@ def judged(
         if requests_of is not None:
             comparison = replace(comparison, prompts=requests_of(written.prompts))
         rate = rate_of(comparison)
-    # The mean gold reward has a place of its own, over twice as many texts.
+    # `against_gold` reports the mean gold reward, over twice as many completions.
     scorer = judge if isinstance(judge, ScoringJudge) and not isinstance(judge, GoldJudge) else None
     score = None if scorer is None else float(scorer.score(*texts).mean())
     truncated, counts = counted(judge)
@@ -77,7 +78,7 @@ def judged(
 
 
 def counted(judge: Judge) -> tuple[TruncationCount | None, dict[str, Any] | None]:
-    """What a judge has counted: texts that were cut for it, and everything else; None: nothing."""
+    """A judge's counts: of texts that were cut for it (None: it cuts none), and all others (None: there are none)."""
     counts = dict(judge.counts())
     truncated = counts.pop("truncated", None)
     if truncated is not None:
@@ -87,15 +88,18 @@ def counted(judge: Judge) -> tuple[TruncationCount | None, dict[str, Any] | None
 
 
 def variance_under_policy(scorer: Scorer, written: Completions, again: Completions) -> float:
-    """Mean over prompts of the variance of the scores of what a policy writes, from two completions of each."""
+    """Within-prompt variance of a policy's scores: mean over prompts, from two independent completions of each.
+
+    Of two draws a, b, the unbiased estimate is (a - b)^2 / 2.
+    """
     first, second = (scorer.score(each.prompts, each.completions) for each in (written, again))
     return within_prompt_variance(first, second)
 
 
 def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: Completions) -> OwnTextAccuracy:
-    """How often a reward model orders two completions of a prompt as gold does, and how far apart both put them.
+    """How often a reward model orders two completions of a prompt as the gold reward does, and both variances.
 
-    Wordings of one request are a cluster.
+    Prompts that word the same request share a cluster in the interval: their outcomes are not independent.
     """
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
     score, again_score = (scorer.score(each.prompts, each.completions) for each in (written, again))
@@ -108,16 +112,17 @@ def ordered_as_gold(world: World, scorer: Scorer, written: Completions, again: C
 
 
 def agreement(scorer: Scorer, judge: Judge, table: pa.Table) -> OrderAccuracy:
-    """How often scores order the two completions of labelled pairs as a judge does, whatever the labels say.
+    """How often a scorer orders the two completions of pairs as a judge does; the pairs' labels are not used.
 
-    A judge that only compares is asked about at most COMPARED_PAIRS of them, evenly over the table, in both orders;
-    pairs without a verdict are left out.
+    A judge without scores is asked about at most COMPARED_PAIRS of them, spread evenly over the table, in both orders
+    of presentation; pairs without a verdict are left out.
     """
     if isinstance(judge, ScoringJudge):
         return order_accuracy(score_margins(scorer.score, table), score_margins(judge.score, table), requests(table))
     step = -(-table.num_rows // COMPARED_PAIRS)
     table = table.take(list(range(0, table.num_rows, step)))
     asked = compare(judge, *(table[column].to_pylist() for column in ("prompt", "chosen", "rejected")))
+    # A preference is in [0, 1], one half for a tie: less one half, its sign is the judge's order.
     known = [row for row, preference in enumerate(asked.preferences) if preference is not None]
     preferred = [preference - 0.5 for preference in asked.preferences if preference is not None]
     table = table.take(known)
@@ -127,13 +132,13 @@ def agreement(scorer: Scorer, judge: Judge, table: pa.Table) -> OrderAccuracy:
 def against_gold(
     world: World, scorer: Scorer, written: Completions, again: Completions, held_out: pa.Table
 ) -> GoldEvaluation:
-    """A policy, and the reward model that it was trained with, by the gold reward.
+    """Measure a policy, and the reward model that it was trained with last, by the gold reward.
 
     Args:
-        world: whose gold reward counts.
-        scorer: the reward model that the policy followed last.
-        written, again: two independent completions of the policy to each of the same prompts.
-        held_out: labelled pairs that no training saw.
+        world: the world that defines the gold reward.
+        scorer: the reward model (or ensemble) that the policy was trained with last.
+        written, again: two independent completions by the policy of each of the same prompts.
+        held_out: labelled pairs that nothing was trained on.
     """
     import numpy as np
 

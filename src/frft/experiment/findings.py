@@ -1,4 +1,4 @@
-"""What the figures of a run say, in plain words, and how much weight they bear."""
+"""What the figures of a run say in plain sentences, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from frft.statistics import OrderAccuracy, holm
 from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
 ABOVE, NOT_SHOWN, BELOW, NOTHING = "above", "not shown to be above", "below", "nothing to order"
-"""How an accuracy compares with chance, by its interval."""
+"""How an accuracy compares with chance (50 %), by whether its confidence interval lies above, around or below it."""
 
 
 def interpret(results: RunResults) -> list[str]:
-    """What was found, one sentence or two a line."""
+    """The findings of a run, one or two sentences a line: verdict, judge, base model, cut texts, looks, refreshes."""
     lines = [*_verdict(results), *_without_verdict(results)]
     lines += [*(_by_gold(results) if results.in_a_world else []), *_by_the_judge(results), *_base_model(results)]
     prompts = results.data.evaluation_prompts
@@ -111,7 +111,8 @@ def _by_gold(results: RunResults) -> list[str]:
     start = results.start.by_gold
     arms = {name: arm.evaluation.by_gold for name, arm in results.arms.items()}
     before, vanilla = start.gold, arms["vanilla"].gold
-    # Both write to the same prompts, so that the difference is surer than this; of one request nothing is known.
+    # sqrt(a^2 + b^2) takes both means for independent. They share prompts, so the true error is smaller: an upper
+    # bound. Of a single request there is no standard error, and no difference is shown.
     errors = [math.inf if each.standard_error is None else each.standard_error for each in (before, vanilla)]
     error = math.hypot(*errors)
     moved = vanilla.mean - before.mean
@@ -208,7 +209,7 @@ def _looks(results: RunResults) -> list[str]:
 
 
 def _accepted(arm: ArmFigures) -> list[int]:
-    """The steps after which an arm was refreshed, and no gate refused it; of those without data there is no record."""
+    """Steps after which an arm had an accepted refresh; an arm refreshed without data has no gate to refuse it."""
     if not arm.refreshes:
         return arm.refreshed_after
     return [refresh.after_step for refresh in arm.accepted]
@@ -227,7 +228,7 @@ def _gates(results: RunResults) -> list[str]:
 
 
 def _cut_texts(results: RunResults) -> list[str]:
-    """How many texts each kind of stage had to cut, those of all arms together."""
+    """How many texts were cut, by kind of stage (all arms together), and how many exceeded the embedder's window."""
     sums: dict[str, Counter[str]] = {}
     for stage in results.stages:
         for counts in stage.truncated.values():

@@ -1,4 +1,4 @@
-"""A look at an arm while it is trained: what there is to diagnose, and what it decides."""
+"""Looks at an arm during its training: what is diagnosed, and whether a look calls for a refresh or a stop."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ from frft.worlds import World
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 OVER_OPTIMISED = tuple(signature.name for signature in FAILURE_SIGNATURES if signature.over_optimised)
-"""The alarms that `monitor.stop` stops at."""
+"""Names of the alarms of over-optimisation, at which `monitor.stop` ends a training."""
 BROKEN = "broken link: "
+"""Prefix of a broken link's name where it is listed among the alarms that fired."""
 
 
 def is_due(arm: RefreshConfig, look: Artifact) -> bool:
-    """Whether a look calls for a refresh; a plan, which has not looked yet, counts with it."""
+    """Whether a look calls for a refresh of this arm.
+
+    With `when: alarms`, if any alarm fired; with `when: drift`, if the lower end of the drift's confidence interval
+    exceeds `arm.drift`. A look of a plan has no figures yet, and is taken to call for one.
+    """
     if arm.when not in ("drift", "alarms") or not look.info:
         return arm.when in ("drift", "alarms")
     seen = look.info_as(LookInfo)
@@ -37,7 +42,7 @@ def is_due(arm: RefreshConfig, look: Artifact) -> bool:
 
 def is_over_optimised(look: Artifact) -> bool:
     """Whether a look found that more training against this reward makes the policy worse."""
-    # A plan has not looked yet.
+    # A look of a plan has no figures yet; it stops nothing, so that the plan covers the whole training.
     return bool(look.info) and any(name in OVER_OPTIMISED for name in look.info_as(LookInfo).fired)
 
 
@@ -51,7 +56,12 @@ def scored(written: Sequence[Completions], reward: Scorer, judge: Judge, world: 
 
 
 def course_of(steps: Sequence[StepMetrics], judged: Sequence[float] | None) -> Course | None:
-    """The course of training: each step's metrics and the judge's mean scores, if any; None: no PPO step was made."""
+    """The course of training over T steps, from their metrics; None: no step was made.
+
+    Args:
+        steps: metrics of T consecutive steps.
+        judged: the judge's mean score of each step's rollouts, T numbers; None: the judge gives no scores.
+    """
     if not steps:
         return None
     score_T, kl_T = np.array([row.score for row in steps]), np.array([row.kl_sft_k1 for row in steps])
@@ -64,14 +74,15 @@ def texts_of(written: Scored, embed: Embed) -> Texts:
 
 
 def fired(found: Diagnosis) -> list[str]:
-    """Alarms by name, and the link from reward-model training to policy training where it is broken.
+    """Names of the alarms that fired, and the link from reward model to policy training where it is broken.
 
-    The link from there to evaluation says what the alarms of over-optimisation do, without their care for many looks.
+    The link from policy training to evaluation is left out: the alarms of over-optimisation test the same thing, and
+    they alone correct their level for the number of looks.
     """
     broken = [link.name for link in found.links if link.name == TRAINING_POLICY and link.state == "broken"]
     return [*(alarm.name for alarm in found.fired), *(f"{BROKEN}{name}" for name in broken)]
 
 
 def summary(found: Diagnosis) -> GoldView:
-    """The part of a diagnosis that depends on the judge."""
+    """The part of a diagnosis that depends on the judge, for the view by the gold reward."""
     return GoldView(fired(found), found.links, found.movement, found.gao)

@@ -1,7 +1,8 @@
 """FRFT-alpha on one screen (arXiv 2412.10529, algorithm 1).
 
-Train the policy against the reward model; freeze it; let it write; keep the pairs of D that lie where it writes;
-fine-tune the reward model on them; go on. `alpha: 0` never refreshes and is vanilla RLHF.
+Train the policy against the reward model; pause; sample completions from the policy; keep the pairs of the pool D that
+are most similar to them; fine-tune the reward model on those; go on. `alpha` is the number of refreshes; 0 is vanilla
+RLHF.
 
 All arms are cut into the same segments and start alike, so what arms have in common (SFT, base reward model, the
 segments before the first refresh, the samples of a refresh) is one artifact, computed once. Optimizers, critic and
@@ -23,17 +24,18 @@ from frft.store import Artifact
 
 @dataclass
 class Arm:
-    """An arm as far as it is trained.
+    """One arm of the comparison, as far as it is trained.
 
     Attributes:
-        name: of the arm.
-        reward: its reward, as it is now.
-        policy: the same of its policy.
-        segments: its training, cut where any arm is refreshed or looked at.
-        changes: in a world, how the reward models before and after each refresh order what the policy then writes.
-        refreshed_after: PPO steps after which there was a refresh.
-        looks: what was seen of it while it was trained.
-        stopped_after: the step at which a look ended its training; None: it had all its steps.
+        name: name of the arm in the configuration.
+        reward: the current reward, which holds the refreshes made so far.
+        policy: the current policy: the SFT model at first, then the last trained segment.
+        segments: the artifacts of the policy's training, in order; all arms are cut at the same steps.
+        changes: in a world, for each refresh, the accuracy on the policy's own completions of the reward model before
+            it and of the one after it, by the gold reward; empty elsewhere.
+        refreshed_after: numbers of PPO steps completed when a refresh was made, accepted by the gate or not.
+        looks: the looks (diagnoses during training, `monitor.every`), in order.
+        stopped_after: the step at which a look ended the training; None: it had all its steps.
     """
 
     name: str
@@ -47,21 +49,22 @@ class Arm:
 
     @property
     def refreshes(self) -> list[Refresh]:
-        """The refreshes of its reward model, in order."""
+        """The refreshes of the arm's reward model, in order, with those that a gate refused."""
         return self.reward.refreshes
 
 
 def arm_names(config: RunConfig) -> list[str]:
-    """The arms in the order in which they are run: vanilla first, because all others are compared with it."""
+    """Names of the arms in the order in which they run: vanilla first, because all others are compared with it."""
     return sorted(config.arms, key=lambda name: name != "vanilla")
 
 
 def run_arm(stages: Stages, name: str) -> Arm:
-    """Train one arm to its end; whatever is there already is taken from the store."""
+    """Train one arm to its end; stages that are finished already are taken from the store."""
     config, total = stages.config.arm(name), stages.config.ppo.total_steps
     arm = Arm(name, stages.reward(config), stages.sft)
+    # `anchor`: the KL reference. `began`: the policy that the current reward model first met, with which looks compare.
     anchor = began = arm.policy
-    since: list[Artifact] = []  # segments since the last refresh
+    since: list[Artifact] = []  # segments since the last accepted refresh, whose rollouts are the policy's samples
     restart = False
     for step in stages.cuts:
         if step:
@@ -70,6 +73,7 @@ def run_arm(stages: Stages, name: str) -> Arm:
             since.append(arm.policy)
             restart = False
         due, look, refresh = step in config.refresh_steps(total), None, None
+        # Looking comes before refreshing: with `when: drift` or `alarms`, the look decides whether there is a refresh.
         if step in stages.look_steps:
             look = stages.look(step, arm.policy, arm.reward, began, since)
             arm.looks.append(look)
@@ -78,12 +82,14 @@ def run_arm(stages: Stages, name: str) -> Arm:
             refresh, change = stages.refresh(arm.reward, arm.policy, since, config)
             arm.changes += [change] if change else []
             arm.refreshed_after.append(step)
-            # Of an arm that is refreshed without data, all but the reward model changes.
+            # `refresh` is None for an arm without data (strategy `none`): the control that has a refresh's side effects
+            # (KL anchor, optimizer restart) and keeps its reward model.
             if refresh is None or refresh.accepted:
                 restart = config.reset_optimizer and bool(arm.segments)
                 anchor = arm.policy if config.kl_anchor == "previous" else anchor
         if refresh is not None and refresh.accepted:
             began, since = arm.policy, []
+        # Not after an accepted refresh: the look was at the reward model that has just been replaced.
         elif look is not None and stages.config.monitor.stop and step < total and is_over_optimised(look):
             arm.stopped_after = step
             break

@@ -1,4 +1,4 @@
-"""The training of all arms as one picture, an SVG that any browser shows.
+"""The training curves of all arms in one SVG file, which any browser shows.
 
 Drawn by hand: it is lines and labels, and a plotting library would be a dependency for nothing else.
 """
@@ -15,20 +15,21 @@ WIDTH, HEIGHT = 380, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40
 LEGEND_ROW = 18
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Okabe and Ito's, which colour-blind people can tell apart; beyond them, lines are dashed as well."""
+"""Okabe and Ito's palette, which colour-blind people can tell apart; from the ninth arm on, lines are also dashed."""
 REFRESHED = 'stroke="#888" stroke-dasharray="2 3"'
 MOST_POINTS = 24
-"""Steps are noisy: where there are more, a point is the mean of several."""
+"""Most points of a line. Where a training has more steps, each point is the mean of several: single steps are noisy."""
 GRID = 'stroke="#e4e4e4"'
 
 Series = Sequence[tuple[float, float]]
+"""Points (step, value) of one line."""
 
 
 def draw_picture(results: RunResults) -> str:
-    """An SVG of what PPO saw and did, step by step: the arms' score, KL from SFT and, in a world, gold reward.
+    """An SVG with panels of the reward model's score, the KL from SFT and, in a world, the gold reward, over the steps.
 
-    Each panel has a line for each arm, and a dotted one where the arm's reward model was refreshed: scores before and
-    after it are those of two models.
+    Each panel has a line for each arm, and a dotted vertical line where an arm's reward model was refreshed: scores
+    before and after it come from two models.
     """
     panels: list[tuple[str, Callable[[StepMetrics], float]]] = [
         ("score of the reward model (what training raises)", lambda row: row.score),
@@ -76,7 +77,7 @@ def _thinned(points: Series) -> Series:
 
 
 def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left: int) -> str:
-    # What has no height cannot be drawn; the figures stand in results.json.
+    # NaN and infinity have no place on an axis; they stand in results.json.
     lines = {name: [point for point in points if math.isfinite(point[1])] for name, points in lines.items()}
     every = [point for points in lines.values() for point in points] or [(0.0, 0.0)]
     low_x, high_x = _range([x for x, _ in every])
@@ -100,6 +101,7 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
         parts.append(f'<text x="{left + LEFT - 5}" y="{y + 4}" text-anchor="end">{label}</text>')
         parts.append(f'<line x1="{left + LEFT}" x2="{left + LEFT + wide}" y1="{y}" y2="{y}" {GRID}/>')
     for step in refreshes:
+        # Between the last step with the old reward model and the first with the new one, but within the panel.
         x, _ = at(min(max(step + 0.5, low_x), high_x), low_y)
         parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{TOP + high}" {REFRESHED}/>')
     for number, points in enumerate(lines.values()):
@@ -109,7 +111,13 @@ def _panel(title: str, lines: dict[str, Series], refreshes: Sequence[int], left:
 
 
 def round_values(low: float, high: float, *, finest: float = 0.0) -> list[tuple[float, str]]:
-    """At most eight values from `low` to `high` for an axis, each with its label: multiples of 1, 2 or 5 times 10^k."""
+    """Tick marks of an axis from `low` to `high`: at most eight multiples of 1, 2 or 5 times 10^k, with their labels.
+
+    Args:
+        low, high: the ends of the axis, low < high.
+        finest: the smallest distance between two marks; 1 for an axis of whole numbers.
+    """
+    # (high - low) / decade is in [10, 100): 20 decades leave at most five intervals. 1e-9 absorbs rounding.
     decade = 10.0 ** math.floor(math.log10(high - low) - 1)
     step = next(
         step for many in (1, 2, 5, 10, 20) if (high - low) / (step := many * decade) < 8 - 1e-9 and step >= finest

@@ -1,7 +1,7 @@
-"""What a run would do: its stages, which of them are there, and roughly what the rest would cost.
+"""Plan a run: its stages, which of them are finished, and estimates of the time and memory of the rest.
 
-The experiment itself is walked through, with a runner that notes every stage that it is handed instead of building it.
-Each stage then says for itself what it costs and how much memory it holds.
+The code of the experiment itself runs, with a runner that records every stage instead of building it. Each stage then
+predicts its own FLOPs and memory.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from frft.stages import Stage, Workload
 from frft.store import Artifact, ArtifactStore, open_store, peak_memory
 
 CHARACTERS_A_TOKEN = 3.5
-"""English under a byte-pair vocabulary of a few thousand to fifty thousand tokens has 3 to 4.5."""
+"""Characters per token, to turn lengths of texts into tokens without a tokenizer. English under a byte-pair vocabulary
+of a few thousand to fifty thousand tokens has 3 to 4.5."""
 
 SHARE_OF_PEAK = 0.5
-"""Share of the measured matrix-product rate that whole stages reach; 0.4 to 0.6 in a run of `hh-small`."""
+"""Fraction of the measured FLOPs a second of a matrix product that whole stages reach; 0.4 to 0.6 in a run of
+`hh-small`."""
 
 IN_RUN, IN_STORE, NOWHERE = "run", "store", "nowhere"
-"""Where the artifact of a stage is when a plan is made."""
+"""Where a plan finds the artifact of a stage: in the run's folder, in the shared store, or nowhere."""
 
 START_STAGE = "the start"
-"""Name of the SFT model in a plan, where it stands beside the arms that are evaluated."""
+"""Stands for the SFT model among the names of arms in a plan: it is evaluated like an arm."""
 
 LIBRARIES_BYTES = 350 * 2**20
 """What TRL, PEFT, datasets and sentence-transformers, imported when they are first needed, and the caches of the
 arithmetic add to the process: 90 MiB after a first stage, 380 after many, measured with 2.7 million parameters."""
 
 EMBEDDER_BYTES = 300 * 2**20
-"""all-MiniLM-L6-v2, which stays loaded after its first use; a larger embedder takes more."""
+"""Memory of the embedder all-MiniLM-L6-v2, which stays loaded after its first use; a larger embedder takes more."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ class PlannedStage:
     """One stage of a plan.
 
     Attributes:
-        name: its folder's name.
-        arms: the arms that need it.
-        done: whether it is there already.
-        stored: whether it is in the shared store instead, from where it will be taken.
-        seconds: about what it will take; 0 where it is done or stored.
-        memory: bytes that its process will hold at most, predicted.
+        name: name of its folder under `stages/`.
+        arms: names of the arms that need it.
+        done: whether it is finished in the run's folder.
+        stored: whether it is not, but is in the shared store, from where the run will take it.
+        seconds: predicted wall-clock seconds of building it; 0 where it is done or stored, or where an earlier stage of
+            the plan embeds the same texts.
+        memory: predicted peak memory of the process that builds it, in bytes.
     """
 
     name: str
@@ -62,7 +65,7 @@ class PlannedStage:
 
 @dataclass
 class _Asked:
-    """A stage, its artifact (without figures where it is not there yet), where that is, and the arms that need it."""
+    """A recorded stage: its artifact (a placeholder where none is finished), its place, and the arms that need it."""
 
     stage: Stage
     artifact: Artifact
@@ -71,7 +74,13 @@ class _Asked:
 
 
 class _PlanningRunner:
-    """Notes every stage that it is handed, finds what is there, and pretends that the rest will be."""
+    """Records every stage that it is called with; returns its finished artifact or, where there is none, a placeholder.
+
+    Attributes:
+        store: where finished artifacts are looked for.
+        asked: the recorded stages in order, by the digest of their artifacts.
+        arm: name of the arm that is being planned; the caller sets it.
+    """
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
@@ -82,7 +91,7 @@ class _PlanningRunner:
         given = (stage.kind, stage.inputs(), stage.build)
         nowhere = self.store.nowhere(*given)
         if nowhere.digest not in self.asked:
-            # Whether its files are as they were is for the run to see.
+            # Hashing large models takes long; the run itself verifies the files when it takes them.
             there = self.store.find(*given, verify=False)
             stored = self.store.in_shared_store(*given) if there is None else None
             place = IN_RUN if there else IN_STORE if stored else NOWHERE
@@ -104,8 +113,10 @@ def plan_run(
     """The stages of `frft run` with this configuration and folder, in order. Nothing is written.
 
     Args:
-        progress: told of the reading of data, and of what somebody should know before such a run.
-        checks: see to it that `out` is a folder of `frft run`; others keep stages, too.
+        config: the run.
+        out: folder of the run; it need not exist.
+        progress: reports the reading of data, and remarks about the configuration.
+        checks: whether `out` must be new, empty or a folder of this run. False for other commands that keep stages.
         store: the shared store, as `frft.store.open_store` takes it.
 
     Raises:
@@ -120,12 +131,12 @@ def plan_run(
 
 
 def planned_arms(stages: Stages) -> list[Arm]:
-    """Every arm as it is and will be; looks that are still to come are taken to call for every refresh."""
+    """Every arm as the plan runs it, in order; looks that are still to come are taken to call for every refresh."""
     return [run_arm(_on_paper(stages)[0], name) for name in arm_names(stages.config)]
 
 
 def forecast(stages: Stages) -> list[PlannedStage]:
-    """What a run of these stages would do, in order."""
+    """The plan of a run: every stage that it asks for, in order, with predicted time and memory."""
     stages, runner = _on_paper(stages)
     vanilla = None
     for name in arm_names(stages.config):
@@ -145,7 +156,7 @@ def forecast(stages: Stages) -> list[PlannedStage]:
         texts = asked.stage.embeds()
         is_free = asked.place != NOWHERE or texts in embedded
         embedded.update([texts] if texts else [])
-        # Once loaded, an embedder stays in its process.
+        # The embedder stays loaded after its first use, so that all later stages of the process hold it, too.
         held = process + (EMBEDDER_BYTES if embedded else 0)
         seconds = 0.0 if is_free else asked.stage.flops(workload) / rate
         memory = held + int(asked.stage.memory(workload))
@@ -155,12 +166,13 @@ def forecast(stages: Stages) -> list[PlannedStage]:
 
 
 def _on_paper(stages: Stages) -> tuple[Stages, _PlanningRunner]:
-    """The same stages with a runner that only plans: none of them is built."""
+    """The same stages with a runner that only records them, and that runner."""
     runner = _PlanningRunner(stages.context.runner.store)
     return Stages(stages.context.with_runner(runner)), runner
 
 
 def _workload(stages: Stages) -> Workload:
+    """The sizes from which stages predict their cost: mean and longest lengths of the run's texts, in tokens."""
     splits, sampling = stages.context.splits, stages.config.ppo.sampling
     lengths = [min(len(prompt) / CHARACTERS_A_TOKEN, sampling.max_prompt_tokens) for prompt in splits.prompts]
     longest = max(len(text) for side in ("chosen", "rejected") for text in splits.pool[side].to_pylist())

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def policy_folder(artifact: Artifact) -> Path:
-    """Where the policy of an SFT model or of a trained segment lies."""
+    """The model folder inside the artifact of an SFT model or of a trained segment."""
     return artifact.path if artifact.kind == "sft" else artifact.path / "policy"
 
 
 def load_policy(folder: Path, *, trust_remote_code: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """A policy and its tokenizer, on the GPU where there is one."""
+    """Load a policy's tokenizer and its model in float32, on the GPU where there is one."""
     import torch
 
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)

@@ -1,4 +1,4 @@
-"""Before the first stage: what can be checked in seconds, the data and its splits, and whose folder it is."""
+"""Before the first stage: quick checks of configuration and folder, and the preference data with its splits."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 VERDICTS_FILE = "verdicts.jsonl"
 OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock", "stages", "embeddings"}
-"""Names that may be found in the folder of a run that has finished no stage."""
+"""Names in the folder of a run that has finished no stage: a folder with nothing else counts as unused."""
 NO_OUTCOME: dict[str, Any] = {
     "data": {"pairs"},
     "evaluation": {"concurrency", "price"},
     "ppo": {"save_steps"},
     "workers": True,
 }
-"""Settings that do not affect the results, and may differ when a run is resumed: the pairs may have moved."""
+"""Settings that do not affect the results, and so may change when a run is resumed. `data.pairs` is among them: the
+file may have moved, and its content is compared by digest."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class RunRows:
     """The rows of a run.
 
     Attributes:
-        splits: the rows by purpose.
-        identity: a digest of the preference pairs.
-        report: what was read, and what of it could be used, JSON-able.
-        evaluation_prompts: what to compare the policies on; none: the prompts of the held-out pairs.
-        world: where they come from, if they come from a world.
+        splits: the preference pairs by purpose.
+        identity: SHA-256 digest of the preference pairs.
+        report: counts of rows read, used and rejected, JSON-able.
+        evaluation_prompts: prompts to compare the policies on; None: the prompts of the held-out pairs.
+        world: the world that the pairs come from; None: they were read from a file or dataset.
     """
 
     splits: Splits
@@ -76,19 +77,23 @@ def prepare(
     checks: bool = True,
     rejects_path: Path | None = None,
 ) -> tuple[RunRows, Stages]:
-    """Check what can be checked in seconds, read the data (or make it), and make the stages over its rows.
+    """Check what can be checked in seconds, read the pairs (or generate a world's), and make the stages over them.
 
     Nothing is written but the rejected rows.
 
     Args:
+        config: the run.
+        out: folder of the run.
+        store: where artifacts are kept.
+        progress: told of everything that takes long.
         peers: the processes that train policies together.
-        checks: whether to look at `out`; of several processes, one does.
-        rejects_path: where the rejected rows are written.
+        checks: whether to check `out`; of several processes, one does.
+        rejects_path: file for the rejected rows; None: they are not written.
 
     Raises:
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used, or lacks a column that a strategy reads.
-        ModelError: the embedder is needed and not to be had.
+        ModelError: an embedder is needed and cannot be loaded.
         UsageError: the package for `report_to` is not installed.
     """
     check_reporter(config.report_to)
@@ -107,20 +112,20 @@ def prepare(
         rows.evaluation_prompts,
         peers,
         world=rows.world,
-        # A judge that is not there is found out now, and not after the training.
+        # Its name and options are checked now, not after hours of training.
         named_judge=_named_judge(config, out, progress),
     )
     arms = [config.arm(name) for name in config.arms]
     _check_columns(config, rows.splits.pool.column_names)
     looks = config.monitor.every is not None and config.monitor.drift
     if looks or any(arm.alpha and (arm.gate or get_strategy(arm.selection.strategy).embeds) for arm in arms):
-        # Finding out after an hour that there is no embedder would be late.
+        # Loads the embedder: a missing one is an error now, not at the first refresh.
         _ = context.vectors.embedder.digest
     return rows, Stages(context)
 
 
 def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
-    """Refuse strategies that read what the pairs do not have: at the first refresh it would be late."""
+    """Raise `DataError` if a strategy reads a column that the pairs lack; now, not at the first refresh."""
     for name in config.arms:
         arm = config.arm(name)
         strategy = get_strategy(arm.selection.strategy)
@@ -128,12 +133,12 @@ def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
         if missing:
             raise DataError(
                 f"arms.{name}: the strategy {strategy.name} reads the column {missing[0]!r}, which the pairs do not "
-                f"have. They have {', '.join(columns)}. Give pairs with it, or another selection.strategy."
+                f"have. They have {', '.join(columns)}. Give pairs with that column, or another selection.strategy."
             )
 
 
 def remarks(config: RunConfig, rows: RunRows) -> list[str]:
-    """What somebody should know before such a run: settings that nothing reads, and refreshes that cannot select."""
+    """Remarks before a run, one a line: settings that nothing reads, and refreshes that would take the whole pool."""
     lines = []
     unread, judge = config.unread(), config.evaluation.judge
     if judge is not None:
@@ -141,19 +146,19 @@ def remarks(config: RunConfig, rows: RunRows) -> list[str]:
         unread += [f"evaluation.{name}" for name in options]
     if unread:
         where = " in a world" if rows.world else ""
-        lines.append(f"A run by {config.algorithm}{where} as configured has no use for {', '.join(unread)}")
+        lines.append(f"These settings have no effect on a run by {config.algorithm}{where}: {', '.join(unread)}")
     if judge is not None and rows.splits.judge.num_rows and not config.trains_judge:
         lines.append(
-            f"{judge} judges, so that the {rows.splits.judge.num_rows} pairs of data.judge_fraction train nothing: the "
-            "other rows stay as they are for every judge, and stages are shared"
+            f"{judge} judges, so the {rows.splits.judge.num_rows} pairs of data.judge_fraction are not used. They are "
+            "set aside all the same: all other rows, and so the stages, are those of a run with a trained judge"
         )
     pairs = rows.splits.pool.num_rows
     for wanted, names in _selecting(config).items():
         if wanted >= pairs:
             lines.append(
                 f"The pool has {pairs} pairs, and a refresh of {', '.join(names)} is to select {wanted} "
-                "(refresh.selection.size and test_size): rankings and random then take the whole pool, filters what "
-                "qualifies, and no control has their size. Give more pairs, or select fewer"
+                "(refresh.selection.size and test_size). Rankings and random will take the whole pool, and filters all "
+                "pairs that qualify, so that there is no control of equal size. Give more pairs, or select fewer"
             )
     return lines
 
@@ -174,10 +179,12 @@ def _named_judge(config: RunConfig, out: Path, progress: Progress) -> NamedJudge
 
 
 def try_judge(stages: Stages) -> None:
-    """Ask the judge that `evaluation.judge` names one question, before hours of training; another needs no trial.
+    """Ask the judge that `evaluation.judge` names one question, so that it fails now and not after hours of training.
+
+    Nothing is asked where it names none: the gold reward and a trained judge come with the run.
 
     Raises:
-        FrftError: it cannot be opened, or cannot judge texts like those of this run.
+        FrftError: the judge cannot be opened, or cannot compare texts.
     """
     context = stages.context
     if context.named_judge is not None:
@@ -188,11 +195,11 @@ def try_judge(stages: Stages) -> None:
 
 
 def _selecting(config: RunConfig) -> dict[int, list[str]]:
-    """By how many pairs they want from the pool: the arms that select some of it."""
+    """Names of the arms that select a part of the pool, by the number of pairs that they select."""
     arms: dict[int, list[str]] = {}
     for name in config.arms:
         arm = config.arm(name)
-        # What is drawn by weight may be drawn again.
+        # With `take: sample`, pairs are drawn with replacement: they may outnumber the pool.
         ranked = arm.selection.take == "top" and get_strategy(arm.selection.strategy).chooses
         if arm.alpha and ranked:
             arms.setdefault(arm.selection.places, []).append(name)
@@ -221,7 +228,7 @@ def _of_pairs(config: RunConfig, rejects_path: Path | None, progress: Progress) 
 
 def _of_a_world(world: World, config: RunConfig) -> RunRows:
     data = config.data
-    # As many to a pair of the pool as people's pairs would leave.
+    # Fractions of a whole of which the pool is what remains: judge / pool, to apply to the world's `pool_size`.
     share = data.judge_fraction / (1 - data.judge_fraction - data.evaluation_fraction)
     judge_pairs = round(share * world.config.pool_size) if config.trains_judge else 0
     if config.trains_judge and not judge_pairs:
@@ -238,7 +245,7 @@ def _of_a_world(world: World, config: RunConfig) -> RunRows:
 def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
     """Raise `OutputError` unless `out` is new, empty, or the folder of this very experiment.
 
-    A folder in which no stage was finished is as good as empty: a mistake in the first try must not lock it.
+    A folder in which no stage was finished counts as empty, so that a mistake in a first attempt does not block it.
     """
     if not out.exists():
         return
@@ -250,7 +257,7 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
         raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
     different = different_settings(out / RUN_FILE, config)
     if read_run(out / RUN_FILE)["pairs"] != identity:
-        different.append("the preference pairs are others")
+        different.append("the preference pairs differ")
     if different:
         shown = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
         raise OutputError(
@@ -260,7 +267,7 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
 
 
 def read_run(run_file: Path) -> dict[str, Any]:
-    """What run.json says of a run that this version can go on with.
+    """The content of run.json (`config`, `pairs`, ...) of a run that this version can resume.
 
     Raises:
         OutputError: the run is of an older version.
@@ -280,7 +287,7 @@ def read_run(run_file: Path) -> dict[str, Any]:
 
 
 def run_format(run_file: Path) -> int:
-    """The format number of a run by its run.json; 0: frft did not write one yet.
+    """The format number in a run's run.json; 0: it was written before there were format numbers.
 
     Raises:
         UsageError: the run is of a newer version.
@@ -288,26 +295,26 @@ def run_format(run_file: Path) -> int:
     """
     found = read_json(run_file)
     if not isinstance(found, dict) or not found.keys() >= {"config", "pairs"}:
-        raise ArtifactError(f"{run_file} does not say what a run is made from: it was edited. Name a new folder.")
+        raise ArtifactError(f"{run_file} lacks the keys config and pairs: it was edited. Name a new folder.")
     return format_of(found, run_file)
 
 
 def different_settings(run_file: Path, config: RunConfig) -> list[str]:
     """The settings in which the run of this file differs from `config`, one line each; empty: the same experiment.
 
-    Raises:
-        As `read_run`.
+    Raises what `read_run` raises.
     """
     found = differences(read_run(run_file)["config"], _settings(config))
-    # A tracker that is switched on later shows what is left to do.
+    # Metrics may go to another tracker after a restart; results do not depend on it.
     return [line for line in found if not line.startswith("report_to:")]
 
 
 @contextmanager
 def place_for_rejects(out: Path) -> Iterator[Path | None]:
-    """Where the first start of a run writes the rows that it cannot use; nothing is left there if there are none.
+    """The file for rejected rows on the first start of a run; it and new folders are deleted if they stay empty.
 
-    None: the first start did, or `out` is somebody else's, which is found out when the rows are read.
+    Yields None where an earlier start wrote the file, or where `out` holds something else (`check_run_folder` refuses
+    it later).
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     if not made and not (out.is_dir() and _is_unused(out)):
@@ -326,7 +333,11 @@ def place_for_rejects(out: Path) -> Iterator[Path | None]:
 
 
 def claim(out: Path, config: RunConfig, rows: RunRows) -> None:
-    """Make `out` the folder of this experiment."""
+    """Make `out` the folder of this experiment: write run.json and config.yaml.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
     _make(out)
     try:
         made_from = {"config": _settings(config), "pairs": rows.identity}
@@ -349,7 +360,7 @@ def _unwritable(out: Path, error: OSError) -> OutputError:
 
 
 def _is_unused(out: Path) -> bool:
-    """Whether a folder is empty, or holds a start that finished nothing."""
+    """Whether a folder is empty, or holds a run that has finished no stage."""
     return {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}"))
 
 
@@ -358,7 +369,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """What differs between two nested settings, a line each."""
+    """The differences between two nested settings, one line each: "KEY: OLD there, NEW now"."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line

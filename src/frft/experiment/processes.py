@@ -20,7 +20,7 @@ from tqdm import tqdm
 from frft.errors import FrftError
 
 PRELOADED = ("trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "sentence_transformers", "sklearn.linear_model")
-"""What stages import, and whatever these import."""
+"""Libraries that stages import when they first need them; each brings many others."""
 
 
 def start_method() -> BaseContext:
@@ -40,12 +40,17 @@ def start_method() -> BaseContext:
 
 @contextmanager
 def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """So many processes, each of which calls `begin(*given)` first; whatever stops the block stops all of them.
+    """A pool of processes (`start_method`), all of which are stopped when the block ends with an exception.
 
-    Work is submitted within `without_interrupts`.
+    Submit work within `without_interrupts`, so that Ctrl-C reaches the first process alone.
+
+    Args:
+        workers: number of processes.
+        begin: called once in every process before its first task.
+        given: the arguments of `begin`; they are pickled.
 
     Raises:
-        FrftError: one of them was killed.
+        FrftError: a process was killed.
     """
     not_ours = multiprocessing.active_children()
     # The server's environment is that of its own start; a process is to see the one of its starter, now.
@@ -53,7 +58,7 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
     try:
         yield executor
     except BaseException as stop:
-        # They free their locks by ending, and whatever they were at can be resumed.
+        # Terminating is safe: the system frees the locks of a process that ends, unfinished folders lack a manifest.
         for worker in set(multiprocessing.active_children()).difference(not_ours):
             worker.terminate()
         if isinstance(stop, BrokenProcessPool):
@@ -68,8 +73,8 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
 def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tuple[Any, ...]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    # The first bar of tqdm, which TRL and sentence-transformers draw, makes a semaphore for processes that it might be
-    # shared with; of a worker that is stopped, Python then says at the very end that it leaked one.
+    # tqdm (in TRL and sentence-transformers) makes a semaphore that processes can share. A worker that is terminated
+    # does not release it, and Python's resource tracker would warn of a leak at exit; a thread lock has no such trace.
     tqdm.set_lock(threading.RLock())
     _set_libraries_aside()
     begin(*given)
@@ -77,10 +82,10 @@ def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tu
 
 @contextmanager
 def libraries_set_aside() -> Iterator[None]:
-    """Import what stages need, and have the garbage collector pass over all that was there before this block.
+    """Import the libraries of stages, and exclude all objects that exist now from garbage collection in this block.
 
-    Between stages all objects are looked through for garbage. Half a million of them are the libraries', and stay;
-    looking at them takes up to half the time of small models.
+    `forget_memory` collects garbage between stages. The libraries' half a million objects are never garbage, and going
+    through them takes up to half of the time of a run with small models.
     """
     _set_libraries_aside()
     try:
@@ -98,7 +103,11 @@ def _set_libraries_aside() -> None:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Processes started in here are deaf to Ctrl-C, which a terminal sends to all: the first process stops them."""
+    """Processes that are started in this block ignore SIGINT, and the process that started them has to stop them.
+
+    A terminal sends Ctrl-C to all processes of a group at once. Signal handlers can be set in the main thread alone;
+    in another one nothing is changed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

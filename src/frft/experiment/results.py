@@ -1,4 +1,4 @@
-"""What an experiment found: every figure in one JSON object."""
+"""Assemble results.json: every figure of a finished experiment in one object."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ from frft.store import Artifact, peak_memory
 from frft.worlds import World
 
 TRUNCATION_COUNTS = ("sequences", "prompts_truncated", "completions_truncated")
+"""Keys of a `TruncationCount` in what a stage reports, in the order of its fields."""
 VERSIONED = (
     "torch",
     "transformers",
@@ -56,15 +57,16 @@ VERSIONED = (
     "numpy",
     "pyarrow",
 )
+"""Packages whose versions results.json records."""
 
 
 class StageLog:
-    """Notes every artifact that a run asks for: where it lies, how long it took, whether it was there at the start.
+    """Records every artifact that a run asks for: its folder, its time and memory, and whether it existed at the start.
 
     Attributes:
         entries: one for each artifact, in the order in which they were asked for.
-        planned: the stages of the run by name; set before the first is asked for.
-        told: whether others tell of what is built.
+        planned: the stages of the run's plan, by name; set before the first is asked for.
+        told: whether worker processes have reported the stages that they built, so that this log does not again.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -74,11 +76,11 @@ class StageLog:
         self._progress = progress
 
     def note(self, artifact: Artifact, _: bool) -> None:
-        """Called by the store for each artifact."""
+        """Record an artifact; the store calls this once for each that is asked for."""
         name = artifact.path.name
-        # Not what the store says: another process of this run may have built it just now.
+        # The plan says what existed at the start. The store does not: a worker of this run may have built it just now.
         planned = self.planned.get(name)
-        # Where looks decide, a plan does not know what comes, but what kind of it.
+        # Where looks decide about refreshes, a stage may not be in the plan; one of its kind takes as much memory.
         alike = planned or next(each for each in self.planned.values() if each.name.startswith(f"{artifact.kind}-"))
         was_there, was_stored = (False, False) if planned is None else (planned.done, planned.stored)
         self.entries.append(
@@ -98,12 +100,12 @@ class StageLog:
             self._progress.say(f"  {name}  {took}")
 
     def waits(self, name: str) -> None:
-        """Called by the store before it waits for another process."""
+        """Report a wait; the store calls this before it waits for a stage that another process builds."""
         self._progress.say(f"  waiting for {name}, which another process builds")
 
 
 def _truncated(info: Any, key: str = "") -> Iterator[tuple[str, TruncationCount]]:
-    """All counts of cut texts in what a stage says of itself: where, and how many."""
+    """All truncation counts in what a stage reports, each with its dotted key; `info` may nest them at any depth."""
     if isinstance(info, dict):
         if "prompts_truncated" in info:
             yield key or "prompts", TruncationCount(*(info[name] for name in TRUNCATION_COUNTS))
@@ -125,8 +127,15 @@ def assemble(
     """All figures of a finished experiment. Peaks of memory are those of single processes.
 
     Args:
+        config: the run.
+        rows: its preference pairs.
+        stages: its stages.
         start: the evaluation of the SFT model.
-        evaluations: those of the arms, by name.
+        arms: the trained arms.
+        evaluations: the evaluations of the arms, by name.
+        log: the record of its stages.
+        workers: the number of worker processes, and why.
+        seconds: wall-clock seconds since this start of the run.
     """
     counts = {
         "splits": stages.context.splits.counts(),
@@ -153,7 +162,7 @@ def assemble(
 
 
 def _judge(stages: Stages) -> JudgeFigures:
-    """Who compared the arms, and, of one that is asked over the network, what all of its replies to this run took."""
+    """The judge that compared the arms; of one that is asked over the network, also its replies, tokens and cost."""
     judge, price = stages.judge, stages.config.evaluation.price
     if stages.context.named_judge is None:
         trained = judge.identity
@@ -193,7 +202,7 @@ def _refresh(refresh: Refresh, step: int, change: tuple[Artifact, Artifact] | No
 
 
 def _steps(segment: Artifact, world: World | None) -> list[StepMetrics]:
-    """The metrics of each step; in a world, with the mean gold reward of its rollouts, which no training saw."""
+    """The metrics of each step; in a world, with the mean gold reward of its rollouts, which training does not use."""
     steps = read_steps(segment.path / METRICS)
     if world is None:
         return steps

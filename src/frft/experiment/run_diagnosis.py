@@ -1,4 +1,4 @@
-"""What a diagnosis found about all arms of a run, and the verdict on it."""
+"""The diagnoses of all arms of a run, and the verdict on the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class RunDiagnosis:
     """The diagnoses of all arms of a run, and of the link across arms.
 
     Attributes:
-        finished: whether the run was.
-        arms: one diagnosis for each arm that has begun.
-        across: the link that takes several reward models.
-        looks: of each arm, what was seen of it while it was trained (`monitor.every`), look by look.
-        verified: whether what the run recorded carries checksums that agree; older versions wrote none.
+        finished: whether the run was finished.
+        arms: one diagnosis for each arm that has trained a step.
+        across: the link over all arms between the accuracy of their reward models and the quality of their policies.
+        looks: the looks during training (`monitor.every`) of each arm, in order; by name of the arm.
+        verified: whether the stages' manifests carry checksums, which were found to agree; older versions wrote none.
     """
 
     finished: bool
@@ -31,9 +31,9 @@ class RunDiagnosis:
 
     @property
     def verdict(self) -> RewardVerdict:
-        """Broken where an arm is, or the link over all arms; healthy where all arms are; else undecided.
+        """Broken if any arm or the link across arms is broken; healthy if all arms are healthy; else undecided.
 
-        That the link over all arms was not measured (it takes five reward models) is no reason to doubt an arm.
+        A link across arms that was not measured (it takes five reward models) does not count against the run.
         """
         verdicts = {arm.verdict for arm in self.arms}
         if "broken" in verdicts or self.across.state == "broken":
@@ -53,7 +53,7 @@ class RunDiagnosis:
         return list(found.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON-able values, for `frft diagnose --json`."""
+        """The diagnosis as JSON-able values, for `frft diagnose --json`."""
         return {
             "finished": self.finished,
             "verified": self.verified,

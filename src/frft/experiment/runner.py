@@ -51,7 +51,7 @@ def run(
     Arguments and errors are those of `run_one`.
 
     Returns:
-        What stands in `results.json`; of several seeds (config.seeds), what they say together.
+        The content of `results.json`: `RunResults`; with several seeds (config.seeds), `SeedsResults`.
     """
     if config.seeds is None:
         return run_one(config, out, progress, store=store)
@@ -63,7 +63,7 @@ def run(
 def run_one(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
 ) -> RunResults:
-    """Run an experiment, or go on with one that was stopped, and return what stands in `results.json`.
+    """Run an experiment, or go on with one that was stopped, and return the content of `results.json`.
 
     Launched as several processes (torchrun, accelerate launch), all of them call this: they train policies together,
     one of them makes whatever else there is, and the main one writes. A script that calls it by itself needs the usual
@@ -73,8 +73,8 @@ def run_one(
         config: the experiment.
         out: its folder; empty, new, or that of the same experiment.
         progress: told of everything that takes long.
-        store: what runs share (docs/store.md): a folder, or "none"; None: what the variable FRFT_STORE says, or else
-            a folder in the user's cache.
+        store: folder of the store that runs share (docs/store.md), or "none"; None: the environment variable
+            FRFT_STORE, or else a folder in the user's cache.
 
     Raises:
         OutputError: `out` holds something else, or it or the store cannot be written.
@@ -97,7 +97,7 @@ def run_one(
         progress.say(remark)
     planned = forecast(stages)
     log.planned = {stage.name: stage for stage in planned}
-    # Nobody begins in a folder that the main process has not found fit, or before all have seen what is there.
+    # A barrier: no process builds before the main one has checked the folder, or before all have planned the same.
     together.agree(None)
     if together.is_main and not all(stage.done or stage.stored for stage in planned):
         try_judge(stages)
@@ -125,7 +125,10 @@ def run_one(
 def _walk(
     stages: Stages, out: Path, workers: Workers, progress: Progress, together: Peers
 ) -> tuple[list[Arm], dict[str, Artifact], Artifact]:
-    """All arms, their evaluations by name, and the evaluation of the SFT model: found, or made on the way."""
+    """Train and evaluate all arms: the arms, their evaluations by name, and the evaluation of the SFT model.
+
+    After worker processes, every stage is found finished, and this only reads them.
+    """
     arms: list[Arm] = []
     evaluations: dict[str, Artifact] = {}
     for name in arm_names(stages.config):
@@ -134,7 +137,7 @@ def _walk(
         arm = run_arm(stages, name)
         arms.append(arm)
         evaluations[name] = stages.evaluation(arm.policy, arms[0].policy, arm.reward)
-        # The first arm's is needed once more, for the SFT model's evaluation.
+        # The first arm's reward model scores once more below, for the SFT model's evaluation; others free memory.
         if arm is not arms[0]:
             arm.reward.unload()
         if together.is_main:
@@ -143,7 +146,7 @@ def _walk(
 
 
 def _show(out: Path, stages: Stages, arm: Arm) -> None:
-    """Put what an arm made where a person looks for it."""
+    """Fill OUT/arms/NAME: links to policy and reward model, copies of completions and selections."""
     folder = out / "arms" / arm.name
     folder.mkdir(parents=True, exist_ok=True)
     _link(folder / "policy", arm.policy.path / "policy")
@@ -157,6 +160,7 @@ def _show(out: Path, stages: Stages, arm: Arm) -> None:
 
 
 def _write_metrics(out: Path, results: RunResults) -> None:
+    """Write the metrics of every step of every arm, atomically: the file gets its name when all rows are in it."""
     path = out / METRICS
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)

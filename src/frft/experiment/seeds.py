@@ -1,12 +1,12 @@
-"""One experiment with several seeds: a whole run for each, and what they say together.
+"""One experiment with several seeds: a whole run for each, and estimates over the seeds.
 
 OUT/seeds/SEED/           the run with this seed, as `frft run` leaves it (runner.py)
 OUT/results.json          the figures of every arm over the seeds (`SeedsResults`)
 
-Everything that a run draws at random depends on its seed: the splits, the first weights of every model, the order of
-training, samples; in a world, the world itself, too. So seeds share nothing but what does not depend on them, and an
-interval over seeds covers all of that chance. Arms are paired: with one seed, all of them start from the same SFT and
-reward model and have the same prompts, so they are compared by their differences, seed by seed.
+Everything that a run draws at random depends on its seed: the splits, the initial weights, the order of training
+examples, samples; in a world, the world itself. So runs with different seeds are independent replicates, and an
+interval over seeds covers all of these sources of variance. Arms are paired by seed: with one seed, all arms start from
+the same SFT and reward model and have the same prompts, so they are compared by their differences.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class SeedFigure:
     """A metric of an arm that is compared over seeds.
 
     Attributes:
-        title: of its column in the table.
-        of: the figure, from the results of a run and the arm's part of them; None: that run has none.
-        digits: after the point.
-        is_share: whether it is shown in percent.
+        title: heading of its column in the table.
+        of: takes the results of a run and those of one of its arms, and returns the figure; None: that run has none.
+        digits: number of decimals shown.
+        is_share: whether it is a fraction in [0, 1], shown in percent.
     """
 
     title: str
@@ -89,7 +89,7 @@ def figures_of(*, in_a_world: bool, scores: bool) -> dict[str, SeedFigure]:
 
     Args:
         in_a_world: whether the gold reward is known.
-        scores: whether the judge gives scores; the win rate decides where it does not.
+        scores: whether the judge gives scores; where it does not, the win rate is the primary metric.
     """
     if in_a_world:
         return _IN_A_WORLD
@@ -97,7 +97,7 @@ def figures_of(*, in_a_world: bool, scores: bool) -> dict[str, SeedFigure]:
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The run with one of the seeds. In a world, the seed is added to that of the world, which is 0 by default."""
+    """The configuration of the run with one seed; in a world, the seed is added to the world's own (0 by default)."""
     values = {**config.model_dump(), "seed": seed, "seeds": None}
     if config.data.world is not None:
         values["data"]["world"]["seed"] += seed
@@ -137,7 +137,7 @@ def plan_seeds(
 
 
 def check_seeds_folder(out: Path, config: RunConfig) -> None:
-    """Raise `OutputError` unless `out` is new, empty, or holds runs of this experiment, be it with other seeds."""
+    """Raise `OutputError` unless `out` is new, empty, or holds runs of this experiment, with these or other seeds."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -162,7 +162,13 @@ def seeds_in(out: Path) -> list[int]:
 
 
 def summarise_seeds(config: RunConfig, found: Mapping[int, RunResults], seconds: float) -> SeedsResults:
-    """What the results of the runs, by seed, say together."""
+    """Estimates over the seeds of every figure of every arm, and of its difference to vanilla.
+
+    Args:
+        config: the experiment.
+        found: the results of its runs, by seed.
+        seconds: wall-clock seconds since this start.
+    """
     runs = list(found.values())
     judge = runs[0].judge.kind
     scores = any(arm.evaluation.judge_score is not None for run in runs for arm in run.arms.values())
@@ -204,15 +210,18 @@ def read_seeds(out: Path) -> SeedsResults | None:
 
 
 def _compares(name: str, key: str) -> bool:
+    """Whether a figure has a difference to vanilla; a win rate is a comparison with vanilla already."""
     return name != VANILLA and key != WIN_RATE_KEY
 
 
 def _over(values: list[float | None]) -> Estimate | None:
+    """Mean and interval of the figures that are there; the estimate's `n` tells where some are missing."""
     there = [value for value in values if value is not None]
     return estimate(there) if there else None
 
 
 def _less(own: list[float | None], vanilla: list[float | None]) -> Estimate | None:
+    """Mean and interval of the differences, paired by seed; a seed without either figure has none."""
     return _over([None if a is None or b is None else a - b for a, b in zip(own, vanilla, strict=True)])
 
 

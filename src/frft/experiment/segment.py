@@ -1,9 +1,9 @@
-"""One segment of an arm in the folder of its artifact: its journals, and how it goes on where it was stopped.
+"""Train one segment of an arm (the steps from one cut to the next) in the folder of its artifact, and resume it.
 
-metrics.jsonl, rollouts.jsonl   a row for each step, and for each sequence
-policy/                         the policy when the segment is done, a plain model folder
-state/                          all else that the next segment starts from
-checkpoint-STEP/                while it is under way: the same state, and what was counted; no part of the artifact
+metrics.jsonl, rollouts.jsonl   one row for each step, and one for each sampled sequence
+policy/                         the policy at the end of the segment, a plain model folder
+state/                          the rest of what the next segment resumes from (optimizers, critic, RNG state, ...)
+checkpoint-STEP/                during training only: policy, state and counts after STEP steps; not in the artifact
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def train_segment(
     """Train until `until_step` steps are done; stopped at any step and called again, the outcome is the same.
 
     Args:
-        path: the folder; empty, or as the call that was stopped has left it.
-        trainer: made anew from its first models.
-        start: the folder of the segment before; none: this is the first.
-        until_step: where the segment ends.
-        reset_optimizer: forget the moments of the segment before.
-        scored: what the reward has read and cut so far, in this process.
-        save_steps: see `Checkpoints`.
+        path: the segment's folder; empty, or as an earlier call that was stopped has left it.
+        trainer: a trainer at step 0; its state is restored here.
+        start: folder of the segment before; None: this is the first.
+        until_step: number of steps completed at the end of the segment, counted from the start of the arm.
+        reset_optimizer: start with new optimizer moments instead of those of the segment before.
+        scored: returns the reward's truncation counts so far, in this process.
+        save_steps: number of steps between checkpoints; None: see `Checkpoints`.
         peers: the processes that train together, all of which call this.
         progress: gets a task with a step as its unit.
 
     Returns:
-        The metrics of the last step, and what was cut in rollouts and in scoring.
+        The metrics of the last step, and counts of texts cut in rollouts and in scoring, over all processes.
     """
     checkpoints = Checkpoints(path, save_steps, peers)
     newest = checkpoints.newest()
@@ -68,11 +68,12 @@ def train_segment(
     elif start is not None:
         trainer.restore(start / STATE_FOLDER)
         if reset_optimizer:
-            # Configurations ask it of PPO alone.
+            # Only PPO's trainer has this method; configurations refuse `reset_optimizer` for the others.
             cast("PPOTrainer", trainer).reset_optimizer()
     begin = trainer.step_number
     if peers.is_main:
         _go_back(path, begin, newest)
+    # The reward counts over its life, with earlier segments' texts: the segment's own count is the difference.
     scored_before = scored().as_dict()
     last: dict[str, Any] = {}
 
@@ -96,6 +97,7 @@ def train_segment(
                 append_rows(path / METRICS, [metrics])
                 append_rollout(path, step, rollout)
             trainer.accelerator.log(metrics, step=step)
+            # After the journals: a checkpoint must not be ahead of them. The last step ends in the artifact instead.
             if step < until_step:
                 checkpoints.step_done(step, save)
             task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
@@ -107,7 +109,7 @@ def train_segment(
 
 
 def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:
-    """Leave in a folder only what belongs to the steps up to `step`."""
+    """Delete whatever a stopped call left beyond `step`: rows of later steps, and all but journals and `checkpoint`."""
     kept = {METRICS, ROLLOUTS, LOGS, *([checkpoint.name] if checkpoint else [])}
     for entry in path.iterdir():
         if entry.name not in kept:
@@ -117,7 +119,7 @@ def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:
 
 
 def _total(trainer: PPOTrainer | GroupTrainer, counts: dict[str, int]) -> dict[str, int]:
-    """Sum of counts over the processes, each of which scores its share of the texts."""
+    """Sum of counts over all processes, each of which scores its share of the texts; all of them must call this."""
     import torch
 
     values = torch.tensor(list(counts.values()), device=trainer.accelerator.device)

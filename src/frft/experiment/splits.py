@@ -1,4 +1,4 @@
-"""Which rows serve which purpose. No conversation serves two purposes that must not know of each other."""
+"""Split the preference pairs by purpose, so that no conversation is both trained on and evaluated on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows of a pool by purpose; judge, evaluation, gate and pool share no conversation, and together are all rows.
+    """The preference pairs by purpose. Of judge, evaluation, gate and pool, no two share a conversation.
 
     Attributes:
-        judge: train the judge, and nothing else sees them; in a world, where gold judges, none unless looks need one.
-        evaluation: held out from all training: prompts of the comparison, pairs to test reward models on.
-        gate: held out as well, for gates, whose choice of a reward model must not be examined by what it was made by;
-            none unless an arm has one.
-        pool: D, what the reward model is trained on and refreshes select from.
-        sft: the part of `pool` whose chosen completions the policy learns first.
-        prompts: distinct prompts of `pool`, what the policy is trained and sampled on.
+        judge: pairs that train the judge and nothing else; empty in a world, where the gold reward judges, unless looks
+            need a trained one.
+        evaluation: held-out pairs: the prompts on which policies are compared, and the test pairs of reward models.
+        gate: held-out pairs by which gates accept or refuse a refreshed reward model. Not those of `evaluation`, whose
+            accuracy would be too high for a model that was chosen by it. Empty unless an arm has a gate.
+        pool: the pool D: the base reward model is trained on it, and refreshes select from it.
+        sft: the part of `pool` (in a world, demonstrations) whose chosen completions SFT trains on.
+        prompts: distinct prompts of `pool`, on which the policy is trained and sampled.
     """
 
     judge: pa.Table
@@ -39,17 +40,23 @@ class Splits:
     prompts: list[str]
 
     def counts(self) -> dict[str, int]:
-        """Rows by purpose, for a results file; of a gate, where there is one."""
+        """Number of rows by purpose, for a results file; `gate` only where there is one."""
         tables = {"judge": self.judge, "evaluation": self.evaluation, "pool": self.pool, "sft": self.sft}
         tables |= {"gate": self.gate} if self.gate.num_rows else {}
         return {name: table.num_rows for name, table in tables.items()} | {"prompts": len(self.prompts)}
 
 
 def split(table: pa.Table, config: DataConfig, seed: int, *, gate: bool = False) -> Splits:
-    """Deal out whole conversations at random, by the configured shares; a gate gets half of those for evaluation.
+    """Split whole conversations at random, by the configured fractions.
 
-    A conversation is what its first turn says: prompts that continue the same dialogue stay together, since their
-    later turns give away what the earlier ones are about.
+    Prompts with the same first turn are one conversation and stay together: the later turns of a dialogue repeat the
+    earlier ones, so that a test pair would be known from training.
+
+    Args:
+        table: all preference pairs.
+        config: gives the fractions.
+        seed: the run's seed.
+        gate: whether an arm has a gate; it gets half of the conversations for evaluation.
 
     Raises:
         DataError: a purpose is left without rows.
@@ -86,10 +93,15 @@ def split(table: pa.Table, config: DataConfig, seed: int, *, gate: bool = False)
 
 
 def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> Splits:
-    """The rows of a world, which makes them for each purpose on requests of its own.
+    """Generate the rows of a world; each purpose has requests of its own.
 
-    The judge and a gate have the requests that it keeps for training prompts, which a run takes from the pool. The SFT
-    model learns from demonstrations, which are no part of the pool: they start the policy near one source.
+    The SFT model learns from demonstrations, which are not in the pool: they start the policy near one source.
+
+    Args:
+        world: the world.
+        judge_pairs: number of pairs for a trained judge; 0: none. They and a gate's take the requests that the world
+            keeps for training prompts; a run does not need those, since its policy is trained on prompts of the pool.
+        gate: whether an arm has a gate.
     """
     config = world.config
     demonstrations = world.demonstrations(0, config.demonstrations)
@@ -97,7 +109,7 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
     held_out = [("evaluation", 0, max(config.held_out_pairs, config.evaluation_prompts))]
     held_out += [("train", judge_pairs, judge_pairs + config.held_out_pairs)] if gate else []
     tables = [world.pairs(begin, end, purpose) for purpose, begin, end in held_out]
-    # They have fewer requests than wordings of them, which intervals must know.
+    # Several prompts word the same request: the column gives the clusters of intervals.
     known = [each.append_column("request", [world.request_ids(each["prompt"].to_pylist())]) for each in tables]
     return Splits(
         judge=world.pairs(0, judge_pairs, "train") if judge_pairs else pool.slice(0, 0),
@@ -110,5 +122,5 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
 
 
 def opening(prompt: str) -> str:
-    """The first turn of a dialogue: all before the assistant first speaks. A plain prompt is its own opening."""
+    """The first turn of a dialogue: everything before the assistant's first turn; all of a prompt without one."""
     return prompt.split("\n\nAssistant:", 1)[0].strip()

@@ -75,18 +75,18 @@ def who_judges(results: RunResults) -> str:
 
 
 def _has_judge_scores(results: RunResults) -> bool:
-    """Whether the judge scores, and not as gold does, which has a column of its own."""
+    """Whether the table has a column of the judge's mean score; the gold reward's has a column of its own."""
     judge = results.judge
     return judge.scores if isinstance(judge, NamedJudgeFigures) else not isinstance(judge, GoldJudgeFigures)
 
 
 def percent(share: float) -> str:
-    """0.51 as "51.0 %"."""
+    """A fraction in percent with one decimal: 0.51 as "51.0 %"."""
     return f"{100 * share:.1f} %"
 
 
 def percent_with_interval(share: float | None, interval: tuple[float, float] | None) -> str:
-    """An accuracy or rate and its interval, in percent: "51.0 % [48.2, 53.8]"; "–" where there was nothing to count."""
+    """A fraction and its interval in percent: "51.0 % [48.2, 53.8]"; "–" where either is None (no observations)."""
     if share is None or interval is None:
         return NOTHING_TO_SHOW
     low, high = interval
@@ -94,6 +94,7 @@ def percent_with_interval(share: float | None, interval: tuple[float, float] | N
 
 
 def _cells(results: RunResults) -> dict[str, Cells]:
+    """By heading, how a column's cell is made from an evaluation and a reward model (None in the SFT model's row)."""
     common: dict[str, Cells] = {
         WIN_RATE: lambda found, _: _win_rate(found.win_rate),
         KL: lambda found, _: f"{found.kl_sft_k1:.2f}",

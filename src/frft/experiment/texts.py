@@ -1,4 +1,4 @@
-"""Files of what policies wrote."""
+"""Read and write files of completions and rollouts, and score them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ if TYPE_CHECKING:
     from frft.policy.ppo import Rollout
 
 COMPLETIONS = "completions.jsonl"
+"""File of sampled completions, one row for each prompt."""
 ROLLOUTS = "rollouts.jsonl"
+"""File of the completions that a policy was trained on, one row for each sequence of each step."""
 JUDGED_ROLLOUTS = 2000
-"""Rollouts of an arm that a reward model as judge scores for a diagnosis, evenly over the steps."""
+"""Number of rollouts of an arm that a judge scores for a diagnosis, the same number of each step."""
 
 ScoreFunction = Callable[[Sequence[str], Sequence[str]], "NDArray[np.float64]"]
-"""Prompts and completions to scores, (N,)."""
+"""Maps N prompts and N completions to scores, float64 (N,)."""
 
 
 def write_completions(folder: Path, written: Completions) -> None:
-    """One row for each prompt: prompt, completion, has_eos, tokens."""
+    """Write completions.jsonl, one row for each prompt: prompt, completion, has_eos, tokens."""
     columns = zip(written.prompts, written.completions, written.has_eos, written.tokens, strict=True)
     append_rows(folder / COMPLETIONS, [CompletionRow(*row).as_dict() for row in columns])
 
 
 def read_completions(artifact: Artifact) -> Completions:
-    """Read a file written by `write_completions`."""
+    """Read the completions.jsonl of an artifact, with its truncation counts."""
     path, counts = artifact.path / COMPLETIONS, artifact.info_as(CompletionsInfo)
     rows = read_written(path)
     return Completions(
@@ -58,13 +60,13 @@ def stored_samples(artifact: Artifact) -> PolicySamples:
 
 
 def append_rollout(folder: Path, step: int, rollout: Rollout | GroupRollout) -> None:
-    """One row for each sequence: step, prompt, completion, score."""
+    """Append the sequences of one step to rollouts.jsonl, a row each: step, prompt, completion, score."""
     columns = zip(rollout.prompts, rollout.completions, rollout.scores_B.tolist(), strict=True)
     append_rows(folder / ROLLOUTS, [RolloutRow(step, *row).as_dict() for row in columns])
 
 
 def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicySamples:
-    """The newest rollouts of these segments as the samples of a policy; all of them without a number."""
+    """The last `newest` rollouts of consecutive segments as samples of the policy; None: all of them."""
 
     def load() -> tuple[list[str], list[str]]:
         rows = [row for segment in segments for row in read_rollouts(segment.path / ROLLOUTS)]
@@ -75,7 +77,7 @@ def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicyS
 
 
 def score_by_step(score: ScoreFunction, segment: Path) -> dict[int, float]:
-    """The mean score, by a judge of no part in the training, of each step's rollouts in a segment's folder."""
+    """Mean score of each step's rollouts in a segment's folder, by step; `score` is that of an independent judge."""
     import numpy as np
 
     rows = read_rollouts(segment / ROLLOUTS)
@@ -85,7 +87,13 @@ def score_by_step(score: ScoreFunction, segment: Path) -> dict[int, float]:
 
 
 def means_by_step(rollouts: Sequence[RolloutRow], score: ScoreFunction, each: int | None = None) -> list[float]:
-    """The mean score of each step's first rollouts, `each` of them but at least one; None: of all."""
+    """Mean score of each step's rollouts, in order of the steps.
+
+    Args:
+        rollouts: rollouts of any steps.
+        score: scores N completions.
+        each: number of rollouts scored per step, the first ones; 0 counts as 1. None: all of them.
+    """
     import numpy as np
 
     of: dict[int, list[RolloutRow]] = {}

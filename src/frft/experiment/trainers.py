@@ -1,4 +1,4 @@
-"""The trainer of an arm, as it is before its first step; a later segment restores what the one before has saved."""
+"""Make the trainer of an arm at step 0; a later segment restores into it the state that the segment before saved."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def make_policy_trainer(
 
     Args:
         config: the run.
-        sft: folder of the SFT model, with which the policy starts and from which KL is reported.
-        anchor: folder of the KL reference; none: the SFT model.
-        base_reward: folder of the reward model that the critic starts from. Not of a refreshed one: what is frozen
-            in the critic (all but adapters) must be the same in all segments.
-        reward: what to train against.
-        prompts: the prompts to roll out.
-        seed: of every random draw.
-        logs: where to log.
+        sft: folder of the SFT model: the initial policy, and the reference of the reported KL.
+        anchor: folder of the reference of the KL penalty; None: the SFT model.
+        base_reward: folder of the reward model whose weights the critic starts from. Never a refreshed one: with LoRA,
+            only the critic's adapters are saved, so its frozen weights must be the same in all segments.
+        reward: the reward that the policy is trained with.
+        prompts: the prompts that rollouts are sampled for.
+        seed: seed of the training's random draws.
+        logs: folder of the tracker's logs.
     """
     import torch
     from accelerate import Accelerator
@@ -55,13 +55,14 @@ def make_policy_trainer(
         project_dir=logs,
     )
     accelerator.init_trackers(config.algorithm)
-    # Before the policy gets adapters: they are put into it, and the critic may be a copy of it.
+    # The critic first: it may be a copy of the policy, and PEFT puts the policy's adapters into the model itself.
     critic = _critic(config, policy, tokenizer, base_reward, seed) if config.trained_by.has_critic else None
     sft_model: PreTrainedModel | WithoutAdapters
     if config.policy.lora is None:
         sft_model = load_policy(sft, trust_remote_code=trust)[1]
     else:
         policy = add_adapters(policy, config.policy.lora, "CAUSAL_LM", seed=seed)
+        # The frozen weights below the adapters are the SFT model: no second copy is held.
         sft_model = WithoutAdapters(policy)
     reference = sft_model if anchor is None else load_policy(anchor, trust_remote_code=trust)[1]
     given = (reference, tokenizer, reward, prompts, config.ppo)
@@ -89,17 +90,22 @@ def _by_group(
 
 
 _MADE_BY: dict[str, Callable[..., PPOTrainer | GroupTrainer]] = {"ppo": _ppo, "rloo": _by_group, "grpo": _by_group}
-"""How the trainer of each algorithm is made (what else is known of it: `frft.config.algorithms`).
+"""By algorithm, the function that makes its trainer; `frft.config.algorithms` holds all else about an algorithm.
 
-Each is called with the run, the policy, the critic (None: the algorithm has none), the arguments that all trainers take
-(KL reference, tokenizer, reward, prompts, `ppo`), and their keywords (seed, SFT model, accelerator).
+Each is called with the configuration, the policy, the critic (None where the algorithm has none), the positional
+arguments that all trainers take (KL reference, tokenizer, reward, prompts, `ppo`), and their keyword arguments (seed,
+SFT model, accelerator).
 """
 
 
 def _critic(
     config: RunConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base_reward: Path, seed: int
 ) -> Critic | ValueHead:
-    """From the reward model where it reads the policy's tokens, else from the policy; or only a head on the policy."""
+    """The critic as `ppo.critic` asks: a value head on the policy (shared), or a model of its own.
+
+    A model of its own starts from the reward model if both have one vocabulary, as it reads the policy's tokens; else
+    from the policy.
+    """
     if config.ppo.critic == "shared":
         return ValueHead.on(policy)
     reward_model = RewardModel.load(base_reward, seed=0, trust_remote_code=config.policy.trust_remote_code)

@@ -1,8 +1,9 @@
 """Worker processes: independent arms of one experiment at the same time.
 
-A small model cannot use a second thread, but a second process can train a second arm. Workers run the same code as one
-process would, over the same store, whose locks make what they share once; when they are done, everything is there, and
-the caller walks through the experiment as if it had found it so. What is computed does not depend on their number.
+A small model gains nothing from a second thread, but a second process can train a second arm. Workers run the same code
+as a single process, over the same store, whose locks see to it that shared stages are built once. When they are done,
+all stages are finished, and the caller goes through the experiment as if it had found them so. Results do not depend on
+the number of workers.
 """
 
 from __future__ import annotations
@@ -34,20 +35,26 @@ from frft.store import Artifact, ArtifactStore, SharedStore
 from frft.strategies import get_strategy
 
 _POLL_S = 0.1
+"""Seconds to wait for a message of a worker before looking whether tasks are done."""
 JUDGE, POOL = "judge", "pool"
+"""Labels of the two tasks that are not arms: train the judge, embed the pool."""
 
 START_S = 20.0
-"""Seconds that a worker must save to be worth starting: it needs a few to import what the first process has loaded."""
+"""Predicted seconds that workers must save to be worth starting: importing the libraries takes each a few."""
 
 WORTH = 1.2
-"""Workers together must multiply this much faster than one process alone."""
+"""Smallest ratio of the workers' total matrix-product rate to a single process's at which workers are used."""
 
 MEMORY_SHARE = 0.8
 """The most of the machine's memory that workers may be predicted to use together."""
 
 
 def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
-    """How many processes to use.
+    """The number of worker processes, and why: as configured, or as many as this machine is measured to gain from.
+
+    Args:
+        stages: the run.
+        planned: its plan, whose time and memory decide.
 
     Raises:
         UsageError: the configuration asks for several under a launcher, whose processes train each arm together.
@@ -77,6 +84,7 @@ def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
         return Workers(1, f"{threads} of {cores} cores and {peak / 2**30:.1f} GiB each leave no room for another", {})
     if seconds * (1 - 1 / most) < START_S:
         return Workers(1, "there is little to do", {})
+    # Measured, not assumed: cores share memory bandwidth and clock, so n processes are rarely n times as fast.
     shape = {"rows": config.ppo.forward_batch_tokens, "width": policy.config.get_text_config().hidden_size}
     ways = {(1, threads), (1, cores), (most, threads)}
     rates = {way: flops_a_second(way[1], way[0], **shape) for way in sorted(ways)}
@@ -90,16 +98,23 @@ def choose_workers(stages: Stages, planned: Sequence[PlannedStage]) -> Workers:
 def work_in_parallel(
     config: RunConfig, out: Path, workers: int, progress: Progress, shared: SharedStore | None = None
 ) -> None:
-    """Make all artifacts of an experiment in `out` with so many processes, telling of each that is made.
+    """Build all stages of an experiment in `out` with several processes, reporting each that is built.
+
+    Args:
+        config: the run.
+        out: its folder.
+        workers: number of processes.
+        progress: shows the workers' progress.
+        shared: the store that runs share; None: none.
 
     Raises:
-        FrftError: whatever a stage raises, or a worker was killed; all others are stopped first.
+        FrftError: a stage raised it, or a worker was killed; all others are stopped first.
     """
     # Vanilla first, because all others wait for it at their end; evaluations last, because they wait for arms.
     vanilla, *others = arm_names(config)
     tasks: list[tuple[Callable[[Stages, str], None], str]] = [(_train, vanilla)]
     if any(_looks_at_whole_pool(config.arm(name)) for name in config.arms):
-        # While another process trains the SFT model, which all others wait for.
+        # It takes no model of the run, so it fills the time in which all other tasks wait for the SFT model.
         tasks.append((_embed, POOL))
     if _waits_for_judge(config):
         tasks.append((_judge, JUDGE))
@@ -115,7 +130,7 @@ def work_in_parallel(
                 screen.show_next(messages)
                 for done in [future for future in pending if future.done()]:
                     pending.remove(done)
-                    done.result()
+                    done.result()  # raises what the task raised
             while screen.show_next(messages):
                 pass
         except BaseException:
@@ -124,11 +139,15 @@ def work_in_parallel(
 
 
 def _waits_for_judge(config: RunConfig) -> bool:
-    """Whether a judge is trained that nothing asks for before the win rates; of looks, the first one asks for it."""
+    """Whether a judge is to be trained, which nothing needs before the win rates: a task of its own.
+
+    In a world, a judge is trained only for looks, and the first look asks for it.
+    """
     return config.data.world is None and config.trains_judge
 
 
 def _looks_at_whole_pool(arm: RefreshConfig) -> bool:
+    """Whether an arm's selection embeds all pairs of the pool: not where only pairs of sampled prompts are compared."""
     strategy = get_strategy(arm.selection.strategy)
     if not arm.alpha or not strategy.embeds:
         return False
@@ -166,7 +185,7 @@ def _begin(config: RunConfig, out: Path, shared: SharedStore | None, messages: A
 
 
 def _do(task: Callable[[Stages, str], None], name: str) -> None:
-    """Run a task in this worker."""
+    """Run a task in this worker process, labelling its progress with `name`."""
     _worker.progress.label = name
     task(_worker.stages, name)
 
@@ -196,10 +215,10 @@ def _evaluate(stages: Stages, name: str) -> None:
 
 
 class _SentProgress:
-    """Progress that is sent to another process, which shows it.
+    """Progress in a worker, sent as messages through a queue to the process that displays it (`_Screen`).
 
     Attributes:
-        label: what this process is at, before everything that it opens.
+        label: name of the current task, put before the description of each piece of work.
     """
 
     def __init__(self, messages: Any) -> None:
@@ -217,6 +236,7 @@ class _SentProgress:
                 messages.put(("advance", key, amount, note))
 
         messages.put(("open", key, f"{self.label}: {description}", total))
+        # No `finally`: work that fails never closes its task, so that the screen does not report it as done.
         yield SentTask()
         messages.put(("close", key))
 
@@ -251,7 +271,7 @@ class _Screen:
         return True
 
     def clear(self) -> None:
-        """Close what is open, as work that was not done."""
+        """Remove all open tasks without reporting them as done, by ending each with an exception."""
         stopped = InterruptedError()
         for task, _ in self._open.values():
             with suppress(InterruptedError):
