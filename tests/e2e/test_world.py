@@ -97,7 +97,7 @@ def test_the_same_command_again_computes_nothing(world_run, world_settings, show
 def test_the_plan_names_the_stages_that_were_made(world_run, world_settings, tmp_path, capsys):
     assert main(["run", str(world_settings), "--out", str(tmp_path / "new"), "--dry-run", "--json"]) == 0
     printed, said = capsys.readouterr()
-    assert "have no effect on a run by ppo: judge\n" in said
+    assert "have no effect on a run by ppo in a world: judge\n" in said
     plan = json.loads(printed)
     made = {stage["stage"] for stage in read_json(world_run / "results.json")["stages"]}
     assert {stage["stage"] for stage in plan["stages"]} == made

@@ -1,4 +1,4 @@
-"""What a stage is: its inputs, how it is built, what it costs and holds; and what makes stages into artifacts."""
+"""What a stage is (its inputs, how it is built, its predicted FLOPs and memory), and the runner that builds stages."""
 
 from frft.stages.runner import Runner, StageRunner
 from frft.stages.stage import Stage

@@ -1,4 +1,4 @@
-"""What makes stages into artifacts."""
+"""Runners: they find or build the artifacts of stages."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ class Stage(ABC):
     """One step of a run, whose result is kept and found again by a digest of its inputs and code.
 
     Attributes:
-        kind: the name of this sort of stage: the first part of the name of its folder.
-        scratch: a glob pattern of the folders in which a stage that was stopped left what it can go on from; None: it
-            starts again from nothing. See `ArtifactStore.make`.
+        kind: name of this kind of stage, the first part of its folder's name ("sft", "completions", ...).
+        scratch: glob pattern of the checkpoint folders from which a build that was stopped resumes; None: it starts
+            again from an empty folder. See `ArtifactStore.make`.
     """
 
     scratch: ClassVar[str | None] = None
@@ -54,12 +54,15 @@ class Stage(ABC):
 
     @property
     def peers(self) -> Peers:
-        """The processes that build it together; a single one for most stages."""
+        """The processes that build it together; for most stages, a single one builds it."""
         return ALONE
 
     @abstractmethod
     def inputs(self) -> Mapping[str, Any]:
-        """Everything that the result depends on: JSON-able values, and parent artifacts. Equal inputs: one artifact."""
+        """Everything that the result depends on: JSON-able values and parent artifacts.
+
+        Stages of one kind with equal inputs (and code) have one artifact.
+        """
 
     @abstractmethod
     def build(self, folder: Path) -> Mapping[str, Any]:
@@ -70,15 +73,15 @@ class Stage(ABC):
 
     @abstractmethod
     def flops(self, workload: Workload) -> float:
-        """About how many floating-point operations building it takes."""
+        """Predicted number of floating-point operations of `build`."""
 
     @abstractmethod
     def memory(self, workload: Workload) -> float:
-        """Peak memory of building it in bytes, without the process itself and a loaded embedder."""
+        """Predicted peak memory of `build` in bytes, beyond that of the bare process and a loaded embedder."""
 
     def embeds(self) -> str | None:
-        """A digest of the texts whose vectors it takes; None: it uses no embedder.
+        """A digest of the texts that it embeds; None: it uses no embedder.
 
-        Vectors are cached: of several stages that take those of the same texts, a plan counts the first alone.
+        Vectors are cached: of several stages that embed the same texts, a plan counts the time of the first alone.
         """
         return None

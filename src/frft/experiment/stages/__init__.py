@@ -1,6 +1,7 @@
-"""The stages of a run, one file for each: what it depends on, how it is built, what it costs and holds.
+"""The stages of a run, one file for each: its inputs, how it is built, and its predicted FLOPs and memory.
 
-Each file ends with the function that asks for its artifact. `Stages` is what the loop and its callers take from them.
+Each file ends with the function that gathers the stage's parents and returns its artifact. `Stages` is the interface of
+all of them for the loop and its callers.
 """
 
 from frft.experiment.stages.context import RunContext

@@ -1,4 +1,4 @@
-"""What a policy writes for given prompts."""
+"""Sample completions from a policy for given prompts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from frft.store import Artifact, digest_of
 
 @dataclass(frozen=True)
 class CompletionsStage(Stage):
-    """completions.jsonl, one completion for each prompt.
+    """completions.jsonl: one completion by a policy for each prompt.
 
     Attributes:
         context: the run.
-        policy: what writes.
-        prompts: what it answers.
-        sampling: how.
-        seed: of the sampling.
+        policy: the policy.
+        prompts: the prompts.
+        sampling: temperature, lengths and other settings of sampling.
+        seed: seed of the sampling.
     """
 
     context: RunContext
@@ -59,7 +59,7 @@ class CompletionsStage(Stage):
         return workload.flops(len(self.prompts) * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
-        # What the arm scores with stays loaded after its training.
+        # The arm's reward stays loaded after the training that precedes this stage in the same process.
         scoring = self.context.scoring_bytes(workload)
         sampling = workload.sampling_bytes(self.context.config.ppo.sampling, SAMPLED_AT_ONCE)
         return scoring + workload.policy_bytes + sampling
@@ -68,11 +68,11 @@ class CompletionsStage(Stage):
 def completions_of(
     context: RunContext, policy: Artifact, prompts: list[str], sampling: SamplingConfig, *purpose: str
 ) -> Artifact:
-    """What `policy` writes for these prompts; `purpose` is part of the seed, so that there can be several of each."""
+    """Completions by `policy`, one for each prompt. Each `purpose` has a seed, and so a sample, of its own."""
     return context.make(CompletionsStage(context, policy, prompts, sampling, context.seed("completions", *purpose)))
 
 
 def evaluation_completions(context: RunContext, policy: Artifact) -> tuple[Artifact, Artifact]:
-    """What a policy writes for the evaluation prompts, twice; the first is what is compared with other arms."""
+    """Two independent completions of each evaluation prompt; win rates compare the first with other arms'."""
     given = (context, policy, context.evaluation_prompts, context.sampling)
     return completions_of(*given), completions_of(*given, "second")

@@ -1,4 +1,4 @@
-"""What all stages of a run have in common: its configuration and rows, and what makes stages."""
+"""What all stages of a run share: configuration, preference pairs, embedder, seeds, and the runner that builds them."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ if TYPE_CHECKING:
 
 
 class RunContext:
-    """One configuration over one set of rows.
+    """A configuration together with its preference pairs: the context in which stages are made.
 
     Args:
         config: the run.
-        splits: the rows by purpose.
+        splits: the preference pairs by purpose.
         store: where artifacts are kept.
         embeddings: folder of the vector cache.
         progress: told of everything that takes long.
-        evaluation_prompts: what to compare the policies on; none: the held-out prompts.
-        peers: the processes that train policies together; what else there is, one of them makes for all.
-        world: where the rows come from, if they come from a world: its gold reward judges, if no judge is named.
-        named_judge: the judge that `evaluation.judge` names; none: it names none.
+        evaluation_prompts: prompts to compare the policies on; None: the prompts of the held-out pairs.
+        peers: the processes that train policies together; of all other stages, one of them builds each for all.
+        world: the world that the pairs come from, whose gold reward judges unless `named_judge` is given; None: the
+            pairs were read.
+        named_judge: the judge that `evaluation.judge` names; None: the setting is empty.
 
     Attributes:
-        runner: makes the stages.
-        vectors: embeddings of texts.
-        sampling: how completions are sampled that are evaluated.
-        evaluation_prompts: distinct prompts that policies are compared on.
-        evaluation_prompt_counts: how many were given, were distinct, are used, and stand in training pairs.
-        look_steps: PPO steps at which every arm is looked at.
-        cuts: PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut.
+        runner: builds stages, or only records them for a plan.
+        vectors: cache of the embeddings of texts.
+        sampling: how the completions for the evaluation are sampled.
+        evaluation_prompts: the distinct prompts that policies are compared on, at most `evaluation.max_prompts`.
+        evaluation_prompt_counts: how many were given, are distinct, are used, and are also prompts of training pairs.
+        look_steps: numbers of completed PPO steps at which every arm is looked at; empty without `monitor.every`.
+        cuts: numbers of completed PPO steps at which any arm may refresh or is looked at, and the total, ascending.
+            All arms are cut into segments there, so that they share those that are equal.
     """
 
     def __init__(
@@ -83,34 +85,37 @@ class RunContext:
         self._models: dict[str, Any] = {}
 
     def with_runner(self, runner: Runner) -> RunContext:
-        """The same context, whose stages are handed to another runner."""
+        """A shallow copy of this context that hands its stages to `runner`."""
         other = copy.copy(self)
         other.runner = runner
         return other
 
     def make(self, stage: Stage) -> Artifact:
-        """The artifact of a stage."""
+        """The artifact of a stage, built unless it is finished already."""
         return self.runner(stage)
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
-        """A digest of the rows of each purpose."""
+        """SHA-256 digest of the pairs of each purpose: "judge", "evaluation", "gate", "pool", "sft"."""
         return {
             name: pairs_identity(getattr(self.splits, name)) for name in ("judge", "evaluation", "gate", "pool", "sft")
         }
 
     def model_identity_of(self, name: str) -> Any:
-        """The identity of a model by name, which for a folder takes reading it whole: once a run."""
+        """The identity of a model by name or folder, cached: that of a folder is a digest of all its files."""
         if name not in self._models:
             self._models[name] = model_identity(name)
         return self._models[name]
 
     def seed(self, *stage: str | int) -> int:
-        """The seed of a stage, derived from the run's."""
+        """The seed of a stage: a hash of the run's seed and the stage's name, so that no two stages share one."""
         return seed_for(self.config.seed, *stage)
 
     def draw(self, texts: list[str], most: int | None, purpose: str) -> list[str]:
-        """At most so many of the texts, drawn at random, in their order."""
+        """At most `most` of the texts, drawn without replacement and kept in their order; None: all of them.
+
+        Equal `purpose` and texts give the same draw.
+        """
         if most is None or len(texts) <= most:
             return texts
         drawn = np.random.default_rng(self.seed(purpose)).choice(len(texts), size=most, replace=False)
@@ -118,14 +123,14 @@ class RunContext:
 
     @property
     def trust(self) -> bool:
-        """Whether code that comes with models is run."""
+        """Whether Python code in a model's repository may be executed (`policy.trust_remote_code`)."""
         return self.config.policy.trust_remote_code
 
     def use_threads(self, parameters: int) -> None:
-        """Let torch use as many threads as a policy of this size makes use of."""
+        """Set torch's number of threads to `threads`, or to what a policy of this many parameters gains from."""
         use_threads(choose_threads(parameters, self.config.threads))
 
     def scoring_bytes(self, workload: Workload) -> float:
-        """Memory of what an arm scores with: the most members that the ensemble of any arm has."""
+        """Bytes of the reward models that an arm holds: one, or the members of the largest ensemble of any arm."""
         members = max(self.config.arm(name).ensemble for name in self.config.arms)
         return members * workload.classifier_bytes(self.config.reward)

@@ -1,4 +1,4 @@
-"""Embed what policies wrote."""
+"""Embed the completions of a policy for a measurement of drift."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ TEXTS_FILE, VECTORS_FILE = "texts.jsonl", "vectors.npy"
 
 @dataclass(frozen=True)
 class EmbeddedStage(Stage):
-    """texts.jsonl and vectors.npy: the different completions in these files, in order, and their vectors.
+    """texts.jsonl and vectors.npy: the distinct completions, sorted, and their embeddings, float32 (N, d).
 
-    Not from the cache, where the last digits of a vector depend on which other texts were missing beside it.
+    The vector cache is not used: the last digits of a vector depend on the batch that it is embedded in, and so on
+    which other texts the cache lacked. A stage must not depend on that.
 
     Attributes:
         context: the run.
-        written: completions of a policy.
+        written: completions of a policy (`CompletionsStage`).
     """
 
     context: RunContext
@@ -55,10 +56,11 @@ class EmbeddedStage(Stage):
         return workload.embedding_bytes()
 
     def embeds(self) -> str | None:
+        # A digest that no stage with cached vectors has: a plan must not count these texts as embedded already.
         return digest_of({"not cached": plain_inputs(self.written)})
 
 
 def read_vectors(embedded: Artifact) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The texts of an embedded artifact with their vectors."""
+    """The texts of an `EmbeddedStage` artifact, each with its vector, float32 (d,)."""
     texts = [row["text"] for row in read_rows(embedded.path / TEXTS_FILE)]
     return zip(texts, np.load(embedded.path / VECTORS_FILE, allow_pickle=False), strict=True)

@@ -1,4 +1,4 @@
-"""Judge a policy at the end of its training."""
+"""Evaluate a policy at the end of its training: win rate, scores, KL from SFT, accuracy of its reward model."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from frft.store import Artifact
 
 @dataclass(frozen=True)
 class EvaluationStage(Stage):
-    """No files; every figure of a trained policy.
+    """No files; the figures of a policy (`EvaluationInfo`).
 
     Attributes:
         context: the run.
-        policy: what is evaluated.
-        own, second: what it writes for the evaluation prompts, twice.
-        baseline: what the policy that it is compared with writes.
-        judge: who compares.
-        reward: what the policy was trained with.
+        policy: the policy that is evaluated.
+        own, second: two independent completions by it of each evaluation prompt.
+        baseline: the completions that win rates compare `own` with; the same artifact for vanilla itself.
+        judge: the judge.
+        reward: the reward that the policy was trained with.
         base_reward: the reward model that all arms start with.
         sft: the SFT model.
     """
@@ -96,13 +96,14 @@ class EvaluationStage(Stage):
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        # The judge on two sides, the base and the arm's reward model, the policy and the SFT model.
+        # 7 passes over the evaluation prompts: the judge over both sides of each comparison (2), the base reward model
+        # over the first completions (1), the arm's over both (2), the policy and the SFT model for the KL (2).
         config = self.context.config
         held_out_twice = 2 * self.context.splits.evaluation.num_rows if config.data.world is not None else 0
         return workload.flops((7 * config.evaluation.max_prompts + held_out_twice) * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
-        # The base reward model and the arm's, and, where one was trained for it, the judge.
+        # The base reward model, the arm's, and a trained judge, are loaded at the same time.
         config = self.context.config
         judges = workload.classifier_bytes(config.reward) + self.context.scoring_bytes(workload)
         if isinstance(self.judge.identity, Artifact):
@@ -110,7 +111,7 @@ class EvaluationStage(Stage):
         return judges + 2 * workload.policy_bytes + workload.measuring_bytes(self.context.sampling)
 
     def _divergence(self, written: Completions) -> Divergence:
-        """How far the policy is from the SFT model."""
+        """The policy's KL divergence from the SFT model, estimated on its own completions, in nats a completion."""
         context = self.context
         tokenizer, model = load_policy(policy_folder(self.policy), trust_remote_code=context.trust)
         return measure_divergence(
@@ -127,7 +128,7 @@ class EvaluationStage(Stage):
 def evaluation_of(
     context: RunContext, policy: Artifact, baseline: Artifact, reward: AlignedReward | FrozenEnsembleReward
 ) -> Artifact:
-    """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
+    """Evaluate `policy`, trained with `reward`, against `baseline` (vanilla's policy); vanilla has no win rate."""
     own, second = evaluation_completions(context, policy)
     other, _ = evaluation_completions(context, baseline)
     judge, base = judge_of(context), base_reward_model(context)

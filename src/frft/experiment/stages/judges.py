@@ -1,7 +1,7 @@
-"""Who judges a run: the judge that its configuration names, the gold reward of its world, or a reward model of its own.
+"""The judge of a run: the one that `evaluation.judge` names, its world's gold reward, or a trained reward model.
 
-Stages take a `NamedJudge`: its identity is among their inputs, and it is opened inside their `build`, so that each
-stage counts for itself and a plan loads nothing.
+Stages take a `NamedJudge`: its identity is among their inputs, and it is opened within `build`, so that each stage has
+counts of its own and a plan loads no model.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from frft.experiment.stages.reward_model import held_out_judge
 from frft.experiment.stages.scoring import load_reward
 
 GOLD, TRAINED_JUDGE = "gold", "reward_model"
-"""The names of the judges that a configuration need not name."""
+"""Names of the judges that are used where `evaluation.judge` names none."""
 
 
 def judge_of(context: RunContext) -> NamedJudge:
-    """Who compares the arms: the judge with a name, else in a world its gold reward, else the trained one."""
+    """The judge that compares the arms: the named one; else the world's gold reward; else the trained judge."""
     if context.named_judge is not None:
         return context.named_judge
     return trained_judge(context) if context.world is None else gold_judge(context)
 
 
 def judge_of_looks(context: RunContext) -> NamedJudge:
-    """Whom looks at an arm hold its reward against."""
+    """The judge that looks compare an arm's reward with, by `monitor.judge`."""
     by = context.config.judge_of_looks
     return judge_of(context) if by == "evaluation" else gold_judge(context) if by == "gold" else trained_judge(context)
 
 
 def trained_judge(context: RunContext) -> NamedJudge:
-    """A reward model trained on rows that nothing else saw, as a judge."""
+    """The judge that is a reward model trained on pairs that nothing else is trained on (`Splits.judge`)."""
     model, margin = held_out_judge(context), context.config.evaluation.tie_margin
 
     def opened() -> Judge:
@@ -40,7 +40,7 @@ def trained_judge(context: RunContext) -> NamedJudge:
 
 
 def gold_judge(context: RunContext) -> NamedJudge:
-    """The gold reward of the world."""
+    """The world's gold reward as a judge."""
     assert context.world is not None
     world = context.world
     return NamedJudge(GOLD, GOLD, scores=True, open=lambda: GoldJudge(world))

@@ -1,4 +1,4 @@
-"""What an independent judge says of an arm's rollouts and of its reward."""
+"""Have an independent judge score an arm's rollouts, and measure how often the arm's reward agrees with it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class JudgedStage(Stage):
 
     Attributes:
         context: the run.
-        segment: whose rollouts.
-        judge: who judges, a judge that scores.
+        segment: the trained segment.
+        judge: a judge that gives scores.
     """
 
     context: RunContext
@@ -60,7 +60,7 @@ class AgreementStage(Stage):
     Attributes:
         context: the run.
         reward: an arm's reward.
-        judge: who judges.
+        judge: the judge.
     """
 
     context: RunContext
@@ -80,6 +80,7 @@ class AgreementStage(Stage):
         return AgreementInfo(**vars(found), judge_counts=counted(judge)[1]).as_dict()
 
     def flops(self, workload: Workload) -> float:
+        # Two completions to a pair, each scored by the reward and by the judge.
         return workload.flops(4 * self.context.splits.evaluation.num_rows * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
@@ -92,9 +93,9 @@ class JudgeView:
     """The figures of one judge: its scores of the rollouts, and how often the reward agrees with it.
 
     Attributes:
-        judge: who judges.
-        judged: its scores, segment by segment; none of a judge that gives none.
-        agreement: how often the reward agrees with it.
+        judge: the judge.
+        judged: artifacts of `JudgedStage`, one for each segment; empty for a judge without scores.
+        agreement: artifact of `AgreementStage`.
     """
 
     judge: NamedJudge
@@ -112,6 +113,6 @@ def judge_view(
     segments: Sequence[Artifact],
     judge: NamedJudge,
 ) -> JudgeView:
-    """What a judge says of an arm's reward and of its rollouts in these segments."""
+    """A judge's scores of an arm's rollouts in these segments, and its agreement with the arm's reward."""
     judged = [context.make(JudgedStage(context, segment, judge)) for segment in segments if judge.scores]
     return JudgeView(judge, judged, context.make(AgreementStage(context, reward, judge)))

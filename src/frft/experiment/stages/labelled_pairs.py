@@ -1,4 +1,4 @@
-"""In a world: pairs of what a policy writes, freshly labelled by the gold reward."""
+"""In a world: pairs of a policy's own completions, labelled by the gold reward (`labels: gold`)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from frft.worlds import World
 
 @dataclass(frozen=True)
 class LabelledPairsStage(Stage):
-    """pairs.parquet.
+    """pairs.parquet: one labelled preference pair for each prompt.
 
     Attributes:
         context: the run.
-        prompts: what the policy answered.
-        first, second: its completions, two to a prompt.
+        prompts: the prompts.
+        first, second: two independent completions by the policy of each prompt.
     """
 
     context: RunContext
@@ -63,7 +63,7 @@ class LabelledPairsStage(Stage):
 
 
 def labelled_pairs_of(context: RunContext, policy: Artifact, arm: RefreshConfig) -> Artifact:
-    """As many pairs of what `policy` writes as an arm's refresh asks for."""
+    """Labelled pairs of completions by `policy`, as many as a refresh of this arm selects (with its test pairs)."""
     prompts = context.draw(context.splits.prompts, arm.selection.places, "labelled-pairs")
     sampling = arm.sampling or context.config.ppo.sampling
     first, second = (completions_of(context, policy, prompts, sampling, which) for which in ("first", "second"))

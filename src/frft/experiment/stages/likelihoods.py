@@ -1,4 +1,4 @@
-"""How likely policies find the completions of the pool, which the strategy `policy_ratio` ranks by."""
+"""Log-likelihoods of the pool's completions under policies, for the strategy `policy_ratio`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LIKELIHOODS = "likelihoods.npy"
 
 @dataclass(frozen=True)
 class LikelihoodsStage(Stage):
-    """likelihoods.npy: log pi(y|x) of the pool's chosen and rejected completions in nats, (2, N).
+    """likelihoods.npy: log pi(y|x) of the pool's chosen (row 0) and rejected completions, in nats, float64 (2, N).
 
     Attributes:
         context: the run.
-        policy: pi.
-        temperature: what its logits are divided by.
+        policy: the policy pi.
+        temperature: the logits are divided by it, as in sampling.
     """
 
     context: RunContext
@@ -79,7 +79,7 @@ class LogRatiosStage(Stage):
     """log_ratios.npy: log pi(y|x) - log pi_SFT(y|x) of the pool's completions in nats.
 
     Attributes:
-        policy, sft: the likelihoods of both.
+        policy, sft: artifacts of `LikelihoodsStage` for the policy and the SFT model, over the same pairs.
     """
 
     policy: Artifact
@@ -105,7 +105,7 @@ class LogRatiosStage(Stage):
 
 
 def log_ratios_of(context: RunContext, policy: Artifact, arm: RefreshConfig) -> Artifact:
-    """How much likelier `policy` finds the pool's completions than the SFT model does."""
+    """Log-likelihood ratios of the pool's completions: `policy` against the SFT model, in nats."""
     sampling = arm.sampling or context.config.ppo.sampling
     own, sft = (
         context.make(LikelihoodsStage(context, model, sampling.temperature)) for model in (policy, sft_model(context))

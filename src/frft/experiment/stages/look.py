@@ -1,4 +1,4 @@
-"""Look at an arm while it is trained: what an independent judge says of it, drift, alarms."""
+"""A look at an arm during its training: a diagnosis with an independent judge, drift, and alarms."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LookStage(Stage):
-    """No files; a diagnosis of an arm as it is after so many steps.
+    """No files; a diagnosis of an arm after a number of steps (`LookInfo`).
 
     Attributes:
         context: the run.
-        step: how many PPO steps are completed.
-        moved: whether the policy has been trained since `before`.
-        now, before: what the policy writes, twice, and what it wrote when the arm was refreshed last (or after SFT).
-        embedded: the vectors of both; empty where drift is not measured.
-        reward: what it is trained with.
+        step: number of PPO steps completed.
+        moved: whether the policy was trained since `before`; where it was not, drift is not measured.
+        now: two samples of the current policy's completions of the same prompts.
+        before: the same two samples by the policy at the arm's last accepted refresh, or by the SFT model.
+        embedded: embeddings of `now` and of `before`; empty where drift is not measured (`monitor.drift`).
+        reward: the reward that the arm is trained with.
         base_reward: the reward model that all arms start with.
-        views: what each judge says; alarms are decided by `by_judge`.
-        segments: its training since the last refresh.
+        views: each judge's figures, by name: "by_judge" decides the alarms, "by_gold" is only reported.
+        segments: the arm's training since the last accepted refresh.
     """
 
     context: RunContext
@@ -66,7 +67,8 @@ class LookStage(Stage):
 
     @property
     def _looks(self) -> int:
-        # The first look, before training, can find no over-optimisation.
+        # The number of looks that alarms of over-optimisation correct their level for. The one before training (step 0)
+        # cannot raise them.
         return len(self.context.look_steps) - 1
 
     def inputs(self) -> Mapping[str, Any]:
@@ -105,24 +107,24 @@ class LookStage(Stage):
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        # Two policies' two texts, by three reward models at most.
+        # Two policies with two completions to a prompt, scored by at most three: reward, base reward model, judge.
         return workload.flops(3 * 4 * self.context.config.monitor.prompts * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
         config = self.context.config
-        # A judge that is no reward model of this run is taken to hold as much as one.
+        # The memory of a judge from elsewhere is not known; it is taken to be that of a trained judge.
         judge, reward = (workload.classifier_bytes(each) for each in (config.judge_model, config.reward))
         return judge + reward + self.context.scoring_bytes(workload)
 
     def _seen(self, view: JudgeView) -> tuple[Diagnosis, Scored, Scored, Judge]:
-        """The diagnosis with one judge, the scored texts of now and before, and the judge."""
+        """The diagnosis by one judge, the scored completions of now and of before, and the opened judge."""
         context, reward = self.context, self.reward
         judge = view.judge.open()
         after, start = (
             scored([read_completions(each) for each in both], reward.model, judge, context.world)
             for both in (self.now, self.before)
         )
-        # An ensemble is no one model with a scale and an accuracy.
+        # An ensemble has no gain, bias or held-out accuracy of its own.
         single = reward if isinstance(reward, AlignedReward) else None
         current = reward.current if isinstance(reward.current, Artifact) else None
         held_out = None if current is None else held_out_of(current)
@@ -150,7 +152,7 @@ class LookStage(Stage):
         return diagnose(subject, self._embed if self.embedded else None, looks=self._looks), after, start, judge
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        # Where a text is in both, the vector of now counts.
+        # A text that is in both has two vectors, which differ by rounding; that of `now` is used for both sides.
         vector_of = {text: vector for each in reversed(self.embedded) for text, vector in read_vectors(each)}
         return np.stack([vector_of[text.strip()] for text in texts])
 
@@ -167,11 +169,11 @@ def look_at(
 
     Args:
         context: the run.
-        step: how many PPO steps are completed.
+        step: number of PPO steps completed.
         policy: the current policy.
-        reward: what it is trained with.
-        began: the policy when the arm was refreshed last, or the SFT model: what `policy` is compared with.
-        segments: its training since then.
+        reward: the reward that it is trained with.
+        began: the policy that `policy` is compared with: that of the arm's last accepted refresh, or the SFT model.
+        segments: the arm's training since then.
     """
     monitor, sampling = context.config.monitor, context.config.ppo.sampling
     prompts = context.draw(context.splits.prompts, monitor.prompts, "looks")
@@ -182,7 +184,7 @@ def look_at(
     decides = judge_of_looks(context)
     views = {"by_judge": judge_view(context, reward, segments, decides)}
     if context.world is not None and decides.name != GOLD:
-        # What the judge would have to see; nothing is decided by it.
+        # For comparison with what the judge finds; nothing is decided by it.
         views["by_gold"] = judge_view(context, reward, segments, gold_judge(context))
     base = base_reward_model(context)
     embedded = [context.make(EmbeddedStage(context, both)) for both in (now, before)] if monitor.drift else []

@@ -1,4 +1,4 @@
-"""In a world: how a reward model orders what a policy writes, by the gold reward."""
+"""In a world: the accuracy of a reward model on a policy's own completions, by the gold reward."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from frft.store import Artifact
 
 @dataclass(frozen=True)
 class OnPolicyStage(Stage):
-    """No files; the accuracy.
+    """No files; how often a reward model orders two completions of a prompt as the gold reward (`OwnTextAccuracy`).
 
     Attributes:
         context: the run.
-        reward_model: whose order is examined.
-        written, again: two completions of a policy to each evaluation prompt.
+        reward_model: the reward model.
+        written, again: two independent completions by a policy of each evaluation prompt.
     """
 
     context: RunContext
@@ -50,5 +50,5 @@ class OnPolicyStage(Stage):
 
 
 def on_policy_accuracy(context: RunContext, policy: Artifact, reward_model: Artifact) -> Artifact:
-    """How a reward model orders two completions of `policy` to each evaluation prompt."""
+    """The accuracy of a reward model on two completions by `policy` of each evaluation prompt."""
     return context.make(OnPolicyStage(context, reward_model, *evaluation_completions(context, policy)))

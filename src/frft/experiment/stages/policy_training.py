@@ -1,4 +1,4 @@
-"""Train a policy from one cut of an arm to the next, by PPO, RLOO or GRPO."""
+"""Train a policy for one segment of an arm (from one cut to the next), by PPO, RLOO or GRPO."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from frft.store import Artifact, Peers, digest_of
 class PolicyTrainingStage(Stage):
     """The files of `frft.experiment.segment`, and the metrics of the last step.
 
-    Processes that were launched together train it together; stopped, it goes on from its last checkpoint.
+    Processes that were launched together train it together. A build that was stopped resumes from its last checkpoint.
 
     Attributes:
         context: the run.
-        policy: what it trains on from: the SFT model, or an earlier segment.
-        reward: what it is trained against.
-        anchor: the KL reference.
+        policy: where the training starts: the SFT model, or the segment before.
+        reward: the reward that the policy is trained with.
+        anchor: the reference of the KL penalty: the SFT model, or the segment at the last refresh (`kl_anchor`).
         sft: the SFT model.
-        base_reward: what the critic starts from.
-        until_step: the step at which it ends.
-        reset_optimizer: whether the moments of the segment before are forgotten.
+        base_reward: the reward model that the critic starts from.
+        until_step: number of steps completed at the end of the segment, counted from the start of the arm.
+        reset_optimizer: whether the training starts with new optimizer moments instead of those of the segment before.
     """
 
     context: RunContext
@@ -64,7 +64,7 @@ class PolicyTrainingStage(Stage):
             "anchor": self.anchor,
             "sft": self.sft,
             "lora": config.policy.model_dump()["lora"],
-            # How often it is saved changes nothing.
+            # A resumed training has the outcome of an uninterrupted one: how often it is saved is no input.
             "ppo": config.ppo.model_dump(exclude={"save_steps"}),
             "group": None if config.trained_by.has_critic else config.group.model_dump(),
             "prompts": digest_of(context.splits.prompts),
@@ -96,7 +96,7 @@ class PolicyTrainingStage(Stage):
             peers=context.peers,
             progress=context.progress,
         )
-        # Not `end_training`, which would disconnect the processes for good.
+        # Accelerate's `end_training` would also destroy the process group, which later stages need.
         for tracker in trainer.accelerator.trackers:
             tracker.finish()
         return found.as_dict()
@@ -104,7 +104,8 @@ class PolicyTrainingStage(Stage):
     def flops(self, workload: Workload) -> float:
         config = self.context.config
         begin = max((step for step in self.context.cuts if step < self.until_step), default=0)
-        # Sampling, the look of the models at it, and forward and backward of what is trained in every pass.
+        # In forward passes over the sequences: sampling (1), log-probabilities of policy and reference (2), values by a
+        # separate critic (1), and in every epoch 3 (forward 1, backward 2) for the policy and for a separate critic.
         has_critic = config.trained_by.has_critic
         separate = has_critic and config.ppo.critic == "separate"
         epochs = config.ppo.num_ppo_epochs if has_critic else config.group.num_iterations
@@ -113,10 +114,11 @@ class PolicyTrainingStage(Stage):
         return workload.flops(passes * sequences * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
-        # All segments hold the same.
+        # All segments of all arms hold the same models, so this is computed once a plan.
         return workload.once("policy training", lambda: self._bytes(workload))
 
     def _bytes(self, workload: Workload) -> float:
+        """Peak memory in bytes: what is held throughout, and the largest of an update, a save and a sampled batch."""
         run, ppo, lora = self.context.config, self.context.config.ppo, self.context.config.policy.lora
         policy, critic = policy_on_meta(run.policy), workload.classifier(run.reward)
         shared = ppo.critic == "shared" or not run.trained_by.has_critic
@@ -128,6 +130,7 @@ class PolicyTrainingStage(Stage):
             critic = adapted_on_meta(critic, lora, "SEQ_CLS")
         if any(run.arm(name).kl_anchor == "previous" for name in run.arms):
             held += workload.policy_bytes
+        # Per trained weight: its gradient and Adam's two moments.
         held += 3 * (weight_bytes(policy, trained=True) + (0 if shared else weight_bytes(critic, trained=True)))
         length = ppo.sampling.max_prompt_tokens + ppo.sampling.max_new_tokens
         rows = max(1, min(ppo.forward_batch_tokens // length, ppo.mini_batch_size))
@@ -139,6 +142,6 @@ class PolicyTrainingStage(Stage):
             each = half * kept_for_backward(model, rows, length, use_cache=False, **more)
             kept += workload.checkpointed_bytes(each, rows * length) if ppo.gradient_checkpointing else each
         update = kept + workload.logit_bytes(rows * ppo.sampling.max_new_tokens)
-        # The policy as it is saved: with adapters merged into a copy, and as bytes.
+        # Saving serialises the policy (one copy of its bytes); with LoRA, adapters are merged into a second copy first.
         saving = (1 if lora is None else 2) * workload.policy_bytes
         return held + max(update, saving, workload.sampling_bytes(ppo.sampling, ppo.rollout_batch_size))

@@ -1,4 +1,4 @@
-"""The reward of an arm, and how its reward model is refreshed."""
+"""Make the reward of an arm, and refresh its reward model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from frft.strategies import get_strategy
 
 
 def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | FrozenEnsembleReward:
-    """The reward of an arm, before its first refresh; the stages of a refresh are made by the run's own runner."""
+    """The reward of an arm before its first refresh: an ensemble that is never refreshed, or an `AlignedReward`.
+
+    The stages of its refreshes are made by the run's runner, so that a plan lists them without building them.
+    """
     config, splits = context.config, context.splits
     if arm.ensemble > 1:
         members = [base_reward_model(context, member) for member in range(arm.ensemble)]
@@ -53,12 +56,20 @@ def refresh_reward(
     segments: Sequence[Artifact],
     arm: RefreshConfig,
 ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
-    """Refresh an arm's reward model with `policy`, whose rollouts since the last refresh are in these segments.
+    """Refresh an arm's reward model near what `policy` writes.
+
+    Args:
+        context: the run.
+        reward: the arm's reward; it is changed in place.
+        policy: the frozen current policy.
+        segments: the arm's training since the last accepted refresh, whose rollouts may serve as samples.
+        arm: the arm's settings.
 
     Returns:
-        The refresh, if there was something to do, and then, in a world, how the model before and the one after order
-        what `policy` writes. Its texts are the same in all arms, and neither model has been exploited by more than
-        they all have.
+        The refresh, and, in a world, the accuracies of the reward models before and after it on completions by
+        `policy`, by the gold reward. At the first refresh that policy is the same in all arms, so that the accuracies
+        can be compared between arms. (None, None) for an ensemble and for the strategy `none`; the second is None
+        outside of a world.
     """
     if isinstance(reward, FrozenEnsembleReward) or not get_strategy(arm.selection.strategy).selects:
         return None, None
@@ -79,9 +90,9 @@ def refresh_reward(
 def samples_of(
     context: RunContext, policy: Artifact, segments: Sequence[Artifact], arm: RefreshConfig
 ) -> PolicySamples:
-    """What the frozen policy writes: a fresh pass over prompts of D, or its rollouts in these segments.
+    """Samples of the frozen policy: new completions of prompts of D, or its rollouts in these segments (`samples`).
 
-    None at all for an arm that looks at none of it.
+    Empty for an arm whose strategy embeds nothing and that has no gate: such an arm does not use samples.
     """
     if not get_strategy(arm.selection.strategy).embeds and arm.gate is None:
         return PolicySamples.of([], [])

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RewardModelStage(Stage):
-    """The model's folder, and how accurate it is.
+    """A reward model's folder, and its accuracy on held-out pairs (`RewardModelInfo`).
 
     Attributes:
         context: the run.
-        purpose: what it is for; it is trained on D, or on the rows of the judge.
-        config: how it is trained.
-        start: what it starts from, an artifact or a name.
-        reference: samples of the SFT model that its scores are normalised on; None: they are not.
-        member: its number in an ensemble; each has a seed of its own.
+        purpose: "reward": trained on the pool D; "judge": trained on the judge's pairs.
+        config: settings of the training.
+        start: the backbone: the SFT model's artifact, or the name or folder of a model.
+        reference: samples of the SFT model on which scores are normalised to mean 0 and standard deviation 1; None:
+            they are not normalised.
+        member: index in an ensemble, from 0; each member has a seed, and so a head, of its own.
     """
 
     context: RunContext
@@ -54,6 +55,7 @@ class RewardModelStage(Stage):
 
     @property
     def _seed(self) -> int:
+        # Member 0 has the seed of a reward model without an ensemble, so that all arms share it.
         return self.context.seed(self.purpose, *(self.member,) * (self.member > 0))
 
     def inputs(self) -> Mapping[str, Any]:
@@ -93,6 +95,7 @@ class RewardModelStage(Stage):
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
+        # Two sequences to a pair; forward and backward take 3 forward passes, the held-out pairs 1.
         trained = 3 * trained_pairs(self.config.train, self._table.num_rows)
         return workload.flops(2 * (trained + self.context.splits.evaluation.num_rows) * workload.sequence)
 
@@ -101,17 +104,17 @@ class RewardModelStage(Stage):
 
 
 def base_reward_model(context: RunContext, member: int = 0) -> Artifact:
-    """The reward model that all arms start with, trained on all of D; or another member of an ensemble of such."""
+    """The reward model that all arms start with, trained on the whole pool D; `member` > 0: another of an ensemble."""
     return _reward_model(context, "reward", context.config.reward, member)
 
 
 def held_out_judge(context: RunContext) -> Artifact:
-    """A reward model trained on rows that nothing else saw, which a world has only for looks."""
+    """The trained judge: a reward model trained on pairs of its own (`Splits.judge`); in a world, for looks only."""
     return _reward_model(context, "judge", context.config.judge_model)
 
 
 def reference_samples(context: RunContext, config: RewardModelConfig) -> PolicySamples | None:
-    """The SFT model's samples, on which reward models are normalised; None: they are not."""
+    """Samples of the SFT model on which a reward model's scores are normalised; None: `normalise_samples` is 0."""
     if not config.normalise_samples:
         return None
     prompts = context.draw(context.splits.prompts, config.normalise_samples, "reference-samples")

@@ -1,4 +1,4 @@
-"""The stages of one run, as the loop asks for them."""
+"""The interface of a run's stages for the loop: one method or property for each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from frft.store import Artifact
 
 
 class Stages:
-    """What the loop takes from a run; each returns an artifact, computed where it is not there yet.
+    """The stages of one run. Methods that return an artifact build it unless it is finished already.
 
     Args:
-        context: what all stages have in common.
+        context: configuration, pairs and runner of the run.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -37,27 +37,27 @@ class Stages:
 
     @property
     def cuts(self) -> list[int]:
-        """PPO steps at which any arm refreshes or is looked at, and the last one: where all arms are cut."""
+        """Numbers of completed PPO steps at which all arms are cut into segments, ascending: see `RunContext`."""
         return self.context.cuts
 
     @property
     def look_steps(self) -> set[int]:
-        """PPO steps at which every arm is looked at."""
+        """Numbers of completed PPO steps at which every arm is looked at; empty without `monitor.every`."""
         return self.context.look_steps
 
     @property
     def sft(self) -> Artifact:
-        """The SFT model: the first policy, the KL reference, and the backbone of reward models."""
+        """The SFT model: the initial policy, the KL reference, and the default backbone of reward models."""
         return sft_model(self.context)
 
     @property
     def base_reward(self) -> Artifact:
-        """The reward model that all arms start with, trained on all of D."""
+        """The reward model that all arms start with, trained on the whole pool D."""
         return base_reward_model(self.context)
 
     @property
     def judge(self) -> NamedJudge:
-        """Who compares the arms."""
+        """The judge that compares the arms."""
         return judge_of(self.context)
 
     def reward(self, arm: RefreshConfig) -> AlignedReward | FrozenEnsembleReward:
@@ -73,7 +73,10 @@ class Stages:
         until_step: int,
         reset_optimizer: bool = False,
     ) -> Artifact:
-        """Train on from `policy` (the SFT model or an earlier segment) until `until_step` steps are done."""
+        """Train on from `policy` (the SFT model or the segment before) until `until_step` steps are completed.
+
+        See `PolicyTrainingStage` for the arguments.
+        """
         given = (self.context, policy, reward, anchor, self.sft, self.base_reward, until_step, reset_optimizer)
         return self.context.make(PolicyTrainingStage(*given))
 
@@ -85,7 +88,7 @@ class Stages:
         began: Artifact,
         segments: Sequence[Artifact],
     ) -> Artifact:
-        """Diagnose an arm as it is after `step` steps: see `look_at`."""
+        """Diagnose an arm after `step` completed steps: see `look_at`."""
         return look_at(self.context, step, policy, reward, began, segments)
 
     def refresh(
@@ -99,11 +102,11 @@ class Stages:
         return refresh_reward(self.context, reward, policy, segments, arm)
 
     def evaluation_completions(self, policy: Artifact) -> tuple[Artifact, Artifact]:
-        """What a policy writes for the evaluation prompts, twice; the first is what is compared with other arms."""
+        """Two independent completions of each evaluation prompt; win rates compare the first with other arms'."""
         return evaluation_completions(self.context, policy)
 
     def evaluation(
         self, policy: Artifact, baseline: Artifact, reward: AlignedReward | FrozenEnsembleReward
     ) -> Artifact:
-        """A policy, trained with `reward`, against `baseline` (vanilla's) by the judge; that has no win rate itself."""
+        """Evaluate `policy`, trained with `reward`, against `baseline` (vanilla's policy): see `evaluation_of`."""
         return evaluation_of(self.context, policy, baseline, reward)

@@ -1,4 +1,4 @@
-"""What scores completions: the reward of an arm, a reward model in an artifact."""
+"""Rewards as inputs of stages, and loading a reward model from its artifact."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def scored_by(reward: AlignedReward | FrozenEnsembleReward) -> dict[str, Any]:
 
 
 def load_reward(context: RunContext, artifact: Artifact) -> RewardModel:
-    """The reward model in an artifact."""
+    """Load the reward model in an artifact."""
     return RewardModel.load(artifact.path, seed=0, trust_remote_code=context.trust)

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the SFT model, which is the first policy, the KL reference, and where reward models start."""
+"""Supervised fine-tuning: the SFT model is the initial policy, the KL reference and the default backbone of rewards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SFTStage(Stage):
-    """A plain model folder."""
+    """A plain model folder, and the losses of the training (`SFTInfo`)."""
 
     context: RunContext
 
@@ -31,7 +31,7 @@ class SFTStage(Stage):
         context, config = self.context, self.context.config.policy
         name = config.model_name_or_path
         return {
-            # Adapters come with reinforcement learning.
+            # SFT trains all weights; LoRA applies to reinforcement learning alone.
             "policy": config.model_dump(exclude={"lora"}),
             "model": "scratch" if name is None else context.model_identity_of(name),
             "rows": context.identities["sft"],
@@ -51,7 +51,7 @@ class SFTStage(Stage):
             config.sft,
             seed=context.seed("sft"),
             workdir=folder / "logs",
-            # A model from nothing has to learn what prompts look like, too.
+            # A model with random weights has to learn the language, and so trains on prompts as well as completions.
             whole_text=config.model_name_or_path is None,
             progress=context.progress,
             report_to=context.config.report_to,
@@ -67,19 +67,21 @@ class SFTStage(Stage):
 
     def flops(self, workload: Workload) -> float:
         epochs = self.context.config.policy.sft.num_train_epochs
+        # Forward and backward take 3 forward passes.
         return workload.flops(3 * self.context.splits.sft.num_rows * epochs * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
         train = self.context.config.policy.sft
         rows = train.per_device_train_batch_size
         kept = workload.once("sft", lambda: workload.backward_bytes(workload.policy, train, rows, use_cache=False))
+        # Weights, gradients and Adam's two moments.
         return 4 * workload.policy_bytes + kept + workload.logit_bytes(rows * train.max_length)
 
     @property
     def _tokenizer_rows(self) -> str:
-        """What a tokenizer learns from: the pool; in a world, the demonstrations, which have no labels.
+        """Purpose of the rows that a new tokenizer is trained on: the pool; in a world, the demonstrations.
 
-        So worlds that differ in their labels alone share their SFT model.
+        Demonstrations have no labels, so worlds that differ in their labels alone share one SFT model.
         """
         return "pool" if self.context.world is None else "sft"
 
@@ -98,9 +100,10 @@ class SFTStage(Stage):
 
 
 def sft_model(context: RunContext) -> Artifact:
-    """The SFT model of a run."""
+    """The SFT model of a run; once it is there, torch's number of threads is set for all later stages."""
     artifact = context.make(SFTStage(context))
-    # Every other stage follows this one, also where it was found and not built: one number of threads for all.
+    # Every other stage asks for this one first. Threads are set also where it was found and not built: sums in another
+    # number of threads differ by rounding, and results must not depend on what the store held.
     if artifact.info:
         context.use_threads(artifact.info_as(SFTInfo).parameters)
     return artifact
