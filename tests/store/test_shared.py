@@ -235,7 +235,7 @@ def test_a_store_that_cannot_be_written_fails_no_run(folder, said, monkeypatch):
     made = folder("one").make("sft", {}, Build())
     assert folder("one").find("sft", {}, Build()) == made
     assert len(said) == 1
-    assert "is not put in the store" in said[0]
+    assert "cannot be added to the store" in said[0]
     assert "No space left" in said[0]
 
 
@@ -327,14 +327,14 @@ def test_a_place_that_cannot_be_written_is_refused_if_it_was_named(tmp_path, mon
     monkeypatch.delenv("FRFT_STORE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert open_store(say=said.append) is None
-    assert "No stages are shared with other runs" in said[0]
+    assert "Stages are not shared with other runs" in said[0]
 
 
 def test_sizes(monkeypatch):
     for text, size in {"0": 0, "500": 500, "500M": 500 * 2**20, "1.5GiB": 1.5 * 2**30, "2 gb": 2 * 2**31 / 2}.items():
         assert parse_bytes(text, "size") == size
     for text in ("", "much", "-1G", "inf", "nan"):
-        with pytest.raises(UsageError, match=r"size: .* is no size"):
+        with pytest.raises(UsageError, match=r"size: .* is not a size"):
             parse_bytes(text, "size")
     assert [readable_bytes(size) for size in (0, 1023, 2**10, 1.5 * 2**30)] == ["0 B", "1023 B", "1.0 KiB", "1.5 GiB"]
     monkeypatch.setenv("FRFT_STORE_SIZE", "plenty")

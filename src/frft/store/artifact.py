@@ -1,12 +1,12 @@
-"""Artifacts: folders that are whole when their manifest is there.
+"""Artifacts: folders that are complete if and only if they hold a manifest, which is written last.
 
 A stage takes artifacts and returns an artifact. Its folder is named after the digest of everything that it
 depends on: its inputs, and the code that builds it (code.py). So equal inputs mean the same folder: arms of one
 experiment share what they have in common, and a stopped run finds what it had finished, by one mechanism.
 
-Several processes may use one folder. Whoever asks first for an artifact builds it under a lock; the others wait, and
-then find it. A builder that dies frees its lock, and the next one builds. Several folders may have one shared store
-beside them (shared.py): what is not in the folder is taken from there, and what is built is put there.
+Several processes may use one folder. The first that asks for an artifact builds it under a lock; the others wait, and
+then find it. The system frees the lock of a builder that dies, and the next process builds. Several folders may have
+one shared store (shared.py): what is not in the folder is taken from there, and what is built is added to it.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ DIGEST_CHARACTERS = 12
 
 
 class InfoKind(Protocol):
-    """A typed form of what a kind of stage reports: a `StoredValue` or an `OpenValue`."""
+    """The type of what a kind of stage reports: a class derived from `StoredValue` or `OpenValue`."""
 
     @classmethod
     def of(cls, value: object, where: str | Path) -> Self:
-        """The typed form of `info`; raises `ArtifactError` where it does not fit."""
+        """`value` as this type; raises `ArtifactError`, naming `where` it was read, if it does not fit."""
 
 
 _Info = TypeVar("_Info", bound=InfoKind)
@@ -47,15 +47,15 @@ _Info = TypeVar("_Info", bound=InfoKind)
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished folder.
+    """The result of a finished stage: a folder and the figures in its manifest.
 
     Attributes:
         path: the folder.
-        kind: what sort of stage made it ("sft", "ppo", ...).
-        digest: SHA-256 of the kind, the inputs, the parents' digests and the code that builds it.
-        info: what the stage reported of itself (counts, metrics); JSON-able.
-        seconds: wall-clock seconds that the stage took when it ran; of one that was resumed, the last part's.
-        peak_memory: the most bytes that its process held while it ran.
+        kind: kind of the stage that made it ("sft", "ppo", ...).
+        digest: SHA-256 of the kind, the inputs with the parents' digests, and the code that builds it; hexadecimal.
+        info: figures that the stage reported (counts, metrics), JSON-able; empty in a plan's placeholder.
+        seconds: wall-clock seconds that the build took; of a build that was resumed, those since the last start.
+        peak_memory: peak resident memory of the process during the build, in bytes.
     """
 
     path: Path
@@ -66,21 +66,25 @@ class Artifact:
     peak_memory: int
 
     def info_as(self, kind: type[_Info]) -> _Info:
-        """What the stage reported, typed.
+        """`info` as the type `kind`.
 
         Raises:
-            ArtifactError: it has another form.
+            ArtifactError: a field is missing, unknown or of another type.
         """
         return kind.of(self.info, self.path / MANIFEST)
 
 
 class Peers(Protocol):
-    """The processes of one distributed training, all of which run the same code."""
+    """The processes of one distributed training, all of which run the same code.
+
+    Attributes:
+        is_main: whether this is the main process, which decides and writes.
+    """
 
     is_main: bool
 
     def agree(self, value: Any) -> Any:
-        """The main process's value, in every process; all must call, and none goes on before all have."""
+        """Return the main process's `value` in every process. A barrier: all must call it, and wait for each other."""
 
 
 class _Alone:
@@ -94,6 +98,7 @@ ALONE: Peers = _Alone()
 """A training in a single process."""
 
 Build = Callable[[Path], Mapping[str, Any]]
+"""Fills the folder that it is given, and returns the figures to keep with it (JSON-able)."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class _Wanted:
 
     @cached_property
     def contents(self) -> dict[str, Any]:
-        """What the digest covers, JSON-able."""
+        """Everything that the digest covers (kind, inputs, code), JSON-able."""
         return {"kind": self.kind, "inputs": plain_inputs(self.inputs), "code": code_of(self.build)}
 
     @cached_property
@@ -123,9 +128,10 @@ class ArtifactStore:
 
     Args:
         root: the folder.
-        listener: called once for every artifact that is asked for, with whether it was there already.
+        listener: called once for every artifact that is asked for, with the artifact and whether it was found (true)
+            or built (false). None: nothing is called.
         on_wait: called with the name of an artifact that another process is building, before waiting for it.
-        shared: the store that this folder shares with others; None: it shares nothing.
+        shared: the store that this folder shares with others; None: there is none.
     """
 
     def __init__(
@@ -141,27 +147,38 @@ class ArtifactStore:
         self._checked: dict[str, Artifact] = {}
 
     def nowhere(self, kind: str, inputs: Mapping[str, Any], build: Build) -> Artifact:
-        """What `make` would be asked for with the same arguments, as an artifact of which nothing is there yet."""
+        """A placeholder for the artifact that `make` returns for these arguments: its path and digest, without figures.
+
+        Nothing is read or written; for plans.
+        """
         wanted = _Wanted(kind, inputs, build)
         return Artifact(self.root / wanted.name, kind, wanted.digest, {}, seconds=0.0, peak_memory=0)
 
     def find(self, kind: str, inputs: Mapping[str, Any], build: Build, *, verify: bool = True) -> Artifact | None:
-        """The finished artifact of `kind` with these inputs in this folder, built by what `build` is now, or None.
+        """The finished artifact for these arguments in this folder; None: it is not built yet.
+
+        An artifact that was built by an older version of the code of `build` has another digest, and is not found.
+
+        Args:
+            kind, inputs, build: as for `make`.
+            verify: whether to compare the checksums of all files with the manifest, which reads them whole.
 
         Raises:
-            ArtifactError: a folder is there, but its manifest is none or was changed; or, looked at to `verify`, files
-                differ.
+            ArtifactError: the manifest or, with `verify`, a file is damaged or was changed.
         """
         return self._find(_Wanted(kind, inputs, build), verify=verify)
 
     def _find(self, wanted: _Wanted, *, verify: bool = True) -> Artifact | None:
         found = self.read(wanted.name, verify=verify)
         if found is not None and found.digest != wanted.digest:
-            raise ArtifactError(f"{found.path} belongs to other inputs than its name says. Delete it and run again.")
+            raise ArtifactError(
+                f"The manifest in {found.path} belongs to other inputs: its digest is {found.digest}, and that of the "
+                f"stage is {wanted.digest}. Delete the folder and run again."
+            )
         return found
 
     def read(self, name: str, *, verify: bool = True) -> Artifact | None:
-        """The finished artifact in the folder of this name, whatever it was made from, or None; raises as `find`."""
+        """The finished artifact in the folder `name`, whatever its inputs; None: there is none. Raises as `find`."""
         path = self.root / name
         if not (path / MANIFEST).exists():
             return None
@@ -171,7 +188,7 @@ class ArtifactStore:
         return _artifact(path, manifest)
 
     def in_shared_store(self, kind: str, inputs: Mapping[str, Any], build: Build) -> Artifact | None:
-        """The artifact that `make` would take from the shared store, with the path that it would get, or None."""
+        """The artifact that `make` would take from the shared store, with its future path; None: it is not there."""
         wanted = _Wanted(kind, inputs, build)
         manifest = None if self.shared is None else self.shared.look_up(wanted.name, wanted.digest)
         return None if manifest is None else _artifact(self.root / wanted.name, manifest)
@@ -182,18 +199,19 @@ class ArtifactStore:
         """Return the artifact of `kind` with these inputs, taking it from the shared store or building it first.
 
         Args:
-            kind: the sort of stage; the first part of the folder's name.
+            kind: kind of the stage; the first part of the folder's name.
             inputs: everything that the result depends on: JSON-able values, and parent `Artifact`s.
-            build: fills an empty folder and returns what is worth knowing about it (JSON-able). The module of frft in
-                which it is defined, and what that imports, are part of the digest.
-            scratch: names (a glob pattern) of folders from which a build that was stopped goes on. Where given, `build`
-                gets the folder as such a build has left it, instead of an empty one. They are no part of the artifact
-                and are deleted when it is there, not before: hashing a large one takes long.
-            peers: the processes that build it together, where it takes several: all of them call this, and `build`
-                where the main process does not find the artifact. What the main process's `build` returns counts.
+            build: fills an empty folder and returns figures to keep with it (JSON-able). The module of frft in which
+                it is defined, and what that imports, are part of the digest.
+            scratch: glob pattern of the checkpoint folders from which a stopped build resumes. Where given, `build`
+                gets the folder as a stopped build left it, instead of an empty one. Checkpoints are not part of the
+                artifact; they are deleted once it is complete, not before, since hashing its files may take long.
+                None: a stopped build starts again from an empty folder.
+            peers: the processes that build it together: all of them call this method, and `build` if the main process
+                does not find the artifact. The main process's return value of `build` is kept.
 
         Raises:
-            ArtifactError: what is there is damaged, or the folder is not the same one for all peers.
+            ArtifactError: the artifact is damaged, or the processes do not share one folder.
         """
         wanted = _Wanted(kind, inputs, build)
         if wanted.digest not in self._checked:
@@ -201,7 +219,7 @@ class ArtifactStore:
             if not peers.agree(found is not None):
                 lock = locked(self.root / LOCKS / wanted.name, lambda: self._waits(wanted.name))
                 with lock if peers.is_main else nullcontext():
-                    # While this process waited, another may have made it.
+                    # Look again: another process may have built it while this one waited for the lock.
                     found = self._find(wanted) if peers.is_main else None
                     if peers.agree(found is not None):
                         made = found
@@ -210,8 +228,8 @@ class ArtifactStore:
             made = made or self._find(wanted)
             if made is None:
                 raise ArtifactError(
-                    f"{self.root / wanted.name} was made by the main process, and this one does not see it. All "
-                    "processes of a distributed run must write to one folder that they share."
+                    f"{self.root / wanted.name} was made by the main process, and this process does not see it. Give "
+                    "a distributed run a folder that all of its processes share."
                 )
             self._checked[wanted.digest] = made
             if self._listener is not None:
@@ -221,9 +239,13 @@ class ArtifactStore:
     def _take_or_build(
         self, wanted: _Wanted, scratch: str | None, peers: Peers
     ) -> tuple[Artifact | None, Artifact | None]:
-        """What was taken from the shared store, and what is there now; None in all processes but the main one."""
+        """The artifact if it was taken from the shared store (else None), and the artifact, taken or built.
+
+        Both are None in all processes but the main one.
+        """
         path, shared = self.root / wanted.name, self.shared if peers.is_main else None
-        # Always after the lock of this folder, so that no two processes can each wait for what the other holds.
+        # Every process takes the lock of its folder first and that of the store second: with one order, no two can
+        # each wait for a lock that the other holds.
         with nullcontext() if shared is None else shared.lock(wanted.name, lambda: self._waits(wanted.name)):
             taken = None if shared is None else self._take(shared, path, wanted.digest)
             if peers.agree(taken is not None):
@@ -236,31 +258,31 @@ class ArtifactStore:
     @staticmethod
     def _take(shared: SharedStore, path: Path, digest: str) -> Artifact | None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():  # without a manifest: nothing that could be used
+        if path.exists():  # without a manifest (else it would have been found), so incomplete
             shutil.rmtree(path)
         manifest = shared.take(path.name, digest, path)
         if manifest is None:
             return None
-        # A build of it that was stopped here has nothing to go on to.
+        # The leftovers of a build that was stopped in this folder are not needed any more.
         shutil.rmtree(_unfinished(path), ignore_errors=True)
         return _artifact(path, manifest)
 
     def _build(self, wanted: _Wanted, scratch: str | None, peers: Peers) -> Artifact | None:
-        """Build it, and return it in the main process; when this returns in any of them, it is there."""
+        """Build the artifact; returns it in the main process, and None in others, after all of them are done."""
         path = self.root / wanted.name
         unfinished = _unfinished(path)
         if peers.is_main:
             if scratch is None:
-                # What a stage that was stopped leaves behind holds nothing that can be trusted.
+                # A stage without checkpoints cannot resume, and its half-written files must not end up in the artifact.
                 shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True, exist_ok=True)
             (unfinished / MANIFEST).unlink(missing_ok=True)
-        peers.agree(None)
+        peers.agree(None)  # no process writes before the main one has prepared the folder
         started = time.monotonic()
         forget_memory()
         built = wanted.build(unfinished)
         if peers.is_main:
-            # As it will be read back: a stage that was found must not differ from one that was built.
+            # Through JSON and back (tuples become lists, ...), so that a built artifact equals one that is read.
             info = json.loads(json.dumps(dict(built), allow_nan=False))
             manifest = {
                 **wanted.contents,
@@ -270,7 +292,8 @@ class ArtifactStore:
                 "peak_memory": peak_memory(),
                 "files": list_files(unfinished, apart_from=set(_matches(unfinished, scratch))),
             }
-            # Written last, and before the folder has its name: an existing manifest means a whole artifact.
+            # The manifest is the last file written, and the rename is atomic: a folder of this name with a manifest is
+            # complete, whenever the process is killed.
             write_manifest(unfinished, manifest)
             shutil.rmtree(path, ignore_errors=True)
             unfinished.replace(path)
@@ -297,7 +320,7 @@ def _matches(folder: Path, pattern: str | None) -> list[Path]:
 
 
 def plain_inputs(value: Any) -> Any:
-    """`value` with every artifact in it replaced by its kind and digest."""
+    """`value` with every artifact in it, at any depth, replaced by its kind and digest; JSON-able."""
     if isinstance(value, Artifact):
         return {"artifact": value.kind, "digest": value.digest}
     if isinstance(value, Mapping):

@@ -45,13 +45,14 @@ LIBRARIES = (
 """Distributions whose version may change a computed result; all others only store, display or parse."""
 
 Code = Mapping[str, Any]
+"""What stands in a manifest about the code: "frft", a fingerprint of its modules, and "libraries", their versions."""
 
 
 def code_of(build: Callable[..., Any]) -> Code:
-    """What a stage's function depends on besides its inputs, JSON-able; equal code builds equal artifacts.
+    """Identify the code that a stage's `build` runs, JSON-able; equal code and inputs build equal artifacts.
 
-    Of a method, the module of every class of its object counts. A function that is not frft's own has the version of
-    frft for a fingerprint: what it does is for its author to name among the inputs.
+    For a method, the modules of all classes of its object count. A function from outside of frft has frft's version
+    instead of a fingerprint: whoever passes it must name what it does among the inputs.
     """
     while isinstance(build, partial):
         build = build.func
@@ -63,12 +64,12 @@ def code_of(build: Callable[..., Any]) -> Code:
 
 @cache
 def code_of_modules(*modules: str) -> Code:
-    """What `code_of` returns, for modules of frft given by name."""
+    """Identify the code of modules of frft given by name, in the form of `code_of`; no modules: frft's version."""
     return {"frft": fingerprint(*modules) if modules else __version__, "libraries": library_versions()}
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """A name for a function that is an input of a stage: where it is defined, and the fingerprint of that module."""
+    """An identity for a function among a stage's inputs: its qualified name, and the fingerprint of its module."""
     name = f"{function.__module__}.{function.__qualname__}"
     return f"{name} {code_of(function)['frft']}"
 
@@ -91,11 +92,12 @@ def closure(*modules: str) -> set[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
+        # `frft/__init__.py` only passes on names: following it would make every stage depend on everything.
         if name == PACKAGE or name in found or name.startswith(SILENT_MODULES) or _file(name) is None:
             continue
         found.add(name)
         waiting += [module for imported in _imported(name) for module in _defining(imported)]
-        # To import a module, Python runs the packages that it is in.
+        # Importing a module runs the __init__.py of its package, which counts unless it only passes on names.
         package = name.rpartition(".")[0]
         if package != PACKAGE and not _only_passes_on(package):
             waiting.append(package)
@@ -104,7 +106,7 @@ def closure(*modules: str) -> set[str]:
 
 @cache
 def _imported(module: str) -> frozenset[str]:
-    """What a module names in import statements, wherever they stand: modules, or what is in them."""
+    """Dotted names that a module imports from frft, at its head or in functions: modules, or names in modules."""
     names: set[str] = set()
     for node in _executed(_tree(module)):
         if isinstance(node, ast.Import):
@@ -116,7 +118,7 @@ def _imported(module: str) -> frozenset[str]:
 
 
 def _defining(name: str) -> list[str]:
-    """The module that an imported name is, or is defined in: packages pass on what their modules define."""
+    """The module that an imported name is or is defined in, through packages that pass it on."""
     if _file(name) is not None:
         return [name]
     module, _, own = name.rpartition(".")
@@ -126,7 +128,7 @@ def _defining(name: str) -> list[str]:
 
 @cache
 def _passed_on(package: str) -> dict[str, str]:
-    """Names that a package imports from its modules, and what they are there."""
+    """The names that a package's __init__.py imports, each with the dotted name that it stands for."""
     return {
         alias.asname or alias.name: f"{_absolute(package, node)}.{alias.name}"
         for node in _tree(package).body
@@ -137,7 +139,7 @@ def _passed_on(package: str) -> dict[str, str]:
 
 @cache
 def _only_passes_on(package: str) -> bool:
-    """Whether a package does nothing but import names and list them."""
+    """Whether a package's __init__.py does nothing but import names and list them in `__all__`."""
     return all(
         isinstance(node, ast.ImportFrom | ast.Import)
         or (isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"])
@@ -146,6 +148,7 @@ def _only_passes_on(package: str) -> bool:
 
 
 def _absolute(module: str, node: ast.ImportFrom) -> str:
+    """The absolute name of the module that an import statement in `module` names, resolving leading dots."""
     if not node.level:
         return node.module or ""
     inside = module.split(".") if _is_package(module) else module.split(".")[:-1]
@@ -154,7 +157,7 @@ def _absolute(module: str, node: ast.ImportFrom) -> str:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker reads."""
+    """All nodes of a tree except those under `if TYPE_CHECKING:`, which never run."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -167,6 +170,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _tree(module: str) -> ast.Module:
+    """The syntax tree of a module without docstrings; comments and layout are not in a tree at all."""
     file = _file(module)
     assert file is not None
     tree = ast.parse(file.read_bytes())
@@ -193,6 +197,7 @@ def _digest_of_module(module: str) -> str:
     digest = sha256(ast.dump(_tree(module)).encode())
     folder = _folder(module if _is_package(module) else module.rpartition(".")[0])
     for other in sorted(folder.iterdir(), key=lambda each: each.name):
+        # Any other file may be data that the module reads; an edit of it must make other artifacts, too.
         if other.is_file() and not other.name.endswith((".py", ".pyc", ".typed")):
             digest.update(other.name.encode() + sha256(other.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes (a file is complete or absent, whenever the process is killed), digests, and memory of the process."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a folder to fill that gets the name `path`, which must be free, only when the block ends without an error.
 
-    Its bytes are on disk before the name is. What a block that was killed had written is deleted by the next.
+    The bytes are on disk before the name is. The leftovers of a process that was killed in such a block are deleted by
+    the next one for the same path.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -76,7 +77,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing; the folder is not whole. Delete it and run again.") from None
+        raise ArtifactError(
+            f"{path} is missing, so its folder is incomplete. Delete the folder {path.parent} and run again."
+        ) from None
     except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON ({error}). Delete it and run again.") from error
 
@@ -94,16 +97,18 @@ def folder_digest(folder: Path) -> str:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held since it began, or since `forget_memory`, in bytes."""
+    """Peak resident memory of this process since it began, or since `forget_memory`, in bytes."""
+    # getrusage(2): kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def forget_memory() -> None:
-    """Give back what is not in use any more, and measure the peak from now on.
+    """Return unused memory to the system, and restart the measurement of `peak_memory`.
 
-    Trainers hold on to themselves, and the C library keeps what was freed: a stage would start with, and be charged
-    for, what the stages before it have left. On systems other than Linux the peak stays that of the process's life.
+    Otherwise a stage would be charged for the memory of the stages before it: trainers are in reference cycles, which
+    only the garbage collector frees, and the C library keeps freed memory. On systems other than Linux the peak stays
+    that of the process's whole life.
     """
     gc.collect()
     with suppress(OSError, AttributeError):  # a C library that is not glibc has no such function

@@ -12,13 +12,14 @@ from frft.errors import ArtifactError
 from frft.store.files import atomic_write
 
 BLOCK_BYTES = 65536
+"""Bytes read at a time, backwards from the end of a file, to find its last newline."""
 
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append one JSON object a line and wait until it is on disk. NaN and infinities are refused.
+    """Append rows, one JSON object a line, and wait until they are on disk. NaN and infinities are refused.
 
-    A writer that was killed may have left half a line. It was never finished, and what follows must not be
-    glued to it, so it is cut off.
+    A writer that was killed may have left half a line at the end; it is cut off, so that the next row does not continue
+    it.
     """
     text = _lines(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,9 +31,9 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def keep_rows(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Keep only the complete rows that are `wanted`; the file is written anew, whole or not at all, and may be missing.
+    """Rewrite a journal, atomically, with only its complete rows for which `wanted` is true; it may be missing.
 
-    For a writer that goes back to a checkpoint: rows from beyond it will come again.
+    For a writer that resumes from a checkpoint: it will write the rows beyond it again.
     """
     if path.exists():
         rows = [row for row in read_rows(path) if wanted(row)]

@@ -1,4 +1,4 @@
-"""Advisory locks between processes."""
+"""Advisory file locks between processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made where it is missing and stays; only one process can hold it.
+    """Hold an exclusive lock on the file `path` during a block, waiting for it; the file is created and stays.
 
     The operating system frees the lock of a process that dies. On a network file system, all machines that use it must
     support locks there (NFS 4 does).
 
     Args:
-        path: the file; what stands in it has no meaning.
+        path: the lock file; its content is not used.
         on_wait: called once if another process holds the lock, before waiting for it.
     """
     from filelock import FileLock, Timeout
@@ -35,7 +35,7 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 
 @contextmanager
 def locked_now(path: Path) -> Iterator[bool]:
-    """Hold the lock of the file `path` if nobody else does, without waiting; gives whether it is held."""
+    """Try to lock the file `path` during a block, without waiting; yields whether this process holds the lock."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)

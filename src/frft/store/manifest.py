@@ -1,10 +1,10 @@
-"""What an artifact says of itself: manifest.json, with a checksum of every file and one of its own content.
+"""manifest.json, the description of an artifact: figures, a checksum of every file, and one of its own content.
 
     {"format": 2, "kind": ..., "digest": ..., "inputs": ..., "code": ..., "info": ..., "seconds": ...,
      "peak_memory": ..., "files": {NAME: {"bytes": ..., "sha256": ...}}, "sha256": of all of the above}
 
 The checksum of the content covers the figures in `info` and the list of files: a changed figure, or a file struck from
-the list, is found as surely as a changed file.
+the list, is detected as surely as a changed file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from frft.store.files import digest_of, read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 2
-"""1 had neither a number nor a checksum of its content."""
+"""Format number of manifests. Format 1 had neither a number nor a checksum of its content."""
 OLD_FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
+"""Keys of a manifest of format 1."""
 FIELDS = {*OLD_FIELDS, "code"}
+"""Keys of a manifest of format 2, besides its format number and checksum."""
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
@@ -30,14 +32,14 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path, *, older: bool = False) -> dict[str, Any]:
-    """Read the manifest of a folder and verify it; files are `verify_files`' concern.
+    """Read the manifest of a folder and verify its checksum; `verify_files` verifies the files.
 
     Args:
         folder: the artifact.
-        older: also take a manifest of an older format, which cannot be verified.
+        older: whether to accept a manifest of format 1, which has no checksum.
 
     Raises:
-        ArtifactError: there is none, it is of another format, or its content is not what was written.
+        ArtifactError: there is none, it is of another format, or it was changed after it was written.
     """
     path = folder / MANIFEST
     manifest = read_json(path)
@@ -61,7 +63,7 @@ def read_manifest(folder: Path, *, older: bool = False) -> dict[str, Any]:
 
 
 def list_files(folder: Path, *, apart_from: set[Path]) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of all files below a folder, by relative path; entries of the folder may be left out."""
+    """Size in bytes and SHA-256 of all files below a folder, by relative path; `apart_from`: entries to leave out."""
     return {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
         for entry in sorted(set(folder.iterdir()) - apart_from)
@@ -71,10 +73,10 @@ def list_files(folder: Path, *, apart_from: set[Path]) -> dict[str, dict[str, An
 
 
 def verify_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Compare all files of an artifact with its manifest.
+    """Compare the size and checksum of all files of an artifact with its manifest.
 
     Raises:
-        ArtifactError: one is missing or differs.
+        ArtifactError: a file is missing or differs.
     """
     for name, recorded in manifest["files"].items():
         file = folder / name

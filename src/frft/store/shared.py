@@ -1,15 +1,15 @@
-"""The shared store: a cache folder beside the runs, so that a stage is built once for all of them.
+"""The shared store: a cache of artifacts and vectors, so that a stage is built once for all runs.
 
     ROOT/stages/NAME/                 finished artifacts, as in the `stages` folder of a run
     ROOT/embeddings/EMBEDDER/*.npy    vectors of texts (selection/vectors.py)
     ROOT/.locks/                      one lock file per artifact
 
 A run's own folder holds hard links to the store's files, or copies where links cannot be made (another file system), so
-that it stays whole when the store is pruned or deleted. Files that are linked have one content under several names;
-they are made read-only, because whoever wrote into one in place would change all of them.
+that it stays complete when the store is pruned or deleted. A linked file is one content under several names; it is made
+read-only, because a change in place would change it for all runs.
 
-The store is a cache: it may be deleted at any time, and a run never fails because of it. What is damaged in it is
-deleted and built anew, and what cannot be put there is left out; both are said.
+The store is a cache: it may be deleted at any time, and a run never fails because of it. A damaged artifact in it is
+deleted and built again, and one that cannot be added is left out; both are reported.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ STORE_VARIABLE, SIZE_VARIABLE = "FRFT_STORE", "FRFT_STORE_SIZE"
 NO_STORE = "none"
 """Value of `--store` and FRFT_STORE that turns the shared store off."""
 DEFAULT_BYTES = 10 * 2**30
+"""Largest size of the store, unless FRFT_STORE_SIZE is set."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 ABANDONED_S = 24 * 3600.0
-"""Seconds after which an untouched temporary file is taken for one of a killed process, and deleted."""
+"""Seconds after which an untouched temporary file is taken for the leftover of a killed process, and deleted."""
 READ_ONLY, WRITABLE = 0o444, 0o222
+"""File modes: read permission for all, and the bits of any write permission."""
 
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """One thing in the store that is kept or pruned as a whole: an artifact, or a file of vectors.
+    """One entry of the store, which is kept or pruned as a whole: an artifact, or a file of vectors.
 
     Attributes:
-        kind: of the stage; "embeddings" for a file of vectors.
+        kind: kind of the stage; "embeddings" for a file of vectors.
         path: the folder or the file.
         bytes: its size. Where a run holds a hard link to the same file, pruning the entry frees no space on the disk.
-        used: when it was last put or taken, in seconds since 1970.
+        used: time of the last use (added or taken), in seconds since 1970.
     """
 
     kind: str
@@ -59,8 +61,8 @@ class SharedStore:
 
     Args:
         root: the folder.
-        max_bytes: beyond this size, what was used least recently is pruned.
-        say: called with a message for whatever is pruned, damaged or left out.
+        max_bytes: largest size; beyond it, the least recently used entries are pruned.
+        say: called with a message for every entry that is pruned, damaged or left out.
     """
 
     def __init__(self, root: Path, max_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = lambda _: None) -> None:
@@ -68,7 +70,7 @@ class SharedStore:
         self._size: int | None = None
 
     def __reduce__(self) -> tuple[type[SharedStore], tuple[Path, int]]:
-        # For worker processes, which tell whom they have.
+        # Pickled for worker processes without `say`, which may hold a terminal; a worker sets its own (`saying`).
         return SharedStore, (self.root, self.max_bytes)
 
     def saying(self, say: Callable[[str], None]) -> SharedStore:
@@ -81,11 +83,11 @@ class SharedStore:
         return self.root / "embeddings"
 
     def lock(self, name: str, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
-        """The lock of an artifact: whoever builds, takes or prunes it holds it."""
+        """The lock of an artifact, to hold while building, taking, adding or pruning it."""
         return locked(self._lock(name), on_wait)
 
     def look_up(self, name: str, digest: str) -> Mapping[str, Any] | None:
-        """The manifest of an artifact in the store, or None. Its files are not looked at, and nothing is written."""
+        """The manifest of an artifact in the store; None: it is not there or damaged. Files are not verified."""
         path = self._stages / name
         if not (path / MANIFEST).is_file():
             return None
@@ -96,9 +98,12 @@ class SharedStore:
         return manifest if manifest["digest"] == digest else None
 
     def take(self, name: str, digest: str, target: Path) -> Mapping[str, Any] | None:
-        """Link the artifact of this name to the new folder `target`, and return its manifest; None: it is not there.
+        """Link the files of an artifact into the new folder `target`, and return its manifest.
 
-        The caller holds the artifact's lock. All files are verified, and `target` appears whole or not at all.
+        All files are verified, and `target` appears complete or not at all. The caller holds the artifact's lock.
+
+        Returns:
+            The manifest; None: the artifact is not there, was damaged (it is deleted), or cannot be read.
         """
         source = self._stages / name
         if not source.is_dir():
@@ -110,12 +115,12 @@ class SharedStore:
                 return None
             _link_folder(source, linked)
             verify_files(linked, manifest)
-            os.utime(source)
+            os.utime(source)  # the time of last use, by which entries are pruned
             linked.replace(target)
         except (ArtifactError, FileNotFoundError) as error:
             shutil.rmtree(linked, ignore_errors=True)
             self._remove(source)
-            self._say(f"  {name} in the store {self.root} is damaged and was deleted ({error}); it is built anew")
+            self._say(f"  {name} in the store {self.root} was damaged and is deleted ({error}); it is built again")
             return None
         except OSError as error:
             shutil.rmtree(linked, ignore_errors=True)
@@ -124,13 +129,13 @@ class SharedStore:
         return manifest
 
     def put(self, folder: Path) -> None:
-        """Add the finished artifact in this folder, whose lock the caller holds, under the folder's name."""
+        """Add the finished artifact in `folder` under the folder's name. The caller holds its lock."""
         target = self._stages / folder.name
         unfinished = target.with_name(f".{folder.name}.unfinished")
         size = _bytes_below(folder)
         if size > self.max_bytes:
             self._say(
-                f"  {folder.name} ({readable_bytes(size)}) is larger than the store may be and is not put there "
+                f"  {folder.name} ({readable_bytes(size)}) is larger than the store may be and is not added "
                 f"({SIZE_VARIABLE}={readable_bytes(self.max_bytes).replace(' ', '')})"
             )
             return
@@ -141,12 +146,12 @@ class SharedStore:
             os.utime(target)
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            self._say(f"  {folder.name} is not put in the store {self.root}: {error.strerror or error}")
+            self._say(f"  {folder.name} cannot be added to the store {self.root}: {error.strerror or error}")
             return
         self.added(size)
 
     def put_vectors(self, shard: Path, embedder: str) -> None:
-        """Add a file of vectors of this embedder, under its own name, which says what it holds."""
+        """Add a file of vectors under its own name to the folder of `embedder` (the embedder's digest)."""
         target = self.embeddings / embedder / shard.name
         if shard.stat().st_size > self.max_bytes:
             return
@@ -159,33 +164,41 @@ class SharedStore:
             link_or_copy(shard, linked)
             linked.replace(target)
         except OSError as error:
-            self._say(f"  {shard.name} is not put in the store {self.root}: {error.strerror or error}")
+            self._say(f"  {shard.name} cannot be added to the store {self.root}: {error.strerror or error}")
             return
         self.added(shard.stat().st_size)
 
     def added(self, size: int) -> None:
-        """Prune if so many more bytes make the store larger than it may be."""
+        """Record that `size` bytes were added, and prune if the store is now larger than `max_bytes`."""
+        # Entries are counted once a process; what other processes add meanwhile is found at the next pruning.
         self._size = sum(entry.bytes for entry in self.entries()) if self._size is None else self._size + size
         if self._size > self.max_bytes:
             self.prune(self.max_bytes)
 
     def entries(self) -> list[StoreEntry]:
-        """All that is in the store, the least recently used first."""
+        """All entries of the store, the least recently used first."""
         found = [
             StoreEntry(path.name.rpartition("-")[0], path, _bytes_below(path), path.stat().st_mtime)
             for path in _visible(self._stages)
         ]
         for folder in _visible(self.embeddings):
             for path in folder.glob("*.npy"):
-                with suppress(FileNotFoundError):  # another process prunes, too
+                with suppress(FileNotFoundError):  # another process may prune it at this moment
                     status = path.stat()
                     found.append(StoreEntry("embeddings", path, status.st_size, status.st_mtime))
         return sorted(found, key=lambda entry: (entry.used, entry.path))
 
     def prune(self, max_bytes: int | None = None, older_than_s: float | None = None) -> list[StoreEntry]:
-        """Delete entries unused for too long, then the least recently used ones until at most `max_bytes` are left.
+        """Delete old entries, then the least recently used ones until the store is small enough.
 
-        What another process is building or taking is left alone. Returns what was deleted, which is also said.
+        Entries that another process is building or taking are kept.
+
+        Args:
+            max_bytes: largest size of what is left; None: no limit.
+            older_than_s: delete entries that were not used for more than this many seconds; None: no limit.
+
+        Returns:
+            The deleted entries, which are also reported.
         """
         self._sweep()
         entries, gone = self.entries(), []
@@ -206,7 +219,7 @@ class SharedStore:
 
     def _prune(self, entry: StoreEntry) -> bool:
         if entry.kind == "embeddings":
-            # One file, which a process that has it mapped goes on reading.
+            # No lock: a process that has the file open or mapped goes on reading it after the name is gone.
             entry.path.unlink(missing_ok=True)
             return True
         with locked_now(self._lock(entry.path.name)) as mine:
@@ -215,7 +228,7 @@ class SharedStore:
             return mine
 
     def _remove(self, path: Path) -> None:
-        """Delete an artifact so that no part of it is ever found: it loses its name first."""
+        """Delete an artifact. It is renamed first, so that no process ever finds a part of it under its name."""
         going = path.with_name(f".{path.name}.pruned")
         shutil.rmtree(going, ignore_errors=True)
         with suppress(FileNotFoundError):
@@ -223,7 +236,7 @@ class SharedStore:
         shutil.rmtree(going, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Delete what processes that were killed have left behind."""
+        """Delete temporary files and folders of processes that were killed; younger ones may be in use."""
         for folder in (self._stages, *_visible(self.embeddings)):
             for path in folder.glob(".*") if folder.is_dir() else ():
                 with suppress(FileNotFoundError):
@@ -239,16 +252,19 @@ class SharedStore:
 
 
 def open_store(where: str | Path | None = None, say: Callable[[str], None] = lambda _: None) -> SharedStore | None:
-    """The shared store; None where nothing is to be shared.
+    """Open the shared store; its size is limited by the environment variable FRFT_STORE_SIZE (default 10G).
 
     Args:
-        where: its folder, or "none"; None: what the variable FRFT_STORE says, or else `frft/store` in the user's cache
-            folder (XDG_CACHE_HOME, or ~/.cache). The variable FRFT_STORE_SIZE says how large it may be (10G).
-        say: told in words of whatever is pruned, damaged or left out.
+        where: its folder, or "none"; None: the environment variable FRFT_STORE, or else `frft/store` in the user's
+            cache folder (XDG_CACHE_HOME, or ~/.cache).
+        say: called with a message for every entry that is pruned, damaged or left out.
+
+    Returns:
+        The store; None: it is switched off ("none"), or the default folder cannot be written.
 
     Raises:
-        OutputError: the folder that was named cannot be made or written to.
-        UsageError: FRFT_STORE_SIZE is no size.
+        OutputError: the folder that was named cannot be created or written.
+        UsageError: FRFT_STORE_SIZE is not a size.
     """
     named = where or os.environ.get(STORE_VARIABLE)
     if str(named) == NO_STORE:
@@ -256,22 +272,27 @@ def open_store(where: str | Path | None = None, say: Callable[[str], None] = lam
     root = Path(named).expanduser() if named else _user_cache() / "frft" / "store"
     size = os.environ.get(SIZE_VARIABLE)
     max_bytes = DEFAULT_BYTES if size is None else parse_bytes(size, SIZE_VARIABLE)
-    # It is made when the first stage is put there: a plan looks for what is there and writes nothing.
+    # The folder is created when the first stage is added, not here: a plan must write nothing. So the nearest existing
+    # parent tells whether it can be.
     nearest = next(each for each in (root, *root.absolute().parents) if each.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         if named:
             raise OutputError(f"The store {root} cannot be written ({nearest}). Name another folder, or {NO_STORE!r}.")
-        # Nobody asked for it, and a run can do without.
-        say(f"No stages are shared with other runs: {root} cannot be written ({nearest})")
+        # The default store was not asked for, and a run does not need it.
+        say(f"Stages are not shared with other runs: the store {root} cannot be written ({nearest})")
         return None
     return SharedStore(root.absolute(), max_bytes, say)
 
 
 def parse_bytes(text: str, what: str) -> int:
-    """A size such as 500M, 10G or 1.5GiB in bytes; units are powers of 1024.
+    """Parse a size such as 500M, 10G or 1.5GiB into bytes; units are powers of 1024.
+
+    Args:
+        text: the size.
+        what: the option or variable that it was given by, for the message.
 
     Raises:
-        UsageError: it is none; names `what` was to be one.
+        UsageError: `text` is not a size.
     """
     number = text.strip().upper().removesuffix("B").removesuffix("I")
     unit = number[-1:] if number[-1:] in UNITS else ""
@@ -281,7 +302,7 @@ def parse_bytes(text: str, what: str) -> int:
             return int(size)
     except ValueError:
         pass
-    raise UsageError(f"{what}: {text!r} is no size. Write it like 500M or 10G.")
+    raise UsageError(f"{what}: {text!r} is not a size. Write it like 500M or 10G.")
 
 
 def readable_bytes(size: float) -> str:
@@ -294,16 +315,16 @@ def readable_bytes(size: float) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` a hard link to the file `source`, which becomes read-only, or a copy where that cannot be."""
+    """Make `target` a hard link to the file `source`, or a copy where links cannot be made; it becomes read-only."""
     try:
         os.link(source, target)
     except FileNotFoundError:
         raise
     except OSError:
-        # Another file system, one without links, or one file with too many of them.
+        # Another file system, one without hard links, or a file that has the largest number of them.
         shutil.copyfile(source, target)
     if target.stat().st_mode & WRITABLE:
-        # Where the file is somebody else's, it is theirs to protect.
+        # Only the owner of a file may change its mode; another user's file is left as it is.
         with suppress(PermissionError):
             target.chmod(READ_ONLY)
 

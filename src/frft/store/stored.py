@@ -1,4 +1,4 @@
-"""What frft keeps as JSON: typed values, written and read through one definition, under a format number.
+"""Typed values that frft keeps as JSON: one definition for writing and reading, and a format number.
 
 A kind of file, or of a stage's figures, is a frozen dataclass that derives from `StoredValue`. Its class docstring
 describes every field (`Attributes:`), and `docs/results.md` is made of these descriptions. Values that other code
@@ -18,9 +18,9 @@ from frft import __version__
 from frft.errors import ArtifactError, UsageError
 
 RESULTS_FORMAT = 1
-"""The format of results.json, study.json and the like. It rises when a field changes its name or meaning.
+"""Format number of results.json, study.json and other results; raised when a field changes its name or meaning.
 
-0: files without a number, as frft wrote them before there was one.
+Files without a number have format 0: they were written before there were format numbers.
 """
 
 OMITTED = Field(exclude_if=lambda value: value is None)
@@ -29,41 +29,45 @@ OMITTED = Field(exclude_if=lambda value: value is None)
 
 @dataclass(frozen=True)
 class StoredValue:
-    """Base of what is kept as JSON. A field that is not declared is refused, not dropped."""
+    """Base class of values that are kept as JSON. Reading refuses fields that are not declared."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", serialize_by_alias=True, validate_by_alias=True
     )
 
     def as_dict(self) -> dict[str, Any]:
-        """Exactly what the file holds, JSON-able."""
+        """The value as it stands in the file, JSON-able."""
         return plain(self)
 
     @classmethod
     def of(cls, value: object, where: str | Path) -> Self:
-        """The typed form of what `as_dict` gave.
+        """The inverse of `as_dict`.
+
+        Args:
+            value: the JSON-able form.
+            where: the file that it was read from, for the message.
 
         Raises:
-            ArtifactError: a field is missing, unknown or of another type; the message names it, and `where` it stands.
+            ArtifactError: a field is missing, unknown or of another type; the message names it.
         """
         return _typed(cls, value, where)
 
 
 class OpenValue(BaseModel):
-    """Base of what is kept as JSON and may have figures beside those that are declared, which are kept as they are.
+    """Base class of values that are kept as JSON and may have fields beyond the declared ones, which are kept.
 
-    For what others can add to: a trainer its metrics, a strategy its settings. All else is a `StoredValue`.
+    For values that extensions add to: a trainer its metrics, a strategy its settings. All others are `StoredValue`s.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def as_dict(self) -> dict[str, Any]:
-        """Exactly what the file holds, JSON-able."""
+        """The value as it stands in the file, JSON-able."""
         return self.model_dump(mode="json", by_alias=True)
 
     @classmethod
     def of(cls, value: object, where: str | Path) -> Self:
-        """The typed form of what `as_dict` gave; raises as `StoredValue.of`."""
+        """The inverse of `as_dict`; arguments and errors are those of `StoredValue.of`."""
         return _typed(cls, value, where)
 
 
@@ -85,15 +89,22 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def format_of(value: Mapping[str, Any], where: str | Path) -> int:
-    """The format number of a file that was read; 0 where it has none.
+    """The format number of a file's content; 0: it has none.
+
+    Args:
+        value: the content.
+        where: the file, for the message.
 
     Raises:
-        ArtifactError: the number is none.
-        UsageError: it is of a newer version of frft.
+        ArtifactError: the value of "format" is not a format number.
+        UsageError: the file was written by a newer version of frft.
     """
     number = value.get("format", 0)
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise ArtifactError(f"{where} has {number!r} for its format, which is no format number. It was edited.")
+        raise ArtifactError(
+            f"{where} has the format {number!r}, which is not a format number: the file was edited. Restore it, or "
+            "make it again with the command that wrote it."
+        )
     if number > RESULTS_FORMAT:
         raise UsageError(
             f"{where} has format {number}, and frft {__version__} reads formats up to {RESULTS_FORMAT}. Use "
@@ -103,13 +114,13 @@ def format_of(value: Mapping[str, Any], where: str | Path) -> int:
 
 
 def fault(error: ValidationError) -> str:
-    """The first validation error: the field and the reason, in words."""
+    """The first of pydantic's validation errors as "field: reason"."""
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # Building one takes milliseconds; reading a file of many rows asks for the same one again and again.
+    # Building an adapter takes milliseconds, and a file of many rows needs the same one for each of them.
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
