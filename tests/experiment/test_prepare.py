@@ -133,7 +133,7 @@ def test_a_run_of_an_older_version_is_not_gone_on_with(begun, pairs):
     ("change", "error", "message"),
     [
         ({"format": RESULTS_FORMAT + 1, "frft": "9.1"}, UsageError, r"Use the version that wrote it \(9.1\)"),
-        ({"format": "new"}, ArtifactError, "no format number"),
+        ({"format": "new"}, ArtifactError, "not a format number"),
         ({"config": None}, ArtifactError, "lacks the keys config and pairs"),
     ],
 )

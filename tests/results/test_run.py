@@ -50,7 +50,7 @@ def test_figures_are_attributes(name):
     ("change", "error", "message"),
     [
         ({"format": RESULTS_FORMAT + 1}, UsageError, "has format"),
-        ({"format": "one"}, ArtifactError, "no format number"),
+        ({"format": "one"}, ArtifactError, "not a format number"),
         ({"arms": None}, ArtifactError, "no results file of frft"),
         ({"format": 1, "stages": 3}, ArtifactError, "RunResults: stages: "),
         ({"new_figure": 1.0}, ArtifactError, "RunResults: new_figure: "),

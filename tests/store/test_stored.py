@@ -58,5 +58,5 @@ def test_formats_are_told_apart_by_their_number():
     ):
         format_of(newer, "results.json")
     for number in ("1", -1, True, 1.0, None):
-        with pytest.raises(ArtifactError, match="no format number"):
+        with pytest.raises(ArtifactError, match="not a format number"):
             format_of({"format": number}, "results.json")

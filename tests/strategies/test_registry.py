@@ -68,9 +68,9 @@ def test_an_edit_of_the_code_or_another_version_is_another_origin(install_packag
     [
         ("import no_such_module", "own", r"package my-own .* cannot be loaded: ModuleNotFoundError: .*no_such_module"),
         ("STRATEGY = len", "own", r"is a builtin_function_or_method; it must be a frft\.strategies\.Strategy"),
-        (OWN, "other", r"'other' of the package my-own .* calls itself 'own'"),
+        (OWN, "other", r"'other' of the package my-own .* with the name 'own'"),
         (OWN.replace("rank=", "takes_all=True, threshold=1, rank="), "own", "has a threshold for cosines, but reads"),
-        (OWN, "part1", r"Several strategies are named part1: of frft itself, and of the package my-own"),
+        (OWN, "part1", r"Several strategies are named part1: those of frft itself and the package my-own"),
     ],
 )
 def test_a_broken_or_clashing_package_is_named(install_package, module, name, message):
@@ -92,7 +92,10 @@ def test_two_packages_that_claim_a_name_are_both_named(install_package):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("part5", r"'part5' is no strategy\. Did you mean part\d or part\d"), ("zzz", "The strategies are part1, part2")],
+    [
+        ("part5", r"There is no strategy 'part5'\. Did you mean part\d or part\d"),
+        ("zzz", "The strategies are part1, part2"),
+    ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name, message):
     with pytest.raises(UsageError, match=message):

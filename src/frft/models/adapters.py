@@ -23,12 +23,14 @@ def add_adapters(
     seed: int,
     whole: Sequence[str] = (),
 ) -> PeftModel:
-    """Add fresh adapters to `model`, in place: its outputs stay the same at first, and only the adapters are trained.
+    """Add new adapters to `model`, in place: its outputs stay the same at first, and only the adapters are trained.
 
     Args:
+        model: any Transformers model.
+        lora: rank, scale, dropout and target modules.
         task: PEFT's task type of the model.
-        seed: seed of the adapters' A matrices; their B matrices start at 0.
-        whole: names of modules that are fully trained as well (a fresh head).
+        seed: seed of the adapters' A matrices; their B matrices start at 0, so that B A = 0 changes no output.
+        whole: names of modules that are trained with all of their weights as well (a new head).
 
     Raises:
         ModelError: the model has none of `lora.target_modules`.
@@ -56,7 +58,7 @@ def add_adapters(
 
 
 class WithoutAdapters:
-    """The model under a policy's adapters, as a frozen model to call: a KL reference that needs no second copy.
+    """A policy with its adapters switched off during a call: a frozen KL reference without a second copy.
 
     Args:
         policy: a model with adapters.

@@ -1,4 +1,4 @@
-"""The order in which training sees its examples: at random, but with those of similar length in a batch.
+"""The order of training examples: at random, but with examples of similar length in a batch.
 
 A batch is padded to its longest sequence. Drawn at random, nearly every batch of dialogues is as wide as
 `max_length` (256), while they have 160 tokens on average: a third of the work would be on padding.
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCHES_SORTED_TOGETHER = 50
-"""Examples are drawn at random for this many batches and sorted among themselves, so that batches stay mixed."""
+"""Number of batches whose examples are drawn at random and then sorted by length among themselves. A sort of all
+examples would put the same ones together in every epoch."""
 
 
 class SimilarLengths:
-    """A sampler for a data loader: a new order of the N examples in every epoch, a function of the seed.
+    """A sampler for a data loader: yields the N indices in a new order in every epoch, determined by the seed.
 
     Args:
         lengths: tokens of every example (of a pair: of its longer sequence), (N,).

@@ -1,4 +1,4 @@
-"""Text to tokens, in one place for SFT, reward models and PPO, so that they cannot disagree.
+"""Tokenize prompts and completions, in one place for SFT, reward models and PPO, so that they cannot disagree.
 
 Prompt and completion are tokenized apart and joined, so the boundary between them is exact: a completion that
 the policy sampled token by token has the same context in training and in generation. (TRL tokenizes the
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class TruncationCount:
-    """What had to be cut to fit, so that it can be reported.
+    """Counts of sequences that were cut to fit a maximum length.
 
     Attributes:
-        sequences: sequences encoded.
+        sequences: sequences encoded, cut or not.
         prompts: of those, how many lost the beginning of their prompt.
         completions: of those, how many lost the end of their completion.
     """
@@ -44,14 +44,14 @@ class TruncationCount:
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> Self:
-        """What `as_dict` gave."""
+        """The inverse of `as_dict`."""
         return cls(counts["sequences"], counts["prompts_truncated"], counts["completions_truncated"])
 
     def sentence(self, texts: str, max_length: int) -> str | None:
-        """How many of `texts` ("sequences for training", say) were cut, as a sentence; None: not one was.
+        """The counts as a sentence; None: nothing was cut.
 
         Args:
-            texts: what the sequences are, in the plural.
+            texts: what the sequences are, in the plural ("sequences for training").
             max_length: the limit in tokens.
         """
         if not self.prompts and not self.completions:
@@ -64,7 +64,13 @@ class TruncationCount:
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Token ids of a prompt and of its completion (with EOS); `cut`: whether the completion lost its end."""
+    """A tokenized prompt and completion.
+
+    Attributes:
+        prompt: token ids of the prompt, with leading special tokens (BOS, CLS).
+        completion: token ids of the completion, the last of which is EOS.
+        cut: whether the completion lost its end.
+    """
 
     prompt: list[int]
     completion: list[int]
@@ -72,7 +78,7 @@ class EncodedPair:
 
     @property
     def ids(self) -> list[int]:
-        """The whole sequence."""
+        """Token ids of prompt and completion in one sequence."""
         return self.prompt + self.completion
 
 
@@ -83,18 +89,26 @@ class Encoder:
     most) but keeps at least one token; only then does the completion lose its end. EOS always stays, and so
     do tokens that the tokenizer puts before every text (BOS, CLS).
 
+    Args:
+        tokenizer: any Transformers tokenizer with an EOS token.
+        max_length: longest sequence in tokens, special tokens included.
+
     Raises:
-        ModelError: `max_length` leaves no room for a prompt's token and EOS.
+        ModelError: `max_length` leaves no room for one token of the prompt and EOS.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.truncated = TruncationCount()
+        # The number of special tokens before the text (BOS, CLS): a cut must keep them.
         probe = tokenizer("a", return_special_tokens_mask=True)
         self._leading = next(n for n, special in enumerate(probe["special_tokens_mask"]) if not special)
         if max_length < self._leading + 2:
-            raise ModelError(f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens.")
+            raise ModelError(
+                f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens: its special "
+                "tokens, one of the prompt, and EOS. Raise max_length."
+            )
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
         """Encode pairs of texts; every completion ends with EOS."""
@@ -106,6 +120,7 @@ class Encoder:
         pairs = []
         for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
             self.truncated.sequences += 1
+            # Of max_length, the special tokens, one token of the prompt and EOS are taken.
             kept_completion = [*completion[: self.max_length - self._leading - 2], eos]
             kept_prompt = self._without_beginning(prompt, self.max_length - len(kept_completion))
             cut = len(kept_completion) - 1 < len(completion)
@@ -139,7 +154,8 @@ class Encoder:
         return ids[: self._leading] + ids[len(ids) - (room - self._leading) :]
 
     def _tokenize(self, texts: Sequence[str], *, special_tokens: bool) -> list[list[int]]:
-        # Text from data is hostile: "<|endoftext|>" in it is text, not the end of a sequence.
+        # With split_special_tokens, "<|endoftext|>" in a text is tokenized as text and not as EOS: data must not be
+        # able to end a sequence.
         encoded = self.tokenizer(
             list(texts), add_special_tokens=special_tokens, split_special_tokens=True, verbose=False
         )

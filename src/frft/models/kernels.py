@@ -1,8 +1,8 @@
-"""Faster kernels for the same functions, put into a model in place; weights and names stay, results within rounding.
+"""Replace a model's layers in place by ones with faster kernels; weights and names stay, results agree to rounding.
 
-- GPT-2's `gelu_new` is eight passes over the activations in Transformers; torch has it as one.
-- torch multiplies float32 matrices by MKL, which on AMD's processors leaves half of AVX-512 unused; oneDNN, which torch
-  brings along, does not: 2.2 times the rate (docs/decisions/0009-kernels.md). Elsewhere nothing is changed.
+- GPT-2's `gelu_new` takes eight passes over the activations in Transformers; torch has it as one kernel.
+- torch multiplies float32 matrices by MKL, which on AMD's processors leaves half of AVX-512 unused; oneDNN, which is
+  part of torch, does not: 2.2 times the rate (docs/decisions/0009-kernels.md). On other processors nothing is changed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 CACHES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-"""How many kernels torch and oneDNN keep; read at the first product. Each size of a batch gets kernels of its own, of
-0.4 MiB; of the 1024 that are kept otherwise, batches of many sizes held 1.4 GiB more, and were no faster for it."""
+"""Environment variables for the number of kernels that torch and oneDNN cache; they read them at the first product.
+Every batch shape needs kernels of its own, of 0.4 MiB; with the default of 1024, batches of many shapes took 1.4 GiB
+more, and were no faster."""
 
 
 def with_fast_kernels(model: PreTrainedModel) -> PreTrainedModel:
@@ -58,13 +59,16 @@ def prefers_onednn() -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x @ weight.T + bias by oneDNN; either may be a transposed view."""
+    """x @ weight.T + bias by oneDNN; x (..., in), weight (out, in), bias (out); both may be transposed views."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return result
 
 
 class _Linear(torch.autograd.Function):  # type: ignore[misc]
-    """`torch.nn.functional.linear` by oneDNN, there and back; x (..., in), weight (out, in), bias (out)."""
+    """`torch.nn.functional.linear` with forward and backward pass by oneDNN: y = x W^T + b.
+
+    x (..., in), weight (out, in), bias (out). With G the gradient of y: dx = G W, dW = G^T x, db = the sum of G's rows.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -87,19 +91,20 @@ class _Linear(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _can_multiply(*tensors: Tensor) -> bool:
+    """Whether oneDNN's product takes these tensors: plain, float32, on the CPU, not empty, and without autocast."""
     plain = all(type(tensor) in (torch.Tensor, nn.Parameter) for tensor in tensors)
     float32 = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
     return plain and float32 and tensors[0].numel() > 0 and not torch.is_autocast_enabled("cpu")
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # Sampling multiplies small matrices, beside which a node of the graph that nobody needs takes time.
+    # Without gradients (sampling), the matrices are small, and recording an autograd node would take notable time.
     result: Tensor = _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else _product(x, weight, bias)
     return result
 
 
 class FastLinear(nn.Linear):  # type: ignore[misc]
-    """`nn.Linear`, by oneDNN where it reads float32 on a CPU."""
+    """`nn.Linear`, multiplied by oneDNN where input and weight are float32 on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out)."""
@@ -109,7 +114,7 @@ class FastLinear(nn.Linear):  # type: ignore[misc]
 
 
 class FastConv1D(Conv1D):  # type: ignore[misc]
-    """GPT-2's linear layer, whose weight is (in, out), by oneDNN where it reads float32 on a CPU."""
+    """GPT-2's linear layer, with weight (in, out), multiplied by oneDNN where both are float32 on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out)."""

@@ -1,4 +1,4 @@
-"""Several processes, started by `torchrun` or `accelerate launch`: who is the main one, and how they agree."""
+"""Several processes started by `torchrun` or `accelerate launch`: their number, the main one, and how they agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAUNCH_PREFIXES = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "TORCHELASTIC_
 
 
 def process_count() -> int:
-    """How many processes the launcher started, on all machines; 1 without a launcher."""
+    """Number of launched processes on all machines; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -34,7 +34,7 @@ class _LaunchedPeers:
         import torch
         from accelerate import PartialState
 
-        # Accelerate takes a launch without accelerators for a mistake unless it is told that the CPU is meant.
+        # Without `cpu=True`, Accelerate refuses a launch of several processes on a machine without accelerators.
         state = PartialState(cpu=not torch.accelerator.is_available())
         self.is_main: bool = state.is_main_process
 
@@ -53,13 +53,15 @@ def peers() -> Peers:
 
 @contextmanager
 def as_if_alone() -> Iterator[None]:
-    """Run a block in which torch's and Accelerate's users see one process, started by hand, with a state of its own.
+    """Run a block in which libraries see a single process without a launcher, with an Accelerate state of its own.
 
-    The launcher's variables, Accelerate's process-wide state and the current CUDA device are given back afterwards.
+    The launcher's environment variables, Accelerate's process-wide state and the current CUDA device are restored
+    afterwards.
     """
     import torch
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
+    # Accelerate keeps these as singletons (Borg pattern): all instances of a class share the dict `_shared_state`.
     states = (PartialState, AcceleratorState, GradientState)
     found = [dict(state._shared_state) for state in states]
     hidden = {
@@ -76,6 +78,7 @@ def as_if_alone() -> Iterator[None]:
         with torch.cuda.device(torch.cuda.current_device()) if gpu else nullcontext():
             yield
     finally:
+        # Variables that the block has set are removed, too: an Accelerator exports its own settings.
         for name in [name for name in os.environ if name in LAUNCH_VARIABLES or name.startswith(LAUNCH_PREFIXES)]:
             del os.environ[name]
         os.environ.update(hidden)

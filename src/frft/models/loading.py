@@ -1,4 +1,4 @@
-"""Loading and saving models: safetensors only, no remote code unless asked, errors that say what to do.
+"""Load and save models: weights from safetensors only, and no code from repositories unless it is trusted.
 
 Every loader takes a folder of adapters (PEFT) as it takes any other: see `frft.models.peft_folders`.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 NO_LIMIT = 10**9
-"""Lengths from here on mean "no limit": tokenizers without one report 1e30 tokens."""
+"""Lengths from here on mean "no limit": tokenizers without a limit report 1e30 tokens."""
 
 
 def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -57,10 +57,10 @@ def load_causal_lm(
 ) -> PreTrainedModel:
     """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
 
-    How its folder would have it sample (`generation_config.json`: penalties, banned tokens, ...) is left out, and
-    is not saved with it again; only its special tokens stay. Some models list several EOS tokens. They stay listed,
-    so that the model still ends at each of them wherever it is served, but in this project a response ends at the
-    tokenizer's own EOS alone, as do the completions that it is trained on.
+    Of the folder's sampling settings (`generation_config.json`: penalties, banned tokens, ...) only the special tokens
+    are kept: what is sampled is set by `SamplingConfig` alone. Some models list several EOS tokens. They stay listed, so
+    that the model still ends at each of them wherever it is served, but here a completion ends at the tokenizer's own
+    EOS alone, as do the completions that it is trained on.
 
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
@@ -113,9 +113,9 @@ def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> P
 
 
 def longest_sequence(name: str | Path, *, trust_remote_code: bool = False) -> int | None:
-    """Longest sequence of a model in tokens, from its configuration and tokenizer; None where neither has a limit.
+    """Longest sequence of a model in tokens, from its configuration and tokenizer; None: neither has a limit.
 
-    The smaller of the two counts: RoBERTa's configuration, for one, has positions that no token can take.
+    It is the smaller of the two: RoBERTa's configuration, for one, has two positions more than its tokens can take.
 
     Raises:
         ModelError: configuration or tokenizer cannot be loaded.
@@ -123,7 +123,6 @@ def longest_sequence(name: str | Path, *, trust_remote_code: bool = False) -> in
     config = load_model_config(name, trust_remote_code=trust_remote_code).get_text_config()
     tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
     said = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
-    # A tokenizer that does not know says 1e30.
     limits = [int(tokens) for tokens in said if tokens is not None and 0 < tokens < NO_LIMIT]
     return min(limits) if limits else None
 
@@ -139,7 +138,14 @@ def load_reward_backbone(
     """A sequence-classification model with one output, in float32.
 
     Where the folder holds a causal language model, or a classifier with another number of outputs, the head
-    is fresh: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
+    is new: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
+
+    Args:
+        name: name or folder of the model.
+        tokenizer: its tokenizer.
+        seed: seed of a new head.
+        trust_remote_code: whether code in the model's repository may be executed.
+        allow_fresh_head: whether a model without a trained head of one output is accepted.
 
     Raises:
         ModelError: it cannot be loaded, weights of the backbone are missing, or it needs a fresh head where
@@ -164,10 +170,11 @@ def load_reward_backbone(
             output_loading_info=True,
         )
         model, fresh = merge_adapters(model, source, drawn_weights(model, info), droppable=True)
-        # Language models trained without one (BERT) get a fresh pooler with the fresh head.
+        # A pooler belongs to the head: language models trained without one (BERT) get a new one with it.
         backbone = {key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key}
         _refuse_missing(name, "reward model", backbone if allow_fresh_head else fresh)
         for parameter_name, parameter in model.named_parameters():
+            # A new head is recognised by its shape, (1, d), since its name differs between architectures.
             if parameter_name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
                 torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
             elif parameter_name in fresh and parameter.shape == (1,):
@@ -178,11 +185,11 @@ def load_reward_backbone(
 
 
 def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str) -> None:
-    """Refuse sequences that are longer than a model can read; one without a limit reads any.
+    """Raise `ModelError` if sequences are longer than a model can read; a model without a limit reads any.
 
     Args:
         model: any Transformers model.
-        tokens: the longest sequence that it is going to get.
+        tokens: length of the longest sequence that it will be given.
         what: role of the model, for the message ("policy", "critic", ...).
         setting: the setting that `tokens` comes from, for the message.
 
@@ -200,8 +207,8 @@ def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read.
 
-    Under several processes, whichever calls this writes. (Transformers saves in the first alone; in any other it would
-    write a folder without weights, and say nothing.)
+    Of several launched processes, any may call this and writes. (Transformers by itself writes weights in the main
+    process alone, and in others, silently, a folder without weights.)
     """
     with quiet():
         model.should_save_on_this_rank = lambda is_main_process: is_main_process
@@ -213,6 +220,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
 
 
 def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Enlarge the token embeddings if the tokenizer has more tokens (an added padding token); they never shrink."""
     if model.get_input_embeddings().num_embeddings < len(tokenizer):
         with seeded(0):
             model.resize_token_embeddings(len(tokenizer))
@@ -236,8 +244,8 @@ def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
     """Raise `ModelError` if weights are missing: Transformers would silently replace them by random ones."""
     if missing := sorted(keys):
         raise ModelError(
-            f"{str(name)!r} holds no whole {what}: {len(missing)} weights are missing "
-            f"({', '.join(missing[:3])}). Use a folder that was saved whole, or train the model first."
+            f"{str(name)!r} holds no complete {what}: {len(missing)} weights are missing "
+            f"({', '.join(missing[:3])}). Use a folder that was saved completely, or train the model first."
         )
 
 

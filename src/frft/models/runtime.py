@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from frft.models.launch import processes_here
 
 SMALL_MODEL_PARAMETERS = 50_000_000
-"""Number of parameters below which kernels are so short that a second thread costs more time than it saves."""
+"""Number of parameters below which matrix products are so short that a second thread costs more time than it saves."""
 
 
 def seed_for(seed: int, *names: str | int) -> int:
-    """A seed of its own for every stage: the run's seed and the stage's name, hashed to 32 bits."""
+    """Derive the seed of a stage: SHA-256 of the run's seed and the stage's name, cut to 32 bits."""
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
@@ -64,8 +64,8 @@ def use_threads(threads: int) -> None:
 def quiet() -> Iterator[None]:
     """Keep the model libraries' warnings, load reports and bars off the terminal while a block runs.
 
-    What they would say there is either expected (a fresh head on a language model) or is raised by this
-    project as an error. Levels, bars and warning filters are restored afterwards.
+    What they would report is either expected (a new head on a language model) or raised here as an error. Levels, bars
+    and warning filters are restored afterwards.
     """
     from transformers.utils import logging as transformers_logging
 

@@ -20,7 +20,7 @@ def train_tokenizer(texts: Iterable[str], config: ScratchConfig) -> PreTrainedTo
 
     Args:
         texts: the text to learn merges from.
-        config: gives the vocabulary size and the longest sequence.
+        config: gives the vocabulary size and the longest sequence in tokens.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -31,6 +31,7 @@ def train_tokenizer(texts: Iterable[str], config: ScratchConfig) -> PreTrainedTo
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
         special_tokens=[PAD_TOKEN, EOS_TOKEN],
+        # All 256 bytes are tokens, so that no text is unknown, whatever the training text held.
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -45,7 +46,15 @@ def train_tokenizer(texts: Iterable[str], config: ScratchConfig) -> PreTrainedTo
 
 
 def build_causal_lm(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A causal language model with random weights, without dropout (PPO's ratios assume none)."""
+    """A causal language model with random weights and without dropout.
+
+    With dropout, two passes of one policy would differ, and PPO's probability ratio would not be 1 before an update.
+
+    Args:
+        config: architecture and sizes.
+        tokenizer: gives the vocabulary and the special tokens.
+        seed: seed of the weights.
+    """
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
     from frft.models.kernels import with_fast_kernels

@@ -1,4 +1,4 @@
-"""What all supervised training by TRL has in common: arguments, progress, and leaving the process as it was found."""
+"""Shared by all supervised training with TRL: arguments, batching, progress, and restoring the process's state."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ def check_reporter(report_to: ReportTo) -> None:
 def trainer_arguments(
     train: TrainConfig, examples: int, *, seed: int, workdir: Path, report_to: ReportTo
 ) -> dict[str, Any]:
-    """Arguments for any of TRL's configurations: no checkpoints, every step reported.
+    """Arguments for any of TRL's configurations: no checkpoints, and every step is logged.
 
     Args:
         train: the settings.
-        examples: number of training examples, from which the number of steps follows.
+        examples: number of training examples, from which the number of optimizer steps follows.
+        seed: seed of the training.
+        workdir: folder for what the trainer writes.
+        report_to: the tracker of training curves; "none": no tracker.
     """
     import torch
 
@@ -52,16 +55,18 @@ def trainer_arguments(
         "dataloader_pin_memory": gpu,
         "bf16": train.bf16,
         "gradient_checkpointing": train.gradient_checkpointing,
+        # Sequences come tokenized and cut (`Encoder`); TRL must not cut them again, without counting.
         "max_length": None,
         "num_train_epochs": train.num_train_epochs,
         "max_steps": train.max_steps or -1,
         "learning_rate": train.learning_rate,
         "per_device_train_batch_size": train.per_device_train_batch_size,
         "gradient_accumulation_steps": train.gradient_accumulation_steps,
-        # Rounded down: rounded up, as Transformers does, a training of one step would have a learning rate of 0.
+        # Rounded down. Transformers rounds a ratio up, so that a training of one step would be all warm-up, from 0.
         "warmup_steps": int(train.warmup_ratio * steps),
         "weight_decay": train.weight_decay,
         "logging_steps": 1,
+        # Transformers would replace a loss that is not finite by the last good one, and `loss_watcher` would miss it.
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "report_to": report_to,
@@ -70,7 +75,7 @@ def trainer_arguments(
 
 
 def on_one_device(arguments: Any) -> Any:
-    """TRL's arguments for this process alone: with several GPUs in sight, TRL would refuse `nn.DataParallel`."""
+    """Restrict TRL's arguments to one device: for several visible GPUs it would take `nn.DataParallel`, and refuse."""
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
@@ -99,10 +104,10 @@ def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int
 
 @contextmanager
 def trainer_session(seed: int) -> Iterator[ExitStack]:
-    """Run one of TRL's trainers: seeded, quiet, and alone.
+    """A block in which one of TRL's trainers runs: with seeded generators, without output, and as a single process.
 
-    A refresh trains while PPO's own Accelerator is in use, and one process of several trains for all of them: neither
-    must be seen by the trainer, and afterwards all is as it was.
+    A refresh trains while PPO's own Accelerator is in use, and one of several processes may train for all of them. The
+    trainer must see neither, and the state of both is restored afterwards.
 
     Yields a stack for progress tasks that the trainer's callbacks open.
     """
@@ -118,6 +123,13 @@ def loss_watcher(
     note: Callable[[dict[str, float]], str],
 ) -> TrainerCallback:
     """A callback that collects the loss of every step, shows progress, and stops a training that has broken down.
+
+    Args:
+        losses: the list that losses are appended to.
+        tasks: the stack of `trainer_session`.
+        progress: gets a task with an optimizer step as its unit.
+        description: name of the training, for progress and errors.
+        note: makes a short text for the progress bar from the logged metrics.
 
     Raises (from within the trainer):
         TrainingError: a loss or gradient norm is not finite.

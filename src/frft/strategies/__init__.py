@@ -1,4 +1,4 @@
-"""What a strategy is, which there are, and how to add one of your own (registry.py says how)."""
+"""Strategies, which rank the pairs of a pool for a refresh; registry.py says how to add one of your own."""
 
 from frft.strategies.built_in import BUILT_IN, SOURCES
 from frft.strategies.registry import described_strategies, get_strategy, strategy_names, strategy_origin

@@ -1,4 +1,4 @@
-"""The strategies that come with the package: how each ranks, and what it is.
+"""The strategies that come with the package: their rank functions, and the table `BUILT_IN`.
 
 A rank function returns the rows that qualify, best first; keeping `size` rows means taking the first `size` of them.
 Rows stand in ascending order of their ids, and of two rows that tie, the one with the smaller id comes first. A row
@@ -47,7 +47,7 @@ def part1(pool: Candidates) -> Indices:
 
 
 def part2(pool: Candidates) -> Indices:
-    """Half by the chosen, half by the rejected (RM2): the best by chosen and the best by rejected in turn.
+    """Half by the chosen, half by the rejected cosine (RM2): the best by chosen and the best by rejected in turn.
 
     The first `size` rows of c1, r1, c2, r2, ... are the top half of each list (chosen has the odd one). With
     duplicates `twice` a row that is in both halves stands there twice, and so trains twice, as in the
@@ -79,14 +79,14 @@ def either(pool: Candidates) -> Indices:
 
 
 def by_log_ratio(pool: Candidates) -> Indices:
-    """Best by the log density ratio: of the policy to the pool (density), or to the SFT model (policy_ratio)."""
+    """Best by the log ratio: of densities of the policy's samples and the pool (density), or of pi_t and pi_SFT."""
     import numpy as np
 
     return best_first(pool.log_ratios, ~np.isnan(pool.log_ratios))
 
 
 def of_one_source(pool: Candidates) -> Indices:
-    """Pairs of one source, in random order: the filter that knows what the similarity has to guess.
+    """Pairs of one source, in random order: a perfect filter, which knows what similarity can only estimate.
 
     Raises:
         SelectionError: no pair has both completions from it.
@@ -99,7 +99,10 @@ def of_one_source(pool: Candidates) -> Indices:
     if not rows.size:
         there_are = Counter(name for name in both if name is not None).most_common(SOURCES_NAMED)
         named = ", ".join(f"{name!r} ({count} pairs)" for name, count in there_are) or "no source at all"
-        raise SelectionError(f"No pair has both completions from {pool.source!r}. The pool has both from {named}.")
+        advice = "Set selection.source to one of these." if there_are else "Choose a strategy that needs no sources."
+        raise SelectionError(
+            f"No pair has both completions from {pool.source!r}. The pool has both from {named}. {advice}"
+        )
     return pool.rng.permutation(rows)
 
 

@@ -1,4 +1,4 @@
-"""The strategies that there are: those that come with the package, and those that installed packages bring.
+"""All strategies by name: those that come with the package, and those of installed packages.
 
 To add a strategy of your own, in a package of your own:
 
@@ -39,15 +39,15 @@ def get_strategy(name: str) -> Strategy:
     """The strategy of this name.
 
     Raises:
-        UsageError: there is none; or an installed package claims the name that another strategy has; or what it names
-            cannot be imported, or is no strategy.
+        UsageError: there is none; several packages claim the name; or the package's entry point cannot be imported or
+            is not a `Strategy`.
     """
     entries = installed_extensions(GROUP).get(name, ())
     built_in = _BUILT_IN.get(name)
     if len(entries) + (built_in is not None) > 1:
         claims = [*(["frft itself"] if built_in is not None else []), *map(described_extension, entries)]
         raise UsageError(
-            f"Several strategies are named {name}: of {', and of '.join(claims)}. Rename one in its package's entry "
+            f"Several strategies are named {name}: those of {' and '.join(claims)}. Rename one in its package's entry "
             "points, or uninstall the package."
         )
     if built_in is not None:
@@ -57,8 +57,8 @@ def get_strategy(name: str) -> Strategy:
     strategy = load_extension(entries[0], Strategy, "strategy")
     if strategy.name != name:
         raise UsageError(
-            f"The strategy {name!r} of {described_extension(entries[0])} calls itself {strategy.name!r}. Give both one "
-            "name."
+            f"The entry point {name!r} of {described_extension(entries[0])} leads to a strategy with the name "
+            f"{strategy.name!r}. Give both the same name."
         )
     return strategy
 
@@ -90,6 +90,6 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, names, n=3)
     guess = f"Did you mean {' or '.join(near)}? " if near else ""
     return (
-        f"{name!r} is no strategy. {guess}The strategies are {', '.join(names)}; one of your own must be installed "
-        f"(entry point {GROUP})."
+        f"There is no strategy {name!r}. {guess}The strategies are {', '.join(names)}; one of your own must be "
+        f"installed (entry point {GROUP})."
     )

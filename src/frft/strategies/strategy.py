@@ -1,6 +1,6 @@
-"""What a strategy is: how it ranks the pairs of a pool, and what the rest of the code has to know of it.
+"""What a strategy is: how it ranks the pairs of a pool, and the properties that the rest of the code goes by.
 
-Numpy is imported where it is used, because the configuration asks strategies what they are, and `frft --help` reads it.
+Numpy is imported within functions: the configuration imports this file, and `frft --help` the configuration.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from frft.statistics.numbers import Floats, Indices
 
 PairEvidence: TypeAlias = Literal["cosines", "density ratio", "policy ratio"]
-"""What the filter works out about a pair before a strategy ranks it. `cosines`: of its two completions with the
-policy's samples; `density ratio`: how much likelier they are among the samples than in the pool, by a classifier of
-their embeddings; `policy ratio`: how much likelier the policy finds them than the SFT model."""
+"""What the filter computes of each pair before a strategy ranks it. `cosines`: cosine similarities of its two
+completions with the policy's samples; `density ratio`: how much likelier they are among the samples than in the pool,
+by a classifier of their embeddings; `policy ratio`: how much likelier under the policy than under the SFT model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ class Candidates:
         similarity_chosen: cosines of the chosen completions with the policy's samples, shape (N,); NaN where the
             policy wrote nothing to compare a pair with, and for strategies that do not read cosines.
         similarity_rejected: the cosines of the rejected completions.
-        log_ratios: log of how much likelier each pair is under the policy, shape (N,); NaN for strategies that read no
-            ratio.
-        columns: the values of the pool's columns that the strategy names, N each.
-        source: the source that the settings ask for (`selection.source`).
-        threshold: the cosine that the settings ask for (`selection.threshold`).
-        duplicates: whether a pair that a strategy would take twice is taken once or twice (`selection.duplicates`).
-        rng: the only source of random numbers, so that a selection can be repeated.
+        log_ratios: log of the density ratio or policy ratio of each pair, shape (N,); NaN for strategies that read
+            neither.
+        rng: generator for all random draws, so that a selection can be repeated.
+        columns: by name, the N values of each column of the pool that the strategy names.
+        source: setting `selection.source`; None: not set.
+        threshold: setting `selection.threshold`, a cosine.
+        duplicates: setting `selection.duplicates`: whether a pair that a strategy ranks twice is kept once or twice.
     """
 
     similarity_chosen: Floats
@@ -53,7 +53,7 @@ class Candidates:
 
     @property
     def compared(self) -> npt.NDArray[np.bool_]:
-        """Which pairs have cosines."""
+        """Which pairs have cosines, bool (N,)."""
         import numpy as np
 
         return ~(np.isnan(self.similarity_chosen) | np.isnan(self.similarity_rejected))
@@ -61,12 +61,12 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdRule:
-    """What a pair's cosines must pass to qualify.
+    """A threshold on the cosines of a pair, which it must pass to qualify.
 
     Attributes:
-        value: from the chosen and the rejected cosines of N pairs, the N values that are held against the threshold.
-        named: what that value is, in words: "the smaller of its two cosines".
-        relation: whether the value must be above the threshold, or may equal it.
+        value: maps the chosen and the rejected cosines of N pairs to the N values that are compared with the threshold.
+        named: that value in words: "the smaller of its two cosines".
+        relation: "exceeds": the value must be above the threshold; "reaches": it may equal it.
     """
 
     value: Callable[[Floats, Floats], Floats]
@@ -74,14 +74,14 @@ class ThresholdRule:
     relation: Literal["exceeds", "reaches"]
 
     def passes(self, pool: Candidates) -> npt.NDArray[np.bool_]:
-        """Which pairs qualify; none without cosines does."""
+        """Which pairs qualify, bool (N,); one without cosines does not, since comparisons with NaN are false."""
         value_N = self.value(pool.similarity_chosen, pool.similarity_rejected)
         return value_N > pool.threshold if self.relation == "exceeds" else value_N >= pool.threshold
 
 
 Rank: TypeAlias = "Callable[[Candidates], Indices]"
-"""From N candidates to the rows (0 to N - 1) of those that qualify, best first. Of pairs that tie, the one that stands
-first in the pool should come first."""
+"""Maps N candidates to the indices (0 to N - 1) of those that qualify, best first. Of pairs that tie, the one with the
+smaller index should come first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +89,15 @@ class Strategy:
     """One way to choose the pairs of a pool that a reward model is refreshed on.
 
     Attributes:
-        name: what the settings call it.
+        name: its name in settings (`selection.strategy`).
         description: one line for help and documentation.
-        rank: how it ranks; None: it selects no pairs at all.
-        reads: what is worked out for it. Nothing is embedded or compared for strategies that read none of it.
-        columns: the pool's columns that it needs, besides the texts; `Candidates.columns` holds them.
-        threshold: what cosines must pass to qualify, where `rank` asks for that.
-        unqualified: why a pair does not qualify, said of every pair that `rank` leaves out.
+        rank: its rank function; None: it selects no pairs at all.
+        reads: what the filter computes for it; None: nothing, and no text is embedded.
+        columns: names of the pool's columns that it needs besides the texts; `Candidates.columns` holds their values.
+        threshold: the threshold rule that `rank` applies; None: it has none.
+        unqualified: the reason that is reported for every pair that `rank` leaves out.
         needs_source: whether `selection.source` must be given.
-        takes_all: every pair that qualifies is taken, however many are asked for.
+        takes_all: whether every pair that qualifies is kept, whatever `selection.size` is.
 
     Raises:
         ValueError: the attributes contradict each other.
@@ -126,22 +126,22 @@ class Strategy:
 
     @property
     def chooses(self) -> bool:
-        """Whether it leaves pairs out where fewer are asked for than qualify."""
+        """Whether it keeps only `selection.size` pairs where more qualify; `all` and `none` do not."""
         return self.selects and not self.takes_all
 
     @property
     def embeds(self) -> bool:
-        """Whether it looks at embeddings of the completions and the policy's samples."""
+        """Whether it needs embeddings of the pairs' completions and of the policy's samples."""
         return self.reads in ("cosines", "density ratio")
 
     @property
     def matches_prompts(self) -> bool:
-        """Whether `selection.match` matters: pairs are compared with samples of their own prompt, or with any."""
+        """Whether `selection.match` applies: compare pairs with samples of their own prompt, or of any."""
         return self.reads == "cosines"
 
     @property
     def has_ratios(self) -> bool:
-        """Whether every pair has a log ratio, by which pairs can be drawn (`take: sample`)."""
+        """Whether every pair has a log ratio, so that pairs can be drawn in proportion to it (`take: sample`)."""
         return self.reads in ("density ratio", "policy ratio")
 
     @property
@@ -151,12 +151,17 @@ class Strategy:
 
     @property
     def ranks_by_samples_alone(self) -> bool:
-        """Whether it ranks by a pool and samples without further settings, as `frft bench fixed-actor` has it do."""
+        """Whether a pool and samples are all that it needs, as in `frft bench fixed-actor`: no models, no source."""
         return self.chooses and not self.needs_models and not self.needs_source
 
 
 def best_first(score_N: Floats, qualifies_N: npt.NDArray[np.bool_]) -> Indices:
-    """The rows that qualify by falling score; of rows that tie, the first one first."""
+    """Indices of the rows that qualify, by descending score; ties in ascending order of the index.
+
+    Args:
+        score_N: scores, (N,).
+        qualifies_N: which rows qualify, bool (N,).
+    """
     import numpy as np
 
     rows = np.flatnonzero(qualifies_N)
