@@ -58,9 +58,9 @@ def load_causal_lm(
     """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
 
     Of the folder's sampling settings (`generation_config.json`: penalties, banned tokens, ...) only the special tokens
-    are kept: what is sampled is set by `SamplingConfig` alone. Some models list several EOS tokens. They stay listed, so
-    that the model still ends at each of them wherever it is served, but here a completion ends at the tokenizer's own
-    EOS alone, as do the completions that it is trained on.
+    are kept: `SamplingConfig` alone says how to sample. Some models list several EOS tokens. They stay listed, so that
+    the model still ends at each of them wherever it is served, but here a completion ends at the tokenizer's own EOS
+    alone, as do the completions that it is trained on.
 
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
