@@ -81,7 +81,7 @@ def test_prune_deletes_what_was_asked_for_and_no_run_loses_anything(store, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prune", "--older-than", "soon"], "--older-than: 'soon' is no time"),
+        (["prune", "--older-than", "soon"], "--older-than: 'soon' is not a duration"),
         (["prune", "--max-size", "big"], "--max-size: 'big' is not a size"),
         (["list", "--store", "none"], "switched off"),
     ],

@@ -101,7 +101,7 @@ def test_a_finished_folder_is_kept_where_it_cannot_be_moved(tmp_path):
             out.mkdir()
             (out / "made by something else meanwhile").touch()
 
-    with pytest.raises(OutputError, match=r"What was to be there is in .*/out\.unfinished"):
+    with pytest.raises(OutputError, match=r"The finished files are in .*/out\.unfinished"):
         fill()
     assert (tmp_path / "out.unfinished" / "model").exists()
 

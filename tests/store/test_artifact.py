@@ -357,4 +357,4 @@ def test_peers_build_together_and_the_main_ones_result_counts(root):
 def test_peers_that_share_no_folder_are_told_so(root):
     _, made = together([root, root.with_name("elsewhere")])
     assert made[0].info == {"from": 0}
-    assert "folder that they share" in str(made[1])
+    assert "folder that all of its processes share" in str(made[1])

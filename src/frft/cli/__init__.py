@@ -1,4 +1,4 @@
-"""The command line: verbs only. What they do is in the rooms below.
+"""The command line: arguments, output and exit status of every command; the work is done in the packages below.
 
 Exit status: 0 done; 1 it failed while running; 2 the request, the configuration or the data is wrong; 130 interrupted.
 """
@@ -35,8 +35,8 @@ app = App(
     name="frft",
     help="Keep the reward model where the policy writes: Filtered Reward Fine-Tuning for RLHF.",
     version=__version__,
-    # Everything is off, or none, unless it is given: --no-json and --empty-pairs would say nothing. A list takes one
-    # value or more.
+    # All options are off or None by default, so negative forms (--no-json, --empty-pairs) would have no meaning. An
+    # option for a list takes one value or more.
     default_parameter=Parameter(negative="", consume_multiple=1),
     suppress_keyboard_interrupt=False,
     # Markdown would cost a third of the time that help takes.
@@ -48,7 +48,7 @@ app.command(select_command, name="select")
 app.command(generate_command, name="generate")
 app.command(presets)
 app.command(init)
-# Its overrides may follow --points, and are none.
+# Overrides may follow --points POINT, and must not be taken for further points.
 app.command(study_command, name="study", default_parameter=Parameter(consume_multiple=False))
 app.command(advise_command)
 app.command(diagnose_command, name="diagnose")
@@ -61,7 +61,11 @@ app.command(store_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; what the `frft` script calls."""
+    """Run one command and return its exit status; the entry point of the `frft` script.
+
+    Args:
+        arguments: the words of the command line; None: those of this process.
+    """
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -73,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         if _was_interrupted(error):
-            # A verb of which something stays says so in a note.
+            # A command that keeps finished work says so in a note on the exception.
             notes = getattr(error, "__notes__", ["The same command starts from the beginning."])
             _complain(" ".join(["interrupted.", *notes]))
             return 130
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _complain(str(error))
             return error.exit_code
         if hasattr(error, "exit_code"):
-            # A verb whose exit status 1 is a verdict has said what a crash is.
+            # A command whose exit status 1 is a verdict (`frft diagnose`) sets another one for unexpected errors.
             traceback.print_exception(error)
             return int(error.exit_code)
         raise
@@ -89,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: libraries turn one that hits an import into an ImportError."""
+    """Whether Ctrl-C caused an error, directly or not: some libraries turn it into an ImportError during an import."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -102,7 +106,7 @@ def _complain(message: str) -> None:
 
 
 def _explain(error: CycloptsError) -> str:
-    """What is wrong with the arguments; a value that a section of the configuration refuses, by its option."""
+    """A message for wrong arguments; a value that a section of the configuration refuses is named by its option."""
     if isinstance(error, UnknownOptionError) and error.target is run_command:
         from frft.config.problems import settings_named
 
@@ -119,7 +123,7 @@ def _explain(error: CycloptsError) -> str:
     lines = []
     for fault in cause.errors(include_url=False):
         key = (*error.argument.keys, *fault["loc"])
-        # Where a field has several types, its place is followed by the name of the type that did not fit.
+        # For a field of several types, pydantic appends the name of the type that did not fit to the location.
         fitting = [option for option in options if option.keys == key[: len(option.keys)]]
         where = f"{max(fitting, key=lambda option: len(option.keys)).name}: " if fitting else ""
         lines.append(f"{where}{plain_message(fault)}")

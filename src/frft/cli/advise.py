@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 advise_command = App(
     name="advise",
-    help="What speaks for refreshing the reward model here, before any training.",
+    help="Evidence for and against refreshing the reward model, before any training.",
     default_parameter=Parameter(negative=""),
 )
 
@@ -35,7 +35,7 @@ def ask(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Say what in your preference pairs and your policy's samples speaks for a refresh by FRFT, or against it.
+    """Report the evidence in preference pairs and a policy's samples for and against a refresh by FRFT.
 
     Nothing is trained but small regressions: minutes for 20,000 pairs, once they are embedded.
 
@@ -52,16 +52,16 @@ def ask(
     keys
         How to read the samples.
     model
-        Use only the samples whose column `model` says this.
+        Use only the samples whose column `model` has this value.
     predictor
-        A predictor of `frft advise fit`; none: the one that comes with frft.
+        A predictor file from `frft advise fit`; none: the one that comes with frft.
     store
-        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
-        ~/.cache/frft/store.
+        Folder of the shared store, in which embeddings are kept, or none. Default: the environment variable
+        FRFT_STORE, or ~/.cache/frft/store.
     seed
-        Decides what is held out together.
+        Random seed of the held-out folds.
     json
-        Print evidence and answer as JSON.
+        Print the evidence and the answer as JSON.
     """
     from dataclasses import asdict
 
@@ -83,7 +83,7 @@ def ask(
         except BaseException as stop:
             stop.add_note("Finished embeddings are kept, and the same command goes on with them.")
             raise
-        # Texts as they were embedded: without blanks at their ends, and samples without text left out.
+        # Counted over the texts that were embedded: stripped, and without empty samples.
         cut = {
             name: vectors.count_truncated([text.strip() for text in texts if text.strip()])
             for name, texts in (
@@ -111,10 +111,10 @@ def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False)
     study
         Folder of `frft study averaging`, finished or not.
     out
-        The predictor, a JSON file for --predictor.
+        File to write the predictor to (JSON), for --predictor.
     store
-        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
-        ~/.cache/frft/store.
+        Folder of the shared store, in which embeddings are kept, or none. Default: the environment variable
+        FRFT_STORE, or ~/.cache/frft/store.
     json
         Print it as JSON.
     """
@@ -148,7 +148,7 @@ def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False)
     print_text(f"Tested on the other half: {predictor.test.sentence()}")
     print_text(f"The other way round:      {predictor.exchanged.sentence()}")
     if not predictor.beats_a_coin:
-        print_text("It is not shown to be better than a coin, so its verdict will be `unclear`, without a probability.")
+        print_text("It is not shown to be better than chance, so its verdict will be `unclear`, without a probability.")
     print_text(f"Wrote {out}")
 
 

@@ -48,17 +48,17 @@ def fixed_actor(
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
     actor
-        Sources (columns chosen_source and rejected_source of the pairs) that are the actor, one after the other.
+        Sources (columns chosen_source and rejected_source of the pairs) to take as the actor, one after the other.
     actors
-        Where none is named: how many sources to draw at random.
+        Without --actor: number of sources to draw at random.
     opponents
-        Where none is named: against how many other sources one must stand, at least, to be drawn.
+        Without --actor: draw only sources that are paired with at least this many other sources.
     samples
-        Instead of a source: what the actor writes, rows of prompt and completion.
+        Instead of a source: completions by the actor, in rows of prompt and completion.
     test_pairs
-        With --samples: labelled pairs that hold completions of the actor. Those on training prompts are the oracle's.
+        With --samples: labelled pairs with completions by the actor. Those on training prompts train the oracle.
     config
-        What is compared.
+        Which selections to compare, and how reward models are trained.
     embedder
         The sentence embedder, for the selection and as the reward models' backbone.
     reading
@@ -66,8 +66,8 @@ def fixed_actor(
     keys
         How to read the samples.
     store
-        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
-        ~/.cache/frft/store.
+        Folder of the shared store, in which embeddings are kept, or none. Default: the environment variable
+        FRFT_STORE, or ~/.cache/frft/store.
     """
     from frft.cli.output import print_table, print_text
     from frft.cli.targets import check_writable_folder
@@ -78,7 +78,10 @@ def fixed_actor(
     from frft.store import atomic_write
 
     if (samples is None) != (test_pairs is None):
-        raise UsageError("--samples and --test-pairs belong together: by the one is selected, on the other tested.")
+        raise UsageError(
+            "--samples and --test-pairs belong together: pairs are selected by the samples, and reward models are "
+            "tested on the test pairs. Give both, or neither."
+        )
     if samples is not None and actor:
         raise UsageError("Name either sources (--actor) or a file of samples (--samples) as the actor.")
     check_writable_folder(out)
@@ -93,7 +96,7 @@ def fixed_actor(
         else:
             fixed = named_actors(pool, actor or draw_actors(pool, actors, opponents))
         if config.train != "full":
-            # Networks this small are no faster with two threads.
+            # Small networks on stored embeddings: a second thread costs more than it saves.
             use_threads(1)
         with vectors_folder(store, progress) as (folder, shared):
             vectors = VectorCache(folder, Embedder(embedder, progress), shared)
@@ -111,4 +114,4 @@ def fixed_actor(
             print_text(f"{part}\n")
         else:
             print_table(part.columns, part.rows, texts=part.texts)
-    print_text(f"The same as a page: {page}")
+    print_text(f"Wrote these tables to {page}")

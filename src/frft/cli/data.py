@@ -18,10 +18,10 @@ def data_command(
     rejects: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Say what is in preference data: rows, formats, lengths, duplicates, sources, and what cannot be used.
+    """Describe preference data: rows, formats, lengths, duplicates, sources, and rows that cannot be used.
 
-    Exit status: 0 other commands take this data; 1 too many of its rows cannot be used (--max-rejected), which they
-    refuse; 2 there is nothing to describe, because a file is missing or damaged as a whole.
+    Exit status: 0 other commands accept this data; 1 they refuse it, because too many of its rows cannot be used
+    (--max-rejected); 2 there is nothing to describe, because a file is missing or damaged as a whole.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def data_command(
     from frft.progress import for_terminal
 
     if not paths:
-        raise UsageError("Say what to look at: frft data PATH...")
+        raise UsageError("No data is named. Give files, folders, globs or ids of data sets: frft data PATH...")
     if rejects is not None:
         check_file(rejects)
         check_not_read([rejects], paths, split=reading.split)
@@ -56,6 +56,7 @@ def data_command(
 
 
 def _why(report: ReadReport, max_rejected: float) -> str:
+    """Why other commands refuse the data, as a clause."""
     if not report.accepted:
         return "no row of it can be used"
     share = (report.read - report.accepted) / report.read

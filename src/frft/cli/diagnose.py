@@ -38,7 +38,7 @@ def diagnose_command(
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
     json: bool = False,
 ) -> int:
-    """Say whether the reward can still be trusted: a verdict, what decided it, and what to do.
+    """Diagnose whether the reward can still be trusted: a verdict, what decided it, and what to do.
 
     The verdict is `healthy` (all links between training, policy and evaluation hold, and no alarm fired), `broken` (a
     link is broken, or an alarm fired), or `undecided` (nothing is broken, but not enough was measured to say more).
@@ -47,34 +47,34 @@ def diagnose_command(
     Parameters
     ----------
     run
-        The folder of a `frft run`, finished or under way; or give your own parts:
+        The folder of a `frft run`, finished or under way. Or give your own reward model, pairs and completions:
     reward_model
         The reward model that the policy was trained with: a folder, or a name.
     pairs
-        Labelled preference pairs that it was not trained on.
+        Labelled preference pairs that the reward model was not trained on.
     completions
-        What the policy writes: rows of prompt and completion, preferably two or more for each prompt.
+        The policy's completions: rows of prompt and completion, preferably two or more for each prompt.
     completions_before
-        What it wrote before training, to the same prompts.
+        Completions of the same prompts by the policy before training.
     judge
-        Who says which of two completions is better: gold:WORLD_FOLDER, rm:REWARD_MODEL (another one),
+        The judge that says which of two completions is better: gold:WORLD_FOLDER, rm:REWARD_MODEL (another one),
         annotations:FILE, or openai:MODEL, a chat model.
     judge_scores
-        Or a judge's score of every one of these completions: rows of prompt, completion and score.
+        Instead of --judge: a judge's score of each of these completions, in rows of prompt, completion and score.
     options
-        More about the judge.
+        Options of the judge.
     reading
-        How to read the pairs; --split and --max-rejected count for the completions, too.
+        How to read the pairs; --split and --max-rejected apply to the completions, too.
     keys
         How to read the completions.
     max_length
         Longest sequence in tokens, for a reward model that was not trained by frft.
     arm
-        Of a run: show the links, alarms and symptoms of these arms.
+        For a run: show the links, alarms and symptoms of these arms.
     verbose
-        Show the links, alarms and symptoms of everything.
+        Show all links, alarms and symptoms.
     json
-        Print everything as JSON; with --arm, of these arms.
+        Print everything as JSON; with --arm, for these arms only.
     """
     parts = {"--reward-model": reward_model, "--pairs": pairs, "--completions": completions}
     more = {
@@ -86,16 +86,22 @@ def diagnose_command(
     if run is not None:
         given = [name for name, value in {**parts, **more}.items() if value is not None]
         if given:
-            raise UsageError(f"The folder of a run brings its own parts; leave out {', '.join(given)}, or the folder.")
+            raise UsageError(
+                f"A run has its own reward model, pairs, completions and judge; leave out {', '.join(given)}, or the "
+                "folder of the run."
+            )
         options.check_unused()
         with _no_verdict():
             return _run(run, arm or [], verbose=verbose, json=json)
     if reward_model is None or pairs is None or completions is None:
         missing = [name for name, value in parts.items() if value is None]
-        raise UsageError(f"Name the folder of a run, or give your own parts; {', '.join(missing)} missing.")
+        raise UsageError(
+            "Name the folder of a run, or give your own reward model, pairs and completions; "
+            f"{', '.join(missing)} missing."
+        )
     if arm:
         raise UsageError(
-            "--arm names an arm of a run; parts of your own have none. Leave it out (--verbose shows all)."
+            "--arm names an arm of a run, and no run is given. Leave it out (--verbose shows everything)."
         )
     if judge is not None and judge_scores is not None:
         raise UsageError("--judge and --judge-scores are two judges; leave one of them out.")
@@ -114,7 +120,7 @@ def diagnose_command(
 
 
 def _is_one(first: str, second: str) -> bool:
-    """Whether two names are those of one model."""
+    """Whether two names or paths mean the same model."""
     return first == second or Path(first).resolve() == Path(second).resolve()
 
 
@@ -158,7 +164,7 @@ def _report(found: Diagnosis, account: dict[str, Any] | None, *, verbose: bool, 
     from frft.diagnosis import training_to_evaluation
     from frft.evaluation import counts_in_words
 
-    # One reward model is one point of a link that takes five.
+    # The link across arms needs five reward models; with this one it is reported as not measured.
     assert found.held_out is not None
     assert found.held_out.accuracy is not None
     across = training_to_evaluation([found.held_out.accuracy], [0.0])
@@ -180,7 +186,7 @@ def _run(folder: Path, shown: list[str], *, verbose: bool, json: bool) -> int:
     from frft.cli.output import print_json, print_text
     from frft.experiment.diagnose import arms_of_run, diagnose_run
 
-    # Before minutes go into a diagnosis.
+    # Checked first: a diagnosis takes minutes.
     if unknown := [name for name in shown if name not in (known := arms_of_run(folder))]:
         raise UsageError(f"--arm {', '.join(unknown)}: no such arm in {folder}; its arms are {', '.join(known)}.")
     found = diagnose_run(folder, for_terminal())
@@ -193,10 +199,10 @@ def _run(folder: Path, shown: list[str], *, verbose: bool, json: bool) -> int:
     if not found.verified:
         print_text(
             "Unverified: the run was made by an older version of frft, which kept no checksums of its figures. "
-            "They are taken as they stand."
+            "They could not be verified and are used as they are."
         )
     if not found.finished:
-        print_text("The run is under way: this is what its steps tell so far.")
+        print_text("The run is under way: this diagnosis covers its steps so far.")
     for arm in found.arms:
         if verbose or arm.name in shown:
             print_details(arm, arm.links)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def print_summary(
     verdict: RewardVerdict, grounds: Sequence[tuple[Ground, Sequence[str]]], arms: Sequence[Diagnosis]
 ) -> None:
-    """The verdict and what decided it, a line for each arm, and what to do.
+    """Print the verdict and what decided it, a line for each arm, and what to do.
 
     Args:
-        verdict: on all of them together.
-        grounds: what it rests on, and the arms of which that was found (none: of all together).
-        arms: what was found about each.
+        verdict: the verdict on all arms together.
+        grounds: the grounds of the verdict, each with the names of the arms concerned (empty: the link across arms).
+        arms: the diagnosis of each arm.
     """
     decided = "; ".join(
         f"{ground.found} ({', '.join(names)})" if len(arms) > 1 and names else ground.found for ground, names in grounds
@@ -37,21 +37,21 @@ def print_summary(
     longest = max(len(arm.name) for arm in arms)
     for arm in arms:
         print_text(f"  {arm.name:<{longest}}  {_line(arm)}")
-    # What to do about a link that is open depends on its figures, which differ from arm to arm.
+    # The advice on an undecided link depends on its figures, which differ between arms: it is given for one arm alone.
     if verdict == "broken" or len(arms) == 1:
         for ground, _ in grounds:
             print_text(f"\u2022 {ground.found}: {ground.advice}")
 
 
 def _line(found: Diagnosis) -> str:
-    """One arm: its verdict, what decided it, and how much was looked at."""
+    """An arm in one line: its verdict, what decided it, and how many alarms fired or were not measured."""
     decided = [ground.found for ground in found.grounds] or [f"{len(found.links)} links hold"]
     looked = f"{len(found.fired)} of {len(found.alarms)} alarms fired, {len(found.unmeasured)} not measured"
     return f"{found.verdict}: {'; '.join(decided)} ({looked})"
 
 
 def print_details(found: Diagnosis, links: Sequence[Link]) -> None:
-    """Everything that was measured of one subject."""
+    """Print everything that was measured of one arm or reward model: links, alarms, symptoms and figures."""
     print_text(f"\n{found.name}: {found.verdict}")
     print_links(links)
     print_table(
@@ -92,7 +92,7 @@ def print_details(found: Diagnosis, links: Sequence[Link]) -> None:
 
 
 def print_looks(looks: Sequence[LookInfo]) -> None:
-    """What was seen while the arm was trained, against its last refresh, or its start."""
+    """Print the looks during an arm's training as a table; changes are since its last refresh, or its start."""
 
     def change(found: Change) -> str:
         return "–" if found.estimate.low is None else f"{found.estimate.mean:+.3f}"
@@ -117,7 +117,7 @@ def print_looks(looks: Sequence[LookInfo]) -> None:
 
 
 def print_links(links: Sequence[Link]) -> None:
-    """Links as a table, and below it what each means."""
+    """Print links as a table, and below it the verdict and advice on each."""
     print_table(
         ("link", "state", "figure [95 %]"),
         [

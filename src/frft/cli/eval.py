@@ -16,12 +16,13 @@ from frft.errors import DataError, UsageError
 if TYPE_CHECKING:
     from frft.evaluation import LengthControlled, Ranked, WinRate
 
-eval_app = App(name="eval", help="Compare what policies write, and what they know.")
+eval_app = App(name="eval", help="Compare policies: win rates of their completions, and scores on benchmarks.")
 eval_app.command(tasks)
 _SHOWN = 60
 """Characters of a prompt that an error quotes."""
 LITTLE_OVERLAP = 0.1
-"""Where one side is the longer one in fewer pairs than this share, a length-controlled rate is an extrapolation."""
+"""If one side is the longer one in less than this fraction of the pairs, the length-controlled rate is called an
+extrapolation."""
 
 
 @eval_app.command
@@ -33,7 +34,7 @@ def winrate(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Say how often the completions of one file beat those of another to the same prompts, and how sure that is.
+    """Compare files of completions of the same prompts: win rates with confidence intervals.
 
     Each pair is judged in both orders. With more than two files, every two are compared, and all are ranked.
 
@@ -44,11 +45,11 @@ def winrate(
     judge
         gold:WORLD_FOLDER, rm:REWARD_MODEL, annotations:FILE, or openai:MODEL, a chat model.
     options
-        More about the judge.
+        Options of the judge.
     reading
         How to read the completions.
     seed
-        Of the resampling in a ranking.
+        Random seed of the resampling for a ranking's intervals.
     json
         Print JSON.
     """
@@ -64,7 +65,7 @@ def winrate(
     progress = for_terminal()
     asked = options.judge(judge, reading.split, reading.max_rejected, progress)
     arms = {name: reading.load(name, progress) for name in completions}
-    # Before anything is asked and paid for.
+    # Match all files before the judge is asked anything, which may cost money.
     pairs = {}
     for first, second in combinations(arms, 2):
         one, two = arms[first], arms[second]
@@ -145,8 +146,8 @@ def _print(
             print_text(f"{where}: {rate.unjudged} pairs have no verdict in both orders and are left out.")
         if controlled is not None and min(controlled.longer, 1 - controlled.longer) < LITTLE_OVERLAP:
             print_text(
-                f"{where}: the first is longer in {100 * controlled.longer:.0f} % of the pairs; at equal length "
-                "they were hardly ever seen, so that rate is an extrapolation."
+                f"{where}: the first is longer in {100 * controlled.longer:.0f} % of the pairs; pairs of equal length "
+                "are rare, so the win rate at equal length is an extrapolation."
             )
         if rate.n_to_settle is not None:
             print_text(
@@ -162,7 +163,7 @@ def _print(
             print_text(f"{where}: undecided; {why}.")
         elif corrected[first, second] >= SIGNIFICANCE_LEVEL:
             print_text(
-                f"{where}: apart if it stood alone, but undecided among {len(found)} comparisons (p "
+                f"{where}: significant by itself, but undecided after correction for {len(found)} comparisons (p "
                 f"{corrected[first, second]:.2g} by Holm)."
             )
     if ranking:

@@ -23,10 +23,10 @@ def tasks(
     unsafe_code: bool = False,
     json: bool = False,
 ) -> None:
-    """Ask models the questions of benchmarks (MMLU, GSM8K, ...), and say whether the later ones lost or gained.
+    """Evaluate models on benchmarks (MMLU, GSM8K, ...), and compare the later models with the first.
 
-    By lm-evaluation-harness, the extra `tasks`. With two models or more, the first is what the others are compared
-    with, document by document: name the model before a training first.
+    By lm-evaluation-harness, the extra `tasks`. With two models or more, the others are compared with the first,
+    document by document: name the model before a training first.
 
     Parameters
     ----------
@@ -35,17 +35,17 @@ def tasks(
     tasks
         Names of the harness's tasks, groups or tags, such as mmlu gsm8k. Their data come from the Hub.
     include_path
-        A folder with tasks of your own, in the harness's YAML. Python functions that these name are run.
+        A folder with tasks of your own, in the harness's YAML. Python functions that they name are executed.
     limit
-        Ask only the first so many documents of each task. For a look; no result.
+        Use only this many documents of each task, the first ones: a quick check, not a result to report.
     num_fewshot
-        Examples before each question, instead of what a task has.
+        Number of examples before each question; default: the task's own.
     batch_size
-        Sequences at a time.
+        Number of sequences per batch.
     trust_remote_code
-        Run Python code that comes with a model.
+        Execute Python code from a model's repository.
     unsafe_code
-        Take tasks that run code which the model writes, on this machine.
+        Allow tasks that execute code written by the model on this machine.
     json
         Print JSON.
     """
@@ -79,7 +79,7 @@ def tasks(
         for after in scores[1:]
         for difference in compare_tasks(scores[0], after)
     }
-    # Of what was asked for; single tasks of a group are there to look closer.
+    # Holm's correction counts the tasks and groups that were asked for, not the single tasks within a group.
     asked = {
         (after.model, *score.row): found[after.model, *score.row] for after in scores[1:] for score in after.headline
     }
@@ -162,7 +162,7 @@ def _print(
                 "than the model can read."
             )
     if limit is not None:
-        print_text(f"Only the first {limit} documents of each task were asked. This is no result for a task.")
+        print_text(f"Only the first {limit} documents of each task were used: do not report these scores as results.")
 
 
 def _metric(score: TaskScore | TaskDifference) -> str:

@@ -28,36 +28,36 @@ def generate_command(
     trust_remote_code: bool = False,
     json: bool = False,
 ) -> None:
-    """Let a policy write completions: prompts in, rows of prompt and completion out.
+    """Sample completions from a policy: prompts in, rows of prompt and completion out.
 
-    They are what frft select, advise, eval winrate, diagnose and reward score read. A prompt that occurs more than once
-    is written to once (or --per-prompt times).
+    frft select, advise, eval winrate, diagnose and reward score read these rows. A prompt that occurs more than once in
+    the input gets one completion (or --per-prompt).
 
     Parameters
     ----------
     policy
         The policy: a causal language model, by folder or name.
     out
-        The completions, as JSON Lines. Until the last is written they lie beside it, and the same command goes on with
-        them.
+        File of the completions, as JSON Lines. Until it is complete they are in a file beside it, from which the same
+        command resumes.
     prompts
         Rows with a prompt (text or messages): files, folders, globs, or ids of data sets on the Hub.
     prompts_of
         The prompts of these preference pairs, in any form that frft reads; instead of --prompts.
     sampling
-        How the policy writes.
+        Settings of sampling.
     reading
-        How to read the pairs of --prompts-of; of these, --split and --prompt-key also say it of --prompts.
+        How to read the pairs of --prompts-of; --split and --prompt-key also apply to --prompts.
     limit
-        Write to this many of the prompts, drawn at random with the seed and left in order.
+        Use only this many of the prompts, drawn at random with the seed and kept in their order.
     per_prompt
-        Completions to each prompt.
+        Number of completions of each prompt.
     seed
-        What prompts and completions are drawn from.
+        Random seed of the drawn prompts and of sampling.
     batch_size
-        Prompts at a time.
+        Number of prompts per batch.
     trust_remote_code
-        Run code that comes with the policy.
+        Execute Python code from the policy's repository.
     json
         Print the counts as JSON.
     """
@@ -113,7 +113,7 @@ def generate_command(
 def _prompts(
     prompts: list[str] | None, prompts_of: list[str] | None, reading: PoolOptions, out: Path, progress: Progress
 ) -> list[str]:
-    """The prompts as they stand in the files, repeated ones included."""
+    """All prompts in the files, in order, with repetitions."""
     from frft.cli.targets import check_not_read
     from frft.preferences import load_prompts
 
@@ -138,7 +138,7 @@ def _drawn(prompts: list[str], limit: int | None, seed: int) -> list[str]:
 
 
 def _remarks(counts: dict[str, int], sampling: SamplingConfig) -> list[str]:
-    """What was counted and is not 0, in words."""
+    """A sentence for each count that is not 0."""
     repeated, left_out = counts["repeated_prompts"], counts["prompts"] - counts["repeated_prompts"]
     lines = {
         f"{repeated} of {counts['prompts']} prompts repeat an earlier one, and are not written to again.": repeated,

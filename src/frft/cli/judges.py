@@ -1,4 +1,4 @@
-"""How a command names a judge: the same options for every verb that takes one."""
+"""Options that name and configure a judge, shared by all commands that take one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class JudgeArguments(JudgeOptions):
     """Of openai: the file where replies are kept, so that nothing is asked twice."""
 
     def judge(self, name: str, split: str, max_rejected: float, progress: Progress) -> Judge:
-        """The judge of that name, such as rm:FOLDER; see `frft.evaluation.judge_names`.
+        """Open a judge by its name, such as rm:FOLDER; see `frft.evaluation.judge_names`.
 
         Args:
-            name: kind and what.
-            split: of annotations that are a data set on the Hub.
-            max_rejected: the largest share of annotations that may be unusable.
-            progress: told how far it is.
+            name: kind and, after a colon, which one: rm:FOLDER, annotations:FILE, ...
+            split: split of a data set on the Hub, for annotations.
+            max_rejected: largest fraction of unusable annotations, 0 to 1.
+            progress: reports the loading of annotations.
 
         Raises:
             UsageError: there is no such kind of judge, or an option belongs to another kind.
@@ -59,7 +59,7 @@ class JudgeArguments(JudgeOptions):
         return judge
 
     def check_unused(self) -> None:
-        """Raise `UsageError` if any of this is given, but no judge."""
+        """Raise `UsageError` if any of these options is given; for a command that was given no judge."""
         if self.model_fields_set:
             raise UsageError(
                 f"{_options(self.model_fields_set)} says more about --judge, which is not given. Name one, or leave "
@@ -68,7 +68,7 @@ class JudgeArguments(JudgeOptions):
 
     @contextmanager
     def accounted(self, judge: Judge | None, progress: Progress) -> Iterator[None]:
-        """Where the block is stopped, what the judge was asked and paid for is told, and what stays."""
+        """A block that uses the judge; if it fails, the questions asked so far and their cost are reported."""
         from frft.evaluation import counts_in_words
 
         try:
@@ -87,4 +87,4 @@ def _options(names: set[str]) -> str:
 
 
 Judging = Annotated[JudgeArguments, Parameter(name="*")]
-"""The type of a verb's parameter that gives it these options, as `--tie-margin` and so on."""
+"""Type of a command's parameter that adds these options to it (`--tie-margin`, ...)."""

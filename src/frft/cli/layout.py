@@ -1,4 +1,4 @@
-"""Fitting text and tables to a width: lines break between words only, and no number loses its unit."""
+"""Fit text and tables to a width: lines break between words, and never between a number and its unit."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _GLUED = tuple(
         rf"{_NUMBER} [\w%\u2030\u00b0]\S*",
     )
 )
-"""Text that is never broken although it contains spaces, such as a number and its unit; overlapping matches merge."""
+"""Patterns of text with spaces that is never broken, such as a number and its unit; overlapping matches merge."""
 _HANGING = re.compile(r"\s*(?:[\u2022\-*] +)?(?:\S(?:\S| (?! ))*:? {2,}(?=\S))?")
-"""The beginning of a line under whose end the next ones start: its indentation, bullet, and label."""
+"""The start of a line (indentation, bullet, label) to whose width its continuation lines are indented."""
 
 CELL_BORDERS, TABLE_BORDER = 3, 1
-"""Columns of a terminal that a table's lines and blanks take: for each of its columns, and once."""
+"""Width that the borders and padding of a table take: for each column of the table, and once in all."""
 
 
 def pieces(text: str) -> list[str]:
-    """The parts of one line that stay whole: words, and numbers with their units. Spaces around them are left out."""
+    """The unbreakable parts of a line, without the spaces between them: words, and numbers with their units."""
     return [piece for piece, _ in _pieces(text)]
 
 
@@ -56,7 +56,7 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: in
     Args:
         columns: the heads.
         rows: a cell for each head.
-        texts: how many columns hold words, which are on the left; figures are on the right.
+        texts: number of columns, from the left, that hold words and are aligned left; others are aligned right.
         width: None: there is no limit.
     """
     as_it_is = _fitted(columns, rows, texts, width)
@@ -68,7 +68,7 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: in
 
 
 def _fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int, width: int | None) -> list[str] | None:
-    """A table of at most `width` columns of a terminal; None: it cannot be had, for pieces are too long."""
+    """A table of at most `width` columns of a terminal; None: its unbreakable pieces are too long for that."""
     cells = [columns, *rows]
     natural = [max(_width(row[n]) for row in cells) for n in range(len(columns))]
     borders = CELL_BORDERS * len(columns) + TABLE_BORDER
@@ -151,7 +151,7 @@ def _pieces(text: str) -> list[tuple[str, str]]:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """A text without any indentation, in lines."""
+    """A text as lines of at most `width` columns, broken between pieces and without indentation."""
     lines = [""]
     for piece, blanks in _pieces(text):
         if lines[-1] and _width(lines[-1] + blanks + piece) > width:
@@ -166,6 +166,7 @@ def _wrapped_line(text: str, width: int) -> list[str]:
         return [text]
     found = _HANGING.match(text)
     start = text[: found.end()] if found else ""
+    # A label that takes half of the width leaves too little beside it: then only the indentation hangs.
     if _width(start) > width // 2:
         start = text[: len(text) - len(text.lstrip(" "))]
     first, *more = _folded(text[len(start) :], width - _width(start))
@@ -182,7 +183,7 @@ def _padded(text: str, width: int, left: bool) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal: some characters take two, some none."""
+    """Width of a text in columns of a terminal: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len

@@ -1,4 +1,4 @@
-"""How a command reads preference pairs: the same options for every verb that takes them."""
+"""Options for reading preference pairs, shared by all commands that take them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def as_in_a_run(name: str) -> Any:
-    """The field of that name in the `data` section of a run: its default, limits and description."""
+    """The field of that name in the section `data` of a run, with its default, limits and description."""
     return DataConfig.model_fields[name]
 
 
@@ -33,13 +33,13 @@ class PoolOptions(Section):
     max_rejected: float = as_in_a_run("max_rejected")
 
     def load(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
-        """The pool; see `frft.preferences.load_pool`."""
+        """Read the pairs as a pool; see `frft.preferences.load_pool`."""
         from frft.preferences import load_pool
 
         return load_pool(pairs, **self.model_dump(), rejects_path=rejects_path, progress=progress)
 
     def load_any(self, pairs: Sequence[str], progress: Progress, *, rejects_path: Path | None = None) -> Pool:
-        """The pool without a limit on unusable rows, for a command that describes them."""
+        """Read the pairs as a pool, whatever the number of unusable rows, for a command that describes them."""
         from frft.preferences import load_pool
 
         options = {**self.model_dump(), "max_rejected": None}
@@ -47,10 +47,10 @@ class PoolOptions(Section):
 
 
 def check_store(store: str | None) -> None:
-    """Refuse a store that cannot be written, before anything is read.
+    """Check that the store can be written, before anything is read.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: it cannot be written.
     """
     from frft.store import open_store
 
@@ -59,7 +59,7 @@ def check_store(store: str | None) -> None:
 
 @contextmanager
 def vectors_folder(store: str | None, progress: Progress) -> Iterator[tuple[Path, SharedStore | None]]:
-    """Where a command without a folder of its own keeps vectors: in the store, or nowhere for longer than it runs.
+    """The folder of vectors of a command, and the store: the store's folder, or a temporary one without a store.
 
     Raises:
         OutputError: the store cannot be written.
@@ -75,4 +75,4 @@ def vectors_folder(store: str | None, progress: Progress) -> Iterator[tuple[Path
 
 
 Reading = Annotated[PoolOptions, Parameter(name="*")]
-"""The type of a verb's parameter that gives it these options, as `--split` and so on."""
+"""Type of a command's parameter that adds these options to it (`--split`, ...)."""

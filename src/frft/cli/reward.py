@@ -19,7 +19,7 @@ reward_app = App(name="reward", help="Train and evaluate reward models, and scor
 
 
 class TrainingConfig(RewardModelConfig):
-    """As in a run, but no SFT model is there to start from."""
+    """The section `reward` of a run, with a model to start from: there is no SFT model here."""
 
     model_name_or_path: str
     """A sequence-classification model or a backbone (which gets a fresh head) by name or folder."""
@@ -44,9 +44,9 @@ def train(
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
     out
-        Folder of the reward model; new or empty. It appears when the model is whole.
+        Folder of the reward model; new or empty. It appears when the model is complete.
     config
-        What to start from and how to train.
+        The model to start from, and settings of the training.
     reading
         How to read the pairs.
     keys
@@ -55,9 +55,9 @@ def train(
         Rows of prompt and completion to normalise scores on (mean 0, variance 1), read with the same --split and
         --max-rejected; at most --normalise-samples of them are used.
     seed
-        Of everything random.
+        Random seed of the training and of a new head.
     json
-        Print what happened as JSON.
+        Print counts, losses and scale as JSON.
     """
     from tempfile import TemporaryDirectory
 
@@ -114,7 +114,7 @@ def evaluate(
     max_length: int | None = None,
     json: bool = False,
 ) -> None:
-    """Say how well a reward model orders preference pairs, and how well it knows how well.
+    """Evaluate a reward model on preference pairs: accuracy, margins and calibration error.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def evaluate(
     reading
         How to read the pairs.
     by
-        Columns to evaluate by as well; none: the columns that look like sources.
+        Columns by whose values to evaluate as well; default: columns of sources and annotators.
     max_length
         Longest sequence in tokens, for a model that was not trained by frft.
     json
@@ -170,12 +170,12 @@ def evaluate(
 
 
 def load_scorer(name: str, max_length: int | None, *, option: str = "--max-length") -> RewardModel:
-    """A trained reward model, with as many threads as it can use; one without a trained head is refused.
+    """Load a trained reward model and set torch's number of threads for it; a model without a trained head is refused.
 
     Args:
         name: a folder, or a model's name.
-        max_length: longest sequence in tokens; None: what the folder says.
-        option: the option of this command that gives `max_length`.
+        max_length: longest sequence in tokens; None: the one saved with the model.
+        option: name of the command's option for `max_length`, for errors.
     """
     from frft.models import choose_threads, use_threads
     from frft.reward import RewardModel

@@ -19,7 +19,7 @@ def score_command(
     max_length: int | None = None,
     json: bool = False,
 ) -> None:
-    """Score completions by a reward model: rows of prompt and completion in, the same rows with a score out.
+    """Score completions with a reward model: rows of prompt and completion in, the same rows with a score out.
 
     Parameters
     ----------
@@ -29,17 +29,18 @@ def score_command(
         Rows of prompt and completion: files, folders, globs, or ids of data sets on the Hub. Empty completions are
         scored like any other.
     out
-        The scores, as JSON Lines: prompt, completion, score, in the order of the samples. It appears when it is whole.
+        File of the scores, as JSON Lines: prompt, completion, score, in the order of the samples. It appears when it is
+        complete.
     written_by
-        Score only the samples whose column `model` says this.
+        Score only the samples whose column `model` has this value.
     reading
         How to read the samples.
     rejects
         File to write the unusable rows to (JSON Lines: file, line, reason).
     max_length
-        Longest sequence in tokens; by default what the model says.
+        Longest sequence in tokens; default: the one saved with the model.
     json
-        Print the counts and the spread of the scores as JSON.
+        Print the counts and the distribution of the scores as JSON.
     """
     from json import dumps
 

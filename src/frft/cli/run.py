@@ -26,7 +26,7 @@ def run_command(
 ) -> None:
     """Run an experiment: train all arms, compare them, write everything to one folder.
 
-    Stopped and started again with the same command, it goes on where it stopped, within PPO at the last checkpoint.
+    If it is stopped, the same command resumes it where it stopped, within PPO at the last checkpoint.
     Several processes train each arm together when they are launched: accelerate launch -m frft run ...
 
     Parameters
@@ -38,11 +38,12 @@ def run_command(
     out
         The folder of the run; new, empty, or that of the same run.
     store
-        The folder of the stages that runs share, or none. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
+        Folder of the shared store of finished stages, or none. Default: the environment variable FRFT_STORE, or
+        ~/.cache/frft/store.
     limit
         A smoke run on this many pairs.
     dry_run
-        Print the resolved configuration and the plan, and what is there already; write nothing.
+        Print the resolved configuration and the plan, with what is finished already; write nothing.
     json
         Print the results (or the plan) as JSON.
     """
@@ -131,7 +132,7 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
         (
             stage.name,
             ", ".join(stage.arms),
-            "is there" if stage.done else "in the store" if stage.stored else f"about {duration(stage.seconds)}",
+            "finished" if stage.done else "in the store" if stage.stored else f"about {duration(stage.seconds)}",
             f"{stage.memory / 2**30:.1f} GiB",
         )
         for stage in stages
@@ -141,7 +142,7 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
     stored = sum(stage.stored for stage in stages)
     in_store = f", {stored} in the store" if stored else ""
     print_text(
-        f"{done} of {len(stages)} stages are there{in_store}; the rest takes very roughly {duration(left)} on this "
+        f"{done} of {len(stages)} stages are finished{in_store}; the rest takes very roughly {duration(left)} on this "
         "machine."
     )
     _remark_on_looks(config)
@@ -150,12 +151,12 @@ def _plan(config: RunConfig, out: Path, store: str | None, *, json: bool) -> Non
 
 
 def _show_plans(config: RunConfig, plans: dict[int, list[PlannedStage]], *, json: bool) -> None:
-    """The plan of a run with several seeds: a row for each, and what all of them take."""
+    """Print the plan of a run with several seeds: a row for each seed, and the time of all of them."""
     from frft.cli.output import print_json, print_table, print_text, print_verbatim
     from frft.config import dump_config
     from frft.progress import duration
 
-    # What does not depend on the seed is built for the first of them.
+    # A stage that several seeds share is built once: its time counts for the first of them.
     first: dict[str, int] = {}
     for seed, stages in plans.items():
         for stage in stages:
@@ -176,11 +177,11 @@ def _show_plans(config: RunConfig, plans: dict[int, list[PlannedStage]], *, json
         )
         for seed, stages in plans.items()
     ]
-    print_table(("seed", "stages", "are there", "in the store", "the rest takes about"), rows)
+    print_table(("seed", "stages", "finished", "in the store", "the rest takes about"), rows)
     every = [stage for stages in plans.values() for stage in stages]
     print_text(
         f"{len(every)} stages, {len(first)} different ones; {sum(stage.done or stage.stored for stage in every)} are "
-        f"there or in the store; the rest takes very roughly {duration(sum(own.values()))} on this machine. "
+        f"finished or in the store; the rest takes very roughly {duration(sum(own.values()))} on this machine. "
         "Without seeds, the plan of a single run shows every stage."
     )
     _remark_on_looks(config)
@@ -206,4 +207,6 @@ def _remark_on_looks(config: RunConfig) -> None:
 
     undecided = [name for name in config.arms if (arm := config.arm(name)).alpha and arm.when != "scheduled"]
     if undecided:
-        print_text(f"Looks decide on refreshes of {', '.join(undecided)}: counted as if every look called for one.")
+        print_text(
+            f"Looks decide on the refreshes of {', '.join(undecided)}; the plan counts as if every look called for one."
+        )

@@ -1,4 +1,4 @@
-"""How a command reads what a policy wrote: the same options for every verb that takes samples or completions."""
+"""Options for reading a policy's completions, shared by all commands that take samples or completions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SampleOptions(Section):
-    """What there is to say about samples besides where they are."""
+    """Options for reading samples, for a command that reads no preference pairs."""
 
     split: str = as_in_a_run("split")
     prompt_key: str | None = None
@@ -35,7 +35,14 @@ class SampleOptions(Section):
         model: str | None = None,
         rejects_path: Path | None = None,
     ) -> Samples:
-        """The samples, also those without text, which policies write, too; see `frft.preferences.load_samples`."""
+        """Read the samples, also those with an empty completion; see `frft.preferences.load_samples`.
+
+        Args:
+            samples: files, folders, globs, or ids of data sets on the Hub.
+            progress: reports the reading.
+            model: keep only the rows whose column `model` has this value; None: all rows.
+            rejects_path: file for the unusable rows; None: they are only counted.
+        """
         from frft.preferences.fields import Keys
         from frft.preferences.samples import read_samples
 
@@ -54,13 +61,13 @@ class SampleOptions(Section):
 
 
 class _BesidePairs(SampleOptions):
-    """The same where `--prompt-key` is the column of the pairs."""
+    """`SampleOptions` of a command in which `--prompt-key` names the column of the pairs, for messages."""
 
     prompt_option: ClassVar[str] = "--samples-prompt-key"
 
 
 class SampleKeys(Section):
-    """What there is to say about samples beside preference pairs, whose split and share of unusable rows are theirs."""
+    """Options for reading samples beside preference pairs; `--split` and `--max-rejected` apply to both."""
 
     samples_prompt_key: str | None = None
     """Column of the prompt in the policy's samples, where it has an unusual name."""
@@ -68,7 +75,7 @@ class SampleKeys(Section):
     """Column of the completion in the policy's samples, where it has an unusual name."""
 
     def beside(self, reading: PoolOptions) -> SampleOptions:
-        """How the samples are read, beside pairs that are read like this."""
+        """The options for reading the samples, with the split and `max_rejected` of the pairs."""
         return _BesidePairs(
             split=reading.split,
             prompt_key=self.samples_prompt_key,
@@ -78,6 +85,6 @@ class SampleKeys(Section):
 
 
 SamplesAlone = Annotated[SampleOptions, Parameter(name="*")]
-"""The type of a verb's parameter that gives it the options of samples, as `--split` and so on."""
+"""Type of a command's parameter that adds the options of samples to it (`--split`, ...)."""
 SamplesBesidePairs = Annotated[SampleKeys, Parameter(name="*")]
-"""The same for a verb that reads preference pairs as well."""
+"""Type of that parameter for a command that reads preference pairs as well (`--samples-prompt-key`, ...)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from frft.selection import Selection
 
 EMBEDDER_OPTION = "--embedder.model-name-or-path"
-"""The option that names another embedder."""
+"""Option for another embedder, which messages name."""
 
 
 def select_command(
@@ -34,18 +34,18 @@ def select_command(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Select the preference pairs that lie where a policy writes, for an RLHF stack of your own.
+    """Select the preference pairs that are most like what a policy writes, for an RLHF stack of your own.
 
     Parameters
     ----------
     pairs
         The preference pairs: files, folders, globs, or ids of data sets on the Hub.
     samples
-        What the policy writes: rows of prompt and completion, read with the same --split and --max-rejected.
+        The policy's completions: rows of prompt and completion, read with the same --split and --max-rejected.
     out
-        The selection: a parquet file with one row for every pair, kept or not, and why.
+        File of the selection: parquet, with one row for every pair: whether it is kept, and why.
     config
-        The filter.
+        The selection strategy and its settings.
     embedder
         The sentence embedder.
     reading
@@ -53,14 +53,14 @@ def select_command(
     keys
         How to read the samples.
     model
-        Use only the samples whose column `model` says this.
+        Use only the samples whose column `model` has this value.
     export
-        Also write the pairs to train on, in the pool's own form, as JSON Lines: without --test-size, all that are kept.
+        Also write the training pairs (without --test-size, all that are kept) as JSON Lines in the pool's own format.
     store
-        Where embeddings are kept: the folder that runs share, or none. Default: the variable FRFT_STORE, or
-        ~/.cache/frft/store.
+        Folder of the shared store, in which embeddings are kept, or none. Default: the environment variable
+        FRFT_STORE, or ~/.cache/frft/store.
     seed
-        Decides the split into train and test, what is drawn, and what is shuffled.
+        Random seed of the split into training and test pairs, of draws, and of shuffling.
     json
         Print the counts as JSON.
     """
@@ -75,11 +75,11 @@ def select_command(
 
     strategy = get_strategy(config.strategy)
     if not strategy.selects:
-        raise UsageError(f"--strategy {strategy.name}: it selects no pairs.")
+        raise UsageError(f"--strategy {strategy.name}: it selects no pairs. Choose another strategy.")
     if strategy.needs_models:
         raise UsageError(
-            f"--strategy {strategy.name}: it needs the policy and the SFT model, which only a run has; density needs "
-            "samples alone."
+            f"--strategy {strategy.name}: it needs the policy and the SFT model, which only a run has. Use density, "
+            "which needs samples alone."
         )
     if config.shuffle_labels and export is not None:
         raise UsageError(
@@ -116,18 +116,20 @@ def select_command(
 
 
 def _summary(selection: Selection) -> list[str]:
-    """What the counts say, in lines."""
+    """The counts of a selection in lines of text."""
     counts, density, weights = selection.counts, selection.metadata["density"], selection.metadata["weights"]
     parts = f": {counts['train']} train, {counts['test']} test" if counts["test"] else ""
     lines = [f"{counts['kept']} of {counts['pool_rows']} pairs kept{parts}"]
     lines += [f"  {count:>8}  {reason}" for reason, count in counts["reasons"].items()]
     lines += _uncompared(selection)
     if density is not None:
-        lines.append(f"Unseen, samples and pool are told apart with AUC {density['auc']:.3f} (0.5: not at all).")
+        lines.append(
+            f"A classifier tells held-out samples from the pool with AUC {density['auc']:.3f} (0.5: not at all)."
+        )
     if weights is not None:
         lines.append(
-            f"{counts['taken']} drawn with tau {weights['tau']:.4f} from pairs that tell as much as "
-            f"{weights['effective_sample_size']:.0f}; the column copies says how often each trains."
+            f"{counts['taken']} drawn with tau {weights['tau']:.4f} (effective sample size of the weights: "
+            f"{weights['effective_sample_size']:.0f}); the column copies holds how often each pair was drawn."
         )
     if counts["taken"] < counts["wanted"]:
         lines.append(f"Fewer than the {counts['wanted']} wanted: {_too_few(selection)}.")
@@ -135,7 +137,7 @@ def _summary(selection: Selection) -> list[str]:
 
 
 def _uncompared(selection: Selection) -> list[str]:
-    """What of the texts the filter did not see: samples that it had no use for, and ends that the embedder cut."""
+    """Texts that the filter did not compare: samples of other prompts or without text, and ends of long texts."""
     from frft.strategies import get_strategy
 
     counts, strategy = selection.counts, get_strategy(selection.metadata["strategy"])
@@ -159,7 +161,7 @@ def _uncompared(selection: Selection) -> list[str]:
 
 
 def _exported(selection: Selection, export: Path) -> str:
-    """Which pairs the export holds."""
+    """A sentence on which pairs the export holds."""
     counts = selection.counts
     test = f"; the {counts['test']} test pairs are marked in the selection alone" if counts["test"] else ""
     once = ", each once" if counts["taken"] > counts["kept"] else ""
@@ -167,7 +169,7 @@ def _exported(selection: Selection, export: Path) -> str:
 
 
 def _in_one_form(pool: Pool, form: str) -> str:
-    """How the export of a pool of several forms differs from the files that the pool was read from."""
+    """A sentence on the export of a pool in several formats, which is written in one of them."""
     forms = ", ".join(f"{name} ({count})" for name, count in pool.report.forms.items())
     nested = ", ".join(pool.report.left_out_columns)
     left_out = f" Columns with nested values are left out: {nested}." if nested else ""
@@ -175,7 +177,7 @@ def _in_one_form(pool: Pool, form: str) -> str:
 
 
 def _too_few(selection: Selection) -> str:
-    """Why fewer pairs were taken than wanted, and what would give more."""
+    """Why fewer pairs were kept than asked for, and what would give more, as a clause."""
     from frft.selection.thresholds import sufficient_threshold
     from frft.strategies import get_strategy
 

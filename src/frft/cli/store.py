@@ -1,4 +1,4 @@
-"""`frft store`: what runs share."""
+"""`frft store`: list and prune the shared store."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ store_app = App(
 )
 
 AGES = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+"""Seconds in each unit of `--older-than`."""
 
 
 @store_app.command(name="list")
 def list_command(*, store: str | None = None, entries: bool = False, json: bool = False) -> None:
-    """List what is in the store: how much of each kind, and when it was last used.
+    """List the content of the store: number and size of entries of each kind, and when they were last used.
 
     Parameters
     ----------
     store
-        The folder. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
+        Folder of the store. Default: the environment variable FRFT_STORE, or ~/.cache/frft/store.
     entries
-        A line for every stage and file of vectors, the most recently used first.
+        Print a line for every stage and file of vectors, the most recently used first.
     json
         Print every entry as JSON.
     """
@@ -65,19 +66,19 @@ def list_command(*, store: str | None = None, entries: bool = False, json: bool 
 
 @store_app.command
 def prune(*, store: str | None = None, older_than: str | None = None, max_size: str | None = None) -> None:
-    """Delete from the store what was not used lately. Run folders stay whole; a later run rebuilds what it needs.
+    """Delete old entries of the store. Run folders stay complete; a later run rebuilds what it needs.
 
-    Without options, the store is cut to its size limit (FRFT_STORE_SIZE). What another process is building or taking
-    is left alone.
+    Without options, the store is reduced to its size limit (FRFT_STORE_SIZE). Entries that another process is building
+    or taking are kept.
 
     Parameters
     ----------
     store
-        The folder. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
+        Folder of the store. Default: the environment variable FRFT_STORE, or ~/.cache/frft/store.
     older_than
-        Delete what was not used for this long, such as 12h, 30d, 8w.
+        Delete entries that were not used for this long, such as 12h, 30d, 8w.
     max_size
-        Delete the least recently used until the store is at most this large, such as 500M, 5G; 0 empties it.
+        Delete the least recently used entries until the store is at most this large, such as 500M, 5G; 0 empties it.
     """
     from frft.cli.output import print_text
     from frft.store import parse_bytes, readable_bytes
@@ -112,4 +113,4 @@ def _seconds(age: str) -> float:
     try:
         return float(number) * AGES[unit]
     except (ValueError, KeyError):
-        raise UsageError(f"--older-than: {age!r} is no time. Write it like 12h, 30d or 8w.") from None
+        raise UsageError(f"--older-than: {age!r} is not a duration. Write it like 12h, 30d or 8w.") from None

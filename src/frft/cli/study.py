@@ -16,24 +16,25 @@ def study_command(
     dry_run: bool = False,
     json: bool = False,
 ) -> int:
-    """Run a grid of small experiments in made-up worlds, where the true reward is known, and test predictions on them.
+    """Run a grid of small experiments in generated worlds, where the true reward is known, and test predictions.
 
-    Started again with the same command, it goes on after the cells that are done. Exit status 1: cells failed.
+    If it is stopped, the same command resumes after the finished cells. Exit status 1: cells failed.
 
     Parameters
     ----------
     name
-        The study: averaging.
+        Name of the study: averaging.
     overrides
         Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64 points.lambda-0=null
     out
         The folder of the study.
     store
-        The folder of the stages that runs share, or none. Default: the variable FRFT_STORE, or ~/.cache/frft/store.
+        Folder of the shared store of finished stages, or none. Default: the environment variable FRFT_STORE, or
+        ~/.cache/frft/store.
     points
-        Run this point now; may be given several times. Without it, all.
+        Run only this point of the grid; may be given several times. Default: all points.
     dry_run
-        Say what would run and roughly how long it takes; write nothing.
+        Print what would run and roughly how long it takes; write nothing.
     json
         Print the results (or what would run) as JSON.
     """

@@ -1,4 +1,4 @@
-"""What commands write: refused before the work begins where it could not be written when it is done."""
+"""Check output paths before a command begins its work, so that it cannot fail to write the result at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frft.errors import OutputError
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path to which no file can be written; nothing is left there.
+    """Check that a file can be written to a path; nothing is left there.
 
     Raises:
         OutputError: it is a folder or a device, or its folder cannot be made or written to.
@@ -26,7 +26,7 @@ def check_file(path: Path) -> None:
 
 
 def check_writable_folder(path: Path) -> None:
-    """Refuse a path at which no folder can be made and written to; nothing is left there.
+    """Check that a folder can be made at a path and written to; nothing is left there.
 
     Raises:
         OutputError: it is a file, or cannot be made or written to.
@@ -35,10 +35,10 @@ def check_writable_folder(path: Path) -> None:
 
 
 def check_not_read(targets: Sequence[Path], sources: Sequence[str], *, split: str) -> None:
-    """Refuse to write to a file that is going to be read, or to one file twice.
+    """Check that no output is also an input, and that no two outputs are one file.
 
     Args:
-        targets: what is going to be written.
+        targets: the files that are going to be written.
         sources: files, folders, globs and Hub ids, as `frft.preferences.load_pool` takes them.
         split: the split of Hub data sets and folders.
 
@@ -49,7 +49,7 @@ def check_not_read(targets: Sequence[Path], sources: Sequence[str], *, split: st
     from frft.preferences.sources import FileSource, find_sources
 
     sources_found = find_sources(sources, split=split)
-    # A test split that is left aside is not to be lost either.
+    # Files of other splits are not read, but must not be overwritten either.
     found = [*sources_found.found, *(file for files in sources_found.left_aside.values() for file in files)]
     taken = {source.path.resolve() for source in found if isinstance(source, FileSource)}
     for target in targets:
@@ -59,15 +59,16 @@ def check_not_read(targets: Sequence[Path], sources: Sequence[str], *, split: st
 
 
 def check_new_folder(path: Path) -> None:
-    """Refuse a path that `new_folder` could not make.
+    """Check that `new_folder` can make a folder at a path: it is free or an empty folder.
 
     Raises:
-        OutputError: something is there that is no empty folder, or it cannot be made.
+        OutputError: it is neither, or cannot be made.
     """
     _check(path, path.parent)
     if os.path.lexists(path):
         fixed = path.is_symlink() or path.is_mount() or path.resolve() == Path.cwd()
         if fixed or not path.is_dir() or any(path.iterdir()):
+            # `new_folder` replaces the path by a rename, which these cannot be the target of.
             why = "a link, a mount point or the current folder" if fixed else "something is there"
             raise OutputError(f"{path} is not a new or empty folder ({why}). Name a new one.")
 
@@ -80,7 +81,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         OutputError: it cannot be made, or not be moved to `path` in the end; then what was made is kept beside it.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
-    # That of a process that was killed; nothing in it can be trusted.
+    # The leftovers of a process that was killed may be incomplete.
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
@@ -95,7 +96,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be made: {error.strerror}. What was to be there is in {unfinished}."
+            f"{path} cannot be made: {error.strerror}. The finished files are in {unfinished}; move them by hand."
         ) from error
 
 
@@ -103,10 +104,10 @@ def _check(path: Path, folder: Path) -> None:
     """Raise `OutputError` unless a file could be written into `folder`, for the sake of `path`."""
     try:
         nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-        # Made without a name: permissions, read-only disks and whatever else there is are found by trying.
+        # Trying finds all reasons (permissions, read-only or full disks); a temporary file leaves nothing behind.
         with tempfile.TemporaryFile(dir=nearest):
             pass
-        # A name too long for any file is found by looking for it.
+        # Raises OSError for a name that is too long for the file system.
         path.is_dir()
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {nearest}: {error.strerror}. Name another path.") from error

@@ -24,9 +24,9 @@ def make(*, out: Path, config: Dials = WorldConfig(), json: bool = False) -> Non
     Parameters
     ----------
     out
-        Folder of the files; new or empty. It appears when they are whole.
+        Folder of the files; new or empty. It appears when they are complete.
     config
-        The dials.
+        Settings of the world.
     json
         Print the counts as JSON.
     """
@@ -46,14 +46,14 @@ def make(*, out: Path, config: Dials = WorldConfig(), json: bool = False) -> Non
 
 @world_app.command(name="describe")
 def world_describe(folder: Path | None = None, *, config: Dials = WorldConfig(), json: bool = False) -> None:
-    """Measure a world before any network is trained: rewards, annotators, and what averaging them costs.
+    """Measure a world before any network is trained: rewards, annotators, and the cost of averaging them.
 
     Parameters
     ----------
     folder
-        Folder of `frft world make`; none: the world with the dials given here.
+        Folder of `frft world make`; none: the world with the settings given here.
     config
-        The dials.
+        Settings of the world.
     json
         Print JSON.
     """
