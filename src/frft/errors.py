@@ -39,9 +39,9 @@ class ConfigError(UsageError):
 
 
 class SettingsError(ConfigError, ValueError):
-    """A section of a configuration that was made in Python with settings that cannot be used; names the nearest.
+    """A section of a configuration that was made in Python with unusable settings; names the section and the setting.
 
-    A ValueError, too, as pydantic's own error is: so it may be raised where pydantic checks a model that holds one.
+    It is a ValueError, too, as pydantic's own error is: pydantic then reports it where it validates an outer model.
     """
 
 
@@ -72,7 +72,7 @@ class ModelError(FrftError):
 
 
 class UnknownLengthError(ModelError):
-    """A model that does not say how long its sequences may be. Which option says it depends on the command."""
+    """A model without a known longest sequence. A command adds the name of its option for the length."""
 
 
 class RewardError(FrftError):
@@ -88,18 +88,18 @@ class ArtifactError(FrftError):
 
 
 def printable(text: str) -> str:
-    """`text` on one line with everything that a terminal might obey escaped."""
+    """`text` with line breaks, control characters and all else that a terminal might obey escaped, on one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice: str = "") -> None:
-    """Refuse an argument of another type than `kinds`, in words and at once.
+    """Check the type of an argument of a public function, before any work is done with it.
 
     Args:
-        name: the argument's name.
-        value: what was given.
-        kinds: the types that will do. True is no number.
-        advice: what to write instead.
+        name: the argument's name, for the message.
+        value: the argument's value.
+        kinds: the accepted types. A bool is accepted only where bool is among them, though Python counts it as an int.
+        advice: a sentence for the message that says what to give instead; empty: none.
 
     Raises:
         UsageError: the value is of another type.

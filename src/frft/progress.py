@@ -14,21 +14,21 @@ from typing import Protocol
 from frft.errors import printable
 
 LINE_INTERVAL_S = 15.0
-"""How often a task reports itself where there is no terminal to draw a bar on."""
+"""Seconds between two lines of a task's progress where there is no terminal to draw a bar on."""
 
 
 class Task(Protocol):
-    """One piece of work that is under way."""
+    """One piece of work whose progress is shown."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Record that `amount` more units are done; `note` (a metric, say) is shown beside the bar."""
 
 
 class Progress(Protocol):
-    """Where long work reports how far it is."""
+    """Interface by which long work reports its progress: bars, lines, or nothing."""
 
     def task(self, description: str, total: int) -> AbstractContextManager[Task]:
-        """Open a task of `total` units of work."""
+        """Show a task of `total` units of work while the block runs; a block that fails is not reported as done."""
 
     def say(self, text: str) -> None:
         """Print one line without disturbing the bars."""
@@ -89,7 +89,7 @@ class LineProgress:
             self.say(f"{description}: done in {duration(elapsed)}")
 
     def say(self, text: str) -> None:
-        # What is said may quote paths and data, which may hold control characters.
+        # Messages may quote paths and data with control characters.
         print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 

@@ -66,5 +66,7 @@ def test_a_run_too_old_to_say_what_it_evaluated_is_refused(tmp_path):
     older = read_json(OLDER["pairs"])
     del older["start_stage"]
     write_json(tmp_path / "results.json", older)
-    with pytest.raises(UsageError, match=r"older version of frft, which did not say what it evaluated\. Run it again"):
+    with pytest.raises(
+        UsageError, match=r"older version of frft, which did not record the evaluated stages\. Run it again"
+    ):
         RunResults.read(tmp_path / "results.json")

@@ -100,9 +100,7 @@ def diagnose_command(
             f"{', '.join(missing)} missing."
         )
     if arm:
-        raise UsageError(
-            "--arm names an arm of a run, and no run is given. Leave it out (--verbose shows everything)."
-        )
+        raise UsageError("--arm names an arm of a run, and no run is given. Leave it out (--verbose shows everything).")
     if judge is not None and judge_scores is not None:
         raise UsageError("--judge and --judge-scores are two judges; leave one of them out.")
     if judge is None:

@@ -1,4 +1,4 @@
-"""Results: what runs, studies and benchmarks write about themselves, field by field (docs/results.md)."""
+"""Typed results: the files that runs, studies and benchmarks write, field by field (docs/results.md)."""
 
 from frft.results.evaluation import EvaluationInfo, GoldEvaluation, GoldFigures, OwnTextAccuracy, PoolPairAccuracy
 from frft.results.files import CompletionRow, RolloutRow, read_rollouts, read_steps, read_written

@@ -1,4 +1,4 @@
-"""cells/POINT-SEED.json: what one cell of a study found, kept when its stages are deleted."""
+"""cells/POINT-SEED.json: the results of one cell of a study, which are kept when its stages are deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from frft.store import RESULTS_FORMAT, StoredValue, format_of, read_json
 
 @dataclass(frozen=True)
 class StepCurves(StoredValue):
-    """An arm step by step, on the rollouts.
+    """The training curves of an arm, one value for each step, over the rollouts.
 
     Attributes:
         gold: mean gold reward of each step's rollouts.
@@ -38,8 +38,8 @@ class DrawnPairs(StoredValue):
     """The pairs that a selection drew.
 
     Attributes:
-        distinct: different pairs.
-        effective: Kish's effective size (sum c)^2 / sum c^2 of their copies c.
+        distinct: number of different pairs.
+        effective: Kish's effective sample size (sum c)^2 / sum c^2, where c is how often each pair was drawn.
     """
 
     distinct: int
@@ -51,11 +51,11 @@ class CellRefresh(StoredValue):
     """One refresh of an arm of a cell.
 
     Attributes:
-        selection: what was selected.
-        drawn: how many different pairs that is.
+        selection: figures of the selection.
+        drawn: number of different pairs that it drew.
         pairs_seen: pairs that went through the training, repetitions included.
-        gate: what the gate said; None: there is none.
-        on_policy: how the models before and after it order what the policy wrote then, by gold.
+        gate: the gate's test; None: there is no gate.
+        on_policy: accuracy of the models before and after it on the policy's own completions then, by gold.
         near_share: share of the pairs whose source is the one near which the policy starts; None: the policy wrote
             them itself.
         reward_model: the refreshed model.
@@ -75,12 +75,12 @@ class CellArm(StoredValue):
     """One arm of a cell.
 
     Attributes:
-        steps: its training, step by step.
-        measured_from: the steps before the first refresh, which no comparison counts.
+        steps: its training curves.
+        measured_from: number of steps before the first refresh; comparisons leave them out.
         refreshed_after: steps after which it was refreshed.
         stopped_after: the step at which a look ended its training; None: it had all its steps.
-        looks: what was seen of it while it was trained.
-        evaluation: its last policy on the evaluation prompts.
+        looks: the diagnoses during its training, in order.
+        evaluation: evaluation of its final policy.
         refreshes: its refreshes, in order.
         seconds: seconds of its training and refreshes, those included that it shares with other arms.
     """
@@ -97,7 +97,7 @@ class CellArm(StoredValue):
 
 @dataclass(frozen=True)
 class SampleColumns(StoredValue):
-    """Completions of the SFT model: what can be seen before any reinforcement learning.
+    """Completions of the SFT model, which are available before any reinforcement learning.
 
     Attributes:
         prompt: the prompts.
@@ -110,15 +110,15 @@ class SampleColumns(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecord(StoredValue):
-    """What one cell of a study found: one point of the grid with one seed.
+    """The results of one cell of a study: one point of the grid with one seed.
 
     Attributes:
         format: format of the file; without a number it is 0.
-        point: the point.
+        point: name of the point.
         seed: the seed.
         digest: SHA-256 of its settings and of the version of frft that ran them.
-        frft: that version.
-        settings: all settings that decide its outcome.
+        frft: version of frft that ran it.
+        settings: all settings that affect its results.
         base_reward: the reward model that all arms start with.
         sft_samples: samples of the SFT model; empty where reward models are not normalised.
         arms: the arms by name.
@@ -149,17 +149,17 @@ class CellRecord(StoredValue):
 
     @property
     def dials(self) -> dict[str, Any]:
-        """The dials of its world, as they were given."""
+        """The settings of its world (`data.world`)."""
         return dict(self.settings["data"]["world"])
 
     @property
     def world(self) -> WorldConfig:
-        """The same, typed."""
+        """The settings of its world, typed."""
         return WorldConfig.model_validate(self.dials)
 
     @property
     def embedder(self) -> EmbedderConfig:
-        """Its sentence embedder."""
+        """The settings of its sentence embedder."""
         return EmbedderConfig.model_validate(self.settings["embedder"])
 
 
@@ -168,8 +168,8 @@ class KeptEvidence(StoredValue):
     """evidence/POINT-SEED.json: the evidence of a cell before any training, for `frft advise`.
 
     Attributes:
-        made_of: SHA-256 of all that it was measured on, called `of` in the file.
-        evidence: the evidence, as `frft advise --json` has it.
+        made_of: SHA-256 of all inputs of the measurement; called `of` in the file.
+        evidence: the evidence, in the form of `frft advise --json`.
     """
 
     made_of: Annotated[str, Field(alias="of")]
@@ -181,9 +181,9 @@ class CellFailure(StoredValue):
     """cells/POINT-SEED.failed.json: why a cell failed.
 
     Attributes:
-        cell: its name, POINT-SEED.
-        error: the error in a line.
-        traceback: where it was raised.
+        cell: name of the cell, POINT-SEED.
+        error: the error in one line.
+        traceback: Python's traceback.
     """
 
     cell: str

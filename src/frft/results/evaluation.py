@@ -1,4 +1,4 @@
-"""What the evaluation of a policy says of itself, and of a reward model on its texts."""
+"""Figures of the evaluation of a policy, and of a reward model on the policy's completions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from frft.store import OMITTED, StoredValue
 
 @dataclass(frozen=True)
 class GoldFigures(StoredValue):
-    """The gold reward of all that a policy writes to the evaluation prompts, two completions each.
+    """The gold reward of a policy's completions of the evaluation prompts, two completions each.
 
     Attributes:
         mean: mean gold reward.
-        standard_error: of that mean, wordings of one request counted as a cluster; None: there is one request.
+        standard_error: standard error of that mean, clustered by request (prompts may word the same request); None:
+            there is only one request.
         std: standard deviation over completions.
         variance: mean over prompts of the variance within a prompt.
     """
@@ -35,7 +36,7 @@ class OwnTextAccuracy(OrderAccuracy, StoredValue):
 
     Attributes:
         reward_variance: mean over prompts of the variance of the model's scores within a prompt, normalised.
-        gold_variance: the same of the gold reward.
+        gold_variance: mean over prompts of the variance of the gold reward within a prompt.
     """
 
     reward_variance: float
@@ -44,11 +45,11 @@ class OwnTextAccuracy(OrderAccuracy, StoredValue):
 
 @dataclass(frozen=True)
 class PoolPairAccuracy(StoredValue):
-    """How often a reward model orders held-out pairs, which no training saw, as two truths do.
+    """Accuracy of a reward model on held-out pairs, which no model was trained on, by two references.
 
     Attributes:
-        gold: as the gold reward does.
-        labels: as the pairs' labels do.
+        gold: how often it orders the completions as the gold reward does.
+        labels: how often it orders them as the labels do.
     """
 
     gold: OrderAccuracy
@@ -56,7 +57,7 @@ class PoolPairAccuracy(StoredValue):
 
 
 class GoldEvaluation(NamedTuple):
-    """What the gold reward of a world says of a policy and of its reward model; see `EvaluationInfo`."""
+    """The figures of an evaluation that a world's gold reward gives; see `EvaluationInfo`."""
 
     gold: GoldFigures
     on_policy: OwnTextAccuracy
@@ -68,21 +69,21 @@ class EvaluationInfo(StoredValue):
     """A policy on the evaluation prompts (stage `evaluation`).
 
     Attributes:
-        win_rate: against vanilla, by the judge; None: this is vanilla itself, or the same artifact.
-        judge_score: the judge's mean score; left out where it only compares, or is gold, which stands below.
+        win_rate: win rate against vanilla, by the judge; None: this is vanilla itself, or the same artifact.
+        judge_score: the judge's mean score; left out where the judge gives no scores, or is the gold reward (`gold`).
         judge_truncated: texts that were cut for the judge; left out where it reads all texts whole.
-        judge_counts: what else the judge counted for this stage: of a chat model, `questions` by their outcome and
-            `cost`; left out where there is nothing.
+        judge_counts: other counts of the judge for this stage: for a chat model, `questions` by their outcome and
+            `cost`; left out where there are none.
         base_reward_score: mean score by the reward model that all arms start with.
         reward_variance: mean over prompts of the variance within a prompt of the scores by the arm's last reward model.
         gold: the gold reward; only in a world.
-        on_policy: the arm's last reward model on the policy's own texts, by gold; only in a world.
-        off_policy: the same model on pairs like the pool's; only in a world.
+        on_policy: accuracy of the arm's last reward model on the policy's own completions, by gold; only in a world.
+        off_policy: accuracy of that model on held-out pairs like the pool's; only in a world.
         kl_sft_k1: KL divergence from the SFT model in nats a completion: mean of the log ratio (k1).
-        kl_sft_k3: the same by the estimator k3.
+        kl_sft_k3: the same divergence by the estimator k3, which is never below 0.
         response_tokens: mean length of the completions in tokens.
-        has_eos: share of the completions that came to their end (EOS).
-        distinct_completions: different completions over completions.
+        has_eos: share of the completions that ended with EOS; the others were cut off.
+        distinct_completions: number of different completions divided by the number of completions.
         written_truncated: evaluation prompts that were cut for the policy.
     """
 
@@ -104,11 +105,11 @@ class EvaluationInfo(StoredValue):
 
     @property
     def by_gold(self) -> GoldEvaluation:
-        """What the gold reward says.
+        """The figures by the gold reward.
 
         Raises:
-            ArtifactError: the evaluation is not of a world.
+            ArtifactError: there are none, because the evaluation is not in a world.
         """
         if self.gold is None or self.on_policy is None or self.off_policy is None:
-            raise ArtifactError("An evaluation in a world lacks what the gold reward says of it. Run it again.")
+            raise ArtifactError("An evaluation in a world lacks its figures by the gold reward. Run it again.")
         return GoldEvaluation(self.gold, self.on_policy, self.off_policy)

@@ -1,4 +1,4 @@
-"""Rows of the files in the folders of stages."""
+"""Rows of the journals in the folders of stages: completions, rollouts and metrics."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class CompletionRow(StoredValue):
     """A row of completions.jsonl.
 
     Attributes:
-        prompt: what the policy was given.
-        completion: what it wrote.
-        has_eos: whether it came to its end (EOS).
+        prompt: the prompt.
+        completion: the policy's completion.
+        has_eos: whether it ended with EOS; otherwise it was cut off.
         tokens: its token ids.
     """
 
@@ -32,9 +32,9 @@ class RolloutRow(StoredValue):
 
     Attributes:
         step: number of the step, from 1.
-        prompt: what the policy was given.
-        completion: what it wrote.
-        score: what the reward model gave, normalised; of a completion without EOS perhaps a penalty instead.
+        prompt: the prompt.
+        completion: the policy's completion.
+        score: normalised score of the reward model; for a completion without EOS, missing_eos_penalty if that is set.
     """
 
     step: int
@@ -47,7 +47,7 @@ def read_steps(path: Path) -> list[StepMetrics]:
     """The rows of a segment's metrics.jsonl.
 
     Raises:
-        ArtifactError: a row has another form.
+        ArtifactError: a row lacks a field, or has one of another type.
     """
     return [StepMetrics.of(row, path) for row in read_rows(path)]
 

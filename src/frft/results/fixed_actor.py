@@ -14,9 +14,9 @@ class SidedAccuracy(StoredValue):
 
     Attributes:
         balanced_accuracy: mean of the accuracies where the actor is chosen and where it is rejected.
-        accuracy: of all pairs alike.
-        accuracy_chosen: of pairs in which the actor's completion is chosen.
-        accuracy_rejected: of pairs in which it is rejected.
+        accuracy: accuracy over all pairs.
+        accuracy_chosen: accuracy over pairs in which the actor's completion is chosen.
+        accuracy_rejected: accuracy over pairs in which it is rejected.
     """
 
     balanced_accuracy: float
@@ -30,18 +30,18 @@ class HeadLine(SidedAccuracy):
     """One reward model of one actor and one seed, tested on the actor's own labelled pairs.
 
     Attributes:
-        seed: of the division of the prompts.
-        actor: its name.
-        start: scratch, or continue: from the model trained on all pairs.
-        strategy: of the selection, or all, oracle, constant, or constant by opponent.
-        size: pairs that the filter keeps; None: all that there are.
-        placebo: whether labels were shuffled before the filter saw them.
-        pairs: pairs trained on.
-        test_pairs: pairs of the actor that it was tested on.
-        opponents: different sources that the actor stands against; None: they are not named.
+        seed: seed of the split of the prompts into training and test prompts.
+        actor: name of the actor.
+        start: scratch: trained from new weights; continue: from the model trained on all pairs.
+        strategy: strategy of the selection, or all, oracle, constant, or constant by opponent.
+        size: number of pairs that the filter keeps; None: all pairs.
+        placebo: whether labels were shuffled before the selection.
+        pairs: number of pairs trained on.
+        test_pairs: number of the actor's pairs tested on.
+        opponents: number of different sources that the actor is paired with; None: the pairs do not name sources.
         log_loss: mean of -log sigmoid(margin) on the test pairs, in nats.
-        selected_accuracy: of a placebo, its accuracy on pairs of its own selection; else None.
-        cut: what was cut of the texts that it was trained on, by what was cut.
+        selected_accuracy: for a placebo, its accuracy on pairs of its own selection; None otherwise.
+        cut: numbers of training texts that were cut, by the part that was cut.
         seconds: seconds of training and test.
     """
 

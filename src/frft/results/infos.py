@@ -1,8 +1,8 @@
-"""What the stages of a run say of themselves: the `info` of their manifests, which results files quote.
+"""Figures that the stages of a run report: the `info` of their manifests, which results files quote.
 
-Those of selections, reward models and gates are `frft.reward.infos`; an evaluation has evaluation.py, a look looks.py.
-They are apart because the code that a stage imports is part of what it depends on, and these know of judges and
-diagnoses.
+Those of selections, reward models and gates are in `frft.reward.infos`, of evaluations in evaluation.py, of looks in
+looks.py. They are apart because a stage depends on all code that it imports: those files import judges and diagnoses,
+and an edit there must not make SFT or PPO anew.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class StepMetrics(OpenValue):
     Attributes:
         step: number of the step, from 1.
         score: mean score of the rollouts by the reward model, normalised.
-        score_std: their standard deviation.
+        score_std: standard deviation of those scores.
         score_clipped: share of the rollouts whose score was beyond reward_clip.
         reward: mean of what was maximised: the clipped score less the KL penalty, where that is in the reward.
         kl_sft_k1: KL divergence of the policy from the SFT model in nats a completion: mean of the log ratio (k1).
-        kl_sft_k3: the same by the estimator k3, which is never below 0.
+        kl_sft_k3: the same divergence by the estimator k3, which is never below 0.
         kl_coef: coefficient of the KL penalty.
         response_tokens: mean length of the completions in tokens.
-        has_eos: share of the completions that came to their end (EOS).
+        has_eos: share of the completions that ended with EOS; the others were cut off.
         explained_variance: share of the returns' variance that the critic explained; PPO alone.
-        policy_loss: mean policy loss over the updates, each token counted alike.
+        policy_loss: mean policy loss over the updates, every token with equal weight.
         value_loss: mean loss of the critic; PPO alone.
         entropy: mean entropy of the policy in nats a token.
         approx_kl: mean KL divergence of the updated policy from the one that wrote the rollouts, in nats a token.
@@ -60,7 +60,7 @@ class StepMetrics(OpenValue):
         seconds_rollout: seconds in which the rollouts were written and scored.
         seconds_update: seconds of the updates.
         tokens_per_second: response tokens over the seconds of the step.
-        gold: mean gold reward of the rollouts, which no training saw; only in a world, and in results.json alone.
+        gold: mean gold reward of the rollouts, which training does not use; only in a world, and in results.json alone.
     """
 
     step: int
@@ -105,10 +105,10 @@ class SegmentInfo(StoredValue):
 
 @dataclass(frozen=True)
 class JudgedInfo(StoredValue):
-    """The judge's view of a segment's rollouts (stage `judged`).
+    """The judge's scores of a segment's rollouts (stage `judged`).
 
     Attributes:
-        means: mean score of each step's rollouts.
+        means: the judge's mean score of each step's rollouts, in order of the steps.
     """
 
     means: list[float]
@@ -119,7 +119,7 @@ class AgreementInfo(OrderAccuracy, StoredValue):
     """How often an arm's reward orders held-out pairs as the judge does (stage `agreement`).
 
     Attributes:
-        judge_counts: what the judge counted for it beside cut texts, as in an evaluation.
+        judge_counts: other counts of the judge for this stage, as in `EvaluationInfo`; left out where there are none.
     """
 
     judge_counts: Annotated[dict[str, Any] | None, OMITTED] = None
@@ -127,12 +127,12 @@ class AgreementInfo(OrderAccuracy, StoredValue):
 
 @dataclass(frozen=True)
 class CompletionsInfo(StoredValue):
-    """What a policy wrote to a list of prompts (stage `completions`).
+    """Completions by a policy of a list of prompts (stage `completions`).
 
     Attributes:
-        sequences: completions written.
-        prompts_truncated: of these, how many are to a prompt that lost its beginning.
-        completions_truncated: 0: what a policy writes ends at max_new_tokens, and is whole as it stands.
+        sequences: number of completions.
+        prompts_truncated: number of those whose prompt lost its beginning.
+        completions_truncated: always 0: sampling ends at max_new_tokens, and cuts nothing that was sampled.
     """
 
     sequences: int
@@ -142,10 +142,10 @@ class CompletionsInfo(StoredValue):
 
 @dataclass(frozen=True)
 class EmbeddedInfo(StoredValue):
-    """The vectors that a look compares (stage `embedded`).
+    """The embeddings that a look compares (stage `embedded`).
 
     Attributes:
-        texts: different texts.
+        texts: number of different texts.
     """
 
     texts: int
@@ -156,7 +156,7 @@ class LabelledInfo(StoredValue):
     """Freshly labelled pairs of the policy's own texts (stage `labelled`).
 
     Attributes:
-        pairs: how many.
+        pairs: number of pairs.
     """
 
     pairs: int
@@ -164,11 +164,11 @@ class LabelledInfo(StoredValue):
 
 @dataclass(frozen=True)
 class PairSidesCut(StoredValue):
-    """What was cut on either side of pairs.
+    """Counts of cut texts on either side of pairs.
 
     Attributes:
-        chosen: prompts with chosen completions.
-        rejected: prompts with rejected completions.
+        chosen: counts for prompts with their chosen completions.
+        rejected: counts for prompts with their rejected completions.
     """
 
     chosen: TruncationCount
@@ -180,7 +180,7 @@ class LikelihoodsInfo(StoredValue):
     """Log-probabilities of the pool's completions under a policy (stage `likelihoods`).
 
     Attributes:
-        truncated: what was cut of the pairs.
+        truncated: counts of the pairs' texts that were cut.
     """
 
     truncated: PairSidesCut
@@ -188,4 +188,4 @@ class LikelihoodsInfo(StoredValue):
 
 @dataclass(frozen=True)
 class LogRatiosInfo(StoredValue):
-    """Log-probability ratios of the pool's completions (stage `log_ratios`): all is in the file."""
+    """Log-probability ratios of the pool's completions (stage `log_ratios`), which are in the stage's file."""

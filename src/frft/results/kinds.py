@@ -1,4 +1,4 @@
-"""Of every kind of stage, the typed form of what it says of itself: the `info` of its manifest."""
+"""The class of the figures (`info` in the manifest) of every kind of stage."""
 
 from __future__ import annotations
 
@@ -39,4 +39,4 @@ INFO_OF_KIND: dict[str, type[InfoKind]] = {
     "look": LookInfo,
     "evaluation": EvaluationInfo,
 }
-"""By the first part of the name of a stage's folder."""
+"""The class of the figures, by kind of stage: the first part of its folder's name."""

@@ -1,4 +1,4 @@
-"""What a look at an arm says of itself."""
+"""Figures of a look at an arm during training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from frft.store import OMITTED, StoredValue
 
 @dataclass(frozen=True)
 class GoldView(StoredValue):
-    """What a look would have said had the gold reward been its judge.
+    """The figures of a look with the gold reward as its judge, for comparison with the judge that decided.
 
     Attributes:
-        fired: alarms by name, and broken links.
+        fired: names of the alarms that fired, and of broken links.
         links: the links of objective mismatch.
         movement: how the policy moved, by proxy and gold; None: there is nothing to compare with.
         gao: Gao's curve of the gold reward; None: too few steps.
@@ -36,11 +36,11 @@ class LookInfo(DiagnosisFigures, StoredValue):
         step: steps completed.
         drift: probability (AUC) that a classifier tells a text of now from one of then; 0.5: nothing has moved. None:
             not measured, or nothing was trained since.
-        fired: alarms by name, and broken links.
+        fired: names of the alarms that fired, and of broken links.
         verdict: healthy, broken or undecided.
-        decided_by: what the verdict rests on, a line each.
-        by_gold: what the gold reward would have said; None: it is the judge, or there is none.
-        judge_counts: what the judge counted for this look beside cut texts, as in an evaluation.
+        decided_by: the grounds of the verdict, a line each.
+        by_gold: the look with the gold reward as judge; None: it is the judge already, or the run is not in a world.
+        judge_counts: other counts of the judge for this look, as in `EvaluationInfo`; left out where there are none.
     """
 
     step: int

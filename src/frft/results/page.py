@@ -1,4 +1,4 @@
-"""docs/results.md, made of the descriptions of the fields: every figure, its unit and meaning.
+"""Make docs/results.md from the docstrings of the results classes: every figure, its unit and meaning.
 
 `make pages` writes it; a test fails where it is not what the code says.
 """
@@ -64,17 +64,17 @@ FILES: dict[str, tuple[str, type]] = {
     "evidence/POINT-SEED.json": ("What `frft advise fit` measured of a cell.", KeptEvidence),
     "results.jsonl": ("What `frft bench fixed-actor` found, a line for each reward model.", HeadLine),
 }
-"""Files by name, with what they are and the class of what they hold."""
+"""By name of a file: its description, and the class of its content or rows."""
 
 
 class DocumentedField(NamedTuple):
     """One field of a file.
 
     Attributes:
-        name: as the file has it.
+        name: its name in the file.
         form: its type in words.
-        meaning: from the class docstring.
-        kinds: other classes that its type names.
+        meaning: its description in the class docstring.
+        kinds: the results classes that its type names.
     """
 
     name: str
@@ -84,7 +84,7 @@ class DocumentedField(NamedTuple):
 
 
 def results_page() -> str:
-    """The whole page."""
+    """docs/results.md as Markdown."""
     parts = [HEAD, "## Files\n"]
     parts.append("\n".join(f"- `{name}`: {what} See {_link(kind)}." for name, (what, kind) in FILES.items()))
     parts.append(
@@ -97,7 +97,7 @@ def results_page() -> str:
 
 
 def documented_kinds() -> list[type]:
-    """Every class that a file holds, each after the first that names it."""
+    """All classes of files and stages and of their fields, depth first: each follows the first that names it."""
     found: dict[type, None] = {}
     left = [kind for _, kind in FILES.values()] + list(INFO_OF_KIND.values())
     while left:
@@ -139,7 +139,7 @@ def _link(kind: type) -> str:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """What the class docstrings say of each field, those of the bases first."""
+    """The description of each field under `Attributes:` in the docstrings of a class and its bases."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         text = inspect.cleandoc(each.__dict__.get("__doc__") or "")

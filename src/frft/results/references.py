@@ -1,4 +1,4 @@
-"""What the inputs of a stage refer to, and what the stages there say of themselves."""
+"""References to other stages among a stage's inputs, and the figures of the reward models there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from frft.store import Artifact, OpenValue, StoredValue
 
 @dataclass(frozen=True)
 class StageReference(StoredValue):
-    """Another stage among the inputs of one.
+    """A reference to another stage, among the inputs of a stage.
 
     Attributes:
-        artifact: its kind.
-        digest: SHA-256 of all that it depends on; its beginning ends the name of its folder.
+        artifact: kind of that stage.
+        digest: SHA-256 of everything that it depends on; its first characters are part of its folder's name.
     """
 
     artifact: str
@@ -23,13 +23,13 @@ class StageReference(StoredValue):
 
 
 class EvaluationInputs(OpenValue):
-    """What an evaluation was made of: the `inputs` of its manifest, those alone that a diagnosis needs.
+    """The inputs of an evaluation in its manifest: those that a diagnosis needs.
 
     Attributes:
-        own: the policy's completions.
+        own: the policy's completions of the evaluation prompts.
         second: a second completion of each prompt.
-        reward: the reward model that the policy was trained with last, or those of an ensemble.
-        ensemble_coef: of an ensemble; None: there is none.
+        reward: the reward model that the policy was trained with last, or the members of an ensemble.
+        ensemble_coef: weight of the variance in an ensemble's reward; None: a single reward model.
         base_reward: the reward model that all arms start with.
     """
 
@@ -41,10 +41,10 @@ class EvaluationInputs(OpenValue):
 
 
 def info_of_model(info: object, kind: str, where: str | Path) -> RewardModelInfo | RefreshedModelInfo:
-    """What a reward model's stage said of itself, whichever stage made it."""
+    """The figures of a reward model, typed by the kind of the stage that made it ("refresh", "reward" or "judge")."""
     return RefreshedModelInfo.of(info, where) if kind == "refresh" else RewardModelInfo.of(info, where)
 
 
 def held_out_of(model: Artifact) -> RewardEvaluation | None:
-    """A reward model's accuracy on pairs that no training saw; None: there were none."""
+    """A reward model's evaluation on held-out pairs; None: there were none."""
     return info_of_model(model.info, model.kind, model.path).held_out

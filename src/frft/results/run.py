@@ -26,10 +26,10 @@ class EvaluationPromptCounts(StoredValue):
     """The prompts on which policies are compared.
 
     Attributes:
-        given: prompts that were given, or those of the held-out pairs.
-        distinct: different ones among them.
-        used: of these, how many are used (evaluation.max_prompts).
-        trained_on: of the used ones, how many the policy or a reward model was trained on, too.
+        given: number of prompts given, or of held-out pairs, whose prompts are taken.
+        distinct: number of different prompts among them.
+        used: number of those that are used (evaluation.max_prompts).
+        trained_on: number of used prompts that are also prompts of training pairs.
     """
 
     given: int
@@ -39,13 +39,13 @@ class EvaluationPromptCounts(StoredValue):
 
 
 class DataFigures(OpenValue):
-    """The rows of a run. Of preference data, what their reading said stands beside (see `frft data --json`).
+    """The preference pairs of a run. Of pairs that were read, the counts of `frft data --json` stand beside these.
 
     Attributes:
-        read: rows read; 0 in a world.
-        world: the dials of the world; only in a world.
-        made: pairs made; only in a world.
-        splits: rows by purpose: judge, evaluation, pool, sft, gate (where there is one) and prompts.
+        read: number of rows read; 0 in a world.
+        world: settings of the world; only in a world.
+        made: number of pairs generated; only in a world.
+        splits: number of rows by purpose: judge, evaluation, pool, sft, gate (where there is one) and prompts.
         evaluation_prompts: the prompts on which policies are compared.
     """
 
@@ -69,7 +69,7 @@ class GoldJudgeFigures(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedJudgeFigures(RewardModelInfo):
-    """A judge that the run trained: a reward model, on pairs that nothing else saw.
+    """A judge that the run trained: a reward model on pairs that nothing else was trained on.
 
     Attributes:
         kind: reward_model: a reward model of the run judges.
@@ -80,14 +80,14 @@ class TrainedJudgeFigures(RewardModelInfo):
 
 @dataclass(frozen=True)
 class JudgeReplies(StoredValue):
-    """What all replies of a judge to this run took, those of starts that were stopped included.
+    """Counts and cost of all replies of a judge to this run, including those to starts that were stopped.
 
     Attributes:
-        judged: replies with a verdict.
-        unparsable: replies without a readable one.
-        prompt_tokens, completion_tokens: as the endpoint counts them.
-        uncounted: replies of an endpoint that does not count.
-        cost: at `evaluation.price`; None: no price is set.
+        judged: number of replies with a verdict.
+        unparsable: number of replies without a readable verdict.
+        prompt_tokens, completion_tokens: number of tokens, as counted by the endpoint.
+        uncounted: number of replies for which the endpoint gave no token counts.
+        cost: cost at `evaluation.price`; None: no price is set.
     """
 
     judged: int
@@ -103,9 +103,10 @@ class NamedJudgeFigures(StoredValue):
     """A judge that `evaluation.judge` names.
 
     Attributes:
-        name: as it stands there.
-        scores: whether it gives scores; a judge that only compares gives none.
-        replies: of a judge that is asked over the network; None: this run asked nothing, or it is another judge.
+        name: the value of `evaluation.judge`.
+        scores: whether it gives scores; otherwise it only compares.
+        replies: counts of the replies of a judge that is asked over the network; None: it is another kind of judge, or
+            this run asked nothing.
         kind: named: a judge that the configuration names (evaluation.judge).
     """
 
@@ -120,11 +121,11 @@ JudgeFigures = GoldJudgeFigures | TrainedJudgeFigures | NamedJudgeFigures
 
 @dataclass(frozen=True)
 class ModelChange(StoredValue):
-    """How the reward models before and after a refresh order what the policy wrote then.
+    """Accuracy of the reward models before and after a refresh on the policy's completions at that time, by gold.
 
     Attributes:
-        before: the model before.
-        after: the model after.
+        before: accuracy of the model before the refresh.
+        after: accuracy of the refreshed model.
     """
 
     before: OwnTextAccuracy
@@ -136,12 +137,12 @@ class RefreshFigures(StoredValue):
     """One refresh of an arm's reward model.
 
     Attributes:
-        after_step: steps of the policy completed before it.
-        accepted: whether the refreshed model took the place of the one before.
-        selection: what was selected.
-        reward_model: the refreshed model.
-        gate: what the gate said; left out where there is none.
-        on_policy: how models before and after order the policy's own texts, by gold; only in a world.
+        after_step: number of steps of the policy completed before it.
+        accepted: whether the refreshed model replaced the one before; otherwise a gate refused it.
+        selection: figures of the selection.
+        reward_model: figures of the refreshed model.
+        gate: the gate's test; left out where there is no gate.
+        on_policy: accuracy of the models before and after on the policy's own completions, by gold; only in a world.
     """
 
     after_step: int
@@ -157,14 +158,14 @@ class ArmFigures(StoredValue):
     """One arm.
 
     Attributes:
-        when: what decides on its refreshes: scheduled, drift or alarms; None: it is never refreshed.
-        evaluation: its last policy on the evaluation prompts.
+        when: what decides on its refreshes: scheduled, drift or alarms; None: alpha is 0.
+        evaluation: evaluation of its final policy.
         evaluation_stage: folder of that evaluation in stages/.
         refreshes: the refreshes that made a reward model, in order.
         ppo: one row for each step of training the policy.
-        refreshed_after: steps after which it was refreshed, those without data included.
+        refreshed_after: steps after which it was refreshed, including refreshes without data (strategy none).
         stopped_after: the step at which a look ended its training; None: it had all its steps.
-        looks: what was seen of it while it was trained (monitor.every).
+        looks: the diagnoses during its training (monitor.every), in order.
         stages: folders of its training in stages/, segment by segment.
     """
 
@@ -189,14 +190,14 @@ class StageFigures(StoredValue):
     """One stage that a run asked for.
 
     Attributes:
-        stage: its folder in stages/.
-        kind: what was done: sft, reward, ppo, ...
-        seconds: wall-clock seconds that it took when it ran; of one that was resumed, those of its last part.
-        reused: whether it was there, or in the store, before this start.
-        from_store: whether it came from the store that runs share.
-        peak_memory_bytes: the most memory that its process held.
-        predicted_peak_memory_bytes: what was predicted before the run.
-        truncated: texts that were cut, by where in its figures they are counted.
+        stage: name of its folder in stages/.
+        kind: kind of the stage: sft, reward, ppo, ...
+        seconds: wall-clock seconds that it took to build; if it was resumed, those since the last start.
+        reused: whether it was finished, here or in the store, before this start.
+        from_store: whether it came from the shared store.
+        peak_memory_bytes: peak memory of its process.
+        predicted_peak_memory_bytes: peak memory that the plan predicted.
+        truncated: counts of texts that were cut, by the key of its figures that holds them.
     """
 
     stage: str
@@ -211,13 +212,13 @@ class StageFigures(StoredValue):
 
 @dataclass(frozen=True)
 class Workers(StoredValue):
-    """How many processes work on the arms, and how that was found.
+    """The number of worker processes, and how it was chosen.
 
     Attributes:
-        count: processes; 1: the first process does it all.
-        reason: why so many, in words.
-        speedups: what was measured: times the matrix products a second of one process as it would run alone ("1 x 1":
-            processes x threads).
+        count: number of processes; 1: there are no workers beside the first process.
+        reason: why this number, in words.
+        speedups: measured speed-ups by "processes x threads": matrix products a second, relative to one process alone
+            ("1 x 1"); empty where nothing was measured.
     """
 
     count: int
@@ -235,7 +236,7 @@ class MachineFigures(StoredValue):
         cpus: processor cores.
         threads: threads of torch; left out on a GPU.
         gpu: name of the GPU; left out without one.
-        gpu_peak_memory_bytes: the most memory that the first process held on it; left out without one.
+        gpu_peak_memory_bytes: peak memory of the first process on the GPU; left out without one.
     """
 
     python: str
@@ -248,26 +249,26 @@ class MachineFigures(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class RunResults(StoredValue):
-    """Everything that a run found: results.json, and what `frft.run` returns.
+    """All results of a run: the content of results.json, which `frft.run` returns.
 
     Attributes:
         format: format of the file; without a number it is 0.
         frft: version of frft that wrote it.
         config: the whole configuration, as config.yaml has it.
-        data: the rows.
+        data: the preference pairs.
         sft: the supervised fine-tuning.
         base_reward: the reward model that all arms start with.
-        judge: who judges.
-        start: the SFT model on the evaluation prompts.
+        judge: the judge of the win rates.
+        start: evaluation of the SFT model.
         start_stage: folder of that evaluation in stages/.
         arms: the arms by name, vanilla first.
         stages: every stage that the run asked for, in order.
         seconds: seconds of all stages, whenever they ran.
         seconds_of_this_start: seconds of the start that finished the run.
-        peak_memory_bytes: the most memory that a single process held.
-        workers: processes that worked on the arms.
+        peak_memory_bytes: largest peak memory of a single process.
+        workers: the number of worker processes, and how it was chosen.
         versions: versions of the libraries, by name.
-        machine: where the last start ran.
+        machine: the machine of the last start.
     """
 
     format: int = RESULTS_FORMAT
@@ -294,18 +295,18 @@ class RunResults(StoredValue):
 
         Raises:
             UsageError: it is of a newer version, or of one too old to be read.
-            ArtifactError: it has another form.
+            ArtifactError: a field is missing, unknown or of another type.
         """
         return cls.upgrade(read_json(path), path)
 
     @classmethod
     def upgrade(cls, found: Mapping[str, Any], where: str | Path) -> Self:
-        """The same of what was read."""
+        """The typed results from the content of a results file; arguments and errors as for `StoredValue.of`."""
         return cls.of(found if format_of(found, where) else upgraded_run(found, where), where)
 
     @property
     def in_a_world(self) -> bool:
-        """Whether the run was in a world, whose gold reward is known, whoever judged."""
+        """Whether the run was in a world, so that the gold reward is known, whichever judge was used."""
         return isinstance(self.judge, GoldJudgeFigures) or self.data.world is not None
 
     @property
@@ -319,18 +320,18 @@ class RunResults(StoredValue):
 
     @property
     def total_steps(self) -> int:
-        """Steps of the policy that an arm has."""
+        """Number of steps of an arm's training (`ppo.total_steps`)."""
         steps: int = self.config["ppo"]["total_steps"]
         return steps
 
     @property
     def trusts_remote_code(self) -> bool:
-        """Whether code that comes with models may run."""
+        """Whether Python code in a model's repository may be executed."""
         return bool(self.config["policy"]["trust_remote_code"])
 
     @property
     def world(self) -> WorldConfig | None:
-        """The dials of the world; None: the rows are preference data.
+        """The settings of the world; None: the run read preference pairs.
 
         Raises:
             UsageError: it is of another version of frft.

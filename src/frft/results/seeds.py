@@ -11,13 +11,13 @@ from frft.store import StoredValue
 
 @dataclass(frozen=True)
 class OverSeeds(StoredValue):
-    """A figure of one arm with every seed.
+    """A figure of one arm over the seeds.
 
     Attributes:
-        values: the figure as the run with each seed has it, in the order of the seeds; None: that run has none.
-        over_seeds: their mean, and Student's 95 % interval over the seeds.
-        less_vanilla: the same of the differences to vanilla with the same seed; None for vanilla itself, and for
-            the win rate, which is against vanilla already.
+        values: the figure in the run with each seed, in the order of the seeds; None: that run has none.
+        over_seeds: mean of the values, with Student's 95 % interval over the seeds.
+        less_vanilla: mean difference to vanilla with the same seed, with Student's 95 % interval; None for vanilla
+            itself, and for the win rate, which is against vanilla already.
     """
 
     values: list[float | None]
@@ -27,21 +27,21 @@ class OverSeeds(StoredValue):
 
 @dataclass(frozen=True)
 class SeedsResults(StoredValue):
-    """What OUT/results.json holds after a run with several seeds.
+    """The content of OUT/results.json of a run with several seeds.
 
     Attributes:
-        format: of this file.
-        kind: "seeds": not the results of a single run.
-        frft: the version that wrote it.
+        format: format number of the file.
+        kind: "seeds", which tells the file from the results of a single run.
+        frft: version of frft that wrote it.
         config: the configuration, with the seeds.
         seeds: the seeds.
         runs: by seed, the folder of its run, relative to OUT.
-        judge: who judges: "gold", "reward_model" (trained by the run), or "named".
+        judge: kind of the judge: "gold", "reward_model" (trained by the run), or "named" (evaluation.judge).
         arms: the figures of every arm by name. Their names and definitions are those of an arm's evaluation in the
             results of a run; `held_out` is the accuracy of its last reward model on unfiltered held-out pairs.
-        seconds: the time that all stages of all runs took when they were built.
-        seconds_of_this_start: how long this call took.
-        peak_memory_bytes: the most that a process held.
+        seconds: seconds of all stages of all runs, whenever they ran.
+        seconds_of_this_start: seconds of the start that finished the runs.
+        peak_memory_bytes: largest peak memory of a single process.
     """
 
     format: int

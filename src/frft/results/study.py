@@ -49,9 +49,9 @@ class CellCounts(StoredValue):
     """The cells of a study.
 
     Attributes:
-        wanted: how many there are to be.
-        done: of these, how many are finished.
-        failed: those that failed, a line each.
+        wanted: number of cells of the whole study.
+        done: number of finished cells.
+        failed: the failed cells with their errors, a line each.
     """
 
     wanted: int
@@ -61,13 +61,13 @@ class CellCounts(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class ArmBudget(StoredValue):
-    """What an arm is given.
+    """The training budget of an arm.
 
     Attributes:
-        base_models: base reward models.
-        refreshes: refreshes with data.
-        refresh_steps: optimizer steps of each; None: as many as its pairs take, or it has no refreshes.
-        init: what each starts from: current or sft; None: it has no refreshes.
+        base_models: number of base reward models.
+        refreshes: number of refreshes with data.
+        refresh_steps: optimizer steps of each refresh; None: as many as its pairs take, or there are no refreshes.
+        init: the model that each refresh starts from: current or sft; None: there are no refreshes.
     """
 
     base_models: int
@@ -78,11 +78,11 @@ class ArmBudget(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyBudget(StoredValue):
-    """What arms are given, by the settings of the first point that each runs at.
+    """The training budgets of the arms, by the settings of the first point that each runs at.
 
     Attributes:
-        ppo_steps: steps of the policy.
-        completions_a_step: rollouts of each.
+        ppo_steps: number of steps of the policy.
+        completions_a_step: number of rollouts of each step.
         base_steps: optimizer steps of a base reward model; None: as many as its pairs take.
         arms: the arms by name.
     """
@@ -112,10 +112,10 @@ class ArmComparison(StoredValue):
 
     Attributes:
         gold: difference of the mean gold reward after the first refresh.
-        p: of a paired t test of that difference; None: fewer than two seeds.
-        p_holm: the same, corrected by Holm over the arms of the point.
+        p: p-value of a paired t test of that difference; None: fewer than two seeds.
+        p_holm: p corrected by Holm over the arms of the point.
         at_equal_kl: difference of the gold reward where both had the smaller of their two final KLs for the last time.
-        before_refresh: seeds in which one of them was there while the two were still one arm.
+        before_refresh: number of seeds in which that was before the first refresh, when both were still the same arm.
         p_holm_over_points: p corrected by Holm over all points; only of FRFT against its control.
     """
 
@@ -129,12 +129,12 @@ class ArmComparison(StoredValue):
 
 @dataclass(frozen=True)
 class StepsToVanilla(StoredValue):
-    """The first step at which an arm has the gold reward with which vanilla ends.
+    """The first step at which an arm reaches the gold reward with which vanilla ends.
 
     Attributes:
-        median: over seeds; None: in half of them it never has.
-        reached: seeds in which it has.
-        n: seeds in which vanilla ends above its start.
+        median: median step over seeds; None: in half of them the arm never reaches it.
+        reached: number of seeds in which it does.
+        n: number of seeds in which vanilla ends above its start; others are not counted.
     """
 
     median: float | None
@@ -147,10 +147,10 @@ class CurvePeak(StoredValue):
     """The peak d* of Gao's curve of gold over d = sqrt(KL).
 
     Attributes:
-        median: over the seeds that have one; None: no seed has.
-        found: seeds that have one.
-        within: of these, seeds in which it lies within the observed range of d.
-        n: seeds that were looked at.
+        median: median d* over the seeds that have a peak; None: no seed has one.
+        found: number of seeds that have a peak.
+        within: number of those in which it lies within the observed range of d.
+        n: number of seeds.
     """
 
     median: float | None
@@ -166,25 +166,25 @@ class ArmMeasures(StoredValue):
     Attributes:
         gold: mean gold reward of the rollouts in all steps after the first refresh.
         gold_final: gold reward of the final policy on the evaluation prompts.
-        win_rate: against vanilla, by gold.
+        win_rate: win rate against vanilla, by gold.
         kl: KL divergence of the final policy from the SFT model, in nats a completion (k1).
         on_policy: accuracy of the reward model after the first refresh on the policy's own texts then, by gold; of
             vanilla, of the model before.
-        on_policy_before: the same of the model before the refresh.
+        on_policy_before: accuracy of the model before the refresh on the same completions.
         on_policy_final: accuracy of the last reward model on the final policy's own texts.
         off_policy_gold: accuracy of the last reward model on held-out pairs, by gold.
-        off_policy_labels: the same by their labels.
+        off_policy_labels: accuracy of the last reward model on held-out pairs, by their labels.
         reward_variance: variance within a prompt of the normalised reward, at the first refresh, by the model after it;
             of vanilla, by the one before.
-        reward_variance_before: the same by the model before the refresh.
-        reward_variance_final: the same of the last reward model and the final policy.
-        refresh_pairs: pairs that the last refresh trained on.
-        distinct_pairs: different ones among those selected.
-        effective_pairs: Kish's effective size of those selected.
+        reward_variance_before: variance within a prompt at the first refresh, by the model before it.
+        reward_variance_final: variance within a prompt of the final policy's reward, by the last reward model.
+        refresh_pairs: number of pairs that the last refresh trained on.
+        distinct_pairs: number of different pairs that the last refresh selected.
+        effective_pairs: Kish's effective sample size of the pairs that the last refresh selected.
         pairs_seen: pairs that went through the last refresh's training, repetitions included.
-        refresh_steps: its optimizer steps.
-        near_share: share of its pairs from the source near which the policy starts.
-        near_share_first: the same of the first refresh.
+        refresh_steps: optimizer steps of the last refresh.
+        near_share: share of the last refresh's pairs from the source near which the policy starts.
+        near_share_first: share of the first refresh's pairs from that source.
         own_test: accuracy of the last refreshed model on the test rows of its own selection.
         seconds: seconds of the arm's training and refreshes.
     """
@@ -221,8 +221,8 @@ class StudyArm(ArmMeasures):
         against_control: the arm less the control; None: it is the control.
         recovery: (arm - vanilla) / (ceiling - vanilla) of the gold reward after the first refresh, with Fieller's
             interval; None: it is vanilla, or the ceiling is not above vanilla.
-        steps_to_vanilla: when it had the gold reward with which vanilla ends.
-        peak: where Gao's curve peaks.
+        steps_to_vanilla: steps until it reaches the gold reward with which vanilla ends.
+        peak: the peak of Gao's curve.
     """
 
     against_vanilla: ArmComparison | None
@@ -249,15 +249,15 @@ class PointResults(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionVerdict(StoredValue):
-    """What became of a prediction (docs/study.md).
+    """The outcome of a prediction (docs/study.md).
 
     Attributes:
-        name: a short one.
-        statement: what was predicted.
-        expected: of the statistic: above 0, below 0, or none (within the margin).
+        name: short name.
+        statement: the prediction in words.
+        expected: predicted sign of the statistic: above 0, below 0, or none (within the margin).
         margin: the smallest size that matters, in the statistic's unit.
         outcome: held, not held, undecided (too few seeds to say), or not run.
-        missing: what was not measured; left out unless not run.
+        missing: what was not measured; left out unless the outcome is "not run".
         estimate: the statistic over seeds; None: not run.
     """
 
@@ -272,18 +272,18 @@ class PredictionVerdict(StoredValue):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults(StoredValue):
-    """Everything that a study found.
+    """All results of a study.
 
     Attributes:
         format: format of the file; without a number it is 0.
         frft: version of frft that wrote it.
-        study: its name.
+        study: name of the study.
         config: its whole configuration.
-        cells: how many cells are done.
-        seconds_of_cells: seconds of one core of all of them.
-        budget: what arms are given.
-        points: the points by name.
-        predictions: what became of each prediction.
+        cells: counts of its cells.
+        seconds_of_cells: sum of the seconds of all finished cells, each on one core.
+        budget: the training budgets of the arms.
+        points: the results of the points, by name.
+        predictions: the outcome of each prediction.
         averaging_is_claimed: whether an averaging effect can be claimed.
     """
 
@@ -304,7 +304,7 @@ class StudyResults(StoredValue):
 
         Raises:
             UsageError: it is of a newer version.
-            ArtifactError: it has another form.
+            ArtifactError: a field is missing, unknown or of another type.
         """
         found: Mapping[str, Any] = read_json(path)
         return cls.of({**found, "format": format_of(found, path)}, path)

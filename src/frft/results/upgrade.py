@@ -1,4 +1,4 @@
-"""Files of format 0, which have no number, made into the present form. What they do not hold is not made up."""
+"""Convert files of format 0, which have no number, to the current format. Missing figures are not invented."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from frft.reward.alarm import Alarm
 
 
 def upgraded_run(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """A results.json of format 0.
+    """Convert a results.json of format 0.
+
+    Args:
+        found: the content of the file.
+        where: the file, for messages.
 
     Raises:
-        UsageError: it does not say what was evaluated.
-        ArtifactError: it is no results file.
+        UsageError: the file does not name the evaluated stages, which a diagnosis needs.
+        ArtifactError: it is not a results file.
     """
     if "start_stage" not in found:
         raise UsageError(
-            f"{where} was written by an older version of frft, which did not say what it evaluated. Run it again in "
-            "a new folder, or diagnose its parts (--reward-model, --pairs, --completions)."
+            f"{where} was written by an older version of frft, which did not record the evaluated stages. Run it again "
+            "in a new folder, or diagnose its parts (--reward-model, --pairs, --completions)."
         )
     try:
         arms = {
@@ -36,7 +40,7 @@ def upgraded_run(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
 
 
 def upgraded_look(look: Mapping[str, Any]) -> dict[str, Any]:
-    """A look of format 0, which called a reward healthy also where nothing was measured."""
+    """Convert a look of format 0. Its `healthy` was true also where nothing was measured: the verdict is made anew."""
     if "verdict" in look:
         return dict(look)
     links = [Link(**each) for each in look["links"]]
@@ -46,10 +50,10 @@ def upgraded_look(look: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def upgraded_cell(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """A record of a study's cell of format 0.
+    """Convert a record of a study's cell of format 0.
 
     Raises:
-        ArtifactError: it is no record.
+        ArtifactError: it is not such a record.
     """
     try:
         arms = {
