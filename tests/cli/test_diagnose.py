@@ -138,7 +138,7 @@ def test_an_alarm_is_exit_status_1(parts, write_rows, capsys):
         ([".", "--judge-scores", "x"], "leave out --judge-scores"),
         (["."], "holds no run"),
         ([".", "--judge", "rm:x"], "leave out --judge,"),
-        ([*MINE, "--arm", "x"], "parts of your own have none"),
+        ([*MINE, "--arm", "x"], "and no run is given"),
         ([*MINE, "--judge", "rm:m"], "the reward model that is to be judged"),
         ([*MINE, "--judge", "rm:./m"], "the reward model that is to be judged"),
         ([".", "--tie-margin", "1"], "--tie-margin says more about --judge, which is not given"),

@@ -113,7 +113,7 @@ def test_one_of_several_comparisons_is_decided_by_holm(verdicts, capsys):
     files, judge = verdicts(60, [38, 30, 30])
     assert main(["eval", "winrate", *files, "--judge", judge]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "undecided among 3 comparisons (p 0.11 by Holm)" in printed
+    assert "undecided after correction for 3 comparisons (p 0.11 by Holm)" in printed
     assert main(["eval", "winrate", *files[:2], "--judge", judge]) == 0
     assert "undecided" not in capsys.readouterr().out
 

@@ -84,7 +84,7 @@ def test_select_by_density_and_by_source(pairs, write_rows, tmp_path, capsys):
     ]
     density = [*command, "--strategy", "density"]
     assert main(density) == 0
-    assert "told apart with AUC" in capsys.readouterr().out
+    assert "from the pool with AUC" in capsys.readouterr().out
     assert main([*density, "--take", "sample", "--export", str(export)]) == 0
     printed = capsys.readouterr().out
     assert "10 drawn with tau" in printed

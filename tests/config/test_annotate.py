@@ -71,5 +71,5 @@ def test_choices_are_named():
 
 
 def test_an_unknown_preset_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="'zork' is no preset"):
+    with pytest.raises(ConfigError, match="There is no preset 'zork'"):
         annotated_preset("zork")

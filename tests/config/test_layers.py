@@ -77,7 +77,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 
 def test_an_unknown_name_suggests_the_nearest_preset_and_lists_all():
     text = refusal(source_layers, "hh-smal")
-    assert text == "'hh-smal' is no file and no preset. Did you mean hh-small? Presets: demo, hh-small, paper"
+    assert text == "'hh-smal' is neither a file nor a preset. Did you mean hh-small? Presets: demo, hh-small, paper"
     assert "Did you mean" not in refusal(source_layers, "zork.yaml")
     assert "hh-small, paper" in refusal(source_layers, "zork.yaml")
 

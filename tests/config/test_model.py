@@ -250,10 +250,10 @@ def test_lengths_must_fit_the_model_from_scratch():
 @pytest.mark.parametrize(
     ("algorithm", "sections", "message"),
     [
-        ("rloo", {"ppo": {"kl_target": 6.0}}, "kl_target means nothing to algorithm: rloo"),
-        ("grpo", {"ppo": {"target_kl": 0.1}}, "target_kl means nothing to algorithm: grpo"),
-        ("grpo", {"ppo": {"whiten_rewards": True}}, "whiten_rewards means nothing"),
-        ("rloo", {"ppo": {"gamma": 0.9}}, "gamma means nothing"),
+        ("rloo", {"ppo": {"kl_target": 6.0}}, "kl_target is not supported by algorithm: rloo"),
+        ("grpo", {"ppo": {"target_kl": 0.1}}, "target_kl is not supported by algorithm: grpo"),
+        ("grpo", {"ppo": {"whiten_rewards": True}}, "whiten_rewards is not supported"),
+        ("rloo", {"ppo": {"gamma": 0.9}}, "gamma is not supported"),
         ("rloo", {"ppo": {"kl_penalty": "loss"}}, "KL penalty in the reward"),
         ("rloo", {"group": {"num_generations": 3}}, r"multiple of group.num_generations \(3\)"),
         ("grpo", {"ppo": {"mini_batch_size": 48}}, r"multiple of ppo.mini_batch_size \(48\)"),
@@ -320,8 +320,8 @@ WORLD = {"data": {"world": {}, "pairs": None}}
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"refresh": {"when": "drift"}}, "arms.frft: when: drift takes looks"),
-        ({"refresh": {"when": "alarms"}}, "arms.frft: when: alarms takes looks"),
+        ({"refresh": {"when": "drift"}}, "arms.frft: when: drift needs looks"),
+        ({"refresh": {"when": "alarms"}}, "arms.frft: when: alarms needs looks"),
         ({"refresh": {"when": "drift"}, "monitor": {"every": 2, "drift": False}}, "when: drift needs monitor.drift"),
         ({"monitor": {"every": 2, "judge": "gold"}}, "monitor.judge: gold needs data.world"),
         ({"monitor": {"stop": True}}, "stops at a look"),

@@ -27,7 +27,7 @@ def test_a_world_takes_the_place_of_pairs():
         ([WORLD, "data.split=test", "data.sft_fraction=0.3"], "data: split, sft_fraction: of no use"),
         (["data.world={zork: 1}"], r"data\.world\.zork: unknown key"),
         (["data.world={lambda_: -1}"], r"data\.world\.lambda_: must be at least 0"),
-        ([WORLD, "evaluation.prompts=x.jsonl"], "evaluation.prompts cannot be had with data.world"),
+        ([WORLD, "evaluation.prompts=x.jsonl"], "evaluation.prompts cannot be used with data.world"),
     ],
 )
 def test_what_does_not_go_together_is_refused(overrides, message):

@@ -186,7 +186,7 @@ def test_a_refresh_says_how_both_reward_models_order_what_the_policy_writes(arms
     ("changes", "message"),
     [
         ({"data": {"world": None, "pairs": "x"}}, "labels: gold needs data.world"),
-        ({"algorithm": "rloo"}, "reset_optimizer cannot be had"),
+        ({"algorithm": "rloo"}, "reset_optimizer cannot be used"),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"ensemble": 2}}}, "ensemble of 2 .* is not refreshed"),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"labels": "gold"}}}, "strategy: all"),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"at_steps": [0]}}}, "none before the first step"),

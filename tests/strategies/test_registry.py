@@ -86,7 +86,7 @@ def test_a_broken_or_clashing_package_is_named(install_package, module, name, me
 def test_two_packages_that_claim_a_name_are_both_named(install_package):
     install_package("my_own", OWN, ENTRY.format("own"))
     install_package("your_own", OWN, ENTRY.format("own").replace("my_own", "your_own"))
-    with pytest.raises(UsageError, match=r"named own: of the package (my|your)-own .*, and of the package"):
+    with pytest.raises(UsageError, match=r"named own: those of the package (my|your)-own .* and the package"):
         get_strategy("own")
 
 

@@ -1,6 +1,6 @@
-"""The algorithms that can train the policy: what the rest of the package knows of each, but how its trainer is made.
+"""The algorithms that can train the policy, and the properties that the rest of the package goes by.
 
-How a trainer is made is in `frft.experiment.trainers`.
+How the trainer of an algorithm is made is in `frft.experiment.trainers`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ class PolicyAlgorithm:
         name: the value of `algorithm`.
         has_critic: whether it trains a critic beside the policy; without one, it samples several completions to a
             prompt (`group.num_generations`) and compares them with each other.
-        kl_in: where its KL penalty can be: in the reward, in the loss, or in either, as `ppo.kl_penalty` says.
-        can_reset_optimizer: whether an arm's `reset_optimizer` can be had.
-        unread: settings that have no effect, by section: they are reported, not refused.
-        refused: settings of `ppo` that it cannot honour. They are refused, for they change the objective.
+        kl_in: where its KL penalty is: in the reward, in the loss, or in either, as `ppo.kl_penalty` says.
+        can_reset_optimizer: whether it supports an arm's `reset_optimizer`.
+        unread: names of settings that have no effect, by section. A run reports them, and does not refuse them.
+        refused: names of settings of `ppo` that it does not support. They are refused if set, since they would change
+            the objective.
     """
 
     name: str
@@ -35,7 +36,9 @@ class PolicyAlgorithm:
 
 
 OF_A_CRITIC = ("num_ppo_epochs", "critic_learning_rate", "lam", "cliprange_value", "vf_coef", "critic", "kl_horizon")
+"""Settings of `ppo` that only an algorithm with a critic, or PPO's own loop, reads."""
 WITHOUT_A_CRITIC = ("gamma", "whiten_rewards", "kl_target", "target_kl")
+"""Settings of `ppo` that algorithms without a critic refuse."""
 
 ALGORITHMS = {
     algorithm.name: algorithm
@@ -61,7 +64,7 @@ ALGORITHMS = {
 
 
 def known_algorithm(name: str) -> str:
-    """The name, if there is such an algorithm; for pydantic."""
+    """Validate the name of an algorithm, for pydantic: return it, or raise ValueError."""
     if name not in ALGORITHMS:
         raise ValueError(f"must be one of {', '.join(ALGORITHMS)}; got {name!r}")
     return name

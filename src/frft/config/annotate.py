@@ -1,4 +1,4 @@
-"""A preset written out in full, every setting under its description: a file to edit."""
+"""Write a preset in full, with every setting below its description: a file to edit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _WIDTH = 100
 def annotated_preset(name: str) -> str:
     """The preset as YAML with all settings and defaults, each under a comment that describes it.
 
-    Sections that the preset leaves out stand there once, with their defaults, as comments to take away.
+    Optional sections that the preset leaves out appear once, with their defaults, commented out.
 
-    Loading it gives what loading the preset gives. Where the preset leaves `data.pairs` open, it stands there
-    as a comment, to be filled in.
+    Loading the text gives the same configuration as loading the preset. Where the preset leaves `data.pairs` open, it
+    is commented out, to be filled in.
 
     Raises:
         ConfigError: there is no such preset.
     """
     descriptions = dict(list_presets())
     if name not in descriptions:
-        raise ConfigError(f"{name!r} is no preset. Presets: {', '.join(descriptions)}")
+        raise ConfigError(f"There is no preset {name!r}. Presets: {', '.join(descriptions)}")
     values = merge_layers(source_layers(name))
     data = values.setdefault("data", {})
     is_open = data.get("pairs") is None and data.get("world") is None
@@ -54,7 +54,15 @@ def _kinds(section: Section) -> Iterator[type[Section]]:
 
 
 def _section_lines(section: Section, indent: str, explained: set[type[Section]], width: int = _WIDTH) -> list[str]:
-    """The lines of a section; kinds of sections that were explained somewhere are only named, others are added."""
+    """The lines of a section as YAML with comments.
+
+    Args:
+        section: the section.
+        indent: indentation of its keys.
+        explained: section classes that were written out elsewhere; an empty field of such a class is only named. Others
+            are written out, and added to the set.
+        width: width of the comments.
+    """
     lines: list[str] = []
     for key, field in type(section).model_fields.items():
         comment = " ".join((field.description or "").split())

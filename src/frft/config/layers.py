@@ -1,4 +1,4 @@
-"""Where settings come from: presets, files and the command line, as layers that lie on top of each other."""
+"""Sources of settings (presets, files, command line) as layers, of which later ones override earlier ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frft.errors import ConfigError
 COMMAND_LINE = "command line"
 EXTENDS = "extends"
 MAX_BYTES = 1_000_000
-"""Larger than any configuration; a data file given by mistake is not read into memory."""
+"""Largest size of a configuration file, in bytes, so that a data file given by mistake is not read into memory."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Layer:
     """Settings from one source (a file, a preset, an argument).
 
     Attributes:
-        origin: what messages call the place: a file's path, a preset's name, or "command line".
-        values: the settings, section by section.
-        lines: the line (from 1) of every key; empty where there are no lines.
+        origin: name of the source in messages: a file's path, a preset's name, or "command line".
+        values: the settings, nested by section.
+        lines: the line number (from 1) of every key; empty for the command line.
     """
 
     origin: str
@@ -34,11 +34,11 @@ class Layer:
 
 
 def source_layers(source: str, folder: Path = Path()) -> list[Layer]:
-    """The layers of a configuration file or preset: what it extends first, itself last.
+    """The layers of a configuration file or preset, in order: what it extends, and then itself.
 
     Args:
         source: a file's path, or the name of a preset; a file that exists wins.
-        folder: what a relative path is relative to.
+        folder: the folder that a relative path starts from.
 
     Raises:
         ConfigError: there is no such file or preset, it cannot be read, or it extends itself.
@@ -100,7 +100,7 @@ def override_layers(overrides: Sequence[str]) -> list[Layer]:
 
 
 def origin_of(path: Sequence[object], layers: Sequence[Layer]) -> str:
-    """Which layers decided the value at `path`, with their lines; the main file where none did."""
+    """The layers that set the value at `path`, with line numbers, for messages; the main file if none did."""
     steps = tuple(map(str, path))
     found: list[str] = []
     for layer in reversed(layers):
@@ -112,7 +112,7 @@ def origin_of(path: Sequence[object], layers: Sequence[Layer]) -> str:
         if depth == len(path) or (depth and not isinstance(value, Mapping)):
             line = layer.lines.get(steps[:depth])
             found.insert(0, layer.origin if line is None else f"{layer.origin}, line {line}")
-            # A whole value hides what lies below it; a section is mixed from all layers with a part of it.
+            # A plain value replaces those of earlier layers; a section is merged from all layers that set a part of it.
             if not isinstance(value, Mapping):
                 break
     if not found:
@@ -127,7 +127,7 @@ def _read(path: Path) -> str:
         names = preset_names()
         nearest = difflib.get_close_matches(path.name, names, n=1)
         hint = f"Did you mean {nearest[0]}? " if nearest else ""
-        raise ConfigError(f"{str(path)!r} is no file and no preset. {hint}Presets: {', '.join(names)}")
+        raise ConfigError(f"{str(path)!r} is neither a file nor a preset. {hint}Presets: {', '.join(names)}")
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ConfigError(f"{path} is not a text file of at most {MAX_BYTES} bytes, so no configuration")
     data = path.read_bytes()

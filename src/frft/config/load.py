@@ -39,7 +39,7 @@ def load_config(source: str, overrides: Sequence[str] = (), *, limit: int | None
     """
     files = source_layers(source)
     layers = [*files, *override_layers(overrides)]
-    # An absent `data` section is one without `data.pairs`, and that is the key to name.
+    # Without a section `data`, the error should name the key to give, `data.pairs`: so the section is there, empty.
     defaults: dict[str, Any] = {"data": {}}
     if not any("arms" in layer.values for layer in files):
         # The command line may change one of the default arms without naming them all.
@@ -57,7 +57,7 @@ def dump_config(config: RunConfig) -> str:
 
 
 def merge_layers(layers: Sequence[Layer]) -> dict[str, Any]:
-    """The values of all layers, later ones over earlier ones, less the arms that a later one sets to null."""
+    """Merge all layers, later ones over earlier ones; an arm that a later layer sets to null is removed."""
     values: dict[str, Any] = {}
     for layer in layers:
         known, arms = values.get("arms"), layer.values.get("arms")

@@ -32,14 +32,15 @@ from frft.config.sections import (
 from frft.config.sections.refresh import TEST_SIZE
 
 MOST_SEEDS = 1000
+"""Largest number of seeds that `seeds` may ask for."""
 VANILLA = "vanilla"
 """The baseline arm: its reward model is never refreshed, and all other arms are compared with it."""
 
 
 def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    """An arm's changes with values of the right types, if `refresh` with them is valid.
+    """Validate an arm: return its changes with values of the right types, or raise if `refresh` with them is invalid.
 
-    Pydantic puts the arm's name before the keys of errors that are raised in here.
+    Pydantic puts the arm's name before the keys of errors that are raised here.
     """
     arm = _arm(info.data.get("refresh", RefreshConfig()), changes)
     ppo = info.data.get("ppo")
@@ -54,7 +55,7 @@ def _checked_arm(changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any
 
 
 def _checked_seeds(seeds: Any) -> Any:
-    """One message for a number and for a list, where pydantic would have one for each."""
+    """Validate `seeds` with one message, where pydantic would report a number and a list apart."""
     if isinstance(seeds, list):
         plain = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds)
         if plain and len(seeds) > 1 and len(set(seeds)) == len(seeds):
@@ -113,8 +114,8 @@ class RunConfig(Section):
     def arm(self, name: str) -> RefreshConfig:
         """The refresh settings of arm `name`: `refresh` with the arm's own changes.
 
-        An arm with alpha 0 has no refreshes, so it does not inherit when they are; nor does one that says it itself, by
-        `at_steps`, `every`, or a `when` that is decided by looks, inherit the others of these.
+        An arm with alpha 0 does not inherit `at_steps`. An arm that sets its own schedule (`at_steps`, `every`, or a
+        `when` by looks) does not inherit the other two of these settings, which would contradict it.
         """
         return _arm(self.refresh, self.arms[name])
 
@@ -127,36 +128,36 @@ class RunConfig(Section):
 
     @property
     def judge_model(self) -> RewardModelConfig:
-        """How the judge is trained."""
+        """Settings of a trained judge: `judge`, or else `reward`."""
         return self.judge or self.reward
 
     @property
     def has_gate(self) -> bool:
-        """Whether a gate examines any arm's refreshes."""
+        """Whether any arm with refreshes has a gate."""
         return any((arm := self.arm(name)).alpha and arm.gate is not None for name in self.arms)
 
     @property
     def trains_judge(self) -> bool:
-        """Whether a reward model is trained to judge, for the win rates or for looks alone."""
+        """Whether a judge is trained: a reward model for the win rates, or for looks alone."""
         own = self.data.world is None and self.evaluation.judge is None
         return own or (self.monitor.every is not None and self.judge_of_looks == "held_out")
 
     @property
     def judge_of_looks(self) -> Literal["held_out", "gold", "evaluation"]:
-        """`monitor.judge`, with what it says where it is left out."""
+        """`monitor.judge`, or its default: the judge that `evaluation.judge` names, else the held-out one."""
         return self.monitor.judge or ("held_out" if self.evaluation.judge is None else "evaluation")
 
     @property
     def trained_by(self) -> PolicyAlgorithm:
-        """What is known of `algorithm`."""
+        """The properties of `algorithm`."""
         return ALGORITHMS[self.algorithm]
 
     def unread(self) -> list[str]:
-        """Keys of settings that differ from the default, but that `algorithm`, a run in a world or one without looks
-        has no use for.
+        """Dotted keys of settings that differ from their default and have no effect on this run.
 
-        They are no error, so that a preset or a file for one algorithm serves the others, too. Of an algorithm that has
-        its KL penalty in the loss, `ppo.kl_penalty` is one of them, default or not, unless it says so.
+        That may be because of `algorithm`, of a world, or because there are no looks. They are reported and not
+        refused, so that a preset or a file for one algorithm serves the others, too. With an algorithm whose KL penalty
+        is in the loss, `ppo.kl_penalty` is among them unless it is "loss".
         """
         keys = [
             f"{section}.{name}"
@@ -172,7 +173,7 @@ class RunConfig(Section):
         if not self.trains_judge:
             keys += ["judge"] * (self.judge is not None)
         if self.evaluation.judge is None:
-            # What a judge with a name reads is for its kind to say (`frft.evaluation.unread_options`).
+            # Which options a named judge reads depends on its kind: `frft.evaluation.unread_options` lists the others.
             own = {"tie_margin"} if world is None else set()
             keys += [
                 f"evaluation.{name}"
@@ -183,7 +184,7 @@ class RunConfig(Section):
             if not self.trains_judge:
                 share = type(self.data).model_fields["judge_fraction"].default
                 keys += ["data.judge_fraction"] * (self.data.judge_fraction != share)
-            # Policies are trained and sampled on the pool's prompts, as with pairs.
+            # In a run, policies are trained and sampled on the pool's prompts, in a world as with pairs.
             keys += ["data.world.train_prompts"] * (world.train_prompts != WorldConfig().train_prompts)
         return keys
 
@@ -209,7 +210,7 @@ class RunConfig(Section):
     def _fits_the_world(self) -> Self:
         if self.data.world is not None and self.evaluation.prompts is not None:
             raise ValueError(
-                "evaluation.prompts cannot be had with data.world, whose gold reward knows its own prompts alone; "
+                "evaluation.prompts cannot be used with data.world, whose gold reward knows its own prompts alone; "
                 "leave it out (data.world.evaluation_prompts says how many there are)"
             )
         return self
@@ -219,7 +220,7 @@ class RunConfig(Section):
         if self.monitor.judge == "gold" and self.data.world is None:
             raise ValueError("monitor.judge: gold needs data.world; the gold reward of other texts is not known")
         if self.monitor.stop and self.monitor.every is None:
-            raise ValueError("monitor.stop stops at a look; say how often to look (monitor.every)")
+            raise ValueError("monitor.stop stops at a look; set how often to look (monitor.every)")
         return self
 
     @model_validator(mode="after")
@@ -227,7 +228,7 @@ class RunConfig(Section):
         for name in self.arms:
             arm = self.arm(name)
             if arm.when != "scheduled" and arm.alpha and self.monitor.every is None:
-                raise ValueError(f"arms.{name}: when: {arm.when} takes looks; say how often to look (monitor.every)")
+                raise ValueError(f"arms.{name}: when: {arm.when} needs looks; set how often to look (monitor.every)")
             if arm.when == "drift" and arm.alpha and not self.monitor.drift:
                 raise ValueError(f"arms.{name}: when: drift needs monitor.drift")
             if arm.labels == "gold" and arm.alpha and self.data.world is None:
@@ -240,7 +241,7 @@ class RunConfig(Section):
                 )
             if arm.reset_optimizer and not self.trained_by.can_reset_optimizer:
                 raise ValueError(
-                    f"arms.{name}: reset_optimizer cannot be had with algorithm: {self.algorithm}, whose optimizer is "
+                    f"arms.{name}: reset_optimizer cannot be used with algorithm: {self.algorithm}, whose optimizer is "
                     "TRL's; leave it out"
                 )
         return self
@@ -250,10 +251,10 @@ class RunConfig(Section):
         default = PPOConfig()
         for name in self.trained_by.refused:
             if getattr(self.ppo, name) != getattr(default, name):
-                raise ValueError(f"ppo.{name} means nothing to algorithm: {self.algorithm}; leave it out")
+                raise ValueError(f"ppo.{name} is not supported by algorithm: {self.algorithm}; leave it out")
         if self.trained_by.kl_in == "reward" and self.ppo.kl_penalty == "loss":
             raise ValueError(
-                f"algorithm: {self.algorithm} has its KL penalty in the reward; ppo.kl_penalty: loss cannot be had"
+                f"algorithm: {self.algorithm} has its KL penalty in the reward; leave out ppo.kl_penalty: loss"
             )
         if self.trained_by.has_critic:
             return self
@@ -291,7 +292,7 @@ class RunConfig(Section):
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section."""
+    """`base` with the values of `changes` in place of its own; dicts are merged key by key, at any depth."""
     result = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(result.get(key), dict)
@@ -303,7 +304,7 @@ def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
     values = merged(refresh.model_dump(), changes)
     by_steps = [name for name in ("at_steps", "every") if changes.get(name) is not None]
     if by_steps or changes.get("when", "scheduled") != "scheduled":
-        # Two ways of saying it contradict, and the arm's own goes before one that it inherits.
+        # Two schedules contradict each other: the arm's own one replaces those that it would inherit.
         defaults = {name: RefreshConfig.model_fields[name].default for name in ("when", "at_steps", "every")}
         values |= {name: default for name, default in defaults.items() if name not in changes}
     if values["when"] != "drift" and "drift" not in changes:
@@ -322,7 +323,7 @@ def _with_test_pairs(refresh: RefreshConfig) -> RefreshConfig:
 
 
 def _picked(values: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
-    """The entries of `values` whose keys are in `like`, section by section."""
+    """The entries of `values` whose keys are also in `like`, at any depth."""
     return {
         key: _picked(values[key], wanted) if isinstance(wanted, dict) and wanted else values[key]
         for key, wanted in like.items()

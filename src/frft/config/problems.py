@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, which key, what, what was given, and what would be right."""
+"""Messages for wrong configurations: file and line, key, what is wrong, what was given, and what would be right."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> str:
     """All problems that pydantic found, one line each.
 
     Args:
-        error: what `RunConfig.model_validate` raised.
-        layers: where the values came from, lowest first.
+        error: the error of `RunConfig.model_validate`.
+        layers: the sources of the values, later ones over earlier ones.
     """
     by_key = _faults_by_key(error, RunConfig)
     broken_refresh = any(key[:1] == ("refresh",) for key in by_key)
     lines = []
     for key, found in by_key.items():
         if broken_refresh and key[:1] == ("arms",) and found[0]["type"] == "value_error":
-            # Arms are `refresh` with changes; while that is broken, a contradiction with it means nothing.
+            # An arm is `refresh` with changes: the errors of `refresh` itself would be repeated for every arm.
             continue
         origin = origin_of(key, layers)
         lines.append(f"{origin}: {f'{dotted(key)}: ' if key else ''}{_say(key, found, RunConfig)}")
@@ -72,13 +72,13 @@ def _faults_by_key(error: ValidationError, root: type[Section]) -> dict[_Key, li
 
 
 def plain_message(fault: Mapping[str, Any]) -> str:
-    """What pydantic found wrong with one value, and what was given; a contradiction names its settings itself."""
+    """One of pydantic's errors as a message with the given value; a contradiction names its settings itself."""
     given = "" if fault["type"] in ("value_error", "missing") else f", got {shown(fault['input'])}"
     return f"{fault['msg'].removeprefix('Value error, ')}{given}"
 
 
 def expected(annotation: Any) -> str:
-    """What a field of this type takes, in words."""
+    """The values that a field of this type accepts, in words."""
     if annotation in _NAMES:
         return _NAMES[annotation]
     kind, arguments = get_origin(annotation), get_args(annotation)
@@ -125,12 +125,12 @@ def _suggestion(key: _Key, root: type[Section]) -> str:
 
 
 def settings_named(name: str, root: type[Section] = RunConfig) -> list[str]:
-    """The settings of a section (of a run), by their dotted keys, whose last key is `name`."""
+    """Dotted keys of all settings below `root` whose last key is `name`."""
     return [dotted(path) for path, _ in leaves(root) if path[-1] == name]
 
 
 def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every leaf setting (all but the sections themselves): its path of keys and its pydantic field."""
+    """All settings below a section, at any depth but not the sections themselves: path of keys, and pydantic field."""
     for name, field in section.model_fields.items():
         inner = section_in(field.annotation)
         if inner is None:

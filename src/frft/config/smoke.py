@@ -1,4 +1,4 @@
-"""A run made small enough to see within minutes whether everything works."""
+"""Scale a run down to a smoke run, which shows within minutes whether everything works."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
         _cap(selection, "test_size", max(1, limit // 40))
         if shortened:
             if any(refresh.get(way) is not None for way in ("at_steps", "every")):
-                # What it said kept an arm from inheriting another `when`.
+                # The arm's own schedule kept it from inheriting a `when` by looks; without it, that must be said.
                 refresh["when"] = "scheduled"
             refresh.update({way: None for way in ("at_steps", "every") if way in refresh})
     if config.monitor.every is not None:
@@ -75,9 +75,11 @@ def scaled_down(config: RunConfig, limit: int) -> RunConfig:
 
 
 def _refreshes(arm: RefreshConfig) -> int:
+    """Number of refreshes of an arm in a smoke run."""
     return arm.alpha if arm.when == "scheduled" else min(arm.alpha, DECIDED_REFRESHES)
 
 
 def _cap(section: dict[str, Any], key: str, most: float) -> None:
+    """Lower a setting to at most `most`, in place; a section without it (an arm that inherits it) stays as it is."""
     if key in section:
         section[key] = min(section[key], most)

@@ -59,10 +59,10 @@ def parse_yaml(text: str, origin: str) -> tuple[Any, dict[KeyPath, int]]:
 
     Args:
         text: the document.
-        origin: what errors call it.
+        origin: name of the document in errors.
 
     Returns:
-        The value, and for every key in it the line (from 1) where it stands.
+        The value, and the line number (from 1) of every key in it.
 
     Raises:
         ConfigError: not YAML, more than one document, a key given twice, or a tag that is not plain data.
@@ -98,14 +98,14 @@ def dump_yaml(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: on one line, short however large it is, and harmless to a terminal."""
+    """A value for messages: on one line, shortened if it is long, and with control characters escaped."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return _SHORT.repr(value)
 
 
 def dotted(path: Iterable[object]) -> str:
-    """A key as messages name it: `refresh.at_steps[0]`; keys that could disturb a terminal are quoted."""
+    """A path of keys for messages, such as `refresh.at_steps[0]`; keys with control characters are escaped."""
     name = ""
     for step in path:
         text = str(step) if str(step).isprintable() else repr(step)
@@ -119,7 +119,7 @@ def _lines_of_keys(root: yaml.Node | None, origin: str) -> dict[KeyPath, int]:
     seen: set[int] = set()
 
     def walk(node: yaml.Node | None, path: KeyPath) -> None:
-        # An alias leads to a node that was walked before; walking it again could take for ever.
+        # An alias leads to a node that was walked before; nested aliases, walked again, would take exponential time.
         if id(node) in seen or not isinstance(node, yaml.CollectionNode):
             return
         seen.add(id(node))

@@ -26,14 +26,14 @@ class Section(BaseModel):
 
                 raise SettingsError(in_words(error, type(self))) from None
 
-        # By this mark pydantic does not call this for sections within sections, nor in `model_validate`: there its own
-        # error goes up, with the path to the fault.
+        # With this mark pydantic does not call this `__init__` for nested sections, nor in `model_validate`: there its
+        # own error is raised, with the path to the setting.
         __init__.__pydantic_base_init__ = True
 
     @field_validator("*", mode="before")
     @classmethod
     def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # To Python True is 1; in a configuration `seed: true` is a mistake.
+        # In Python, True is the integer 1, and pydantic would accept it; in a configuration `seed: true` is a mistake.
         annotation = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and annotation is not bool:
             raise PydanticCustomError("truth_value", "must not be true or false")

@@ -12,7 +12,7 @@ from frft.config.sections.refresh import SamplingConfig
 
 
 def _as_text(value: Any) -> Any:
-    """YAML has objects of its own; a command line has text only."""
+    """A JSON object as text: in YAML it may be given as a mapping, on the command line as text only."""
     return json.dumps(value) if isinstance(value, dict) else value
 
 

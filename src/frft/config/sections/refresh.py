@@ -45,12 +45,12 @@ class SelectionConfig(Section):
 
     @property
     def test_places(self) -> int:
-        """Pairs to keep for testing."""
+        """Number of test pairs: `test_size`, 0 if it is None."""
         return self.test_size or 0
 
     @property
     def places(self) -> int:
-        """Pairs to keep, for training and for testing."""
+        """Number of pairs to keep, for training and testing: size + test_size."""
         return self.size + self.test_places
 
     @field_validator("strategy")
