@@ -120,7 +120,7 @@ class SharedStore:
         except (ArtifactError, FileNotFoundError) as error:
             shutil.rmtree(linked, ignore_errors=True)
             self._remove(source)
-            self._say(f"  {name} in the store {self.root} was damaged and is deleted ({error}); it is built again")
+            self._say(f"  {name} in the store {self.root} is damaged and was deleted ({error}); it is built anew")
             return None
         except OSError as error:
             shutil.rmtree(linked, ignore_errors=True)
