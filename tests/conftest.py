@@ -94,6 +94,28 @@ def silent_lm_folder(tiny_lm_folder, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def saved_adapters():
+    """Saves random LoRA adapters of a task (with a head: SEQ_CLS) on a model, as PEFT does, and its tokenizer."""
+    import peft
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    from frft.models import load_tokenizer, quiet, seeded
+
+    def save(base: Path, folder: Path, task: str = "CAUSAL_LM") -> Path:
+        with quiet(), seeded(5):
+            if task == "CAUSAL_LM":
+                model = AutoModelForCausalLM.from_pretrained(base)
+            else:
+                model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+            config = peft.LoraConfig(task_type=task, r=4, target_modules=["c_attn"], init_lora_weights=False)
+            peft.get_peft_model(model, config).save_pretrained(folder)
+            load_tokenizer(base).save_pretrained(folder)
+        return folder
+
+    return save
+
+
 @pytest.fixture
 def install_package(tmp_path, monkeypatch):
     """Installs packages of one module, with entry points, for the time of a test; processes that it starts see them."""

@@ -48,6 +48,11 @@ def make(tiny_lm_folder, tiny_tokenizer):
     return make_trainer
 
 
+@pytest.fixture
+def two_policies(tiny_lm_folder, tiny_tokenizer):
+    return [load_causal_lm(tiny_lm_folder, tiny_tokenizer) for _ in range(2)]
+
+
 def run(trainer, until_step=2):
     rows = []
     trainer.train(until_step, lambda metrics, rollout: rows.append((metrics, rollout)))
@@ -129,7 +134,7 @@ def test_trl_sees_the_log_probabilities_of_what_was_sampled_whatever_the_padding
 
 @pytest.mark.parametrize("models", ["plain", "adapters"])
 def test_gpt2_is_sampled_from_by_its_own_fast_path(make, models, tiny_lm_folder, tiny_tokenizer, monkeypatch):
-    """What TRL puts around the forward pass is not there while it samples, and is there again after."""
+    """What TRL puts around the forward pass is not there while it samples, and is there again until training ends."""
     policy, reference = (load_causal_lm(tiny_lm_folder, tiny_tokenizer) for _ in range(2))
     if models == "adapters":
         policy = add_adapters(policy, LoraConfig(r=2), "CAUSAL_LM", seed=0)
@@ -143,10 +148,11 @@ def test_gpt2_is_sampled_from_by_its_own_fast_path(make, models, tiny_lm_folder,
     monkeypatch.setattr(decode, "CachedGPT2", Spy)
     trainer = make("rloo", models=(policy, reference))
     under = getattr(policy, "get_base_model", lambda: policy)()
-    forward = vars(under)["forward"]
-    run(trainer, 2)
+    forward, seen = vars(under)["forward"], []
+    trainer.train(2, lambda metrics, rollout: seen.append(vars(under)["forward"]))
     assert len(readers) == 2
-    assert vars(under)["forward"] is forward
+    assert seen == [forward, forward]
+    assert "forward" not in vars(under)
 
 
 def test_grpos_kl_is_the_one_whose_optimum_is_documented(make):
@@ -281,6 +287,39 @@ def test_of_a_policy_with_adapters_only_they_are_trained(make, algorithm, tiny_l
     on.restore(tmp_path / "state")
     assert without_times([*rows, *run(on, 4)]) == without_times(run(whole, 4))
     assert torch.equal(weights_of(on), weights_of(whole))
+
+
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_policy_in_memory_is_that_on_disk_to_the_bit(make, algorithm, bf16, two_policies, tiny_tokenizer, tmp_path):
+    """Trained in bfloat16, it went on to be run under autocast until it was saved and loaded."""
+    policy, reference = two_policies
+    trainer = make(algorithm, models=(policy, reference), bf16=bf16)
+    run(trainer, 1)
+    trainer.save_policy(tmp_path / "policy")
+    loaded, ids = load_causal_lm(tmp_path / "policy", tiny_tokenizer), torch.arange(4, 24).reshape(2, 10)
+    assert not {"forward", "_original_forward"} & {*vars(policy), *vars(reference)}
+    with torch.no_grad():
+        assert torch.equal(policy.eval()(input_ids=ids).logits, loaded.eval()(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
+def test_a_policy_that_would_not_be_trained_is_refused(make, algorithm, two_policies):
+    policy, reference = two_policies
+    with pytest.raises(ModelError, match=r"All weights of the policy \(GPT2LMHeadModel\) are frozen"):
+        make(algorithm, models=(policy.requires_grad_(False), reference))
+    with pytest.raises(ModelError, match="a KL reference, which is frozen, must be another object"):
+        make(algorithm, models=(reference, reference))
+
+
+@pytest.mark.parametrize("algorithm", WITHOUT_CRITIC)
+def test_a_policy_saved_as_adapters_is_trained_as_any_other(
+    make, algorithm, tiny_lm_folder, saved_adapters, tiny_tokenizer, tmp_path
+):
+    folder = saved_adapters(tiny_lm_folder, tmp_path / "adapters")
+    policy, reference = (load_causal_lm(folder, tiny_tokenizer) for _ in range(2))
+    run(make(algorithm, models=(policy, reference)), 1)
+    assert not any(torch.equal(old, new) for old, new in zip(reference.parameters(), policy.parameters(), strict=True))
 
 
 def test_what_cannot_work_is_refused_at_once(make, tiny_tokenizer):

@@ -9,7 +9,7 @@ import torch
 
 from frft.config.sections import SamplingConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError
-from frft.models import EncodedPair, Encoder, load_causal_lm
+from frft.models import EncodedPair, Encoder, load_causal_lm, save_model
 from frft.policy.generation import generate
 from frft.policy.sft import _labels, fine_tune
 
@@ -122,3 +122,28 @@ def test_what_was_cut_is_counted(policy, tiny_tokenizer, tmp_path):
     report = fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, config, seed=0, workdir=tmp_path)
     assert report.truncated.prompts == 2
     assert math.isfinite(report.losses[0])
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_trained_policy_is_what_a_reload_of_it_is_to_the_bit(policy, tiny_tokenizer, tmp_path, bf16):
+    """Trained in bfloat16, it went on to be run under autocast until it was saved and loaded."""
+    config = TrainConfig(max_length=64, max_steps=1, bf16=bf16)
+    fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, config, seed=0, workdir=tmp_path)
+    save_model(policy, tiny_tokenizer, tmp_path / "saved")
+    loaded, ids = load_causal_lm(tmp_path / "saved", tiny_tokenizer), torch.arange(4, 24).reshape(2, 10)
+    with torch.no_grad():
+        assert torch.equal(policy.eval()(input_ids=ids).logits, loaded.eval()(input_ids=ids).logits)
+
+
+def test_a_policy_of_frozen_weights_is_refused(policy, tiny_tokenizer, tmp_path):
+    policy.requires_grad_(False)
+    with pytest.raises(ModelError, match=r"All weights of the policy \(GPT2LMHeadModel\) are frozen"):
+        fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, TrainConfig(max_length=64), seed=0, workdir=tmp_path)
+
+
+def test_a_policy_saved_as_adapters_is_trained_as_any_other(tiny_lm_folder, saved_adapters, tiny_tokenizer, tmp_path):
+    policy = load_causal_lm(saved_adapters(tiny_lm_folder, tmp_path / "adapters"), tiny_tokenizer)
+    before = [weight.detach().clone() for weight in policy.parameters()]
+    config = TrainConfig(max_length=64, max_steps=1, learning_rate=1e-3)
+    fine_tune(policy, tiny_tokenizer, PROMPTS, COMPLETIONS, config, seed=0, workdir=tmp_path)
+    assert not any(torch.equal(old, new) for old, new in zip(before, policy.parameters(), strict=True))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from frft.config.sections import LoraConfig, RewardModelConfig, TrainConfig
 from frft.errors import DataError, ModelError, TrainingError, UsageError
@@ -178,6 +179,55 @@ def test_recomputing_activations_changes_nothing_but_the_memory(tiny_lm_folder, 
 def test_every_adapter_setting_is_read(tiny_lm_folder, tmp_path, defaults, changed):
     other, _ = train_reward_model(tiny_lm_folder, marked_pairs(40, 1), configured(changed), seed=0, workdir=tmp_path)
     assert not np.array_equal(weights(defaults[True]), weights(other))
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(r=4)])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_what_is_returned_scores_as_what_is_saved_to_the_bit(tiny_lm_folder, tmp_path, bf16, lora):
+    """Trained in bfloat16, it went on to be run under autocast until it was saved and loaded."""
+    table, settings = marked_pairs(64, seed=1), configured(lora, bf16=bf16, max_steps=2)
+    trained, _ = train_reward_model(tiny_lm_folder, table, settings, seed=0, workdir=tmp_path)
+    again, _ = train_reward_model(trained, table, settings, seed=0, workdir=tmp_path)
+    for number, model in enumerate((trained, again)):
+        model.save(tmp_path / str(number))
+        scores = model.score(table["prompt"], table["chosen"])
+        assert len(set(scores)) == len(set(map(tuple, zip(table["prompt"], table["chosen"], strict=True))))
+        reloaded = RewardModel.load(tmp_path / str(number), seed=9)
+        assert scores.tolist() == reloaded.score(table["prompt"], table["chosen"]).tolist()
+
+
+def test_a_model_of_frozen_weights_is_refused(tiny_lm_folder, tmp_path):
+    base = RewardModel.load(tiny_lm_folder, seed=5, max_length=64)
+    base.model.requires_grad_(False)
+    with pytest.raises(ModelError, match=r"All weights of the reward model \(GPT2For\w+\) are frozen"):
+        train_reward_model(base, marked_pairs(4, seed=1), configured(), seed=0, workdir=tmp_path)
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(r=4, target_modules=["c_attn"])])
+@pytest.mark.parametrize("task", ["CAUSAL_LM", "SEQ_CLS"])
+def test_a_model_saved_as_adapters_is_trained_as_any_other(tiny_lm_folder, saved_adapters, tmp_path, task, lora):
+    """Its head alone was trained, and the result was of no use without the base; with adapters, training died."""
+    folder = saved_adapters(tiny_lm_folder, tmp_path / "adapters", task)
+    before = RewardModel.load(folder, seed=0, max_length=64)
+    table = marked_pairs(8, seed=1)
+    trained, _ = train_reward_model(folder, table, configured(lora, max_steps=2), seed=0, workdir=tmp_path)
+    trained.save(tmp_path / "trained")
+    moved = {
+        name
+        for (name, old), new in zip(before.model.named_parameters(), trained.model.parameters(), strict=True)
+        if not torch.equal(old, new)
+    }
+    attention = {f"transformer.h.{layer}.attn.c_attn.weight" for layer in (0, 1)}
+    assert moved == {*attention, "score.weight"} if lora else moved >= {*attention, "transformer.wte.weight"}
+    files = {file.name: file.read_bytes() for file in (tmp_path / "trained").iterdir()}
+    assert files.keys() >= {"model.safetensors", "config.json", "reward.json"}
+    assert "adapter_config.json" not in files
+    assert not any(str(place).encode() in content for content in files.values() for place in (tiny_lm_folder, tmp_path))
+    loaded = RewardModel.load(tmp_path / "trained", seed=1)
+    assert (
+        loaded.score(table["prompt"], table["chosen"]).tolist()
+        == trained.score(table["prompt"], table["chosen"]).tolist()
+    )
 
 
 def test_adapters_on_modules_that_are_not_there_are_refused(tiny_lm_folder, tmp_path):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frft.config.sections import TrainConfig
-from frft.errors import TrainingError, UsageError
+from frft.errors import ModelError, TrainingError, UsageError
 from frft.models.batches import SimilarLengths
 from frft.models.launch import as_if_alone
 from frft.models.runtime import quiet, seeded
 from frft.progress import Progress
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import TrainerCallback
 
 ReportTo = Literal["none", "tensorboard", "wandb"]
@@ -100,6 +101,42 @@ def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int
             return SimilarLengths(lengths, batch_size, seed)
 
     return Trainer
+
+
+@contextmanager
+def own_forwards(*models: nn.Module) -> Iterator[None]:
+    """Give every module of `models` back the `forward` that it had before the block.
+
+    Trainers of mixed precision (Accelerate) replace a model's `forward` by one that runs under autocast, and leave it
+    so: what a trained model says would be rounded to bfloat16 until it is saved and loaded again.
+    """
+    before = [(module, vars(module).get("forward")) for model in models for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, forward in before:
+            vars(module).pop("_original_forward", None)
+            vars(module).pop("forward", None)
+            if forward is not None:
+                module.forward = forward
+
+
+def check_trainable(model: nn.Module, what: str) -> None:
+    """Refuse to train a model of which nothing would be trained.
+
+    Args:
+        model: what is going to be trained.
+        what: its role, for the message ("policy", "critic", ...).
+
+    Raises:
+        ModelError: all of its weights are frozen.
+    """
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ModelError(
+            f"All weights of the {what} ({type(model).__name__}) are frozen: training would change nothing. "
+            "Call requires_grad_(True) on what is to be trained; a KL reference, which is frozen, must be another "
+            "object."
+        )
 
 
 @contextmanager

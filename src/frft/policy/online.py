@@ -28,6 +28,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -35,11 +36,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, gather_object
+from torch import nn
 from transformers import PrinterCallback
 
 from frft.config.sections import GroupConfig, PPOConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models import Encoder, WithoutAdapters, quiet, save_model, seed_for, seeded
+from frft.models.training import check_trainable, own_forwards
 from frft.policy.generation import check_room, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.hooks import Watcher, hooked, own_forward, trl_arguments
 from frft.policy.order import prompt_indices
@@ -105,7 +108,8 @@ class GroupTrainer:
         UsageError: without prompts; with a batch size that groups or processes cannot divide evenly; under an engine
             that shards weights; from `train`, beyond `config.total_steps` or when called a second time.
         DataError: a prompt has no tokens.
-        ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
+        ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together; the policy is
+            frozen.
         TrainingError: from `train`, if a loss or a gradient norm is not finite.
         RewardError: from `train`, if the reward returns something other than one finite score each.
     """
@@ -142,7 +146,12 @@ class GroupTrainer:
         self._prompt_ids: list[list[int]] = []
         self._scored: list[tuple[str, str, bool, float]] = []
         self._looks: dict[str, Tensor] = {}
+        self._forwards = ExitStack()
+        self._forwards.enter_context(
+            own_forwards(*(model for model in (policy, reference) if isinstance(model, nn.Module)))
+        )
         self._trl = self._make_trainer(policy, list(prompts), longest + config.sampling.max_new_tokens)
+        check_trainable(policy, "policy")
         self.accelerator = accelerator or self._trl.accelerator
 
     @property
@@ -167,7 +176,7 @@ class GroupTrainer:
             return
         self._is_used = True
         self._trl.add_callback(Watcher(self, self._trl, until_step, on_step))
-        with quiet(), seeded(self.seed):
+        with self._forwards, quiet(), seeded(self.seed):
             self._trl.train(resume_from_checkpoint=self._resumed_from and str(self._resumed_from))
 
     def save(self, path: Path) -> None:

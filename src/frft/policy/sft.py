@@ -13,8 +13,10 @@ from frft.models import EncodedPair, Encoder, TruncationCount, check_positions
 from frft.models.training import (
     ReportTo,
     check_reporter,
+    check_trainable,
     loss_watcher,
     on_one_device,
+    own_forwards,
     trainer_arguments,
     trainer_class,
     trainer_session,
@@ -78,7 +80,7 @@ def fine_tune(
 
     Raises:
         DataError: there is no example.
-        ModelError: the policy has fewer positions than `max_length`.
+        ModelError: the policy has fewer positions than `max_length`, or is frozen.
         TrainingError: a loss is not finite.
         UsageError: the package for `report_to` is not installed.
     """
@@ -86,10 +88,11 @@ def fine_tune(
     if not prompts:
         raise DataError("There is no example to fine-tune on; raise data.sft_fraction or give more pairs.")
     check_positions(policy, config.max_length, "policy", "max_length")
+    check_trainable(policy, "policy")
     encoder = Encoder(tokenizer, config.max_length)
     encoded = encoder.encode(prompts, completions)
     losses: list[float] = []
-    with trainer_session(seed) as tasks:
+    with trainer_session(seed) as tasks, own_forwards(policy):
         from datasets import Dataset
         from transformers import PrinterCallback
         from trl import SFTConfig, SFTTrainer

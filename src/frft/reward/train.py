@@ -24,8 +24,10 @@ from frft.models import Encoder, TruncationCount, add_adapters
 from frft.models.training import (
     ReportTo,
     check_reporter,
+    check_trainable,
     loss_watcher,
     on_one_device,
+    own_forwards,
     trainer_arguments,
     trainer_class,
     trainer_session,
@@ -125,7 +127,7 @@ def train_reward_model(
 
     Raises:
         UsageError: the package for `report_to` is not installed.
-        ModelError: `base` cannot be loaded, or lacks positions for `max_length` or LoRA's `target_modules`.
+        ModelError: `base` cannot be loaded, lacks positions for `max_length` or LoRA's `target_modules`, or is frozen.
         DataError: pairs or margins cannot be used, or in every pair chosen and rejected are the same tokens.
         TrainingError: a loss or gradient is not finite.
     """
@@ -140,7 +142,7 @@ def train_reward_model(
     examples = _tokenize(pairs, margins_N, start.encoder, progress)
     count = len(examples["chosen_ids"])
     losses: list[float] = []
-    with trainer_session(seed) as tasks:
+    with trainer_session(seed) as tasks, own_forwards(start.model):
         from datasets import Dataset
         from transformers import PrinterCallback
         from trl import RewardConfig, RewardTrainer
@@ -153,6 +155,7 @@ def train_reward_model(
         model = start.model
         if config.lora:
             model = add_adapters(model, config.lora, "SEQ_CLS", seed=seed, whole=_head(model))
+        check_trainable(model, "reward model")
         trainer = trainer_class(RewardTrainer, lengths, config.train.per_device_train_batch_size, seed)(
             model=model,
             args=on_one_device(

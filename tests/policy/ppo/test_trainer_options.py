@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from frft.config.sections import LoraConfig
-from frft.errors import UsageError
+from frft.errors import ModelError, UsageError
 from frft.models import WithoutAdapters, add_adapters, load_causal_lm
 from frft.policy.critic import Critic, ValueHead
 from frft.policy.ppo.trainer import Targets
+from frft.reward import RewardModel
 
 
 @pytest.fixture
@@ -219,3 +220,48 @@ def test_all_of_sampling_is_in_bfloat16_where_the_rest_is(make_trainer):
         )
         trainer.collect()
         assert set(seen) == {asked}
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("with_adapters", [False, True])
+def test_the_policy_in_memory_is_that_on_disk_to_the_bit(
+    make_trainer, adapted, tiny_tokenizer, tmp_path, bf16, with_adapters
+):
+    trainer = (adapted if with_adapters else make_trainer)(bf16=bf16)
+    trainer.step()
+    trainer.save_policy(tmp_path / "policy")
+    policy = trainer.actor_critic.policy
+    loaded, ids = load_causal_lm(tmp_path / "policy", tiny_tokenizer), torch.arange(4, 24).reshape(2, 10)
+    with torch.no_grad():
+        ours, theirs = (model.eval()(input_ids=ids).logits for model in (policy, loaded))
+    # Beside the weights, adapters are added in another order than merged into them.
+    assert torch.allclose(ours, theirs, atol=1e-6) if with_adapters else torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("what", ["policy", "critic"])
+def test_a_model_that_would_not_be_trained_is_refused(make_trainer, tiny_lm_folder, tiny_tokenizer, what):
+    """A policy loaded from adapters was frozen, and moved by 0.0 without a word."""
+    policy = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
+    given = {"policy": policy, "critic": Critic.from_causal_lm(policy)}
+    given[what].requires_grad_(False)
+    with pytest.raises(ModelError, match=rf"All weights of the {what} \(\w+\) are frozen"):
+        make_trainer(**given)
+
+
+def test_a_policy_is_not_its_own_reference(make_trainer, tiny_lm_folder, tiny_tokenizer):
+    policy = load_causal_lm(tiny_lm_folder, tiny_tokenizer)
+    with pytest.raises(ModelError, match="a KL reference, which is frozen, must be another object"):
+        make_trainer(policy=policy, reference=policy)
+
+
+def test_models_saved_as_adapters_are_trained_as_any_other(
+    make_trainer, tiny_lm_folder, saved_adapters, tiny_tokenizer, tmp_path
+):
+    folder = saved_adapters(tiny_lm_folder, tmp_path / "policy")
+    policy, reference = (load_causal_lm(folder, tiny_tokenizer) for _ in range(2))
+    judge = RewardModel.load(saved_adapters(tiny_lm_folder, tmp_path / "rm", "SEQ_CLS"), seed=0)
+    trainer = make_trainer(reward=judge, policy=policy, reference=reference, critic=Critic.from_classifier(judge.model))
+    before = weights_of(trainer.actor_critic.critic)
+    trainer.step()
+    assert moved(before, trainer.actor_critic.critic) == before.keys()
+    assert moved(weights_of(reference), policy) == weights_of(policy).keys()

@@ -31,6 +31,7 @@ from accelerate import Accelerator
 from frft.config.sections import PPOConfig
 from frft.errors import TrainingError, UsageError
 from frft.models import Encoder, WithoutAdapters, save_model, seed_for
+from frft.models.training import check_trainable
 from frft.policy.critic import Critic, ValueHead
 from frft.policy.order import prompt_indices
 from frft.policy.ppo import functions as fn
@@ -86,7 +87,8 @@ class PPOTrainer:
             processes; the engine shards weights; from `train` and `step`, beyond `config.total_steps`, where the
             learning rate has fallen to 0.
         DataError: a prompt has no tokens.
-        ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together.
+        ModelError: a model has fewer positions than `max_prompt_tokens` and `max_new_tokens` together; policy or
+            critic is frozen.
         TrainingError: from `step`, if a loss or a gradient norm is not finite.
         RewardError: from `step`, if the reward returns something other than one finite score each.
     """
@@ -117,6 +119,8 @@ class PPOTrainer:
         self.kl = fn.KLController(config.kl_coef, config.kl_target, config.kl_horizon)
         self.step_number = 0
         self.reference, self.sft = (self._frozen(models[what]) for what in ("reference", "SFT model"))
+        check_trainable(policy, "policy")
+        check_trainable(critic, "critic")
         groups = [{"params": _trained(module), "lr": 0.0} for module in (policy, critic)]
         self.actor_critic = ActorCritic(policy, critic).eval()
         # `model` is the same module, wrapped so that gradients are averaged over processes.
