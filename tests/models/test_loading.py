@@ -104,7 +104,7 @@ def test_a_classifier_with_several_outputs_gets_a_fresh_head_and_one_with_one_ke
         assert loaded.transformer.wte.weight.equal(model.transformer.wte.weight)
         assert loaded.score.weight.equal(model.score.weight) == (outputs == 1)
         if outputs == 3:
-            with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+            with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
                 load_reward_backbone(folder / "with-3", tiny_tokenizer, seed=0, allow_fresh_head=False)
 
 
@@ -184,9 +184,9 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder, tiny_tokenizer)
     tensors = load_file(folder / "model.safetensors")
     del tensors["transformer.h.1.mlp.c_fc.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"no whole language model: 1 weights.*h\.1\.mlp\.c_fc"):
+    with pytest.raises(ModelError, match=r"no complete language model: 1 weights.*h\.1\.mlp\.c_fc"):
         load_causal_lm(folder, tiny_tokenizer)
-    with pytest.raises(ModelError, match=r"no whole reward model: 1 weights.*h\.1\.mlp\.c_fc"):
+    with pytest.raises(ModelError, match=r"no complete reward model: 1 weights.*h\.1\.mlp\.c_fc"):
         load_reward_backbone(folder, tiny_tokenizer, seed=0)
 
 
@@ -201,9 +201,9 @@ def test_missing_weights_that_transformers_is_told_not_to_report_are_refused(fol
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     _, info = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"]
-    with pytest.raises(ModelError, match=r"no whole language model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
+    with pytest.raises(ModelError, match=r"no complete language model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
         load_causal_lm(folder, tiny_tokenizer)
-    with pytest.raises(ModelError, match=r"no whole reward model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
+    with pytest.raises(ModelError, match=r"no complete reward model: 2 weights.*h\.1\.mlp\.c_fc.*ln_f"):
         load_reward_backbone(folder, tiny_tokenizer, seed=0)
 
 

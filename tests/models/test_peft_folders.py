@@ -165,7 +165,7 @@ def test_adapters_with_another_number_of_outputs_get_a_fresh_head(base, tiny_tok
     adapted(base, tmp_path / "three", config, outputs=3)
     assert load_model_config(tmp_path / "three").num_labels == 3
     assert load_reward_backbone(tmp_path / "three", tiny_tokenizer, seed=0).score.weight.shape[0] == 1
-    with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+    with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
         load_reward_backbone(tmp_path / "three", tiny_tokenizer, seed=0, allow_fresh_head=False)
 
 
@@ -174,7 +174,7 @@ def test_without_their_head_they_are_no_reward_model_but_can_become_one(classifi
     """These were scored by a head that was drawn anew each time, and nothing said so."""
     weights_without(classifier, "score")
     edit(classifier, modules_to_save=listed, task_type=None)
-    with pytest.raises(ModelError, match=r"no whole reward model: 1 weights are missing \(score\.weight\)"):
+    with pytest.raises(ModelError, match=r"no complete reward model: 1 weights are missing \(score\.weight\)"):
         RewardModel.load(classifier, seed=0, allow_fresh_head=False)
     heads = [load_reward_backbone(classifier, tiny_tokenizer, seed=seed).score.weight for seed in (0, 0, 1)]
     assert heads[0].equal(heads[1])

@@ -199,7 +199,7 @@ def test_a_model_with_several_outputs_is_refused(tiny_lm_folder, tiny_tokenizer)
 
 
 def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
-    with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+    with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
         RewardModel.load(tiny_lm_folder, seed=0, max_length=64, allow_fresh_head=False)
     reward_model.save(tmp_path / "rm")
     RewardModel.load(tmp_path / "rm", seed=0, allow_fresh_head=False)
@@ -207,7 +207,7 @@ def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
     file = tmp_path / "rm" / "reward.json"
     save_model(load_causal_lm(tiny_lm_folder, reward_model.tokenizer), reward_model.tokenizer, tmp_path / "damaged")
     (tmp_path / "damaged" / "reward.json").write_text(file.read_text())
-    with pytest.raises(ModelError, match=r"no whole reward model.*score\.weight"):
+    with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
         RewardModel.load(tmp_path / "damaged", seed=0)
 
 
