@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from frft.experiment.runner import run as run
     from frft.models.adapters import WithoutAdapters as WithoutAdapters
     from frft.models.encoding import TruncationCount as TruncationCount
+    from frft.models.loading import Dtype as Dtype
     from frft.models.loading import load_causal_lm as load_causal_lm
     from frft.models.loading import load_tokenizer as load_tokenizer
     from frft.models.loading import save_model as save_model

@@ -47,6 +47,24 @@ def test_every_text_gets_the_score_that_the_model_gives_it(reward_folder, sample
     assert "2 the end of their completion (longer than 32 tokens)" in printed
 
 
+def test_scores_in_the_format_that_is_asked_for_and_of_a_model_saved_as_adapters(
+    tiny_lm_folder, saved_adapters, samples, tmp_path, capsys
+):
+    file, rows = samples
+    folder = saved_adapters(tiny_lm_folder, tmp_path / "adapters", "SEQ_CLS")
+    given = ("--samples", file, "--out", tmp_path / "scores.jsonl", "--max-length", "32")
+    assert score(folder, *given, "--dtype", "bfloat16", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["dtype"] == "bfloat16"
+    model = RewardModel.load(folder, seed=0, max_length=32, dtype="bfloat16")
+    texts = [row["prompt"] for row in rows], [row["completion"] for row in rows]
+    assert [row["score"] for row in rows_of(tmp_path / "scores.jsonl")] == model(*texts)
+    assert score(folder, *given) == 0
+    assert "computed in float32" in capsys.readouterr().out
+    (folder / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
+    assert score(folder, *given) == 1
+    assert "PREFIX_TUNING, which are no change of the model's weights" in capsys.readouterr().err
+
+
 def test_text_says_what_json_holds(reward_folder, samples, write_rows, tmp_path, capsys):
     file = write_rows("more.jsonl", [*samples[1], {"prompt": "no completion"}])
     given = ("--samples", file, "--out", tmp_path / "scores.jsonl", "--max-rejected", "0.5")

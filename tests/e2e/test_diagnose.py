@@ -259,7 +259,10 @@ def test_without_its_pairs_a_run_tells_the_rest(copied):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda run, results: results["config"]["data"]["world"].update(forgotten=1), "gold reward this version cannot compute"),
+        (
+            lambda run, results: results["config"]["data"]["world"].update(forgotten=1),
+            "gold reward this version cannot compute",
+        ),
         (
             lambda run, results: results["arms"]["vanilla"].update(evaluation_stage="evaluation-0"),
             "which makes what is missing anew",

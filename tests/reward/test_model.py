@@ -157,6 +157,36 @@ def test_save_and_load_keep_every_score(reward_model, tmp_path):
     assert suffixes == {".json", ".safetensors"}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["whole", "adapters"])
+def test_scores_are_computed_in_the_format_that_is_asked_for(
+    reward_model, tiny_lm_folder, saved_adapters, tmp_path, dtype, kind
+):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "given"
+    if kind == "whole":
+        reward_model.save(folder)
+    else:
+        saved_adapters(tiny_lm_folder, folder, "SEQ_CLS")
+    model = RewardModel.load(folder, seed=0, dtype=dtype)
+    assert model.dtype == dtype
+    assert {weight.dtype for weight in model.model.parameters()} == {getattr(torch, dtype)}
+    scores = model(PROMPTS, COMPLETIONS)
+    exact = RewardModel.load(folder, seed=0)(PROMPTS, COMPLETIONS)
+    assert (scores == exact) == (dtype == "float32")
+    assert scores == pytest.approx(exact, abs=0.02)
+    model.save(tmp_path / "saved")
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved", dtype="auto")
+    for ours, saved in zip(model.model.parameters(), theirs.parameters(), strict=True):
+        assert ours.dtype == saved.dtype
+        assert ours.equal(saved)
+    # Unless it is asked for, a reload is not in the format that the model was saved in.
+    assert RewardModel.load(tmp_path / "saved", seed=1, dtype="auto")(PROMPTS, COMPLETIONS) == scores
+    assert RewardModel.load(tmp_path / "saved", seed=1).dtype == "float32"
+
+
 def test_the_seed_decides_a_fresh_head(tiny_lm_folder):
     heads = [RewardModel.load(tiny_lm_folder, seed=seed, max_length=96).model.score.weight for seed in (1, 1, 2)]
     assert heads[0].equal(heads[1])

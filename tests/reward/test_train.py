@@ -196,6 +196,13 @@ def test_what_is_returned_scores_as_what_is_saved_to_the_bit(tiny_lm_folder, tmp
         assert scores.tolist() == reloaded.score(table["prompt"], table["chosen"]).tolist()
 
 
+def test_a_reward_model_in_bfloat16_is_trained_in_float32(tiny_lm_folder, tmp_path):
+    base = RewardModel.load(tiny_lm_folder, seed=0, max_length=64, dtype="bfloat16")
+    table = marked_pairs(8, seed=1)
+    trained, _ = train_reward_model(base, table, configured(max_steps=1), seed=0, workdir=tmp_path)
+    assert (base.dtype, trained.dtype) == ("bfloat16", "float32")
+
+
 def test_a_model_of_frozen_weights_is_refused(tiny_lm_folder, tmp_path):
     base = RewardModel.load(tiny_lm_folder, seed=5, max_length=64)
     base.model.requires_grad_(False)

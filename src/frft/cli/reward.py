@@ -11,6 +11,7 @@ from frft.cli.pool import PoolOptions, Reading
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import RewardModelConfig
 from frft.errors import UnknownLengthError
+from frft.models.loading import Dtype
 
 if TYPE_CHECKING:
     from frft.reward import RewardModel
@@ -112,6 +113,7 @@ def evaluate(
     reading: Reading = PoolOptions(),
     by: list[str] | None = None,
     max_length: int | None = None,
+    dtype: Dtype = "float32",
     json: bool = False,
 ) -> None:
     """Evaluate a reward model on preference pairs: accuracy, margins and calibration error.
@@ -128,6 +130,8 @@ def evaluate(
         Columns by whose values to evaluate as well; default: columns of sources and annotators.
     max_length
         Longest sequence in tokens, for a model that was not trained by frft.
+    dtype
+        Number format to compute the scores in; auto: the one that the model was saved in.
     json
         Print JSON.
     """
@@ -138,11 +142,11 @@ def evaluate(
     progress = for_terminal()
     pool = reading.load(pairs, progress)
     sources = [name for name in pool.table.column_names if name.endswith("source") or name == "annotator"]
-    reward_model = load_scorer(model, max_length)
+    reward_model = load_scorer(model, max_length, dtype=dtype)
     result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
-        print_json({**result.as_dict(), "truncated": truncated.as_dict()})
+        print_json({**result.as_dict(), "truncated": truncated.as_dict(), "dtype": reward_model.dtype})
         return
     groups = {("all", ""): result} | {
         (column, value): evaluation for column, values in result.by.items() for value, evaluation in values.items()
@@ -166,10 +170,13 @@ def evaluate(
     )
     if result.ties:
         print_text(f"{result.ties} of {result.n} pairs are ties (equal scores), which count one half.")
+    print_text(f"Scores were computed in {reward_model.dtype}.")
     print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 
-def load_scorer(name: str, max_length: int | None, *, option: str = "--max-length") -> RewardModel:
+def load_scorer(
+    name: str, max_length: int | None, *, option: str = "--max-length", dtype: Dtype = "float32"
+) -> RewardModel:
     """Load a trained reward model and set torch's number of threads for it; a model without a trained head is refused.
 
     Args:
@@ -181,7 +188,7 @@ def load_scorer(name: str, max_length: int | None, *, option: str = "--max-lengt
     from frft.reward import RewardModel
 
     try:
-        model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False)
+        model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False, dtype=dtype)
     except UnknownLengthError as error:
         raise UnknownLengthError(f"{error} Here it is the option {option}.") from None
     use_threads(choose_threads(model.parameters, None))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from frft.cli.reward import load_scorer
 from frft.cli.samples import SampleOptions, SamplesAlone
+from frft.models.loading import Dtype
 
 
 def score_command(
@@ -17,6 +18,7 @@ def score_command(
     reading: SamplesAlone = SampleOptions(),
     rejects: Path | None = None,
     max_length: int | None = None,
+    dtype: Dtype = "float32",
     json: bool = False,
 ) -> None:
     """Score completions with a reward model: rows of prompt and completion in, the same rows with a score out.
@@ -39,6 +41,8 @@ def score_command(
         File to write the unusable rows to (JSON Lines: file, line, reason).
     max_length
         Longest sequence in tokens; default: the one saved with the model.
+    dtype
+        Number format to compute the scores in; auto: the one that the model was saved in.
     json
         Print the counts and the distribution of the scores as JSON.
     """
@@ -56,7 +60,7 @@ def score_command(
     check_not_read(targets, samples, split=reading.split)
     progress = for_terminal()
     written = reading.load(samples, progress, model=written_by, rejects_path=rejects)
-    scorer = load_scorer(model, max_length)
+    scorer = load_scorer(model, max_length, dtype=dtype)
     scores = scorer.score(written.prompts, written.completions, progress=progress)
     with atomic_write(out) as file:
         for prompt, completion, value in zip(written.prompts, written.completions, scores, strict=True):
@@ -65,10 +69,10 @@ def score_command(
     spread = spread_of_scores(written.prompts, written.completions, scores)
     rejected = written.report.read - written.report.accepted
     if json:
-        truncated = {"truncated": scorer.truncated.as_dict(), "max_length": scorer.max_length}
+        truncated = {"truncated": scorer.truncated.as_dict(), "max_length": scorer.max_length, "dtype": scorer.dtype}
         print_json({**spread.as_dict(), "rejected": rejected, **truncated})
         return
-    print_text(f"Wrote {out}: {spread.texts} scores.")
+    print_text(f"Wrote {out}: {spread.texts} scores, computed in {scorer.dtype}.")
     names = ("mean", "standard deviation", "lowest", "median", "highest")
     print_table(("score", ""), [(name, f"{getattr(spread, name.replace(' ', '_')):+.3f}") for name in names])
     if spread.repeated:

@@ -4,6 +4,7 @@ from frft.models.adapters import WithoutAdapters, add_adapters
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
 from frft.models.launch import is_main_process, peers, process_count
 from frft.models.loading import (
+    Dtype,
     check_positions,
     load_causal_lm,
     load_model_config,
@@ -18,6 +19,7 @@ from frft.models.runtime import choose_threads, quiet, seed_for, seeded, use_thr
 from frft.models.scratch import build_causal_lm, train_tokenizer
 
 __all__ = [
+    "Dtype",
     "EncodedPair",
     "Encoder",
     "TruncationCount",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from frft.errors import ModelError
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
@@ -18,6 +18,9 @@ from frft.models.scratch import PAD_TOKEN
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+"""Number format of a model's weights and arithmetic; auto: the one that the weights were saved in."""
 
 NO_LIMIT = 10**9
 """Lengths from here on mean "no limit": tokenizers without a limit report 1e30 tokens."""
@@ -134,8 +137,9 @@ def load_reward_backbone(
     seed: int,
     trust_remote_code: bool = False,
     allow_fresh_head: bool = True,
+    dtype: Dtype = "float32",
 ) -> PreTrainedModel:
-    """A sequence-classification model with one output, in float32.
+    """A sequence-classification model with one output.
 
     Where the folder holds a causal language model, or a classifier with another number of outputs, the head
     is new: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
@@ -146,6 +150,7 @@ def load_reward_backbone(
         seed: seed of a new head.
         trust_remote_code: whether code in the model's repository may be executed.
         allow_fresh_head: whether a model without a trained head of one output is accepted.
+        dtype: number format of its weights and its arithmetic. Adapters are merged in float32 whatever it is.
 
     Raises:
         ModelError: it cannot be loaded, weights of the backbone are missing, or it needs a fresh head where
@@ -164,7 +169,7 @@ def load_reward_backbone(
             AutoModelForSequenceClassification.from_pretrained,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
-            dtype="float32",
+            dtype=dtype,
             num_labels=1,
             ignore_mismatched_sizes=True,
             output_loading_info=True,

@@ -133,21 +133,29 @@ def merge_adapters(
     """Merge the adapters of `source` into its base, one after the other.
 
     Args:
-        model: the base, in float32; it is changed.
+        model: the base; it is changed.
         source: where it came from.
         drawn: names of the base's weights that no file held.
         droppable: whether the adapters may bring weights outside the backbone that this model has no place for, as
             the output layer of a language model of which a classifier is made.
 
     Returns:
-        The plain model, all of it trainable, and which weights are drawn after all: the head of a classifier, where
-        the adapters bring none, or one with another number of outputs.
+        The plain model in the number format of its base, all of it trainable, and which weights are drawn after all:
+        the head of a classifier, where the adapters bring none, or one with another number of outputs.
 
     Raises:
         ModelError: weights of the adapters are missing or have no place in the model, or PEFT cannot merge them.
     """
+    if not source.adapters:
+        return model, drawn
+    # In bfloat16, a small change of a weight would be rounded away.
+    dtypes = {name: weight.dtype for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.data = weight.data.float()
     for folder in source.adapters:
         model, drawn = _merge(model, folder, drawn, droppable=droppable)
+    for name, weight in model.named_parameters():
+        weight.data = weight.data.to(dtypes.get(name, model.dtype))
     return model, drawn
 
 

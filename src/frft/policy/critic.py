@@ -64,7 +64,7 @@ class Critic(nn.Module):  # type: ignore[misc]
             head.weight.copy_(gain * score.weight)
             offset = 0.0 if score.bias is None else float(score.bias)
             head.bias.fill_(gain * offset + bias)
-        return cls(copy.deepcopy(classifier.base_model), head)
+        return cls(copy.deepcopy(classifier.base_model).float(), head)
 
     @classmethod
     def from_causal_lm(cls, policy: PreTrainedModel) -> Critic:

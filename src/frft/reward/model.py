@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError, UsageError, check_type
 from frft.models import (
+    Dtype,
     Encoder,
     TruncationCount,
     check_positions,
@@ -91,6 +92,7 @@ class RewardModel:
         max_length: int | None = None,
         trust_remote_code: bool = False,
         allow_fresh_head: bool = True,
+        dtype: Dtype = "float32",
     ) -> RewardModel:
         """Load a reward model saved by `save`, any sequence-classification model, or a causal language model.
 
@@ -103,6 +105,8 @@ class RewardModel:
             trust_remote_code: run code that comes with the model.
             allow_fresh_head: whether a model without a head gets a random one, to be trained. A model saved by
                 `save` must always bring its own.
+            dtype: number format in which scores are computed, whatever the model was saved in; auto: that one. `save`
+                keeps it.
 
         Raises:
             ModelError: the model cannot be loaded, or its head is missing and none may be made.
@@ -127,6 +131,7 @@ class RewardModel:
             seed=seed,
             trust_remote_code=trust_remote_code,
             allow_fresh_head=allow_fresh_head and not saved,
+            dtype=dtype,
         )
         return cls(model, tokenizer, length, gain=gain, bias=bias)
 
@@ -155,6 +160,11 @@ class RewardModel:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def dtype(self) -> str:
+        """Number format in which scores are computed."""
+        return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def device(self) -> torch.device:

@@ -136,7 +136,7 @@ def train_reward_model(
     margins_N = margins(table) if config.use_margin else None
     length = config.train.max_length
     if isinstance(base, RewardModel):
-        start = RewardModel(copy.deepcopy(base.model), base.tokenizer, length)
+        start = RewardModel(copy.deepcopy(base.model).float(), base.tokenizer, length)
     else:
         start = RewardModel.load(base, seed=seed, max_length=length, trust_remote_code=trust_remote_code)
     examples = _tokenize(pairs, margins_N, start.encoder, progress)
