@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from frft.config.sections.training import GroupConfig as GroupConfig
     from frft.config.sections.training import PPOConfig as PPOConfig
     from frft.config.sections.world import WorldConfig as WorldConfig
+    from frft.conversation import Message as Message
+    from frft.conversation import parse_dialogue as parse_dialogue
+    from frft.conversation import render_dialogue as render_dialogue
     from frft.diagnosis.diagnosis import Diagnosis as Diagnosis
     from frft.diagnosis.diagnosis import DiagnosisFigures as DiagnosisFigures
     from frft.diagnosis.diagnosis import diagnose as diagnose
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from frft.diagnosis.symptoms import Symptom as Symptom
     from frft.diagnosis.verdict import RewardVerdict as RewardVerdict
     from frft.errors import ArtifactError as ArtifactError
+    from frft.errors import ChatTemplateError as ChatTemplateError
     from frft.errors import ConfigError as ConfigError
     from frft.errors import DataError as DataError
     from frft.errors import FrftError as FrftError
@@ -116,10 +120,6 @@ if TYPE_CHECKING:
     from frft.policy.sample_file import write_samples as write_samples
     from frft.policy.sft import SFTReport as SFTReport
     from frft.policy.sft import fine_tune as fine_tune
-    from frft.preferences.dialogue import Message as Message
-    from frft.preferences.dialogue import Render as Render
-    from frft.preferences.dialogue import parse_dialogue as parse_dialogue
-    from frft.preferences.dialogue import render_dialogue as render_dialogue
     from frft.preferences.export import export_form as export_form
     from frft.preferences.export import export_rows as export_rows
     from frft.preferences.given import PairSource as PairSource

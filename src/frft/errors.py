@@ -10,7 +10,8 @@
     │   └── TooManyRejectedError     more rows were unusable than `max_rejected` allows
     ├── SelectionError               a selection that cannot be made as asked (no samples, nothing kept)
     ├── ModelError                   a model, tokenizer or embedder that cannot be loaded or used
-    │   └── UnknownLengthError       a model that does not say how long its sequences may be
+    │   ├── UnknownLengthError       a model that does not say how long its sequences may be
+    │   └── ChatTemplateError        a chat template that cannot be used, or is another than the model was trained with
     ├── RewardError                  a reward that cannot be computed; never replaced by 0
     ├── TrainingError                training that broke down (a loss that is not finite, ...)
     └── ArtifactError                a stored artifact that is damaged or is not what it claims to be
@@ -73,6 +74,10 @@ class ModelError(FrftError):
 
 class UnknownLengthError(ModelError):
     """A model without a known longest sequence. A command adds the name of its option for the length."""
+
+
+class ChatTemplateError(ModelError):
+    """A chat template that cannot be used, or another one than a model was trained with."""
 
 
 class RewardError(FrftError):

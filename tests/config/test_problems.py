@@ -23,8 +23,8 @@ CASES = [
     ({"ppo": {"top_k": 3}}, "ppo.top_k: unknown key; did you mean ppo.sampling.top_k?"),
     (
         {"evaluation": {"zork": 3}},
-        "evaluation.zork: unknown key; the keys here are tie_margin, judge_max_length, base_url, judge_request, "
-        "concurrency, price, judge, prompts, max_prompts, sampling",
+        "evaluation.zork: unknown key; the keys here are tie_margin, judge_max_length, judge_chat_template, base_url, "
+        "judge_request, concurrency, price, judge, prompts, max_prompts, sampling",
     ),
     ({"seed": True}, "seed: must not be true or false, got true"),
     ({"seed": "x"}, "seed: must be a whole number, got 'x'"),

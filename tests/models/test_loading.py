@@ -46,10 +46,11 @@ def test_a_saved_model_comes_back_and_holds_no_pickle(tiny_lm_folder, tiny_token
 
 
 @pytest.mark.parametrize("pad", [None, "<|endoftext|>"])
-def test_padding_is_made_distinct_from_eos(folder, pad):
+def test_a_tokenizer_without_padding_pads_by_eos_and_the_vocabulary_does_not_grow(folder, pad):
     edit(folder / "tokenizer_config.json", pad_token=pad)
     tokenizer = load_tokenizer(folder)
-    assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    assert load_causal_lm(folder, tokenizer).get_input_embeddings().num_embeddings == 320
 
 
 def test_embeddings_grow_with_the_tokenizer(folder):

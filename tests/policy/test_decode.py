@@ -80,7 +80,7 @@ def decoded(model, ids_BP, mask_BP, sampling, eos=NEVER, uniforms_BT=None):
     if uniforms_BT is None:
         uniforms_BT = row_uniforms(0, len(ids_BP), sampling.max_new_tokens)
     with torch.no_grad():
-        return decode_tokens(model, ids_BP, mask_BP, sampling, eos, PAD, uniforms_BT)
+        return decode_tokens(model, ids_BP, mask_BP, sampling, [eos], PAD, uniforms_BT)
 
 
 def brute_force(probabilities, number):
@@ -159,12 +159,12 @@ def test_the_most_likely_tokens_are_those_of_generate(shape):
     ids, mask = prompts()
     greedy = SamplingConfig(top_k=1, max_new_tokens=20)
     uniforms = row_uniforms(0, len(ids), 20)
-    expected = _sample_by_transformers(model, ids, mask, greedy, NEVER, PAD, uniforms)
+    expected = _sample_by_transformers(model, ids, mask, greedy, [NEVER], PAD, uniforms)
     found = decoded(model, ids, mask, greedy)
     assert torch.equal(found, expected)
     assert len(found.unique()) > 20
     ends = int(expected[0, 5])
-    expected = _sample_by_transformers(model, ids, mask, greedy, ends, PAD, uniforms)
+    expected = _sample_by_transformers(model, ids, mask, greedy, [ends], PAD, uniforms)
     assert torch.equal(decoded(model, ids, mask, greedy, ends), expected)
     assert (expected == PAD).any()
 
@@ -264,7 +264,7 @@ def test_lora_adapters_take_part(shape):
     ).eval()
     assert can_decode(adapted)
     found = decoded(adapted, ids, mask, greedy)
-    assert torch.equal(found, _sample_by_transformers(adapted, ids, mask, greedy, NEVER, PAD, row_uniforms(0, 9, 12)))
+    assert torch.equal(found, _sample_by_transformers(adapted, ids, mask, greedy, [NEVER], PAD, row_uniforms(0, 9, 12)))
     assert not torch.equal(found, without)
     with adapted.disable_adapter():
         assert torch.equal(decoded(adapted, ids, mask, greedy), without)

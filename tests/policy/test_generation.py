@@ -29,7 +29,7 @@ def policy(tiny_lm_folder, tiny_tokenizer):
 
 def test_the_mask_ends_with_the_first_eos():
     tokens = torch.tensor([[5, 1, 6, 1], [1, 5, 5, 5], [5, 6, 7, 8], [5, 6, 7, 1]])
-    mask, has_eos = response_mask(tokens, eos_token_id=1)
+    mask, has_eos = response_mask(tokens, [1])
     assert mask.tolist() == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     assert has_eos.tolist() == [True, True, False, True]
 
@@ -115,7 +115,7 @@ def test_sampled_frequencies_are_those_of_the_model_at_its_temperature(policy, t
     sampling = SamplingConfig(temperature=0.5, top_k=5, max_new_tokens=1)
     ids, mask = left_padded([[40, 41]] * 4000, tiny_tokenizer.pad_token_id)
     eos, pad = tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id
-    tokens = sample_tokens(model, ids, mask, sampling, eos, pad, row_uniforms(0, 4000, 1))
+    tokens = sample_tokens(model, ids, mask, sampling, [eos], pad, row_uniforms(0, 4000, 1))
     with torch.no_grad():
         logits = model(input_ids=ids[:1]).logits[0, -1] / 0.5
     top = logits.topk(5)
@@ -184,7 +184,7 @@ def test_what_was_sampled_can_be_trained_on(tiny_tokenizer, architecture):
     model = build_causal_lm(config, tiny_tokenizer, seed=0)
     eos, pad = tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id
     ids, mask = left_padded([[40, 41], [42]], pad)
-    tokens = sample_tokens(model, ids, mask, SAMPLING, eos, pad, row_uniforms(0, 2, 12))
+    tokens = sample_tokens(model, ids, mask, SAMPLING, [eos], pad, row_uniforms(0, 2, 12))
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
     logprobs = model(input_ids=tokens).logits.log_softmax(-1)
     logprobs.gather(-1, tokens[..., None]).sum().backward()

@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frft.preferences.dialogue import (
-    as_messages,
-    check_prompt,
+from frft.conversation import (
+    GUARD,
+    content_of,
+    continuation,
     parse_dialogue,
+    plain_text,
+    question_text,
     render_dialogue,
-    split_completion,
 )
+from frft.preferences.dialogue import as_messages, check_prompt, split_completion
 from frft.preferences.rejects import Reason, RowError
 
 USER = {"role": "user", "content": "Hi"}
@@ -23,11 +26,12 @@ def test_messages_become_hh_rlhf_text():
     assert text == "\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:"
 
 
-contents = st.text(alphabet=st.characters(codec="utf-8")).filter(lambda text: ":" not in text)
+PIECES = [GUARD, "\n\n", "\n", " ", "Human:", "Assistant:", "System:", "\n\nHuman: a\n\nAssistant:"]
+contents = st.lists(st.sampled_from(PIECES) | st.text(alphabet=st.characters(codec="utf-8"), max_size=4)).map("".join)
 messages = st.lists(
     st.builds(
         lambda role, content: {"role": role, "content": content},
-        st.sampled_from(["system", "user"]),
+        st.sampled_from(["system", "user", "assistant"]),
         contents,
     ),
     min_size=1,
@@ -35,8 +39,24 @@ messages = st.lists(
 
 
 @given(messages)
-def test_parsing_is_the_inverse_of_rendering(turns):
+def test_parsing_is_the_inverse_of_rendering_whatever_is_said(turns):
     assert parse_dialogue(render_dialogue(turns)) == turns
+
+
+@given(contents, contents)
+def test_a_question_is_one_turn_also_where_it_looks_like_a_dialogue(question, answer):
+    text = question_text(question)
+    assert parse_dialogue(text) == [{"role": "user", "content": question}]
+    assert plain_text(text) == question
+    for prompt in (text, render_dialogue([{"role": "user", "content": question}])):
+        assert content_of(prompt, continuation(prompt, answer)) == answer
+
+
+def test_what_a_model_of_plain_text_reads_has_no_guards():
+    said = "A transcript:\n\nHuman: Hi"
+    text = render_dialogue([{"role": "user", "content": said}])
+    assert GUARD in text
+    assert plain_text(text) == f"\n\nHuman: {said}\n\nAssistant:"
 
 
 @pytest.mark.parametrize(

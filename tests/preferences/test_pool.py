@@ -132,18 +132,12 @@ def test_rows_of_no_known_format_name_the_keys_found_and_expected(write_lines):
         load_pool(path)
 
 
-def test_csv_and_rendering_faults_are_rejections_too(tmp_path):
+def test_an_uneven_row_of_csv_is_a_rejection_too(tmp_path):
     path = tmp_path / "pairs.csv"
-    path.write_text("prompt,chosen,rejected,margin\np,c,r,\np,c\nq,c,r,0.5\nlong,c,r,1\n")
-
-    def render(messages):
-        if messages[0]["content"] == "long":
-            raise ValueError("too long")
-        return messages[0]["content"].upper()
-
-    pool = load_pool(path, max_rejected=0.5, render=render)
-    assert pool.report.rejected == {"uneven row": 1, "cannot be rendered": 1}
-    assert pool.table["prompt"].to_pylist() == ["P", "Q"]
+    path.write_text("prompt,chosen,rejected,margin\np,c,r,\np,c\nq,c,r,0.5\n")
+    pool = load_pool(path, max_rejected=0.5)
+    assert pool.report.rejected == {"uneven row": 1}
+    assert pool.table["prompt"].to_pylist() == ["p", "q"]
     assert pool.table["margin"].to_pylist() == [None, 0.5]
 
 
@@ -228,22 +222,6 @@ def test_a_limit_draws_rows_at_random_and_leaves_their_order_and_ids(write_lines
     assert load_pool(path, limit=200).report.drawn is None
     with pytest.raises(UsageError, match="limit is 0"):
         load_pool(path, limit=0)
-
-
-def test_a_chat_template_renders_what_a_policy_would_read(write_lines, tiny_tokenizer):
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-
-    def render(messages):
-        return tiny_tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
-
-    texts = {"prompt": HH, "chosen": " Red.", "rejected": " Blue."}
-    lists = {"prompt": [{"role": "user", "content": "Hi"}], "chosen": [RED], "rejected": [BLUE]}
-    pools = [
-        load_pool(write_lines(row, name=f"{number}.jsonl"), render=render) for number, row in enumerate((texts, lists))
-    ]
-    for pool in pools:
-        (row,) = pool.table.select(["prompt", "chosen", "rejected"]).to_pylist()
-        assert row == {"prompt": "<user>Hi<assistant>", "chosen": "Red.", "rejected": "Blue."}
 
 
 def test_a_hub_data_set_becomes_a_pool(monkeypatch):

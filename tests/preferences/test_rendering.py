@@ -9,35 +9,11 @@ TURNS = [{"role": "user", "content": "Hi"}]
 HH = "\n\nHuman: Hi\n\nAssistant:"
 
 
-def tagged(messages):
-    return "".join(f"<{message['role']}>{message['content']}" for message in messages) + "<assistant>"
-
-
-def test_by_default_messages_become_dialogues_and_text_stays_as_it_is():
-    assert render_prompt(TURNS, None) == HH
-    assert render_prompt("  Hi ", None) == "  Hi "
-    assert render_completion("Hello", TURNS, None, "chosen") == " Hello"
-    assert render_completion("Hello", HH, None, "chosen") == "Hello"
-
-
-@pytest.mark.parametrize("prompt", [TURNS, HH, "Hi"])
-def test_a_template_gets_messages_whatever_the_prompt_was(prompt):
-    assert render_prompt(prompt, tagged) == "<user>Hi<assistant>"
-
-
-def test_with_a_template_text_loses_its_leading_space_and_messages_stay_as_they_are():
-    assert render_completion("  Hello ", HH, tagged, "chosen") == " Hello "
-    assert render_completion(" Hello", TURNS, tagged, "chosen") == " Hello"
-
-
-def test_what_a_template_raises_is_the_rows_fault():
-    def refuse(messages):
-        raise ValueError("roles must\nalternate")
-
-    with pytest.raises(RowError) as caught:
-        render_prompt(TURNS, refuse)
-    assert caught.value.reason == Reason.CANNOT_RENDER
-    assert caught.value.detail == r"ValueError: 'roles must\nalternate'"
+def test_messages_become_dialogues_and_text_stays_as_it_is():
+    assert render_prompt(TURNS) == HH
+    assert render_prompt("  Hi ") == "  Hi "
+    assert render_completion("Hello", TURNS, "chosen") == " Hello"
+    assert render_completion("Hello", HH, "chosen") == "Hello"
 
 
 @pytest.mark.parametrize(

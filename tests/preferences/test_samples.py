@@ -168,10 +168,9 @@ def test_prompts_with_another_column_too(write_lines):
         load_prompts(write_lines({"text": "p"}))
 
 
-def test_prompts_are_rendered_like_the_pools(write_lines):
+def test_prompts_are_texts_as_in_the_pool(write_lines):
     path = write_lines({"prompt": "Colour?", "x": 1}, {"prompt": ASKED}, {"prompt": "Colour?"})
     assert load_prompts(path) == ["Colour?", "\n\nHuman: Colour?\n\nAssistant:", "Colour?"]
-    assert load_prompts(path, render=lambda messages: f"[{messages[0]['content']}]") == ["[Colour?]"] * 3
 
 
 def test_every_prompt_must_be_usable(write_lines):

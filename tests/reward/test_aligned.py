@@ -312,20 +312,6 @@ def test_messages_are_read_as_the_pool_renders_them(make, pool):
         reward(["a", "b"], ["c"])
 
 
-def test_a_chat_template_renders_what_is_scored_as_it_does_the_pool(make, base, tmp_path, reward_training):
-    def render(messages):
-        return "".join(f"<{message['role']}>{message['content']}" for message in messages) + "<assistant>"
-
-    rows = [{"prompt": f"Why {n}?", "chosen": "So.", "rejected": "No."} for n in range(3)]
-    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    reward = AlignedReward(base, tmp_path / "pairs.jsonl", training=reward_training, render=render)
-    assert reward.pool["prompt"].to_pylist()[0] == "<user>Why 0?<assistant>"
-    expected = RewardModel.load(base, seed=0)(["<user>Why 0?<assistant>"], ["So."])
-    assert reward(["Why 0?"], [" So."]) == expected
-    answer = [{"role": "assistant", "content": "So."}]
-    assert reward([[{"role": "user", "content": "Why 0?"}]], [answer]) == expected
-
-
 def test_what_went_before_can_be_restored_in_another_process(make, pool):
     selection = {"strategy": "part4", "match": "nearest", "size": 2, "test_size": 0}
     settings = {"samples": "rollouts", "selection": selection}

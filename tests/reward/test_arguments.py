@@ -86,7 +86,6 @@ REFUSED = {
     "vectors": (frft.Embedder(), r"vectors must be VectorCache or None, got Embedder: .*Give frft\.VectorCache"),
     "store": ("stages", r"store must be ArtifactStore or None, got str: 'stages'\. Give frft\.ArtifactStore"),
     "reference_samples": ((["p"], ["c"]), r"reference_samples must be .*PolicySamples\.of\(prompts, completions\)"),
-    "render": ("chatml", "render is 'chatml'; it must be a function"),
     "seed": ("0", "seed must be int, got str"),
     "progress": (True, r"progress is True, which cannot report progress. Give frft\.for_terminal"),
     "alarms": (True, "alarms is True; it must be a function"),

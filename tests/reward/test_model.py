@@ -244,7 +244,8 @@ def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 1"),
+        ({"format_version": 3}, "format version 2 or 1"),
+        ({"chat_template": None}, "by which chat_template"),
         ({"gain": 0.0}, "gain"),
         ({"gain": True}, "gain"),
         ({"bias": None}, "bias"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.pool import PoolOptions, Reading
+from frft.cli.reward import load_scorer
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.errors import UsageError
 from frft.progress import Progress, for_terminal
@@ -18,6 +20,7 @@ from frft.progress import Progress, for_terminal
 if TYPE_CHECKING:
     from frft.diagnosis import Diagnosis
     from frft.evaluation import Judge
+    from frft.reward import RewardModel
 
 
 def diagnose_command(
@@ -34,6 +37,7 @@ def diagnose_command(
     reading: Reading = PoolOptions(),
     keys: SamplesBesidePairs = SampleKeys(),
     max_length: int | None = None,
+    chat_template: str = "auto",
     arm: list[str] | None = None,
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
     json: bool = False,
@@ -69,6 +73,9 @@ def diagnose_command(
         How to read the completions.
     max_length
         Longest sequence in tokens, for a reward model that was not trained by frft.
+    chat_template
+        How the reward model reads conversations: auto (what it was trained with, or its tokenizer's own chat template,
+        else plain HH-RLHF text), plain, none (contents alone), or the path of a file with a template.
     arm
         For a run: show the links, alarms and symptoms of these arms.
     verbose
@@ -82,6 +89,7 @@ def diagnose_command(
         "--judge": judge,
         "--judge-scores": judge_scores,
         "--max-length": max_length,
+        "--chat-template": None if chat_template == "auto" else chat_template,
     }
     if run is not None:
         given = [name for name, value in {**parts, **more}.items() if value is not None]
@@ -112,7 +120,8 @@ def diagnose_command(
         asked = None if judge is None else options.judge(judge, reading.split, reading.max_rejected, progress)
         sources = (completions, completions_before)
         with options.accounted(asked, progress):
-            found = _parts(reward_model, pairs, sources, asked, judge_scores, reading, keys, max_length, progress)
+            scorer = partial(load_scorer, reward_model, max_length, chat_template)
+            found = _parts(scorer, pairs, sources, asked, judge_scores, reading, keys, progress)
         account = None if asked is None else {"name": judge, **asked.counts()}
         return _report(found, account, verbose=verbose, json=json)
 
@@ -133,17 +142,15 @@ def _no_verdict() -> Iterator[None]:
 
 
 def _parts(
-    reward_model: str,
+    scorer: Callable[[], RewardModel],
     pairs: list[str],
     sources: tuple[str, str | None],
     judge: Judge | None,
     judge_scores: str | None,
     reading: Reading,
     keys: SampleKeys,
-    max_length: int | None,
     progress: Progress,
 ) -> Diagnosis:
-    from frft.cli.reward import load_scorer
     from frft.diagnosis import diagnose as diagnosed
     from frft.diagnosis import load_judge_scores, subject_of_parts
 
@@ -152,8 +159,7 @@ def _parts(
     after, before = (None if texts is None else (texts.prompts, texts.completions) for texts in written)
     assert after is not None
     scores = None if judge_scores is None else load_judge_scores(judge_scores, split=reading.split, progress=progress)
-    model = load_scorer(reward_model, max_length)
-    return diagnosed(subject_of_parts(model, pool.table, after, before, judge or scores, progress=progress))
+    return diagnosed(subject_of_parts(scorer(), pool.table, after, before, judge or scores, progress=progress))
 
 
 def _report(found: Diagnosis, account: dict[str, Any] | None, *, verbose: bool, json: bool) -> int:

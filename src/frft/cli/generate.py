@@ -25,6 +25,7 @@ def generate_command(
     per_prompt: int = 1,
     seed: int = 0,
     batch_size: int = 64,
+    chat_template: str = "auto",
     trust_remote_code: bool = False,
     json: bool = False,
 ) -> None:
@@ -56,6 +57,9 @@ def generate_command(
         Random seed of the drawn prompts and of sampling.
     batch_size
         Number of prompts per batch.
+    chat_template
+        How the policy reads conversations: auto (its tokenizer's own chat template, else plain HH-RLHF text), plain,
+        none (contents alone), or the path of a file with a template.
     trust_remote_code
         Execute Python code from the policy's repository.
     json
@@ -66,6 +70,7 @@ def generate_command(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file
     from frft.models import choose_threads, load_causal_lm, load_tokenizer, use_threads
+    from frft.models.chat import describe_template, template_digest
     from frft.policy import write_samples
     from frft.progress import for_terminal
     from frft.reward import model_identity
@@ -78,7 +83,7 @@ def generate_command(
     given = _prompts(prompts, prompts_of, reading, out, progress)
     different = list(dict.fromkeys(given))
     asked = _drawn(different, limit, seed)
-    tokenizer = load_tokenizer(policy, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(policy, chat_template=chat_template, trust_remote_code=trust_remote_code)
     model = load_causal_lm(policy, tokenizer, trust_remote_code=trust_remote_code)
     use_threads(choose_threads(model.num_parameters(), None))
     try:
@@ -89,7 +94,7 @@ def generate_command(
             sampling,
             out,
             seed=seed,
-            identity=model_identity(policy),
+            identity=f"{model_identity(policy)} {template_digest(tokenizer)}",
             batch_size=batch_size,
             progress=progress,
         )
@@ -103,9 +108,10 @@ def generate_command(
         **written.as_dict(),
     }
     if json:
-        print_json(counts)
+        print_json({**counts, "chat_template": template_digest(tokenizer)})
         return
     print_text(f"Wrote {out}: {written.completions} completions, {per_prompt} to each of {len(asked)} prompts.")
+    print_text(f"The policy reads conversations by {describe_template(tokenizer)}.")
     for line in _remarks(counts, sampling):
         print_text(line)
 

@@ -65,6 +65,7 @@ def train(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_new_folder, new_folder
     from frft.models import choose_threads, use_threads
+    from frft.models.chat import describe_template, template_digest
     from frft.models.loading import load_model_config
     from frft.progress import for_terminal
     from frft.reward import RewardModel, train_reward_model
@@ -75,7 +76,12 @@ def train(
     written = None
     if samples is not None and config.normalise_samples:
         written = keys.beside(reading).load(samples, progress)
-    base = RewardModel.load(config.model_name_or_path, seed=seed, max_length=config.train.max_length)
+    base = RewardModel.load(
+        config.model_name_or_path,
+        seed=seed,
+        max_length=config.train.max_length,
+        chat_template=config.chat_template,
+    )
     tokens = {
         "before": load_model_config(config.model_name_or_path).get_text_config().vocab_size,
         "after": base.model.config.get_text_config().vocab_size,
@@ -87,15 +93,18 @@ def train(
             most = slice(config.normalise_samples)
             model.normalise(written.prompts[most], written.completions[most], progress=progress)
         model.save(unfinished)
+    grew = tokens["after"] > tokens["before"]
     if json:
         scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
-        print_json({**report.as_dict(), **scale, "vocabulary": tokens})
+        template = {"chat_template": template_digest(model.tokenizer)}
+        print_json({**report.as_dict(), **scale, **template, "vocabulary": tokens if grew else None})
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
-    if tokens["after"] > tokens["before"]:
+    print_text(f"It reads conversations by {describe_template(model.tokenizer)}.")
+    if grew:
         print_text(
-            f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer had no padding "
-            "token apart from EOS, and got one. Whatever loads this model needs the tokenizer in its folder."
+            f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer has tokens that "
+            "the model had no embeddings for. Whatever loads this model needs the tokenizer in its folder."
         )
     if report.identical:
         print_text(
@@ -114,6 +123,7 @@ def evaluate(
     by: list[str] | None = None,
     max_length: int | None = None,
     dtype: Dtype = "float32",
+    chat_template: str = "auto",
     json: bool = False,
 ) -> None:
     """Evaluate a reward model on preference pairs: accuracy, margins and calibration error.
@@ -132,21 +142,26 @@ def evaluate(
         Longest sequence in tokens, for a model that was not trained by frft.
     dtype
         Number format to compute the scores in; auto: the one that the model was saved in.
+    chat_template
+        How the model reads conversations: auto (what it was trained with, or its tokenizer's own chat template, else
+        plain HH-RLHF text), plain, none (contents alone), or the path of a file with a template.
     json
         Print JSON.
     """
     from frft.cli.output import print_json, print_table, print_text
+    from frft.models.chat import describe_template, template_digest
     from frft.progress import for_terminal
     from frft.reward import evaluate_reward_model
 
     progress = for_terminal()
     pool = reading.load(pairs, progress)
     sources = [name for name in pool.table.column_names if name.endswith("source") or name == "annotator"]
-    reward_model = load_scorer(model, max_length, dtype=dtype)
+    reward_model = load_scorer(model, max_length, chat_template, dtype=dtype)
     result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
-        print_json({**result.as_dict(), "truncated": truncated.as_dict(), "dtype": reward_model.dtype})
+        template = {"chat_template": template_digest(reward_model.tokenizer)}
+        print_json({**result.as_dict(), "truncated": truncated.as_dict(), "dtype": reward_model.dtype, **template})
         return
     groups = {("all", ""): result} | {
         (column, value): evaluation for column, values in result.by.items() for value, evaluation in values.items()
@@ -171,24 +186,39 @@ def evaluate(
     if result.ties:
         print_text(f"{result.ties} of {result.n} pairs are ties (equal scores), which count one half.")
     print_text(f"Scores were computed in {reward_model.dtype}.")
+    print_text(f"The model reads conversations by {describe_template(reward_model.tokenizer)}.")
     print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 
 def load_scorer(
-    name: str, max_length: int | None, *, option: str = "--max-length", dtype: Dtype = "float32"
+    name: str,
+    max_length: int | None,
+    chat_template: str = "auto",
+    *,
+    option: str = "--max-length",
+    dtype: Dtype = "float32",
 ) -> RewardModel:
     """Load a trained reward model and set torch's number of threads for it; a model without a trained head is refused.
 
     Args:
         name: a folder, or a model's name.
         max_length: longest sequence in tokens; None: the one saved with the model.
+        chat_template: how it reads conversations, as `RewardModel.load` takes it.
         option: name of the command's option for `max_length`, for errors.
+        dtype: number format to compute the scores in.
     """
     from frft.models import choose_threads, use_threads
     from frft.reward import RewardModel
 
     try:
-        model = RewardModel.load(name, seed=0, max_length=max_length, allow_fresh_head=False, dtype=dtype)
+        model = RewardModel.load(
+            name,
+            seed=0,
+            max_length=max_length,
+            chat_template=chat_template,
+            allow_fresh_head=False,
+            dtype=dtype,
+        )
     except UnknownLengthError as error:
         raise UnknownLengthError(f"{error} Here it is the option {option}.") from None
     use_threads(choose_threads(model.parameters, None))

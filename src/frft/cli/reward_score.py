@@ -19,6 +19,7 @@ def score_command(
     rejects: Path | None = None,
     max_length: int | None = None,
     dtype: Dtype = "float32",
+    chat_template: str = "auto",
     json: bool = False,
 ) -> None:
     """Score completions with a reward model: rows of prompt and completion in, the same rows with a score out.
@@ -43,6 +44,9 @@ def score_command(
         Longest sequence in tokens; default: the one saved with the model.
     dtype
         Number format to compute the scores in; auto: the one that the model was saved in.
+    chat_template
+        How the model reads conversations: auto (what it was trained with, or its tokenizer's own chat template, else
+        plain HH-RLHF text), plain, none (contents alone), or the path of a file with a template.
     json
         Print the counts and the distribution of the scores as JSON.
     """
@@ -50,6 +54,7 @@ def score_command(
 
     from frft.cli.output import print_json, print_table, print_text
     from frft.cli.targets import check_file, check_not_read
+    from frft.models.chat import describe_template, template_digest
     from frft.progress import for_terminal
     from frft.reward import spread_of_scores
     from frft.store import atomic_write
@@ -60,7 +65,7 @@ def score_command(
     check_not_read(targets, samples, split=reading.split)
     progress = for_terminal()
     written = reading.load(samples, progress, model=written_by, rejects_path=rejects)
-    scorer = load_scorer(model, max_length, dtype=dtype)
+    scorer = load_scorer(model, max_length, chat_template, dtype=dtype)
     scores = scorer.score(written.prompts, written.completions, progress=progress)
     with atomic_write(out) as file:
         for prompt, completion, value in zip(written.prompts, written.completions, scores, strict=True):
@@ -69,7 +74,12 @@ def score_command(
     spread = spread_of_scores(written.prompts, written.completions, scores)
     rejected = written.report.read - written.report.accepted
     if json:
-        truncated = {"truncated": scorer.truncated.as_dict(), "max_length": scorer.max_length, "dtype": scorer.dtype}
+        truncated = {
+            "truncated": scorer.truncated.as_dict(),
+            "max_length": scorer.max_length,
+            "dtype": scorer.dtype,
+            "chat_template": template_digest(scorer.tokenizer),
+        }
         print_json({**spread.as_dict(), "rejected": rejected, **truncated})
         return
     print_text(f"Wrote {out}: {spread.texts} scores, computed in {scorer.dtype}.")
@@ -83,4 +93,5 @@ def score_command(
         )
     if rejected:
         print_text(f"{rejected} of {written.report.read} rows could not be used, and have no score.")
+    print_text(f"The model reads conversations by {describe_template(scorer.tokenizer)}.")
     print_text(scorer.truncated.sentence("texts that the reward model read", scorer.max_length))

@@ -52,7 +52,6 @@ class SampleOptions(Section):
             model=model,
             split=self.split,
             max_rejected=self.max_rejected,
-            render=None,
             blank=True,
             columns=f"Where columns have other names, give them: {self.prompt_option} and --completion-key.",
             rejects_path=rejects_path,

@@ -143,10 +143,8 @@ def _parse(row: _Row) -> tuple[str, Verdict]:
 
 
 def _verdict(prompt: Prompt, first: str, second: str, names: tuple[str, str], preference: float | None) -> Verdict:
-    one, other = (
-        render_completion(text, prompt, None, name) for text, name in zip((first, second), names, strict=True)
-    )
-    return render_prompt(prompt, None), one, other, preference
+    one, other = (render_completion(text, prompt, name) for text, name in zip((first, second), names, strict=True))
+    return render_prompt(prompt), one, other, preference
 
 
 def _own(row: _Row) -> float | None:

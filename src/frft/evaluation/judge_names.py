@@ -185,6 +185,7 @@ def _reward_model(request: JudgeRequest) -> Judge:
         request.what,
         seed=0,
         max_length=request.options.judge_max_length,
+        chat_template=request.options.judge_chat_template,
         allow_fresh_head=False,
         trust_remote_code=request.trust_remote_code,
     )
@@ -194,9 +195,15 @@ def _reward_model(request: JudgeRequest) -> Judge:
 
 
 def _reward_identity(request: JudgeRequest) -> Any:
+    from frft.models.chat import template_identity
     from frft.reward import model_identity
 
-    return {"model": model_identity(request.what), "max_length": request.options.judge_max_length}
+    options = request.options
+    return {
+        "model": model_identity(request.what),
+        "max_length": options.judge_max_length,
+        "chat_template": template_identity(options.judge_chat_template),
+    }
 
 
 def _annotations(request: JudgeRequest) -> Judge:
@@ -248,7 +255,7 @@ _OWN = (
         "REWARD_MODEL",
         _reward_model,
         scores=True,
-        options=frozenset({"tie_margin", "judge_max_length"}),
+        options=frozenset({"tie_margin", "judge_max_length", "judge_chat_template"}),
         identity=_reward_identity,
     ),
     JudgeKind("annotations", "FILE", _annotations, identity=_annotations_identity),

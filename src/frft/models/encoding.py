@@ -1,22 +1,27 @@
 """Tokenize prompts and completions, in one place for SFT, reward models and PPO, so that they cannot disagree.
 
-Prompt and completion are tokenized apart and joined, so the boundary between them is exact: a completion that
-the policy sampled token by token has the same context in training and in generation. (TRL tokenizes the
-joined text, where a token may straddle the boundary.)
+A tokenizer with a chat template renders conversations by it (`frft.models.chat`). In plain text, prompt and completion
+are tokenized apart and joined, so the boundary between them is exact: a completion that the policy sampled token by
+token has the same context in training and in generation. (TRL tokenizes the joined text, where a token may straddle the
+boundary.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 from pydantic import Field
 
-from frft.errors import DataError, ModelError
+from frft.conversation import content_of, continuation, parse_dialogue, plain_text
+from frft.errors import ChatTemplateError, DataError, ModelError
+from frft.models.chat import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Row = TypeVar("Row")
 
 
 @dataclass
@@ -68,7 +73,7 @@ class EncodedPair:
 
     Attributes:
         prompt: token ids of the prompt, with leading special tokens (BOS, CLS).
-        completion: token ids of the completion, the last of which is EOS.
+        completion: token ids of the completion, up to and including what ends it (EOS, the end of a turn).
         cut: whether the completion lost its end.
     """
 
@@ -85,59 +90,88 @@ class EncodedPair:
 class Encoder:
     """Tokenizes prompts and completions to at most `max_length` tokens, counting what it cuts.
 
+    Prompts are text as in a pool: a dialogue in HH-RLHF text, or one turn of the user. A tokenizer with a chat template
+    renders them by it; without one they are read as plain text, where every completion ends with EOS.
+
     Where a sequence is too long, the prompt loses its beginning first (the last turns of a dialogue matter
-    most) but keeps at least one token; only then does the completion lose its end. EOS always stays, and so
-    do tokens that the tokenizer puts before every text (BOS, CLS).
+    most) but keeps at least one token; only then does the completion lose its end. What ends a completion (EOS, or the
+    template's end of the turn and what follows it) always stays, and so do tokens before every text (BOS, CLS).
 
     Args:
         tokenizer: any Transformers tokenizer with an EOS token.
         max_length: longest sequence in tokens, special tokens included.
 
     Raises:
-        ModelError: `max_length` leaves no room for one token of the prompt and EOS.
+        ModelError: `max_length` leaves no room for a prompt's token and the end.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.truncated = TruncationCount()
-        # The number of special tokens before the text (BOS, CLS): a cut must keep them.
-        probe = tokenizer("a", return_special_tokens_mask=True)
-        self._leading = next(n for n, special in enumerate(probe["special_tokens_mask"]) if not special)
+        self._template = Template(tokenizer) if tokenizer.chat_template is not None else None
+        mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        self._leading = next(n for n, special in enumerate(mask) if not special)
+        # Some tokenizers end every text, also a prompt that a completion is to follow.
+        self._trailing = next(n for n, special in enumerate(reversed(mask)) if not special)
         if max_length < self._leading + 2:
             raise ModelError(
                 f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens: its special "
                 "tokens, one of the prompt, and EOS. Raise max_length."
             )
 
+    @property
+    def end(self) -> int:
+        """The token that ends a completion in plain text: EOS, or SEP of a tokenizer that has none, as BERT's."""
+        tokenizer = self.tokenizer
+        return int(tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id)
+
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
-        """Encode pairs of texts; every completion ends with EOS."""
-        if not prompts:
-            return []
-        eos = self.tokenizer.eos_token_id
-        prompt_ids = self._tokenize(prompts, special_tokens=True)
-        completion_ids = self._tokenize(completions, special_tokens=False)
+        """Encode prompts and completions as a policy reads and writes them: every completion ends at its first end.
+
+        Raises:
+            DataError: the chat template refuses one of them; says which.
+        """
+        if self._template is None:
+            return self._encode_plain(prompts, completions)
+        ends = {self.end, self._template.end_of_turn}
         pairs = []
-        for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
-            self.truncated.sequences += 1
-            # Of max_length, the special tokens, one token of the prompt and EOS are taken.
-            kept_completion = [*completion[: self.max_length - self._leading - 2], eos]
-            kept_prompt = self._without_beginning(prompt, self.max_length - len(kept_completion))
-            cut = len(kept_completion) - 1 < len(completion)
-            self.truncated.completions += cut
-            self.truncated.prompts += len(kept_prompt) < len(prompt)
-            pairs.append(EncodedPair(kept_prompt, kept_completion, cut))
+        for prompt, _, rest in self._rendered(prompts, completions):
+            place = next((n for n, token in enumerate(rest) if token in ends), None)
+            written, tail = (rest, [self.end]) if place is None else (rest[:place], [rest[place]])
+            pairs.append(self._fitted(prompt, written, tail))
+        return pairs
+
+    def encode_whole(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
+        """Encode conversations as a reward model reads them: by a template, all that it writes, and nothing else.
+
+        Raises:
+            DataError: as `encode`.
+        """
+        if self._template is None:
+            return self._encode_plain(prompts, completions)
+        pairs = []
+        for prompt, whole, _ in self._rendered(prompts, completions):
+            # What both begin with: a token may straddle the boundary, and then belongs to the completion here.
+            shared = next((n for n, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+            rest = whole[shared:]
+            last = next((n for n in reversed(range(len(rest))) if rest[n] == self._template.end_of_turn), len(rest))
+            pairs.append(self._fitted(whole[:shared], rest[:last], rest[last:]))
         return pairs
 
     def encode_prompts(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Encode prompts alone to at most `max_tokens` tokens; longer ones lose their beginning.
 
         Raises:
-            DataError: a prompt has no tokens, so nothing could be predicted from it.
+            DataError: a prompt has no tokens, so nothing could be predicted from it; or the chat template refuses it.
         """
         if not prompts:
             return []
-        encoded = self._tokenize(prompts, special_tokens=True)
+        if self._template is None:
+            encoded = self._tokenize([plain_text(prompt) for prompt in prompts], special_tokens=True)
+        else:
+            template = self._template
+            encoded = self._by_row(prompts, lambda rows: template.prompts([parse_dialogue(prompts[n]) for n in rows]))
         for index, ids in enumerate(encoded):
             if not ids:
                 raise DataError(
@@ -148,10 +182,68 @@ class Encoder:
         self.truncated.prompts += sum(len(ids) > max_tokens for ids in encoded)
         return [self._without_beginning(ids, max_tokens) for ids in encoded]
 
+    def _encode_plain(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
+        if not prompts:
+            return []
+        prompt_ids = self._tokenize([plain_text(prompt) for prompt in prompts], special_tokens=True)
+        completion_ids = self._tokenize(completions, special_tokens=False)
+        return [
+            self._fitted(prompt, completion, [self.end])
+            for prompt, completion in zip(prompt_ids, completion_ids, strict=True)
+        ]
+
+    def _rendered(
+        self, prompts: Sequence[str], completions: Sequence[str]
+    ) -> list[tuple[list[int], list[int], list[int]]]:
+        """Of each conversation the tokens of its prompt, of all of it, and of what follows the prompt."""
+        template = self._template
+        assert template is not None
+
+        def render(rows: Sequence[int]) -> list[tuple[list[int], list[int], list[int]]]:
+            pairs = template.pairs(
+                [parse_dialogue(prompts[n]) for n in rows], [content_of(prompts[n], completions[n]) for n in rows]
+            )
+            return [(pair.prompt, pair.whole, pair.rest) for pair in pairs]
+
+        return self._by_row(prompts, render)
+
+    def _by_row(self, prompts: Sequence[str], render: Callable[[Sequence[int]], list[Row]]) -> list[Row]:
+        """What `render` makes of all rows; where it refuses, row by row, to say of which one."""
+        try:
+            return render(range(len(prompts)))
+        except ChatTemplateError:
+            for row, prompt in enumerate(prompts):
+                try:
+                    render([row])
+                except ChatTemplateError as error:
+                    raise DataError(
+                        f"The chat template cannot render prompt {row} of {len(prompts)} (counting from 0; it begins "
+                        f"{prompt[:80]!a}). {error}"
+                    ) from error
+            raise
+
+    def _fitted(self, prompt: list[int], completion: list[int], tail: list[int]) -> EncodedPair:
+        """Prompt, completion and what ends it, cut to `max_length`, and counted."""
+        self.truncated.sequences += 1
+        leading = self._leading_of(prompt)
+        kept_completion = [*completion[: max(0, self.max_length - leading - 1 - len(tail))], *tail]
+        kept_prompt = self._without_beginning(prompt, self.max_length - len(kept_completion))
+        cut = len(kept_completion) - len(tail) < len(completion)
+        self.truncated.completions += cut
+        self.truncated.prompts += len(kept_prompt) < len(prompt)
+        return EncodedPair(kept_prompt, kept_completion, cut)
+
     def _without_beginning(self, ids: list[int], room: int) -> list[int]:
         if len(ids) <= room:
             return ids
-        return ids[: self._leading] + ids[len(ids) - (room - self._leading) :]
+        leading = self._leading_of(ids)
+        return ids[:leading] + ids[len(ids) - (room - leading) :]
+
+    def _leading_of(self, ids: list[int]) -> int:
+        """How many tokens before the text stay whatever is cut: those of the tokenizer, or the template's BOS."""
+        if self._template is None:
+            return self._leading
+        return int(bool(ids) and ids[0] == self.tokenizer.bos_token_id)
 
     def _tokenize(self, texts: Sequence[str], *, special_tokens: bool) -> list[list[int]]:
         # With split_special_tokens, "<|endoftext|>" in a text is tokenized as text and not as EOS: data must not be
@@ -160,4 +252,23 @@ class Encoder:
             list(texts), add_special_tokens=special_tokens, split_special_tokens=True, verbose=False
         )
         ids: list[list[int]] = encoded["input_ids"]
+        if special_tokens and self._trailing:
+            return [row[: len(row) - self._trailing] for row in ids]
         return ids
+
+
+def decode_completions(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], tokens: Sequence[Sequence[int]]
+) -> list[str]:
+    """The texts of N completions as they follow their prompts in a pool, without special tokens.
+
+    Args:
+        tokenizer: of the policy that wrote them.
+        prompts: the N prompts.
+        tokens: token ids of the N completions.
+    """
+    texts: list[str] = tokenizer.batch_decode([list(row) for row in tokens], skip_special_tokens=True)
+    if tokenizer.chat_template is None:
+        return texts
+    # By a template, what is written is a message's content.
+    return [continuation(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frft.errors import ModelError
+from frft.models.chat import AUTO, end_token_ids, use_chat_template
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
-from frft.models.scratch import PAD_TOKEN
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -26,21 +26,33 @@ NO_LIMIT = 10**9
 """Lengths from here on mean "no limit": tokenizers without a limit report 1e30 tokens."""
 
 
-def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """A tokenizer by name or folder, with a padding token distinct from EOS.
+def load_tokenizer(
+    name: str | Path, *, chat_template: str = AUTO, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """A tokenizer by name or folder, with the chat template that its model is to read conversations by.
+
+    One without a padding token pads by EOS: whoever pads here says by a mask what is text, so nothing depends on what
+    padding is, and the vocabulary need not grow.
+
+    Args:
+        name: a folder, or a model's name.
+        chat_template: `auto` (the tokenizer's own template, or plain text if it has none), `plain`, `none` (contents
+            alone), or the path of a file with a template.
+        trust_remote_code: run code that comes with the tokenizer.
 
     Raises:
-        ModelError: it cannot be loaded or has no EOS token.
+        ModelError: it cannot be loaded, or has neither an EOS nor a SEP token.
+        ChatTemplateError: there is no such template, or it cannot be used.
     """
     from transformers import AutoTokenizer
 
     source = tokenizer_source(name)
     tokenizer = _load("tokenizer", source, AutoTokenizer.from_pretrained, trust_remote_code=trust_remote_code)
-    if tokenizer.eos_token_id is None:
+    if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise ModelError(f"The tokenizer of {name} has no EOS token, so completions could not end. Use another model.")
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        # With pad = EOS, masking the padding would also mask the end of a completion.
-        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token if tokenizer.eos_token_id is not None else tokenizer.sep_token
+    use_chat_template(tokenizer, chat_template, name)
     return tokenizer
 
 
@@ -61,9 +73,7 @@ def load_causal_lm(
     """A causal language model by name or folder in float32, with room for every token of `tokenizer`.
 
     Of the folder's sampling settings (`generation_config.json`: penalties, banned tokens, ...) only the special tokens
-    are kept: `SamplingConfig` alone says how to sample. Some models list several EOS tokens. They stay listed, so that
-    the model still ends at each of them wherever it is served, but here a completion ends at the tokenizer's own EOS
-    alone, as do the completions that it is trained on.
+    are kept, among them every one that ends a completion (`end_token_ids`): `SamplingConfig` alone says how to sample.
 
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
@@ -86,11 +96,12 @@ def load_causal_lm(
     _refuse_missing(name, "language model", drawn)
     _fit_to_tokenizer(model, tokenizer)
     with_fast_kernels(model)
+    # Served elsewhere, it still ends at each token that its folder lists.
     listed = model.generation_config.eos_token_id
     others = listed if isinstance(listed, list) else [] if listed is None else [listed]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=list(dict.fromkeys([tokenizer.eos_token_id, *others])),
+        eos_token_id=list(dict.fromkeys([*end_token_ids(model, tokenizer), *others])),
         pad_token_id=tokenizer.pad_token_id,
     )
     return model
@@ -185,7 +196,10 @@ def load_reward_backbone(
             elif parameter_name in fresh and parameter.shape == (1,):
                 torch.nn.init.zeros_(parameter)
     _fit_to_tokenizer(model, tokenizer)
-    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    config = model.config.get_text_config()
+    if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        # Where padding is EOS it stays unset: the head would read at the token before EOS (see `filler_id`).
+        config.pad_token_id = tokenizer.pad_token_id
     return with_fast_kernels(model)
 
 

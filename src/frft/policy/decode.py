@@ -7,6 +7,7 @@ except through rounding of the logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,7 +39,7 @@ def decode_tokens(
     ids_BP: Tensor,
     mask_BP: Tensor,
     sampling: SamplingConfig,
-    eos_token_id: int,
+    end_ids: Sequence[int],
     pad_token_id: int,
     uniforms_BT: Tensor,
 ) -> Tensor:
@@ -62,11 +63,12 @@ def decode_tokens(
     uniforms_BT = uniforms_BT.to(ids_BP.device)
     tokens_BT = ids_BP.new_full((len(ids_BP), sampling.max_new_tokens), pad_token_id)
     unfinished_B = torch.ones_like(rows_B, dtype=torch.bool)
+    ends = torch.tensor(list(end_ids), device=ids_BP.device)
     logits_BV = reader.read_prompts(ids_BP[rows_B])
     for t in range(sampling.max_new_tokens):
         next_B = draw_tokens(logits_BV, uniforms_BT[rows_B, t], sampling)
         tokens_BT[rows_B, t] = torch.where(unfinished_B, next_B, pad_token_id)
-        unfinished_B = unfinished_B & (next_B != eos_token_id)
+        unfinished_B = unfinished_B & ~torch.isin(next_B, ends)
         left = int(unfinished_B.sum())
         if left == 0 or t + 1 == sampling.max_new_tokens:
             return tokens_BT[:, : t + 1]

@@ -11,6 +11,8 @@ import torch
 
 from frft.config.sections import SamplingConfig
 from frft.models import Encoder, TruncationCount, check_positions, quiet, seeded
+from frft.models.chat import end_token_ids
+from frft.models.encoding import decode_completions
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def sample_tokens(
     ids_BP: Tensor,
     mask_BP: Tensor,
     sampling: SamplingConfig,
-    eos_token_id: int,
+    end_ids: Sequence[int],
     pad_token_id: int,
     uniforms_BT: Tensor,
 ) -> Tensor:
@@ -84,7 +86,7 @@ def sample_tokens(
 
     sample = decode_tokens if can_decode(policy) else _sample_by_transformers
     with torch.no_grad(), _evaluating(policy):
-        return sample(policy, ids_BP, mask_BP, sampling, eos_token_id, pad_token_id, uniforms_BT)
+        return sample(policy, ids_BP, mask_BP, sampling, end_ids, pad_token_id, uniforms_BT)
 
 
 def _sample_by_transformers(
@@ -92,7 +94,7 @@ def _sample_by_transformers(
     ids_BP: Tensor,
     mask_BP: Tensor,
     sampling: SamplingConfig,
-    eos_token_id: int,
+    end_ids: Sequence[int],
     pad_token_id: int,
     uniforms_BT: Tensor,
 ) -> Tensor:
@@ -109,7 +111,7 @@ def _sample_by_transformers(
             top_k=sampling.top_k,
             top_p=1.0,
             max_new_tokens=sampling.max_new_tokens,
-            eos_token_id=eos_token_id,
+            eos_token_id=list(end_ids),
             pad_token_id=pad_token_id,
         ),
     )
@@ -140,22 +142,21 @@ def check_room(model: PreTrainedModel, sampling: SamplingConfig, what: str) -> N
     check_positions(model, sampling.max_prompt_tokens + sampling.max_new_tokens, what, setting)
 
 
-def response_mask(tokens_BT: Tensor, eos_token_id: int) -> tuple[Tensor, Tensor]:
+def response_mask(tokens_BT: Tensor, end_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Cut each response after its first EOS.
 
     Returns:
         mask_BT (bool), true up to and including the first EOS; has_eos_B (bool).
     """
-    is_eos_BT = tokens_BT == eos_token_id
+    is_eos_BT = torch.isin(tokens_BT, torch.tensor(list(end_ids), device=tokens_BT.device))
     eos_before_BT = is_eos_BT.long().cumsum(-1) - is_eos_BT.long()
     return eos_before_BT == 0, is_eos_BT.any(-1)
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, tokens_BT: Tensor, mask_BT: Tensor) -> list[str]:
+def decode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], tokens_BT: Tensor, mask_BT: Tensor) -> list[str]:
     """The text of each response, up to its first EOS, without special tokens."""
     rows = [row[keep].tolist() for row, keep in zip(tokens_BT.cpu(), mask_BT.cpu().bool(), strict=True)]
-    texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
-    return texts
+    return decode_completions(tokenizer, prompts, rows)
 
 
 def generate(
@@ -192,7 +193,7 @@ def generate(
         DataError: a prompt has no tokens.
     """
     check_room(policy, sampling, "policy")
-    encoder = Encoder(tokenizer, max_length=sampling.max_prompt_tokens)
+    encoder, ends = Encoder(tokenizer, max_length=sampling.max_prompt_tokens), end_token_ids(policy, tokenizer)
     encoded = encoder.encode_prompts(prompts, sampling.max_prompt_tokens)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]), reverse=True)
     completions, has_eos = [""] * len(prompts), [False] * len(prompts)
@@ -207,12 +208,12 @@ def generate(
                 ids_BP.to(policy.device),
                 mask_BP.to(policy.device),
                 sampling,
-                tokenizer.eos_token_id,
+                ends,
                 tokenizer.pad_token_id,
                 uniforms_NT[batch],
             )
-            mask_BT, has_eos_B = response_mask(tokens_BT, tokenizer.eos_token_id)
-            texts = decode(tokenizer, tokens_BT, mask_BT)
+            mask_BT, has_eos_B = response_mask(tokens_BT, ends)
+            texts = decode(tokenizer, [prompts[index] for index in batch], tokens_BT, mask_BT)
             for row, index in enumerate(batch):
                 completions[index] = texts[row]
                 has_eos[index] = bool(has_eos_B[row])

@@ -42,6 +42,8 @@ from transformers import PrinterCallback
 from frft.config.sections import GroupConfig, PPOConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models import Encoder, WithoutAdapters, quiet, save_model, seed_for, seeded
+from frft.models.chat import end_token_ids
+from frft.models.encoding import decode_completions
 from frft.models.training import check_trainable, own_forwards
 from frft.policy.generation import check_room, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.hooks import Watcher, hooked, own_forward, trl_arguments
@@ -139,7 +141,7 @@ class GroupTrainer:
         length = config.sampling.max_prompt_tokens
         # A separate encoder for this check, because `self.encoder` counts truncations of what is rolled out.
         longest = max(map(len, Encoder(tokenizer, length).encode_prompts(prompts, length)))
-        self.encoder = Encoder(tokenizer, length)
+        self.encoder, self._ends = Encoder(tokenizer, length), end_token_ids(policy, tokenizer)
         self.step_number = 0
         self._resumed_from: Path | None = None
         self._is_used = False
@@ -263,16 +265,16 @@ class GroupTrainer:
     def sample(self, prompt_ids: list[list[int]]) -> list[list[int]]:
         """Token ids of one completion for each of this process's prompts, EOS included."""
         model, device = self._trl.accelerator.unwrap_model(self._trl.model), self._trl.accelerator.device
-        eos, pad, sampling = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id, self.config.sampling
-        ids_BP, mask_BP = left_padded(prompt_ids, pad)
+        pad, sampling = self.tokenizer.pad_token_id, self.config.sampling
+        ids_BP, mask_BP = (tensor.to(device) for tensor in left_padded(prompt_ids, pad))
         seed = seed_for(self.seed, "rollout", self.step_number)
         uniforms_BT = row_uniforms(seed, self.config.rollout_batch_size, sampling.max_new_tokens)[self._rows]
         # In training mode with gradient checkpointing, the model would keep no key-value cache.
         model.eval()
         with self._trl.accelerator.autocast(), own_forward(model):
-            tokens_BT = sample_tokens(model, ids_BP.to(device), mask_BP.to(device), sampling, eos, pad, uniforms_BT)
+            tokens_BT = sample_tokens(model, ids_BP, mask_BP, sampling, self._ends, pad, uniforms_BT)
         model.train()
-        mask_BT, _ = response_mask(tokens_BT, eos)
+        mask_BT, _ = response_mask(tokens_BT, self._ends)
         return [row[kept].tolist() for row, kept in zip(tokens_BT.cpu(), mask_BT.cpu(), strict=True)]
 
     def look(self, model: Any, logprobs_BT: Tensor) -> None:
@@ -332,7 +334,9 @@ class GroupTrainer:
         self, prompts: list[str], completions: list[str], completion_ids: list[list[int]], **_: Any
     ) -> list[float]:
         """The reward function with the signature that TRL calls: scores after the EOS penalty and clipping."""
-        has_eos = [self.tokenizer.eos_token_id in ids for ids in completion_ids]
+        has_eos = [any(token in self._ends for token in ids) for ids in completion_ids]
+        # TRL's own texts lack what goes before a message's content in a dialogue's text.
+        completions = decode_completions(self.tokenizer, prompts, completion_ids)
         scores = checked_scores(self.reward, prompts, completions)
         penalty = self.config.missing_eos_penalty
         if penalty is not None:

@@ -1,7 +1,7 @@
 """Published preference data in any form -> one Arrow table, with an account of every row that was read."""
 
+from frft.conversation import Message, parse_dialogue, render_dialogue
 from frft.preferences.describe import Description, describe_pool
-from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
 from frft.preferences.export import export_form, export_rows
 from frft.preferences.given import PairSource, pairs_table
 from frft.preferences.pool import load_pool
@@ -17,7 +17,6 @@ __all__ = [
     "Pool",
     "ReadReport",
     "Reason",
-    "Render",
     "Samples",
     "describe_pool",
     "export_form",

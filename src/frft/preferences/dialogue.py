@@ -1,49 +1,14 @@
-"""Dialogues as message lists and as text.
-
-Text follows HH-RLHF: every turn is "\\n\\nHuman: ..." or "\\n\\nAssistant: ...", and a prompt ends in
-"\\n\\nAssistant:", so that a completion (" ...", with its leading space) continues it word for word.
-"""
+"""Messages as published data spell them, and conversations taken apart into a prompt and its completion."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Any
 
+from frft.conversation import Message
 from frft.preferences.rejects import Reason, RowError, quoted
 
-Message = dict[str, str]
-"""`{"role": "system" | "user" | "assistant", "content": text}`."""
-Render = Callable[[list[Message]], str]
-"""The messages of a prompt -> the prompt's text, up to where the assistant begins to write."""
-
-ASSISTANT_MARK = "\n\nAssistant:"
-MARKS = {"system": "\n\nSystem:", "user": "\n\nHuman:", "assistant": ASSISTANT_MARK}
 DIALOGUE_ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 """Names of roles in published data (ShareGPT says human and gpt) -> the three that a prompt is made of."""
-
-_TURN = re.compile(r"(?:^\s*|\n\n)(System|Human|Assistant):")
-_ROLE_OF_MARK = {"System": "system", "Human": "user", "Assistant": "assistant"}
-
-
-def render_dialogue(messages: list[Message]) -> str:
-    """The messages of a prompt as HH-RLHF text, ending in "\\n\\nAssistant:"."""
-    return "".join(f"{MARKS[message['role']]} {message['content']}" for message in messages) + ASSISTANT_MARK
-
-
-def parse_dialogue(prompt: str) -> list[Message]:
-    """The messages of a prompt's text: the inverse of `render_dialogue`.
-
-    Text that does not begin with a mark and end in "\\n\\nAssistant:" is one message of the user, whatever
-    is in it.
-    """
-    if not (_TURN.match(prompt) and prompt.endswith(ASSISTANT_MARK)):
-        return [{"role": "user", "content": prompt}]
-    _, *turns = _TURN.split(prompt.removesuffix(ASSISTANT_MARK))
-    return [
-        {"role": _ROLE_OF_MARK[mark], "content": content.removeprefix(" ")}
-        for mark, content in zip(turns[::2], turns[1::2], strict=True)
-    ]
 
 
 def as_messages(value: Any, field: str) -> list[Message]:

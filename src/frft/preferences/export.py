@@ -85,6 +85,6 @@ def _rows_by_file(pool: Pool, ids: set[str]) -> dict[str, set[int]]:
     if missing:
         raise DataError(
             f"{len(missing)} of {len(ids)} ids are not in the pool, {min(missing)!r} for one. "
-            "Ids follow from the texts: use the data, and the chat template, that the ids were made with."
+            "Ids follow from the texts: use the data that the ids were made with."
         )
     return rows

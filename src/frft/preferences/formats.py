@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frft.preferences.dialogue import ASSISTANT_MARK
+from frft.conversation import ASSISTANT_MARK
 from frft.preferences.fields import RawFields, field_of, finite_number, has, is_blank, keys_of, text_of
 from frft.preferences.prompts import SYSTEM_FIELDS, Answered, Prompt, read_answers
 from frft.preferences.rejects import Reason, RowError

@@ -9,7 +9,6 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from frft.errors import DataError, UsageError
-from frft.preferences.dialogue import Render
 from frft.preferences.pool import load_pool
 from frft.preferences.schema import Pool
 from frft.progress import SILENT, Progress
@@ -22,13 +21,12 @@ NEEDED = ("id", "prompt", "chosen", "rejected")
 """Columns that a table of pairs must have."""
 
 
-def pairs_table(pairs: PairSource, name: str, *, render: Render | None = None, progress: Progress = SILENT) -> pa.Table:
+def pairs_table(pairs: PairSource, name: str, *, progress: Progress = SILENT) -> pa.Table:
     """The table of some pairs; where they are files or data sets on the Hub, these are read.
 
     Args:
         pairs: any of `PairSource`.
         name: the name of the caller's argument, for messages.
-        render: as `load_pool` takes it; used only where files are read.
         progress: told the bytes read.
 
     Raises:
@@ -40,7 +38,7 @@ def pairs_table(pairs: PairSource, name: str, *, render: Render | None = None, p
     elif isinstance(pairs, pa.Table):
         table = pairs
     elif _is_path(pairs) or (isinstance(pairs, Sequence) and pairs and all(map(_is_path, pairs))):
-        table = load_pool(pairs, render=render, progress=progress).table
+        table = load_pool(pairs, progress=progress).table
     else:
         raise UsageError(
             f"{name} is {pairs!r:.60} ({type(pairs).__name__}); it must be preference pairs: a path or several, what "

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from frft.errors import UsageError
 from frft.preferences.columns import Scalar, TableBuilder, scalar_columns
-from frft.preferences.dialogue import Render
 from frft.preferences.fields import Keys, RawFields
 from frft.preferences.formats import read_margin, read_preference
 from frft.preferences.ingest import ingest
@@ -38,7 +37,6 @@ def load_pool(
     max_rejected: float | None = 0.01,
     limit: int | None = None,
     seed: int = 0,
-    render: Render | None = None,
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
 ) -> Pool:
@@ -54,8 +52,6 @@ def load_pool(
             empty.
         limit: keep only this many pairs, drawn at random and left in order (`report.drawn`); None: keep all.
         seed: seed of that draw.
-        render: messages of a prompt -> text (a chat template, say); None: messages become HH-RLHF text, and plain text
-            stays as it is.
         rejects_path: file for the rejected rows, one JSON object a line (see `ingest`); None: they are only counted.
         progress: told the bytes read.
 
@@ -70,7 +66,7 @@ def load_pool(
     collector = _Collector()
     report = ingest(
         find_sources(pairs, split=split),
-        lambda row: _parse(row, keys, render),
+        lambda row: _parse(row, keys),
         collector.accept,
         max_rejected=max_rejected,
         columns=NAME_COLUMNS,
@@ -110,12 +106,12 @@ class _Pair:
     repeated: bool
 
 
-def _parse(row: RawFields, keys: Keys, render: Render | None) -> tuple[str, _Pair]:
+def _parse(row: RawFields, keys: Keys) -> tuple[str, _Pair]:
     row = keys.rename(row)
     preference = read_preference(row)
-    prompt = render_prompt(preference.prompt, render)
-    chosen = render_completion(preference.chosen, preference.prompt, render, "chosen")
-    rejected = render_completion(preference.rejected, preference.prompt, render, "rejected")
+    prompt = render_prompt(preference.prompt)
+    chosen = render_completion(preference.chosen, preference.prompt, "chosen")
+    rejected = render_completion(preference.rejected, preference.prompt, "rejected")
     # Texts that differ in white space alone say nothing about which is better.
     if chosen.strip() == rejected.strip():
         raise RowError(Reason.CHOSEN_IS_REJECTED, "the two completions are the same")

@@ -23,16 +23,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from frft.preferences.dialogue import (
-    ASSISTANT_MARK,
-    MARKS,
-    Message,
-    as_message,
-    as_messages,
-    check_prompt,
-    parse_dialogue,
-    split_completion,
-)
+from frft.conversation import ASSISTANT_MARK, MARKS, Message, parse_dialogue, plain_text, question_text
+from frft.preferences.dialogue import as_message, as_messages, check_prompt, split_completion
 from frft.preferences.fields import RawFields, check_columns, field_of, has, is_blank, text_of
 from frft.preferences.rejects import Reason, RowError, quoted
 
@@ -160,7 +152,8 @@ def _question(row: RawFields, name: str) -> _Given:
     if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
         raise RowError(Reason.WRONG_TYPE, "'history' is not a list of [question, answer]")
     if not history:
-        return _Given(name, question, used)
+        # Marks of turns are looked for where dialogues are published as text (`prompt`, whole completions), not here.
+        return _Given(name, question_text(question), used)
     turns = [
         {"role": role, "content": text}
         for turn in history
@@ -204,7 +197,7 @@ def _to_text(row: RawFields, given: _Given, names: Sequence[str], *, blank: bool
     answered = _to_messages(row, question, given, names, blank=blank)
     turns = answered.prompt
     assert isinstance(turns, list)
-    if wholes and all(turn["content"].strip() != prompt.strip() for turn in turns):
+    if wholes and all(turn["content"].strip() != plain_text(prompt).strip() for turn in turns):
         raise RowError(Reason.PROMPT_NOT_IN_MESSAGES, f"no message before the last is {quoted(prompt)}")
     return answered
 
@@ -334,8 +327,9 @@ def _without_repetition(answered: Answered) -> Answered:
     sure = isinstance(prompt, str) and prompt.endswith(ASSISTANT_MARK)
     if not isinstance(prompt, str) or not (sure or (len(texts) > 1 and len(prompt.strip()) >= LEAST_REPEATED)):
         return answered
-    while all(text.startswith(prompt) for text in texts):
-        texts = tuple(text.removeprefix(prompt) for text in texts)
+    question = plain_text(prompt)
+    while all(text.startswith(question) for text in texts):
+        texts = tuple(text.removeprefix(question) for text in texts)
     return replace(answered, completions=texts, repeated=texts != answered.completions)
 
 

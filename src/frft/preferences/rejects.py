@@ -53,7 +53,6 @@ class Reason(StrEnum):
     BAD_SCORE = "score not a finite number"
     BAD_RANK = "rank not a finite number"
     EQUAL_RANKS = "equal ranks"
-    CANNOT_RENDER = "cannot be rendered"
 
 
 class RowError(Exception):

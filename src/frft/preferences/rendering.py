@@ -1,51 +1,35 @@
-"""Prompts and completions as the text that a language model reads.
+"""Prompts and completions as they stand in the pool: text, checked.
 
-By default dialogues become HH-RLHF text (`render_dialogue`) and plain text stays as it is, letter for letter.
+Messages become HH-RLHF text (`render_dialogue`), from which every model's own rendering starts (`frft.models.chat`),
+and plain text stays as it is, letter for letter.
 
 A completion is read right after its prompt, so plain text needs care: "Name a colour." + "Red." gives a
 causal language model "Name a colour.Red.", with nothing to tell it that the question is over. HH-RLHF text
-and chat templates mark that place. Where prompts are bare instructions, give a `render` (a chat template, or
-`render_dialogue`): every prompt is then turned into messages first, and rendered from them.
+and chat templates mark that place.
 """
 
 from __future__ import annotations
 
-from frft.preferences.dialogue import Message, Render, parse_dialogue, render_dialogue
+from frft.conversation import Message, render_dialogue
 from frft.preferences.rejects import Reason, RowError, quoted
 
 
-def render_prompt(prompt: str | list[Message], render: Render | None) -> str:
+def render_prompt(prompt: str | list[Message]) -> str:
     """The prompt's text, checked.
 
     Raises:
-        RowError: the prompt cannot be rendered (a chat template may refuse an order of turns), or gives no usable text.
+        RowError: it is no usable text.
     """
-    if render is None:
-        text = prompt if isinstance(prompt, str) else render_dialogue(prompt)
-    else:
-        messages = parse_dialogue(prompt) if isinstance(prompt, str) else prompt
-        try:
-            text = render(messages)
-        except Exception as error:  # a chat template is a stranger's code: what it raises concerns this row
-            raise RowError(Reason.CANNOT_RENDER, f"{type(error).__name__}: {quoted(str(error))}") from error
-    return check_text(text, "prompt")
+    return check_text(prompt if isinstance(prompt, str) else render_dialogue(prompt), "prompt")
 
 
-def render_completion(
-    completion: str, prompt: str | list[Message], render: Render | None, name: str, *, blank: bool = False
-) -> str:
-    """A completion's text as it follows the rendered prompt, checked.
-
-    HH-RLHF's completions begin with a space. Message contents get one; with a `render`, text loses it.
+def render_completion(completion: str, prompt: str | list[Message], name: str, *, blank: bool = False) -> str:
+    """A completion's text as it follows the prompt's, checked; a message's content gets the space before it.
 
     Raises:
-        RowError: the completion is no usable text.
+        RowError: it is no usable text.
     """
-    if render is None:
-        text = completion if isinstance(prompt, str) else f" {completion}"
-    else:
-        text = completion.removeprefix(" ") if isinstance(prompt, str) else completion
-    return check_text(text, name, blank=blank)
+    return check_text(completion if isinstance(prompt, str) else f" {completion}", name, blank=blank)
 
 
 def check_text(text: str, name: str, *, blank: bool = False) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frft.errors import DataError
-from frft.preferences.dialogue import Render
 from frft.preferences.fields import Keys, RawFields, has
 from frft.preferences.ingest import ingest
 from frft.preferences.prompts import LEAST_REPEATED, read_answers, read_prompt
@@ -49,7 +48,6 @@ def load_samples(
     prompt_key: str | None = None,
     completion_key: str | None = None,
     max_rejected: float = 0.01,
-    render: Render | None = None,
     blank: bool = False,
     rejects_path: Path | None = None,
     progress: Progress = SILENT,
@@ -65,7 +63,6 @@ def load_samples(
         model: keep only the samples whose `model` (or `generator`) column says this; None: keep all.
         prompt_key: column of the prompt, where it has an unusual name.
         completion_key: column of the completion, where it has an unusual name.
-        render: must be the same as for the pool, where prompts are matched with the pool's.
         blank: whether completions without text are accepted. A policy writes them, so a judge must see them; a
             selection by similarity can do nothing with them.
 
@@ -80,7 +77,6 @@ def load_samples(
         model=model,
         split=split,
         max_rejected=max_rejected,
-        render=render,
         blank=blank,
         columns="Where columns have other names, give them as prompt_key and completion_key.",
         rejects_path=rejects_path,
@@ -95,7 +91,6 @@ def read_samples(
     model: str | None,
     split: str,
     max_rejected: float,
-    render: Render | None,
     blank: bool,
     columns: str,
     rejects_path: Path | None,
@@ -124,7 +119,7 @@ def read_samples(
 
     report = ingest(
         find_sources(path, split=split),
-        lambda row: sample_of(keys.rename(row), render, blank=blank),
+        lambda row: sample_of(keys.rename(row), blank=blank),
         accept,
         max_rejected=max_rejected,
         columns=columns,
@@ -148,7 +143,6 @@ def load_prompts(
     *,
     split: str = "train",
     prompt_key: str | None = None,
-    render: Render | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
     """Read rows of a prompt, in order; a prompt that occurs twice is kept twice.
@@ -164,7 +158,7 @@ def load_prompts(
     prompts: list[str] = []
     ingest(
         find_sources(path, split=split),
-        lambda row: ("prompt", render_prompt(read_prompt(keys.rename(row)), render)),
+        lambda row: ("prompt", render_prompt(read_prompt(keys.rename(row)))),
         lambda _, prompt: prompts.append(prompt),
         max_rejected=0.0,
         can_raise=False,
@@ -174,7 +168,7 @@ def load_prompts(
     return prompts
 
 
-def sample_of(row: RawFields, render: Render | None = None, *, blank: bool = False) -> tuple[str, tuple[str, str]]:
+def sample_of(row: RawFields, *, blank: bool = False) -> tuple[str, tuple[str, str]]:
     """The name of a row's form, and the texts of its prompt and completion, which may be blank if `blank`.
 
     Raises:
@@ -189,6 +183,6 @@ def sample_of(row: RawFields, render: Render | None = None, *, blank: bool = Fal
     answered = read_answers(row, (name,), blank=blank)
     prompt, completion = answered.prompt, answered.completions[0]
     return form, (
-        render_prompt(prompt, render),
-        render_completion(completion, prompt, render, name, blank=blank),
+        render_prompt(prompt),
+        render_completion(completion, prompt, name, blank=blank),
     )

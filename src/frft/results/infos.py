@@ -21,6 +21,8 @@ class SFTInfo(StoredValue):
 
     Attributes:
         parameters: parameters of the policy.
+        chat_template: how the policy reads conversations: "plain" (HH-RLHF text), "none" (contents alone), or the
+            digest of its chat template.
         examples: prompts with a completion that were trained on.
         steps: optimizer steps.
         losses: training loss of every step in nats a token, before the step.
@@ -28,6 +30,7 @@ class SFTInfo(StoredValue):
     """
 
     parameters: int
+    chat_template: str = "plain"
     examples: int
     steps: int
     losses: list[float]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
 from frft.models.training import ReportTo
-from frft.preferences import PairSource, Render, pairs_table
+from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
 from frft.reward.arguments import check_kinds, check_models, check_settings, check_workdir, training_like
 from frft.reward.gate import Alarms, check_gate
@@ -74,8 +74,6 @@ class AlignedReward:
             "looks like the policy" predicts their label (METHOD section 1, selection shortcut). In any form of `pool`.
         gate_pairs: other unfiltered pairs, by which the gate accepts or refuses a model, so that the accuracy on
             `held_out` is not that of a model chosen by it; None: `held_out` serves both.
-        render: function that turns a prompt's messages into text, in the pool and in scoring (a chat template, say);
-            None: HH-RLHF text.
         seed: every random draw is derived from it.
         progress: receives the progress of embedding, training and scoring.
         alarms: function that looks for further failures for which the gate refuses a model (`gate.alarms`), such as
@@ -114,7 +112,6 @@ class AlignedReward:
         reference_samples: PolicySamples | None = None,
         held_out: PairSource | None = None,
         gate_pairs: PairSource | None = None,
-        render: Render | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
         alarms: Alarms | None = None,
@@ -123,10 +120,10 @@ class AlignedReward:
     ) -> None:
         check_kinds(locals())
         check_workdir(Path(workdir))
-        table = pairs_table(pool, "pool", render=render, progress=progress)
+        table = pairs_table(pool, "pool", progress=progress)
         check_settings(config, backbone, table)
         held_out, gate_pairs = (
-            None if pairs is None else pairs_table(pairs, name, render=render, progress=progress)
+            None if pairs is None else pairs_table(pairs, name, progress=progress)
             for name, pairs in (("held_out", held_out), ("gate_pairs", gate_pairs))
         )
         gate_pairs = held_out if gate_pairs is None else gate_pairs
@@ -135,7 +132,7 @@ class AlignedReward:
         if training is None:
             training = training_like(reward_model, progress, trust_remote_code=trust_remote_code)
         self._alarms = alarms
-        self._report_to, self._trust_remote_code, self._render = report_to, trust_remote_code, render
+        self._report_to, self._trust_remote_code = report_to, trust_remote_code
         self.config, self.training, self.seed = config, training, seed
         self.pool = table
         self.held_out, self.gate_pairs, self.reference_samples = held_out, gate_pairs, reference_samples
@@ -169,7 +166,7 @@ class AlignedReward:
                 f"The configuration asks for refreshes (alpha: {self.config.alpha}), but the trainer lacks the "
                 "callback that makes them: give the trainer callbacks=[reward.callback()], or set alpha: 0."
             )
-        texts = as_texts(prompts, completions, self._render)
+        texts = as_texts(prompts, completions)
         scores = self.model(*texts)
         if self.is_observing:
             self.observe(*texts)

@@ -51,9 +51,8 @@ def check_kinds(given: Mapping[str, Any]) -> None:
             f"progress is {given['progress']!r:.60}, which cannot report progress. Give frft.for_terminal(), or leave "
             "it out."
         )
-    for name in ("render", "alarms"):
-        if given[name] is not None and not callable(given[name]):
-            raise UsageError(f"{name} is {given[name]!r:.60}; it must be a function, or left out.")
+    if given["alarms"] is not None and not callable(given["alarms"]):
+        raise UsageError(f"alarms is {given['alarms']!r:.60}; it must be a function, or left out.")
 
 
 def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> None:
@@ -128,7 +127,7 @@ def training_like(
     path = reward_model.path if isinstance(reward_model, Artifact) else Path(reward_model)
     training, file = RewardModelConfig(), path / REWARD_FILE
     if file.exists():
-        *_, max_length = read_reward_file(file)
+        max_length = read_reward_file(file).max_length
     else:
         found = longest_sequence(str(reward_model), trust_remote_code=trust_remote_code)
         if found is None:

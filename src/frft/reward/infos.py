@@ -19,6 +19,8 @@ class RewardModelSummary(StoredValue):
 
     Attributes:
         parameters: number of weights of the network.
+        chat_template: how it reads conversations: "plain" (HH-RLHF text), "none" (contents alone), or the digest of its
+            chat template.
         gain: normalised score = gain * raw score + bias; above 0.
         bias: the constant in gain * raw score + bias.
         training: pairs, steps and losses of its training.
@@ -27,6 +29,7 @@ class RewardModelSummary(StoredValue):
     """
 
     parameters: int
+    chat_template: str = "plain"
     gain: float
     bias: float
     training: TrainSummary

@@ -1,8 +1,8 @@
-"""Convert prompts and completions, as trainers pass them, to the text that a reward model reads.
+"""Convert prompts and completions, as trainers pass them, to the texts that pools and reward models work with.
 
-Text stays as it is. Message lists are rendered as `frft.preferences` renders those of a pool, so that a reward model
-reads in scoring what it read in training. Unlike in a pool, empty completions and NUL characters are accepted: a policy
-may well write them, and they must get a score.
+Text stays as it is. Message lists become text as those of a pool do (`frft.preferences.rendering`); from it, a reward
+model's own chat template makes what it reads. Unlike in a pool, empty completions and NUL characters are accepted: a
+policy may well write them, and they must get a score.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from frft.errors import RewardError
-from frft.preferences import Render
 from frft.preferences.dialogue import as_messages, check_prompt, split_completion
 from frft.preferences.rejects import Reason, RowError
 from frft.preferences.rendering import render_prompt
@@ -21,7 +20,8 @@ Conversation = Sequence[dict[str, Any]]
 
 
 def as_texts(
-    prompts: Sequence[str | Conversation], completions: Sequence[str | Conversation], render: Render | None
+    prompts: Sequence[str | Conversation],
+    completions: Sequence[str | Conversation],
 ) -> tuple[list[str], list[str]]:
     """N prompts and completions as text.
 
@@ -29,7 +29,6 @@ def as_texts(
         prompts: N prompts, each a text or a list of messages.
         completions: N completions: a text where the prompt is one, and the assistant's message in a list where the
             prompt is a list of messages.
-        render: function that turns the messages of a prompt into text, as in the pool; None: HH-RLHF text.
 
     Raises:
         RewardError: the numbers differ, or a prompt or completion has another form; the message says which.
@@ -39,7 +38,7 @@ def as_texts(
     texts = []
     for index, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
         try:
-            texts.append(_as_text(prompt, completion, render))
+            texts.append(_as_text(prompt, completion))
         except RowError as error:
             raise RewardError(
                 f"Prompt and completion {index} of {len(prompts)} (counting from 0) cannot be scored: {error}. "
@@ -48,15 +47,13 @@ def as_texts(
     return [prompt for prompt, _ in texts], [completion for _, completion in texts]
 
 
-def _as_text(prompt: Any, completion: Any, render: Render | None) -> tuple[str, str]:
+def _as_text(prompt: Any, completion: Any) -> tuple[str, str]:
     if isinstance(prompt, str) and isinstance(completion, str):
-        if render is None:
-            return prompt, completion
-        return render_prompt(prompt, render), completion.removeprefix(" ")
+        return prompt, completion
     messages = as_messages(prompt, "prompt")
     check_prompt(messages, "prompt")
     before, text = split_completion(messages, as_messages(completion, "completion"), "completion")
     if before != messages:
         raise RowError(Reason.BAD_MESSAGE, "'completion' has other messages than the assistant's last one")
-    # As in the pool, whose completions of messages begin with a space where a mark and not a template precedes them.
-    return render_prompt(messages, render), text if render else f" {text}"
+    # As in the pool, where the completions of dialogues begin with a space.
+    return render_prompt(messages), f" {text}"

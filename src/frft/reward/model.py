@@ -1,21 +1,32 @@
 """The reward model: scores of completions, given their prompts.
 
-A score is `gain * raw + bias`, where `raw` is the output of a sequence-classification model for prompt,
-completion and EOS. `normalise` sets gain and bias, so that a score means the same after a refresh as before
-(METHOD section 1: the scale of a reward model changes at every refresh, and with it the meaning of beta).
+A score is `gain * raw + bias`, where `raw` is the output of a sequence-classification model for the conversation as its
+chat template renders it, or, without one, for prompt, completion and EOS. `normalise` sets gain and bias, so that a
+score means the same after a refresh as before (METHOD section 1: the scale of a reward model changes at every refresh,
+and with it the meaning of beta).
 
-A saved reward model is one plain folder: the files of Transformers (safetensors, never pickle; adapters are
-merged when training ends) and `reward.json` with gain, bias and the longest sequence.
+A saved reward model is one plain folder: the files of Transformers (safetensors, never pickle; adapters are merged when
+training ends) and `reward.json` with gain, bias, the longest sequence, and the chat template that it was trained with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError, UsageError, check_type
+from frft.errors import (
+    ArtifactError,
+    ChatTemplateError,
+    ModelError,
+    RewardError,
+    UnknownLengthError,
+    UsageError,
+    check_type,
+)
 from frft.models import (
     Dtype,
     Encoder,
@@ -26,6 +37,7 @@ from frft.models import (
     longest_sequence,
     save_model,
 )
+from frft.models.chat import AUTO, NONE, PLAIN, template_digest
 from frft.progress import SILENT, Progress
 from frft.store import read_json, write_json
 
@@ -36,7 +48,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REWARD_FILE = "reward.json"
-REWARD_FORMAT = 1
+REWARD_FORMAT = 2
 COLLAPSED = 1e-6
 """A standard deviation of scores up to this, relative to their mean or absolute, counts as 0: float32 arithmetic gives
 about 7 digits, so differences this small are rounding errors."""
@@ -90,6 +102,7 @@ class RewardModel:
         *,
         seed: int,
         max_length: int | None = None,
+        chat_template: str = AUTO,
         trust_remote_code: bool = False,
         allow_fresh_head: bool = True,
         dtype: Dtype = "float32",
@@ -102,6 +115,9 @@ class RewardModel:
                 several outputs) gets.
             max_length: longest sequence in tokens; None: the one in `reward.json`, or, for a model that frft did not
                 save, the longest that its configuration and its tokenizer allow.
+            chat_template: what it reads conversations by: `auto` (what it was trained with; for a model that frft did
+                not save, its tokenizer's own template, or plain text where it has none), `plain`, `none` (contents
+                alone), or the path of a file with a template.
             trust_remote_code: run code that comes with the model.
             allow_fresh_head: whether a model without a head gets a random one, to be trained. A model saved by
                 `save` must always bring its own.
@@ -115,8 +131,8 @@ class RewardModel:
         """
         file = Path(path_or_name) / REWARD_FILE
         saved = file.exists()
-        gain, bias, saved_length = read_reward_file(file) if saved else (1.0, 0.0, None)
-        length = max_length if max_length is not None else saved_length
+        values = read_reward_file(file) if saved else RewardFile()
+        length = max_length if max_length is not None else values.max_length
         if length is None:
             length = longest_sequence(path_or_name, trust_remote_code=trust_remote_code)
         if length is None:
@@ -124,7 +140,15 @@ class RewardModel:
                 f"Nothing in {path_or_name} says how long a sequence may be (neither {REWARD_FILE}, config.json nor "
                 "tokenizer). If frft saved this model, check the path; for any other, give max_length, in tokens."
             )
-        tokenizer = load_tokenizer(path_or_name, trust_remote_code=trust_remote_code)
+        trained_with = values.chat_template
+        choice = trained_with if chat_template == AUTO and trained_with in (PLAIN, NONE) else chat_template
+        tokenizer = load_tokenizer(path_or_name, chat_template=choice, trust_remote_code=trust_remote_code)
+        if trained_with is not None and template_digest(tokenizer) != trained_with:
+            raise ChatTemplateError(
+                f"{path_or_name} was trained on conversations by the chat template {trained_with} ({REWARD_FILE}); by "
+                f"{template_digest(tokenizer)} it would read what it never saw. Leave chat_template out; if the "
+                "template in its folder was changed, put the old one back."
+            )
         model = load_reward_backbone(
             path_or_name,
             tokenizer,
@@ -133,7 +157,7 @@ class RewardModel:
             allow_fresh_head=allow_fresh_head and not saved,
             dtype=dtype,
         )
-        return cls(model, tokenizer, length, gain=gain, bias=bias)
+        return cls(model, tokenizer, length, gain=values.gain, bias=values.bias)
 
     def save(self, path: Path) -> None:
         """Save everything that `load` needs into one folder; `reward.json` is written last."""
@@ -143,6 +167,7 @@ class RewardModel:
             "gain": self.gain,
             "bias": self.bias,
             "max_length": self.max_length,
+            "chat_template": template_digest(self.tokenizer),
         }
         write_json(path / REWARD_FILE, values)
 
@@ -209,7 +234,7 @@ class RewardModel:
 
         if len(prompts) != len(completions):
             raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
-        sequences = [tuple(pair.ids) for pair in self.encoder.encode(prompts, completions)]
+        sequences = [tuple(pair.ids) for pair in self.encoder.encode_whole(prompts, completions)]
         ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
         score_of: dict[tuple[int, ...], float] = {}
         with progress.task("Scoring", len(ordered)) as task:
@@ -269,35 +294,80 @@ class RewardModel:
         self.gain, self.bias = self.gain * spread, self.bias * spread + mean
 
     def _forward(self, batch: Sequence[Sequence[int]]) -> list[float]:
-        """The model's outputs for B token sequences, the longest last."""
         import torch
 
         width = len(batch[-1])
-        input_ids_BT = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+        filler = filler_id(self.model, self.tokenizer, {ids[-1] for ids in batch})
+        input_ids_BT = torch.full((len(batch), width), filler)
         mask_BT = torch.zeros((len(batch), width), dtype=torch.long)
         for row, ids in enumerate(batch):
             input_ids_BT[row, : len(ids)] = torch.tensor(ids)
             mask_BT[row, : len(ids)] = 1
-        with torch.inference_mode():
+        with torch.inference_mode(), padded_by(self.model, filler):
             output = self.model(input_ids=input_ids_BT.to(self.device), attention_mask=mask_BT.to(self.device))
         scores: list[float] = output.logits[:, 0].tolist()
         return scores
 
 
-def read_reward_file(file: Path) -> tuple[float, float, int]:
-    """Gain, bias and longest sequence (tokens) from a `reward.json`.
+def filler_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, last: Collection[int]) -> int:
+    """The token that fills a batch of a sequence classifier up to its longest row.
+
+    Transformers' classifiers read at the last token that is not `config.pad_token_id`. What a model says of it is kept;
+    of one that says nothing it is a token that no row ends with.
+
+    Args:
+        model: the classifier.
+        tokenizer: its tokenizer.
+        last: the last tokens of the rows.
+    """
+    said = model.config.get_text_config().pad_token_id
+    if said is not None:
+        return int(said)
+    return next(token for token in range(len(tokenizer)) if token not in last)
+
+
+@contextmanager
+def padded_by(model: PreTrainedModel, filler: int) -> Iterator[None]:
+    """Within this block a classifier takes this token for padding; afterwards its configuration is as it was."""
+    config = model.config.get_text_config()
+    said, config.pad_token_id = config.pad_token_id, filler
+    try:
+        yield
+    finally:
+        config.pad_token_id = said
+
+
+@dataclass(frozen=True)
+class RewardFile:
+    """What `reward.json` says of a reward model; of one that frft did not save, what is known of it without.
+
+    Attributes:
+        gain, bias: what turns raw scores into scores.
+        max_length: longest sequence in tokens; None: the model says it.
+        chat_template: what it was trained with, as `template_digest` says it; None: its tokenizer says it.
+    """
+
+    gain: float = 1.0
+    bias: float = 0.0
+    max_length: int | None = None
+    chat_template: str | None = None
+
+
+def read_reward_file(file: Path) -> RewardFile:
+    """What a `reward.json` says.
 
     Raises:
-        ArtifactError: the file is damaged, or of another format version.
+        ArtifactError: the file is damaged.
     """
     values = read_json(file)
-    if not isinstance(values, dict) or values.get("format_version") != REWARD_FORMAT:
-        raise ArtifactError(
-            f"{file} is not of format version {REWARD_FORMAT}, which this version of frft reads. Save the reward model "
-            "again with this version."
-        )
+    if not isinstance(values, dict) or values.get("format_version") not in (1, REWARD_FORMAT):
+        raise ArtifactError(f"{file} is not of format version {REWARD_FORMAT} or 1, which this version of frft reads.")
     gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
     if not numbers or not gain > 0 or type(max_length) is not int:
         raise ArtifactError(f"{file} must hold numbers gain (above 0) and bias, and a whole number max_length.")
-    return float(gain), float(bias), max_length
+    # Before version 2, all reward models read plain text, whatever template their tokenizer carried.
+    template = values.get("chat_template") if values["format_version"] == REWARD_FORMAT else PLAIN
+    if not isinstance(template, str):
+        raise ArtifactError(f"{file} must say by which chat_template the model was trained.")
+    return RewardFile(float(gain), float(bias), max_length, template)

@@ -33,13 +33,14 @@ from frft.models.training import (
     trainer_session,
 )
 from frft.progress import SILENT, Progress
-from frft.reward.model import RewardModel
+from frft.reward.model import RewardModel, filler_id, padded_by
 from frft.reward.pairs import Pairs, PairTable, margins
 from frft.store import plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+SIDES = ("chosen_ids", "rejected_ids")
 ENCODE_AT_ONCE = 1024
 """Pairs per call of the tokenizer; progress is shown between calls."""
 
@@ -138,7 +139,13 @@ def train_reward_model(
     if isinstance(base, RewardModel):
         start = RewardModel(copy.deepcopy(base.model).float(), base.tokenizer, length)
     else:
-        start = RewardModel.load(base, seed=seed, max_length=length, trust_remote_code=trust_remote_code)
+        start = RewardModel.load(
+            base,
+            seed=seed,
+            max_length=length,
+            chat_template=config.chat_template,
+            trust_remote_code=trust_remote_code,
+        )
     examples = _tokenize(pairs, margins_N, start.encoder, progress)
     count = len(examples["chosen_ids"])
     losses: list[float] = []
@@ -148,6 +155,8 @@ def train_reward_model(
         from trl import RewardConfig, RewardTrainer
         from trl.trainer.utils import disable_dropout_in_model
 
+        filler = filler_id(start.model, start.tokenizer, {ids[-1] for name in SIDES for ids in examples[name]})
+        said = start.model.config.get_text_config().pad_token_id
         sides = zip(examples["chosen_ids"], examples["rejected_ids"], strict=True)
         lengths = [max(len(chosen), len(rejected)) for chosen, rejected in sides]
         # Before adapters are added: the trainer's own `disable_dropout` would turn off the adapters' dropout as well.
@@ -170,11 +179,15 @@ def train_reward_model(
             callbacks=[loss_watcher(losses, tasks, progress, "Training the reward model", _note)],
         )
         trainer.remove_callback(PrinterCallback)
+        # TRL has put the tokenizer's padding there, which may be EOS: the head would read at the token before it.
+        trainer.data_collator.pad_token_id = filler
         started = time.monotonic()
-        trainer.train()
+        with padded_by(start.model, filler):
+            trainer.train()
         seconds = time.monotonic() - started
         trained = trainer.accelerator.unwrap_model(trainer.model)
         trained.zero_grad(set_to_none=True)
+        trained.config.get_text_config().pad_token_id = said
         if config.lora:
             trained = trained.merge_and_unload()
     report = TrainReport.of(
@@ -202,8 +215,8 @@ def _tokenize(
     with progress.task("Tokenizing", total) as task:
         for begin in range(0, total, ENCODE_AT_ONCE):
             rows = slice(begin, begin + ENCODE_AT_ONCE)
-            chosen = encoder.encode(pairs.prompts[rows], pairs.chosen[rows])
-            rejected = encoder.encode(pairs.prompts[rows], pairs.rejected[rows])
+            chosen = encoder.encode_whole(pairs.prompts[rows], pairs.chosen[rows])
+            rejected = encoder.encode_whole(pairs.prompts[rows], pairs.rejected[rows])
             for offset, (better, worse) in enumerate(zip(chosen, rejected, strict=True)):
                 if better == worse:
                     # Equal scores whatever the weights: the loss would be log 2 with no gradient.

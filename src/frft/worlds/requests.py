@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frft.conversation import ASSISTANT_MARK, MARKS
 from frft.errors import RewardError, printable
-from frft.preferences.dialogue import ASSISTANT_MARK, MARKS
 from frft.worlds.draws import RowNumbers, integers, stream, uniforms
 from frft.worlds.lexicon import (
     ASK_ENDS,

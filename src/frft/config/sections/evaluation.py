@@ -33,6 +33,8 @@ class JudgeOptions(Section):
     """Of a reward model as judge: scores that differ by at most this are a tie."""
     judge_max_length: int | None = Field(default=None, gt=0)
     """Of rm: longest sequence in tokens, for a model that was not trained by frft."""
+    judge_chat_template: str = "auto"
+    """Of rm: how it reads conversations, as reward.chat_template says it."""
     base_url: str | None = None
     """Of openai: the endpoint, to which the key in OPENAI_API_KEY is sent."""
     judge_request: Annotated[str, BeforeValidator(_as_text), AfterValidator(_holds_an_object)] | None = None

@@ -83,6 +83,9 @@ class PolicyConfig(Section):
     """The model built where no name is given."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
+    chat_template: str = "auto"
+    """How the policy reads conversations: auto (the tokenizer's own chat template, else plain HH-RLHF text), plain,
+    none (contents alone), or the path of a file with a template."""
     sft: TrainConfig = TrainConfig(num_train_epochs=3, learning_rate=5e-4)
     """Supervised fine-tuning on the chosen completions."""
     lora: LoraConfig | None = None
@@ -106,6 +109,9 @@ class RewardModelConfig(Section):
     model_name_or_path: str | None = None
     """A sequence-classification model or a backbone by name or folder; none: the SFT model with a fresh
     head."""
+    chat_template: str = "auto"
+    """How it reads conversations: auto (what it was trained with, or its tokenizer's own chat template, else plain
+    HH-RLHF text), plain, none (contents alone), or the path of a file with a template."""
     train: TrainConfig = TrainConfig()
     """Bradley-Terry training."""
     center_rewards_coefficient: float | None = Field(default=None, ge=0)

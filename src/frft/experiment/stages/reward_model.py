@@ -12,6 +12,7 @@ from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import stored_samples
+from frft.models.chat import template_digest
 from frft.reward import PolicySamples, RewardModelInfo, evaluate_reward_model, train_reward_model
 from frft.stages import Stage, Workload, trained_pairs
 from frft.store import Artifact
@@ -87,6 +88,7 @@ class RewardModelStage(Stage):
         evaluation = evaluate_reward_model(model, context.splits.evaluation, progress=context.progress)
         return RewardModelInfo(
             parameters=model.parameters,
+            chat_template=template_digest(model.tokenizer),
             gain=model.gain,
             bias=model.bias,
             training=report,

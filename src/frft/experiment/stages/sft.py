@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.experiment.stages.context import RunContext
 from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model, train_tokenizer
+from frft.models.chat import describe_template, template_digest
 from frft.policy import fine_tune
 from frft.results import SFTInfo
 from frft.stages import Stage, Workload
@@ -56,9 +57,12 @@ class SFTStage(Stage):
             progress=context.progress,
             report_to=context.config.report_to,
         )
+        if config.model_name_or_path is not None:
+            context.progress.say(f"The policy reads conversations by {describe_template(tokenizer)}.")
         save_model(policy, tokenizer, folder)
         return SFTInfo(
             parameters=policy.num_parameters(),
+            chat_template=template_digest(tokenizer),
             examples=report.examples,
             steps=report.steps,
             losses=report.losses,
@@ -89,7 +93,7 @@ class SFTStage(Stage):
         config, trust = self.context.config.policy, self.context.trust
         name = config.model_name_or_path
         if name is not None:
-            tokenizer = load_tokenizer(name, trust_remote_code=trust)
+            tokenizer = load_tokenizer(name, chat_template=config.chat_template, trust_remote_code=trust)
             return tokenizer, load_causal_lm(name, tokenizer, trust_remote_code=trust)
         table: pa.Table = getattr(self.context.splits, self._tokenizer_rows)
         columns = (

@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 
 from frft.config.sections import PPOConfig
 from frft.errors import RewardError, TrainingError
+from frft.models.chat import end_token_ids
 from frft.policy.generation import decode, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.ppo.actor_critic import ActorCritic
 from frft.policy.ppo.rollout import Rollout, forward_batches, response_logprobs
@@ -61,6 +62,7 @@ class Collector:
         self.model, self.reference, self.sft = model, reference, sft
         self.tokenizer, self.reward = tokenizer, reward
         self.config, self.accelerator = config, accelerator
+        self._ends = end_token_ids(model.policy, tokenizer)
 
     def collect(self, prompts: list[str], prompt_ids: list[list[int]], seed: int) -> Rollout:
         """One completion for each of B prompts, with everything that the updates need, computed once.
@@ -112,17 +114,18 @@ class Collector:
     ) -> list[PPORolloutRow]:
         """Sample, score and evaluate (log-probabilities, values) this process's rows of the batch."""
         config, tokenizer, device = self.config, self.tokenizer, self.accelerator.device
-        eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+        pad = tokenizer.pad_token_id
         own_ids = [prompt_ids[row] for row in rows]
         ids_BP, mask_BP = left_padded(own_ids, pad)
         uniforms_BT = row_uniforms(seed, len(prompts), config.sampling.max_new_tokens)[list(rows)]
         with self.autocast():
             tokens_BT = sample_tokens(
-                self.model.policy, ids_BP.to(device), mask_BP.to(device), config.sampling, eos, pad, uniforms_BT
+                self.model.policy, ids_BP.to(device), mask_BP.to(device), config.sampling, self._ends, pad, uniforms_BT
             )
-        mask_BT, has_eos_B = response_mask(tokens_BT, eos)
-        completions = decode(tokenizer, tokens_BT, mask_BT)
-        scores = checked_scores(self.reward, [prompts[row] for row in rows], completions)
+        mask_BT, has_eos_B = response_mask(tokens_BT, self._ends)
+        own_prompts = [prompts[row] for row in rows]
+        completions = decode(tokenizer, own_prompts, tokens_BT, mask_BT)
+        scores = checked_scores(self.reward, own_prompts, completions)
         logprobs_BT, values_BT, reference_BT, sft_BT = torch.zeros((4, *tokens_BT.shape), device=device)
         everything = range(len(own_ids))
         with torch.no_grad(), self.autocast():

@@ -1,0 +1,291 @@
+"""How a model reads a conversation: by a chat template, or as plain text.
+
+The template goes with the tokenizer (`tokenizer.chat_template`), as everywhere else: a model's own, a file's, or none,
+which means plain text. `use_chat_template` puts it there when a tokenizer is loaded, and it is saved with the model.
+
+What a template writes becomes tokens as by the tokenizer's own `apply_chat_template(..., tokenize=True)`, with one
+exception: contents are a stranger's, so the name of a special token in them ("<|im_end|>") is text, and not that token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frft.conversation import Message
+from frft.errors import ChatTemplateError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+AUTO, PLAIN, NONE = "auto", "plain", "none"
+"""Names of choices: the tokenizer's own template where it has one; HH-RLHF text; contents alone. Else: a file."""
+
+CONTENTS_ALONE = (
+    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
+)
+"""The template that `none` stands for: what is said, without a word or token around it."""
+
+_BROKEN = "\ufdd1"
+"""Stands inside the names of special tokens in contents while they are tokenized; kept for use inside programs."""
+_TRIED = [{"role": "user", "content": "Why?"}]
+_ANSWER = "So."
+
+
+def use_chat_template(tokenizer: PreTrainedTokenizerBase, choice: str, name: str | Path) -> None:
+    """Give a tokenizer the chat template that its model is to read conversations by.
+
+    Args:
+        tokenizer: of the model, with its own template, if it has one.
+        choice: `auto`, `plain`, `none`, or the path of a file that holds a Jinja template.
+        name: what the model is called, for errors.
+
+    Raises:
+        ChatTemplateError: the file cannot be read, or the template cannot be used.
+    """
+    if choice == PLAIN:
+        tokenizer.chat_template = None
+    elif choice == NONE:
+        tokenizer.chat_template = CONTENTS_ALONE
+    elif choice != AUTO:
+        tokenizer.chat_template = _read(choice)
+    elif isinstance(tokenizer.chat_template, dict):
+        # Several by name, of which the first use of all is "default".
+        named = tokenizer.chat_template
+        if "default" not in named:
+            raise ChatTemplateError(
+                f"{name} has the chat templates {', '.join(named)}, and none of them is called default. Write the one "
+                "that is meant into a file, and give its path as chat_template."
+            )
+        tokenizer.chat_template = named["default"]
+    if tokenizer.chat_template is not None:
+        Template(tokenizer).check(name)
+
+
+def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a saved model says of its template: "plain", "none", or "sha256:" and the digest of the template's text."""
+    template = tokenizer.chat_template
+    if template is None:
+        return PLAIN
+    if template == CONTENTS_ALONE:
+        return NONE
+    return _digest(str(template))
+
+
+def template_identity(choice: str) -> str:
+    """What a choice of a chat template depends on: its name, or the digest of the file's content.
+
+    Raises:
+        ChatTemplateError: the file cannot be read.
+    """
+    return choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))
+
+
+def describe_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """How this tokenizer's model reads conversations, in words."""
+    digest = template_digest(tokenizer)
+    if digest in (PLAIN, NONE):
+        return {PLAIN: "plain HH-RLHF text", NONE: "contents alone, without a template"}[digest]
+    return f"the chat template {digest.removeprefix('sha256:')[:12]}"
+
+
+@dataclass(frozen=True)
+class RenderedPair:
+    """Token ids of a conversation: of its prompt, up to where the assistant begins, and of the whole.
+
+    Attributes:
+        prompt: what a policy is given to continue.
+        whole: the whole conversation, as the tokenizer's own `apply_chat_template` tokenizes it.
+        rest: what follows the prompt, tokenized as what a policy would have to write after it.
+    """
+
+    prompt: list[int]
+    whole: list[int]
+    rest: list[int]
+
+
+class Template:
+    """The chat template of a tokenizer, applied.
+
+    Args:
+        tokenizer: with a template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+
+    def check(self, name: str | Path) -> None:
+        """Try the template on a question and an answer.
+
+        Raises:
+            ChatTemplateError: it raises an error, or is not prefix-stable; says whose it is.
+        """
+        try:
+            self.pairs([_TRIED], [_ANSWER])
+        except ChatTemplateError as error:
+            raise ChatTemplateError(f"The chat template of {name} cannot be used. {error}") from error
+
+    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Token ids of prompts, with what the template puts before the assistant's words.
+
+        Raises:
+            ChatTemplateError: the template refuses one of them.
+        """
+        return self._ids([self._text(messages, begins=True) for messages in conversations])
+
+    def pairs(self, conversations: Sequence[Sequence[Message]], contents: Sequence[str]) -> list[RenderedPair]:
+        """Token ids of prompts, and of the conversations with the assistant's answers.
+
+        Raises:
+            ChatTemplateError: the template refuses one, or does not begin the whole as it begins the prompt.
+        """
+        begun = [self._text(messages, begins=True) for messages in conversations]
+        whole = [
+            self._text([*messages, {"role": "assistant", "content": content}], begins=False)
+            for messages, content in zip(conversations, contents, strict=True)
+        ]
+        for prompt_text, text in zip(begun, whole, strict=True):
+            _check_prefix(prompt_text, text)
+        found = []
+        for prompt, ids, (prompt_text, text) in zip(
+            self._ids(begun), self._ids(whole), zip(begun, whole, strict=True), strict=True
+        ):
+            rest = ids[len(prompt) :]
+            if ids[: len(prompt)] != prompt:
+                # A token straddles the boundary, which no policy can write after a prompt that ends there.
+                (rest,) = self._ids([text[len(prompt_text) :]])
+            found.append(RenderedPair(prompt, ids, rest))
+        return found
+
+    @cached_property
+    def end_of_turn(self) -> int | None:
+        """The special token that the template puts after the assistant's words; None where it puts none."""
+        (pair,) = self.pairs([_TRIED], [_ANSWER])
+        special = _special_ids(self.tokenizer)
+        return next((token for token in pair.rest if token in special), None)
+
+    def _text(self, messages: Sequence[Message], *, begins: bool) -> str:
+        guarded = [{**each, "content": self._special.sub(_break, each["content"])} for each in messages]
+        try:
+            text: str = self.tokenizer.apply_chat_template(guarded, tokenize=False, add_generation_prompt=begins)
+        except Exception as error:  # a template is a stranger's program, which says in its own way what it refuses
+            roles = ", ".join(each["role"] for each in messages)
+            raise ChatTemplateError(
+                f"It refuses a conversation of {roles}: {type(error).__name__}: {str(error)[:200]!a}."
+            ) from error
+        return text
+
+    @cached_property
+    def _special_names(self) -> list[str]:
+        """Names of the special tokens, longest first."""
+        names = self.tokenizer.convert_ids_to_tokens(sorted(_special_ids(self.tokenizer)))
+        return sorted({str(name) for name in names if name}, key=len, reverse=True)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self._special_names)) or r"(?!)")
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of rendered texts; names of special tokens are these tokens, but for broken ones."""
+        # The template has written BOS itself, where it wants one.
+        found: list[list[int]] = (
+            self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+        )
+        return [self._ids_in_parts(text) if _BROKEN in text else ids for text, ids in zip(texts, found, strict=True)]
+
+    def _ids_in_parts(self, text: str) -> list[int]:
+        # Whether parts give the tokens of the whole depends on the tokenizer; a word in the place of each name tells.
+        harmless = text.replace(_BROKEN, "x")
+        if self._joined(harmless) != self._ids([harmless])[0]:
+            raise ChatTemplateError(
+                "A content holds the name of a special token, and this tokenizer cannot read it as text within the "
+                f"template: {text.replace(_BROKEN, '')[:120]!a}. Leave that row out, or set chat_template: plain."
+            )
+        return self._joined(text)
+
+    def _joined(self, text: str) -> list[int]:
+        """Token ids of the texts between special tokens and of these, each for itself."""
+        ids: list[int] = []
+        begin, strip = 0, False
+        for found in self._special.finditer(text):
+            token = self.tokenizer.convert_tokens_to_ids(found.group())
+            added: Any = self.tokenizer.added_tokens_decoder.get(token)
+            # Some special tokens take the spaces beside them, as Phi-3's do.
+            part = text[begin : found.start()]
+            part = part.lstrip() if strip else part
+            part = part.rstrip() if added is not None and added.lstrip else part
+            ids += [*self._as_text(part), token]
+            begin, strip = found.end(), added is not None and added.rstrip
+        return ids + self._as_text(text[begin:].lstrip() if strip else text[begin:])
+
+    def _as_text(self, part: str) -> list[int]:
+        text = part.replace(_BROKEN, "")
+        ids: list[int] = (
+            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+            if text
+            else []
+        )
+        return ids
+
+
+def end_token_ids(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end what a policy writes: EOS, the end of a turn by the template, and what the model lists.
+
+    Args:
+        model: the policy, whose `generation_config` may list several; one without is fine.
+        tokenizer: its tokenizer.
+    """
+    ends = [tokenizer.eos_token_id]
+    if tokenizer.chat_template is not None:
+        ends.append(Template(tokenizer).end_of_turn)
+    listed = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    # Configurations list defaults that mean nothing to the tokenizer at hand: an ordinary word, or padding.
+    special = _special_ids(tokenizer) - {tokenizer.pad_token_id}
+    ends += [token for token in (listed if isinstance(listed, list) else [listed]) if token in special]
+    return list(dict.fromkeys(token for token in ends if token is not None))
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of the special tokens; templates use some that are no role of the tokenizer's."""
+    added = tokenizer.added_tokens_decoder.items()
+    return {token for token, said in added if said.special} | {*tokenizer.all_special_ids}
+
+
+def _read(choice: str) -> str:
+    try:
+        return Path(choice).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChatTemplateError(
+            f"chat_template is {choice!r}, which is no file that can be read ({error}). "
+            "Give auto, plain, none, or the path of a Jinja template."
+        ) from error
+
+
+def _digest(template: str) -> str:
+    return f"sha256:{hashlib.sha256(template.encode()).hexdigest()}"
+
+
+def _break(found: re.Match[str]) -> str:
+    name = found.group()
+    return name[:1] + _BROKEN + name[1:]
+
+
+def _check_prefix(begun: str, whole: str) -> None:
+    if whole.startswith(begun):
+        return
+    place = next((n for n, (a, b) in enumerate(zip(begun, whole, strict=False)) if a != b), len(whole))
+    raise ChatTemplateError(
+        f"It is not prefix-stable for the last turn: the prompt alone is rendered as ...{_shown(begun, place)}, and "
+        f"with the answer as ...{_shown(whole, place)}. What a policy is given would not be what a reward model reads. "
+        "Give another template (chat_template: plain, or a file)."
+    )
+
+
+def _shown(text: str, place: int) -> str:
+    return ascii(text[max(0, place - 20) : place + 20])
