@@ -93,4 +93,8 @@ def test_commands_take_them(folders, tmp_path, capsys):
     assert "no complete reward model: 1 weights are missing (score.weight)" in capsys.readouterr().err
     base = ["--model-name-or-path", str(folders / "rm"), "--train.max-length", "64"]
     assert main(["reward", "train", *base, *pairs, "--out", str(tmp_path / "trained")]) == 0
+    assert "had no head" not in capsys.readouterr().out
     assert_plain(tmp_path / "trained", folders)
+    base[1] = str(folders / "policy")
+    assert main(["reward", "train", *base, *pairs, "--out", str(tmp_path / "from-policy")]) == 0
+    assert "had no head of one output. One was drawn at random, and trained." in capsys.readouterr().out

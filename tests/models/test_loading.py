@@ -191,6 +191,26 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder, tiny_tokenizer)
         load_reward_backbone(folder, tiny_tokenizer, seed=0)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "mixtral", "bert", "deberta-v2", "modernbert"])
+def test_no_single_weight_of_a_classifier_can_be_missing(architecture, tiny_tokenizer, tmp_path):
+    """Also where weights have other names in files: experts are one weight in the model, and many in a file."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    experts = {"num_local_experts": 2, "num_key_value_heads": 1} if architecture == "mixtral" else {}
+    config = AutoConfig.for_model(architecture, vocab_size=320, pad_token_id=0, num_labels=1, **sizes, **experts)
+    save_model(AutoModelForSequenceClassification.from_config(config), tiny_tokenizer, tmp_path)
+    load_reward_backbone(tmp_path, tiny_tokenizer, seed=0, allow_fresh_head=False)
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert any("experts.1." in name for name in tensors) == (architecture == "mixtral")
+    for name in tensors:
+        rest = {key: tensor for key, tensor in tensors.items() if key != name}
+        save_file(rest, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ModelError):
+            load_reward_backbone(tmp_path, tiny_tokenizer, seed=0, allow_fresh_head=False)
+
+
 def test_missing_weights_that_transformers_is_told_not_to_report_are_refused(folder, tiny_tokenizer, monkeypatch):
     from safetensors.torch import load_file, save_file
     from transformers import GPT2LMHeadModel, GPT2PreTrainedModel

@@ -232,7 +232,8 @@ def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
     with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
         RewardModel.load(tiny_lm_folder, seed=0, max_length=64, allow_fresh_head=False)
     reward_model.save(tmp_path / "rm")
-    RewardModel.load(tmp_path / "rm", seed=0, allow_fresh_head=False)
+    assert reward_model.has_fresh_head
+    assert not RewardModel.load(tmp_path / "rm", seed=0, allow_fresh_head=False).has_fresh_head
     # What says of itself that it is a reward model must bring its head.
     file = tmp_path / "rm" / "reward.json"
     save_model(load_causal_lm(tiny_lm_folder, reward_model.tokenizer), reward_model.tokenizer, tmp_path / "damaged")

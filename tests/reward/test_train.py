@@ -201,6 +201,7 @@ def test_a_reward_model_in_bfloat16_is_trained_in_float32(tiny_lm_folder, tmp_pa
     table = marked_pairs(8, seed=1)
     trained, _ = train_reward_model(base, table, configured(max_steps=1), seed=0, workdir=tmp_path)
     assert (base.dtype, trained.dtype) == ("bfloat16", "float32")
+    assert (base.has_fresh_head, trained.has_fresh_head) == (True, False)
 
 
 def test_a_model_of_frozen_weights_is_refused(tiny_lm_folder, tmp_path):

@@ -97,10 +97,13 @@ def train(
     if json:
         scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
         template = {"chat_template": template_digest(model.tokenizer)}
-        print_json({**report.as_dict(), **scale, **template, "vocabulary": tokens if grew else None})
+        more = {"vocabulary": tokens if grew else None, "fresh_head": base.has_fresh_head}
+        print_json({**report.as_dict(), **scale, **template, **more})
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
     print_text(f"It reads conversations by {describe_template(model.tokenizer)}.")
+    if base.has_fresh_head:
+        print_text("The model to start from had no head of one output. One was drawn at random, and trained.")
     if grew:
         print_text(
             f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer has tokens that "

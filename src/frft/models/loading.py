@@ -153,7 +153,8 @@ def load_reward_backbone(
     """A sequence-classification model with one output.
 
     Where the folder holds a causal language model, or a classifier with another number of outputs, the head
-    is new: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
+    is new: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0,
+    and the model's attribute `has_fresh_head` is true.
 
     Args:
         name: name or folder of the model.
@@ -200,6 +201,7 @@ def load_reward_backbone(
     if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         # Where padding is EOS it stays unset: the head would read at the token before EOS (see `filler_id`).
         config.pad_token_id = tokenizer.pad_token_id
+    model.has_fresh_head = bool(fresh)
     return with_fast_kernels(model)
 
 

@@ -187,6 +187,11 @@ class RewardModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
+    def has_fresh_head(self) -> bool:
+        """Whether the head was drawn at random when the model was loaded, and has not been trained since."""
+        return bool(getattr(self.model, "has_fresh_head", False))
+
+    @property
     def dtype(self) -> str:
         """Number format in which scores are computed."""
         return str(self.model.dtype).removeprefix("torch.")
