@@ -22,9 +22,10 @@ check: .venv/ready ## lint, formatting, strict types, the typed surface, the one
 MODELS ?= 0.5M 0.9M 2.7M 4.3M 20M
 PAIRS ?= ../shared/data/hh-rlhf
 
-bench: .venv/ready ## measure speed; results in benchmarks/results/ (15 minutes; see benchmarks/README.md)
+bench: .venv/ready ## measure speed, compare chat models; results in benchmarks/results/ (25 minutes; see benchmarks/README.md)
 	$(BIN)/python -m benchmarks.rollout --models $(MODELS)
 	$(BIN)/python -m benchmarks.step --models $(MODELS) --pairs $(PAIRS)
+	$(BIN)/python -m benchmarks.chat_templates
 ifdef TRL_PYTHON
 	$(BIN)/python -m benchmarks.compare_trl --trl-python $(TRL_PYTHON) --pairs $(PAIRS) --work benchmarks/results/compare
 endif

@@ -68,7 +68,8 @@ def scores_of(zoo: Zoo, architecture: str, seed: int) -> dict[str, Any]:
         cells=len(outcomes),
         sequences=sum(each.sequences for each in outcomes),
         wrong=sum(each.wrong for each in outcomes),
-        difference=max(each.difference for each in outcomes),
+        difference=max(max(each.difference, each.saved_difference) for each in outcomes),
+        other_after_saving=sum(not each.reloaded for each in outcomes),
         least_spread=min(each.spread for each in outcomes),
     )
 
@@ -86,6 +87,7 @@ def tokens_of(zoo: Zoo, conversations: int, seed: int) -> Iterator[dict[str, Any
             cells=len(cells),
             sequences=sum(counts.compared for counts in counted),
             wrong=sum(counts.wrong for counts in counted),
+            straddled=sum(counts.straddled for counts in counted),
             checked_by_the_tokenizer_itself=sum(counts.own_compared for counts in counted),
             reference_wrong=sum(counts.own_wrong for counts in counted),
         )

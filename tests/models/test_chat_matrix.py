@@ -60,6 +60,8 @@ def test_scores_are_those_of_the_models_own_tokenizer_and_forward_pass(zoo, arch
             outcome = zoo.outcome(cell, seed=seed)
             assert outcome.wrong == 0, outcome
             assert outcome.difference <= PRECISION, outcome
+            assert outcome.reloaded, outcome
+            assert outcome.saved_difference <= PRECISION, outcome
             # Models that gave every text one score would agree whatever was read.
             assert outcome.spread > 100 * PRECISION, outcome
 

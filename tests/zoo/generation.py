@@ -39,13 +39,13 @@ class Case:
 
 
 GREEDY = [
-    Case("gpt2", "gpt2", "chatml", pad="none", seed=3, loud=2.5),
+    Case("gpt2", "gpt2", "chatml", pad="none", seed=4),
     Case("llama", "llama3", "llama3"),
     Case("llama", "llama2", "mistral", pad="none"),
     Case("qwen2", "qwen2", "chatml"),
     Case("qwen3", "qwen2", "thinking", pad="eos"),
-    Case("gemma2", "gemma", "gemma"),
-    Case("gemma3_text", "gemma", "gemma", seed=2, loud=2.1),
+    Case("gemma2", "gemma", "gemma", loud=2.1),
+    Case("gemma3_text", "gemma", "gemma", seed=4),
     Case("mistral", "mistral", "mistral", pad="eos"),
     Case("phi3", "llama2", "phi3"),
 ]

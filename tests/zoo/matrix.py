@@ -12,7 +12,7 @@ from typing import Any
 
 from .architectures import ARCHITECTURES, write_model
 from .conversations import conversations
-from .reference import Reference
+from .reference import Reference, classifier_scores, own_sequences
 from .templates import STABLE, TEMPLATES
 from .tokenizers import AFFIXES, FAMILIES, PADS, Recipe
 
@@ -65,6 +65,8 @@ class Outcome:
         spread: standard deviation of the reference's scores; 0 would mean that the model reads nothing.
         sequences: conversations whose tokens were compared.
         wrong: of those, how many have other tokens than the reference.
+        reloaded: whether the scores after saving and loading are the same to the bit.
+        saved_difference: largest difference to what Transformers alone makes of what was saved.
     """
 
     cell: Cell
@@ -72,6 +74,8 @@ class Outcome:
     spread: float
     sequences: int
     wrong: int
+    reloaded: bool
+    saved_difference: float
 
 
 def possible(chosen: Mapping[str, Any]) -> bool:
@@ -208,34 +212,48 @@ class Zoo:
         talks = conversations(count, seed, system=TEMPLATES[cell.template].system, special=reference.special)
         prompts = [render_dialogue(talk.messages) for talk in talks]
         completions = [f" {talk.answer}" for talk in talks]
-        reward = RewardModel.load(reference.folder, seed=0, allow_fresh_head=False)
         expected = [reference.whole(talk) for talk in talks]
-        scores = reward.score(prompts, completions, batch_size=cell.batch_size)
-        wanted = reference.scores(expected)
+        wanted = classifier_scores(reference.folder, expected)
+        reward = RewardModel.load(reference.folder, seed=0, allow_fresh_head=False)
+        scores = reward.score(prompts, completions, batch_size=cell.batch_size).tolist()
         read = [pair.ids for pair in reward.encoder.encode_whole(prompts, completions)]
+        saved = reference.folder / "saved"
+        reward.save(saved)
+        again = RewardModel.load(saved, seed=0).score(prompts, completions, batch_size=cell.batch_size).tolist()
+        harmless = [place for place, talk in enumerate(talks) if not reference.names_a_token(talk)]
+        theirs = classifier_scores(saved, own_sequences(saved, [talks[place] for place in harmless]))
         shutil.rmtree(reference.folder)
         return Outcome(
             cell,
-            difference=max(abs(a - b) for a, b in zip(scores.tolist(), wanted, strict=True)),
+            difference=_largest(scores, wanted),
             spread=pstdev(wanted),
             sequences=len(talks),
             wrong=sum(a != b for a, b in zip(read, expected, strict=True)),
+            reloaded=again == scores,
+            saved_difference=_largest([scores[place] for place in harmless], theirs),
         )
+
+
+def _largest(scores: Sequence[float], others: Sequence[float]) -> float:
+    return max(abs(a - b) for a, b in zip(scores, others, strict=True))
 
 
 @dataclass(frozen=True)
 class SequenceCounts:
-    """Conversations whose tokens were compared, of the whole and of the prompt.
+    """Conversations whose tokens were compared: of the whole, of the prompt, and of what a policy learns to write.
 
     Attributes:
         compared: how many.
         wrong: of those, how many differ from the reference.
+        straddled: those in which a token straddles the end of the prompt, which no policy can write; of what it learns,
+            only the text can be compared.
         own_compared: those in which no content names a special token of the tokenizer.
         own_wrong: of those, how many the reference has other tokens for than the tokenizer itself.
     """
 
     compared: int
     wrong: int
+    straddled: int
     own_compared: int
     own_wrong: int
 
@@ -251,7 +269,9 @@ def sequences_of(reference: Reference, count: int, seed: int) -> SequenceCounts:
     encoder = Encoder(load_tokenizer(reference.folder), LONGEST)
     read = [pair.ids for pair in encoder.encode_whole(prompts, [f" {talk.answer}" for talk in talks])]
     begun = encoder.encode_prompts(prompts, LONGEST)
+    learned = encoder.encode(prompts, [f" {talk.answer}" for talk in talks])
     expected = [(reference.whole(talk), reference.prompt(talk)) for talk in talks]
+    joined = [whole[: len(prompt)] == prompt for whole, prompt in expected]
     harmless = [
         (whole, reference.own(talk))
         for talk, (whole, _) in zip(talks, expected, strict=True)
@@ -259,7 +279,22 @@ def sequences_of(reference: Reference, count: int, seed: int) -> SequenceCounts:
     ]
     return SequenceCounts(
         compared=len(talks),
-        wrong=sum(pair != wanted for pair, wanted in zip(zip(read, begun, strict=True), expected, strict=True)),
+        wrong=sum(
+            pair != wanted
+            or policy.prompt != wanted[1]
+            or (whole and policy.ids != _up_to_the_end(*wanted, reference.ends))
+            or (not whole and policy.completion[-1] not in reference.ends)
+            for pair, wanted, policy, whole in zip(
+                zip(read, begun, strict=True), expected, learned, joined, strict=True
+            )
+        ),
+        straddled=joined.count(False),
         own_compared=len(harmless),
         own_wrong=sum(whole != own for whole, own in harmless),
     )
+
+
+def _up_to_the_end(whole: list[int], prompt: list[int], ends: set[int]) -> list[int]:
+    """A conversation up to the first token after its prompt that ends an answer, this included."""
+    last = next(place for place in range(len(prompt), len(whole)) if whole[place] in ends)
+    return whole[: last + 1]

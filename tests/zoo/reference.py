@@ -8,7 +8,6 @@ a private character for its name, which no content holds. The name that is in th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,13 @@ class Reference:
         """What hostile contents hold: this tokenizer's special tokens, and those of others."""
         return list(dict.fromkeys([*self.names, *FOREIGN]))
 
+    @property
+    def ends(self) -> set[int]:
+        """Tokens that end an answer: EOS (SEP where there is none), and what the template puts after one."""
+        tokenizer, template = self.tokenizer, TEMPLATES[self.recipe.template]
+        eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        return {eos} | ({tokenizer.convert_tokens_to_ids(template.turn_end)} if template.turn_end else set())
+
     def prompt(self, conversation: Conversation) -> list[int]:
         """Token ids of the prompt, with what the template puts before the assistant's words."""
         return self._ids(self._twin, conversation.messages, begins=True)
@@ -69,25 +75,29 @@ class Reference:
         tokens = [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
         return any(token in message["content"] for message in conversation.whole for token in tokens)
 
-    @cached_property
-    def model(self) -> Any:
-        """The folder's sequence classifier, in float32."""
-        from transformers import AutoModelForSequenceClassification
-
-        from frft.models import quiet
-
-        with quiet():
-            return AutoModelForSequenceClassification.from_pretrained(self.folder, dtype="float32").eval()
-
-    def scores(self, sequences: Sequence[list[int]]) -> list[float]:
-        """The classifier's output for each sequence, one at a time, without padding."""
-        import torch
-
-        from frft.models import quiet
-
-        # Transformers warns of pad tokens in texts that have no mask: here pad may be EOS, which texts hold.
-        with torch.no_grad(), quiet():
-            return [self.model(input_ids=torch.tensor([ids])).logits[0, 0].item() for ids in sequences]
-
     def _ids(self, tokenizer: Any, messages: list[dict[str, str]], *, begins: bool) -> list[int]:
         return tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=begins, return_dict=False)
+
+
+def classifier_scores(folder: Path, sequences: Sequence[list[int]]) -> list[float]:
+    """What a folder's sequence classifier gives for each sequence, in float32, one at a time and without padding."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from frft.models import quiet
+
+    # Transformers warns of pad tokens in texts that have no mask: here pad may be EOS, which texts hold.
+    with torch.no_grad(), quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32").eval()
+        return [model(input_ids=torch.tensor([ids])).logits[0, 0].item() for ids in sequences]
+
+
+def own_sequences(folder: Path, talks: Sequence[Conversation]) -> list[list[int]]:
+    """Conversations by the tokenizer and template of a folder."""
+    from transformers import AutoTokenizer
+
+    from frft.models import quiet
+
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    return [tokenizer.apply_chat_template(talk.whole, tokenize=True, return_dict=False) for talk in talks]

@@ -14,6 +14,7 @@ class ChatTemplate:
         text: the Jinja template.
         marks: the marks that are special tokens of its tokenizers; marks that are not named here are text.
         end: the token after an answer, which is its tokenizers' EOS; None: `eos_token` of whatever tokenizer it is.
+        turn_end: the token after an answer, where that is another than EOS.
         system: whether it takes a system message.
         rstrip: whether its tokens swallow the white space after them, as those of Phi-3 do.
         added: tokens that are not special.
@@ -24,6 +25,7 @@ class ChatTemplate:
     text: str
     marks: tuple[str, ...] = ()
     end: str | None = None
+    turn_end: str | None = None
     system: bool = True
     rstrip: bool = False
     added: tuple[str, ...] = ()
@@ -100,6 +102,7 @@ PHI3 = ChatTemplate(
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}",
     marks=("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+    turn_end="<|end|>",
     rstrip=True,
 )
 
