@@ -213,9 +213,9 @@ class Zoo:
         prompts = [render_dialogue(talk.messages) for talk in talks]
         completions = [f" {talk.answer}" for talk in talks]
         expected = [reference.whole(talk) for talk in talks]
-        wanted = classifier_scores(reference.folder, expected)
         reward = RewardModel.load(reference.folder, seed=0, allow_fresh_head=False)
         scores = reward.score(prompts, completions, batch_size=cell.batch_size).tolist()
+        wanted = classifier_scores(reference.folder, expected)
         read = [pair.ids for pair in reward.encoder.encode_whole(prompts, completions)]
         saved = reference.folder / "saved"
         reward.save(saved)

@@ -10,7 +10,6 @@ exception: contents are a stranger's, so the name of a special token in them ("<
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.conversation import Message
 from frft.errors import ChatTemplateError
+from frft.models.special import SpecialTokens, special_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,8 +32,6 @@ CONTENTS_ALONE = (
 )
 """The template that `none` stands for: what is said, without a word or token around it."""
 
-_BROKEN = "\ufdd1"
-"""Stands inside the names of special tokens in contents while they are tokenized; kept for use inside programs."""
 _TRIED = [{"role": "user", "content": "Why?"}]
 _ANSWER = "So."
 
@@ -119,6 +117,7 @@ class Template:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
+        self._special = SpecialTokens(tokenizer)
 
     def check(self, name: str | Path) -> None:
         """Try the template on a question and an answer.
@@ -137,7 +136,7 @@ class Template:
         Raises:
             ChatTemplateError: the template refuses one of them.
         """
-        return self._ids([self._text(messages, begins=True) for messages in conversations])
+        return self._special.ids([self._text(messages, begins=True) for messages in conversations])
 
     def pairs(self, conversations: Sequence[Sequence[Message]], contents: Sequence[str]) -> list[RenderedPair]:
         """Token ids of prompts, and of the conversations with the assistant's answers.
@@ -154,12 +153,12 @@ class Template:
             _check_prefix(prompt_text, text)
         found = []
         for prompt, ids, (prompt_text, text) in zip(
-            self._ids(begun), self._ids(whole), zip(begun, whole, strict=True), strict=True
+            self._special.ids(begun), self._special.ids(whole), zip(begun, whole, strict=True), strict=True
         ):
             rest = ids[len(prompt) :]
             if ids[: len(prompt)] != prompt:
                 # A token straddles the boundary, which no policy can write after a prompt that ends there.
-                (rest,) = self._ids([text[len(prompt_text) :]])
+                (rest,) = self._special.ids([text[len(prompt_text) :]])
             found.append(RenderedPair(prompt, ids, rest))
         return found
 
@@ -167,11 +166,11 @@ class Template:
     def end_of_turn(self) -> int | None:
         """The special token that the template puts after the assistant's words; None where it puts none."""
         (pair,) = self.pairs([_TRIED], [_ANSWER])
-        special = _special_ids(self.tokenizer)
+        special = special_ids(self.tokenizer)
         return next((token for token in pair.rest if token in special), None)
 
     def _text(self, messages: Sequence[Message], *, begins: bool) -> str:
-        guarded = [{**each, "content": self._special.sub(_break, each["content"])} for each in messages]
+        guarded = [{**each, "content": self._special.as_text(each["content"])} for each in messages]
         try:
             text: str = self.tokenizer.apply_chat_template(guarded, tokenize=False, add_generation_prompt=begins)
         except Exception as error:  # a template is a stranger's program, which says in its own way what it refuses
@@ -180,58 +179,6 @@ class Template:
                 f"It refuses a conversation of {roles}: {type(error).__name__}: {str(error)[:200]!a}."
             ) from error
         return text
-
-    @cached_property
-    def _special_names(self) -> list[str]:
-        """Names of the special tokens, longest first."""
-        names = self.tokenizer.convert_ids_to_tokens(sorted(_special_ids(self.tokenizer)))
-        return sorted({str(name) for name in names if name}, key=len, reverse=True)
-
-    @cached_property
-    def _special(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(re.escape, self._special_names)) or r"(?!)")
-
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of rendered texts; names of special tokens are these tokens, but for broken ones."""
-        # The template has written BOS itself, where it wants one.
-        found: list[list[int]] = (
-            self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-        )
-        return [self._ids_in_parts(text) if _BROKEN in text else ids for text, ids in zip(texts, found, strict=True)]
-
-    def _ids_in_parts(self, text: str) -> list[int]:
-        # Whether parts give the tokens of the whole depends on the tokenizer; a word in the place of each name tells.
-        harmless = text.replace(_BROKEN, "x")
-        if self._joined(harmless) != self._ids([harmless])[0]:
-            raise ChatTemplateError(
-                "A content holds the name of a special token, and this tokenizer cannot read it as text within the "
-                f"template: {text.replace(_BROKEN, '')[:120]!a}. Leave that row out, or set chat_template: plain."
-            )
-        return self._joined(text)
-
-    def _joined(self, text: str) -> list[int]:
-        """Token ids of the texts between special tokens and of these, each for itself."""
-        ids: list[int] = []
-        begin, strip = 0, False
-        for found in self._special.finditer(text):
-            token = self.tokenizer.convert_tokens_to_ids(found.group())
-            added: Any = self.tokenizer.added_tokens_decoder.get(token)
-            # Some special tokens take the spaces beside them, as Phi-3's do.
-            part = text[begin : found.start()]
-            part = part.lstrip() if strip else part
-            part = part.rstrip() if added is not None and added.lstrip else part
-            ids += [*self._as_text(part), token]
-            begin, strip = found.end(), added is not None and added.rstrip
-        return ids + self._as_text(text[begin:].lstrip() if strip else text[begin:])
-
-    def _as_text(self, part: str) -> list[int]:
-        text = part.replace(_BROKEN, "")
-        ids: list[int] = (
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-            if text
-            else []
-        )
-        return ids
 
 
 def end_token_ids(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -246,15 +193,9 @@ def end_token_ids(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBa
         ends.append(Template(tokenizer).end_of_turn)
     listed = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     # Configurations list defaults that mean nothing to the tokenizer at hand: an ordinary word, or padding.
-    special = _special_ids(tokenizer) - {tokenizer.pad_token_id}
+    special = special_ids(tokenizer) - {tokenizer.pad_token_id}
     ends += [token for token in (listed if isinstance(listed, list) else [listed]) if token in special]
     return list(dict.fromkeys(token for token in ends if token is not None))
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids of the special tokens; templates use some that are no role of the tokenizer's."""
-    added = tokenizer.added_tokens_decoder.items()
-    return {token for token, said in added if said.special} | {*tokenizer.all_special_ids}
 
 
 def _read(choice: str) -> str:
@@ -269,11 +210,6 @@ def _read(choice: str) -> str:
 
 def _digest(template: str) -> str:
     return f"sha256:{hashlib.sha256(template.encode()).hexdigest()}"
-
-
-def _break(found: re.Match[str]) -> str:
-    name = found.group()
-    return name[:1] + _BROKEN + name[1:]
 
 
 def _check_prefix(begun: str, whole: str) -> None:
