@@ -133,10 +133,11 @@ def test_broken_samples_are_rejected_with_their_reason(write_lines, row, reason)
     assert len(samples) == samples.report.accepted == 1
 
 
-def test_blank_completions_are_taken_where_they_count(write_lines):
+def test_whatever_a_policy_writes_is_taken_where_it_counts(write_lines):
     rows = [{"prompt": "p", "completion": " "}, {"prompt": ASKED, "completion": [{**RED, "content": ""}]}]
+    rows.append({"prompt": "p", "completion": "a\0b"})
     samples = load_samples(write_lines(*rows, {"prompt": "p", "completion": None}), blank=True, max_rejected=0.5)
-    assert samples.completions == [" ", " "]
+    assert samples.completions == [" ", " ", "a\0b"]
     assert samples.report.rejected == {"empty field": 1}
 
 

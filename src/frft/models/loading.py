@@ -225,7 +225,7 @@ def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str
         )
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
     """Save weights (safetensors), configuration and tokenizer into a folder that the loaders here read.
 
     Of several launched processes, any may call this and writes. (Transformers by itself writes weights in the main

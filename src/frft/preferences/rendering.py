@@ -36,11 +36,12 @@ def check_text(text: str, name: str, *, blank: bool = False) -> str:
     """`text` itself, if it can be tokenized and stored.
 
     Raises:
-        RowError: the text is blank (unless `blank`), has a NUL character, or half a surrogate pair, which has no UTF-8.
+        RowError: the text is blank or has a NUL character (unless `blank`: a policy writes both, and must be scored),
+            or has half a surrogate pair, which has no UTF-8.
     """
     if not blank and not text.strip():
         raise RowError(Reason.EMPTY_FIELD, f"{name!r} is blank")
-    if "\0" in text:
+    if "\0" in text and not blank:
         raise RowError(Reason.NUL_CHARACTER, f"{name!r} has one at character {text.index(chr(0)) + 1}")
     check_encodable(text, name)
     return text

@@ -159,8 +159,9 @@ class RewardModel:
         )
         return cls(model, tokenizer, length, gain=values.gain, bias=values.bias)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Save everything that `load` needs into one folder; `reward.json` is written last."""
+        path = Path(path)
         save_model(self.model, self.tokenizer, path)
         values = {
             "format_version": REWARD_FORMAT,
