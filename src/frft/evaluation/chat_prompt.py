@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from frft.conversation import plain_text
+
 TEMPLATE_VERSION = 1
 """Part of the key of a stored verdict: raise it with every change to the texts below."""
 
@@ -38,6 +40,7 @@ def judge_messages(prompt: str, first: str, second: str) -> list[dict[str, str]]
     The texts are separated by a mark made from their own SHA-256: equal texts give equal messages, and a text cannot
     contain the mark, since its digest depends on the whole text.
     """
+    prompt = plain_text(prompt)
     mark = hashlib.sha256("\0".join((prompt, first, second)).encode()).hexdigest()[:24]
     # One call fills in all fields, so a text that contains "{first}" stays as it is.
     return [

@@ -232,6 +232,7 @@ class AlignedReward:
                 path,
                 seed=self.seed,
                 max_length=None if (Path(path) / REWARD_FILE).exists() else self.training.train.max_length,
+                chat_template=self.training.chat_template,
                 trust_remote_code=self._trust_remote_code,
                 allow_fresh_head=False,
             )
