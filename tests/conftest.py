@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -190,6 +191,23 @@ def fits():
                     assert len(line) <= width or len(line) <= longest + 16 > width - 20, (width, line)
 
     return check
+
+
+_modules_set_aside = 0
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Exclude imported libraries from garbage collection, as runs do (`libraries_set_aside`): half of a test's time.
+
+    Every stage and every trainer collects garbage, and goes through half a million objects that are never garbage.
+    """
+    global _modules_set_aside
+    if len(sys.modules) > _modules_set_aside + 50:
+        gc.collect()
+        gc.freeze()
+        _modules_set_aside = len(sys.modules)
+    return (yield)
 
 
 def pytest_make_parametrize_id(config, val, argname):

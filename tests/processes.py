@@ -6,6 +6,7 @@ the very end of an interpreter, or at the start of one, is tested with `subproce
 
 from __future__ import annotations
 
+import gc
 import os
 import runpy
 import signal
@@ -128,6 +129,8 @@ def _run(arguments: list[str], cwd: Path, environment: dict[str, str], files: li
     for number, file in enumerate(files, start=1):
         stream = os.open(file, os.O_WRONLY | os.O_APPEND)
         os.dup2(stream, number)
+    # The libraries are never garbage; see `libraries_set_aside`.
+    gc.freeze()
     # What is written at once must be there also if the process is killed.
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     if arguments[0] == "-m":

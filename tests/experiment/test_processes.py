@@ -6,6 +6,8 @@ import subprocess
 import sys
 from textwrap import dedent
 
+from ..processes import run_python
+
 SCRIPT = """
     import sys, time
     from pathlib import Path
@@ -42,3 +44,32 @@ def test_a_worker_that_is_stopped_while_it_shows_progress_leaves_nothing_to_be_s
     assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert "leaked" not in ended.stderr
     assert "resource_tracker" not in ended.stderr
+
+
+SET_ASIDE = """
+    import gc
+
+    from frft.experiment.processes import libraries_set_aside
+
+    class Known:
+        pass
+
+    gc.unfreeze()
+    known = Known()
+    with libraries_set_aside():
+        assert gc.get_freeze_count() > 100_000
+        assert not any(each is known for each in gc.get_objects())
+    assert gc.get_freeze_count() == 0
+    assert any(each is known for each in gc.get_objects())
+    gc.freeze()
+    with libraries_set_aside():
+        pass
+    assert gc.get_freeze_count() > 100_000, "what the host has set aside is so no longer"
+"""
+
+
+def test_libraries_are_set_aside_for_a_block_and_what_a_host_has_set_aside_stays_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(dedent(SET_ASIDE))
+    ended = run_python(script, folder=tmp_path / "said")
+    assert ended.returncode == 0, ended.stderr

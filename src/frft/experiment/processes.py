@@ -76,7 +76,9 @@ def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tu
     # tqdm (in TRL and sentence-transformers) makes a semaphore that processes can share. A worker that is terminated
     # does not release it, and Python's resource tracker would warn of a leak at exit; a thread lock has no such trace.
     tqdm.set_lock(threading.RLock())
-    _set_libraries_aside()
+    # Without a collection before it, which would visit and so copy all that the fork shares: nothing is garbage yet.
+    _import_libraries()
+    gc.freeze()
     begin(*given)
 
 
@@ -85,20 +87,24 @@ def libraries_set_aside() -> Iterator[None]:
     """Import the libraries of stages, and exclude all objects that exist now from garbage collection in this block.
 
     `forget_memory` collects garbage between stages. The libraries' half a million objects are never garbage, and going
-    through them takes up to half of the time of a run with small models.
+    through them takes up to half of the time of a run with small models. Afterwards they are collected again, unless
+    whoever calls had excluded objects before (`gc.freeze`).
     """
-    _set_libraries_aside()
+    frozen_by_others = gc.get_freeze_count()
+    _import_libraries()
+    gc.collect()
+    gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        # There is one such set of objects in a process: what a host has put there must not come out of it.
+        if not frozen_by_others:
+            gc.unfreeze()
 
 
-def _set_libraries_aside() -> None:
+def _import_libraries() -> None:
     for library in PRELOADED:
         import_module(library)
-    gc.collect()
-    gc.freeze()
 
 
 @contextmanager
