@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +15,6 @@ from frft.models import Encoder
 @pytest.fixture(scope="session")
 def bos_tokenizer(tiny_tokenizer):
     """As Llama's: every text begins with BOS."""
-    import copy
-
     from tokenizers.processors import TemplateProcessing
 
     tokenizer = copy.deepcopy(tiny_tokenizer)
@@ -111,3 +111,18 @@ def test_too_short_a_max_length_is_refused(tiny_tokenizer, bos_tokenizer):
         Encoder(tiny_tokenizer, 1)
     with pytest.raises(ModelError, match="max_length is 2; this tokenizer needs at least 3"):
         Encoder(bos_tokenizer, 2)
+
+
+def test_a_tokenizer_that_ends_every_text_ends_the_completion_alone(tiny_tokenizer):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    eos = tokenizer.eos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", eos)]
+    )
+    assert tokenizer("Why?")["input_ids"][-1] == eos
+    for encoder in (Encoder(tokenizer, 32), Encoder(tiny_tokenizer, 32)):
+        (pair,) = encoder.encode(["Why?"], [" So."])
+        assert pair.ids == [*tiny_tokenizer("Why?")["input_ids"], *tiny_tokenizer(" So.")["input_ids"], eos]
+        assert encoder.encode_prompts(["Why?"], 32) == [tiny_tokenizer("Why?")["input_ids"]]

@@ -195,15 +195,12 @@ def _reward_model(request: JudgeRequest) -> Judge:
 
 
 def _reward_identity(request: JudgeRequest) -> Any:
-    from frft.models.chat import template_identity
+    from frft.models.chat import identified
     from frft.reward import model_identity
 
     options = request.options
-    return {
-        "model": model_identity(request.what),
-        "max_length": options.judge_max_length,
-        "chat_template": template_identity(options.judge_chat_template),
-    }
+    own = {"model": model_identity(request.what), "max_length": options.judge_max_length}
+    return identified({**own, "chat_template": options.judge_chat_template})
 
 
 def _annotations(request: JudgeRequest) -> Judge:

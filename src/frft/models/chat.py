@@ -10,7 +10,7 @@ exception: contents are a stranger's, so the name of a special token in them ("<
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,13 +76,17 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest(str(template))
 
 
-def template_identity(choice: str) -> str:
-    """What a choice of a chat template depends on: its name, or the digest of the file's content.
+def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a model with the content of a chat template's file in the place of its path: what results depend on.
+
+    Args:
+        settings: with the key `chat_template`.
 
     Raises:
         ChatTemplateError: the file cannot be read.
     """
-    return choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))
+    choice = settings["chat_template"]
+    return {**settings, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
 
 
 def describe_template(tokenizer: PreTrainedTokenizerBase) -> str:

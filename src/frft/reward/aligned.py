@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
+from frft.models.chat import identified
 from frft.models.training import ReportTo
 from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
@@ -381,7 +382,7 @@ class AlignedReward:
                     "pool": pairs_identity(self.pool, *strategy.columns),
                     "embedder": self.vectors.embedder.digest if embeds else None,
                     "config": self.config.model_dump(),
-                    "training": self.training.model_dump(),
+                    "training": identified(self.training.model_dump()),
                     "reference_samples": None if reference is None else reference.identity,
                     "held_out": None if held_out is None else pairs_identity(held_out),
                     "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),

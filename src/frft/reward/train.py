@@ -33,12 +33,12 @@ from frft.models.training import (
     trainer_session,
 )
 from frft.progress import SILENT, Progress
-from frft.reward.model import RewardModel, filler_id, padded_by
+from frft.reward.model import RewardModel, filler_id
 from frft.reward.pairs import Pairs, PairTable, margins
 from frft.store import plain
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SIDES = ("chosen_ids", "rejected_ids")
 ENCODE_AT_ONCE = 1024
@@ -175,15 +175,12 @@ def train_reward_model(
                 )
             ),
             train_dataset=Dataset.from_dict(examples),
-            processing_class=start.tokenizer,
+            processing_class=_padding_by(start.tokenizer, filler),
             callbacks=[loss_watcher(losses, tasks, progress, "Training the reward model", _note)],
         )
         trainer.remove_callback(PrinterCallback)
-        # TRL has put the tokenizer's padding there, which may be EOS: the head would read at the token before it.
-        trainer.data_collator.pad_token_id = filler
         started = time.monotonic()
-        with padded_by(start.model, filler):
-            trainer.train()
+        trainer.train()
         seconds = time.monotonic() - started
         trained = trainer.accelerator.unwrap_model(trainer.model)
         trained.zero_grad(set_to_none=True)
@@ -199,6 +196,17 @@ def train_reward_model(
         seconds=seconds,
     )
     return RewardModel(trained, start.tokenizer, length), report
+
+
+def _padding_by(tokenizer: PreTrainedTokenizerBase, filler: int) -> PreTrainedTokenizerBase:
+    """A copy of a tokenizer whose padding is this token.
+
+    Trainers pad by it, and write it into the model's configuration when they begin, wherever that came from. With EOS
+    the head would read at the token before it.
+    """
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(filler)
+    return tokenizer
 
 
 def _note(logs: dict[str, float]) -> str:

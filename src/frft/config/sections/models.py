@@ -92,6 +92,15 @@ class PolicyConfig(Section):
     """In reinforcement learning, train adapters instead of all weights; the SFT model under them is the KL reference,
     without a second copy."""
 
+    @model_validator(mode="after")
+    def _has_a_template(self) -> Self:
+        if self.chat_template != "auto" and self.model_name_or_path is None:
+            raise ValueError(
+                f"chat_template is {self.chat_template!r}, but a policy from scratch reads plain text; name a model by "
+                "model_name_or_path, or leave chat_template out"
+            )
+        return self
+
     @field_validator("lora")
     @classmethod
     def _no_dropout(cls, lora: LoraConfig | None) -> LoraConfig | None:

@@ -12,7 +12,7 @@ from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import stored_samples
-from frft.models.chat import template_digest
+from frft.models.chat import identified, template_digest
 from frft.reward import PolicySamples, RewardModelInfo, evaluate_reward_model, train_reward_model
 from frft.stages import Stage, Workload, trained_pairs
 from frft.store import Artifact
@@ -64,7 +64,7 @@ class RewardModelStage(Stage):
         return {
             "start": start if isinstance(start, Artifact) else context.model_identity_of(start),
             "rows": context.identities[self._rows],
-            "training": self.config.model_dump(),
+            "training": identified(self.config.model_dump()),
             "reference_samples": None if self.reference is None else self.reference.identity,
             "held_out": context.identities["evaluation"],
             "seed": self._seed,

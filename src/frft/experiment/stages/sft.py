@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.experiment.stages.context import RunContext
 from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model, train_tokenizer
-from frft.models.chat import describe_template, template_digest
+from frft.models.chat import describe_template, identified, template_digest
 from frft.policy import fine_tune
 from frft.results import SFTInfo
 from frft.stages import Stage, Workload
@@ -33,7 +33,7 @@ class SFTStage(Stage):
         name = config.model_name_or_path
         return {
             # SFT trains all weights; LoRA applies to reinforcement learning alone.
-            "policy": config.model_dump(exclude={"lora"}),
+            "policy": identified(config.model_dump(exclude={"lora"})),
             "model": "scratch" if name is None else context.model_identity_of(name),
             "rows": context.identities["sft"],
             "tokenizer_rows": context.identities[self._tokenizer_rows] if name is None else None,

@@ -12,6 +12,7 @@ import numpy as np
 
 from frft.config.sections import RewardModelConfig
 from frft.models import seed_for
+from frft.models.chat import identified
 from frft.reward.evaluate import accuracy_gain, evaluate_reward_model
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.infos import RefreshedModelInfo
@@ -73,7 +74,7 @@ class FineTuningStage(Stage):
         return {
             "selection": self.selection,
             "start": model_identity(self._start),
-            "training": self._training.model_dump(),
+            "training": identified(self._training.model_dump()),
             "replay": {"share": share, "of": pairs_identity(of.offline)} if share else None,
             "scale_of": scale_of,
             "reference_samples": None if of.reference_samples is None else of.reference_samples.identity,
