@@ -22,7 +22,7 @@ check: .venv/ready ## lint, formatting, strict types, the typed surface, the one
 MODELS ?= 0.5M 0.9M 2.7M 4.3M 20M
 PAIRS ?= ../shared/data/hh-rlhf
 
-bench: .venv/ready ## measure speed, compare chat models; results in benchmarks/results/ (25 minutes; see benchmarks/README.md)
+bench: .venv/ready ## measure speed, compare chat models; results in benchmarks/results/ (35 minutes; see benchmarks/README.md)
 	$(BIN)/python -m benchmarks.rollout --models $(MODELS)
 	$(BIN)/python -m benchmarks.step --models $(MODELS) --pairs $(PAIRS)
 	$(BIN)/python -m benchmarks.chat_templates

@@ -64,6 +64,20 @@ def test_a_policy_learns_to_end_where_the_turn_ends(chatml):
     assert end_token_ids(None, chatml) == [chatml.eos_token_id, end]
 
 
+def test_an_end_that_the_models_own_file_lists_counts_though_it_pads(chatml):
+    from types import SimpleNamespace
+
+    from transformers import GenerationConfig, GPT2Config
+
+    eos, end, pad = chatml.eos_token_id, chatml.convert_tokens_to_ids("<|im_end|>"), chatml.pad_token_id
+    for listed, ends in ((pad, [eos, end, pad]), ([eos, pad, 7], [eos, end, pad]), (None, [eos, end])):
+        policy = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=listed))
+        assert end_token_ids(policy, chatml) == ends
+        # Where there is no such file, it is what a configuration has by default.
+        defaults = GenerationConfig.from_model_config(GPT2Config(eos_token_id=listed))
+        assert end_token_ids(SimpleNamespace(generation_config=defaults), chatml) == [eos, end]
+
+
 def test_a_token_that_straddles_the_boundary_is_the_reward_models_and_not_the_policys(chatml):
     chatml.add_tokens(["\n\n"])
     messages, content = [USER], "\nMix."

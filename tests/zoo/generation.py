@@ -80,13 +80,13 @@ def written(case: Case, folder: Path) -> Written:
     reference = Reference(Recipe(case.family, case.template, pad=case.pad), folder)
     talks = conversations(PROMPTS, 3, system=TEMPLATES[case.template].system, kinds=("plain", "unicode", "code"))
     special = [id_ for id_, token in sorted(reference.tokenizer.added_tokens_decoder.items()) if token.special]
-    listed = [id_ for id_ in special if id_ != reference.tokenizer.pad_token_id or case.pad == "eos"]
+    # All are listed as ends, also the one that pads, as Qwen's <|endoftext|> does.
     with quiet():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
         with torch.no_grad():
             model.get_output_embeddings().weight[special] *= case.loud
         model.save_pretrained(folder)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": listed}))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": special}))
 
     tokenizer = load_tokenizer(folder)
     sampling = SamplingConfig(top_k=1, max_new_tokens=NEW_TOKENS, max_prompt_tokens=1000)
@@ -95,9 +95,9 @@ def written(case: Case, folder: Path) -> Written:
     rows = []
     for talk in talks:
         ids = torch.tensor([reference.prompt(talk)])
-        settings = {"do_sample": False, "max_new_tokens": NEW_TOKENS, "eos_token_id": listed, "pad_token_id": 0}
+        settings = {"do_sample": False, "max_new_tokens": NEW_TOKENS, "eos_token_id": special, "pad_token_id": 0}
         with torch.no_grad(), quiet():
             whole = model.generate(ids, attention_mask=torch.ones_like(ids), **settings)
         rows.append(whole[0, ids.shape[1] :].tolist())
-    ended = [row[-1] for row in rows if row[-1] in listed]
+    ended = [row[-1] for row in rows if row[-1] in special]
     return Written(ours.tokens, rows, sum(ours.has_eos) == len(ended), set(ended))

@@ -195,9 +195,14 @@ def end_token_ids(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBa
     ends = [tokenizer.eos_token_id]
     if tokenizer.chat_template is not None:
         ends.append(Template(tokenizer).end_of_turn)
-    listed = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    # Configurations list defaults that mean nothing to the tokenizer at hand: an ordinary word, or padding.
-    special = special_ids(tokenizer) - {tokenizer.pad_token_id}
+    settings = getattr(model, "generation_config", None)
+    listed = getattr(settings, "eos_token_id", None)
+    special = special_ids(tokenizer)
+    if getattr(settings, "_from_model_config", False):
+        # Defaults of the model's configuration may mean padding to this tokenizer. What a file of its own lists is
+        # meant: Qwen's models end at <|endoftext|>, too, which pads as well.
+        special.discard(tokenizer.pad_token_id)
+    # An ordinary word is no end, whoever lists it.
     ends += [token for token in (listed if isinstance(listed, list) else [listed]) if token in special]
     return list(dict.fromkeys(token for token in ends if token is not None))
 

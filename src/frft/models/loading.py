@@ -96,8 +96,9 @@ def load_causal_lm(
     _refuse_missing(name, "language model", drawn)
     _fit_to_tokenizer(model, tokenizer)
     with_fast_kernels(model)
-    # Served elsewhere, it still ends at each token that its folder lists.
-    listed = model.generation_config.eos_token_id
+    # Served elsewhere, it still ends at each token that its folder lists. Without generation_config.json it lists none.
+    own = model.generation_config
+    listed = None if own._from_model_config else own.eos_token_id
     others = listed if isinstance(listed, list) else [] if listed is None else [listed]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
