@@ -76,3 +76,12 @@ def continuation(prompt: str, content: str) -> str:
 def _guarded(content: str) -> str:
     """A message's content within a dialogue's text, with its own guards doubled and its marks parted."""
     return _MARK_INSIDE.sub(f"\n\n{GUARD}", content.replace(GUARD, GUARD * 2))
+
+
+def opening(prompt: str) -> str:
+    """The first turn of a dialogue: all that is said before the assistant first speaks, but for a system prompt, which
+    many conversations share and which the same question may stand without. A plain prompt is its own opening."""
+    if prompt.lstrip().startswith("System:") and is_dialogue(prompt):
+        asked = (turn["content"] for turn in parse_dialogue(prompt) if turn["role"] == "user")
+        return f"Human: {next(asked, '')}".strip()
+    return prompt.split(ASSISTANT_MARK, 1)[0].strip()

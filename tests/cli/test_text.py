@@ -58,6 +58,8 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
          "chosen_source": "abc"[n % 3], "rejected_source": "bca"[n % 3]}
         for n, prompt in enumerate(prompts)
     ])  # fmt: skip
+    rows = map(json.loads, Path(found["pairs"]).read_text().splitlines())
+    write("long_pairs", [{**row, "prompt": f"{long * (n < 2)} {row['prompt']}"} for n, row in enumerate(rows)])
     # Two sides that are the same once they are cut.
     alike = {"prompt": prompts[0], "chosen": f"{long}.", "rejected": f"{long}!"}
     write("cut_pairs", [*map(json.loads, Path(found["pairs"]).read_text().splitlines()), alike])
@@ -139,6 +141,8 @@ CASES = [
     Case("select", "select --pairs {pairs} --samples {one} --out {new} --store {store} --strategy density --size 5"
          " --export {new}.jsonl", True),
     Case("select", "select --pairs {pairs} --samples {one} --out {new} --store {store} --strategy random --size 9"),
+    Case("select", "select --pairs {long_pairs} --samples {one} --out {new} --store {store} --size 5 "
+         "--strategy density_joint", True),
     Case("reward train", "reward train --pairs {cut_pairs} --model-name-or-path {lm} --out {new} --samples {one} "
          "--train.max-length 48"),
     Case("reward eval", "reward eval --model {model} --pairs {cut_pairs}"),
@@ -266,6 +270,7 @@ MUST_BE_SAID = {
     "counts.test": "test",
     "samples_empty": "have no text",
     "ties": "ties|W / T / L|equal scores",
+    "truncated.prompts": "embedder's window",
     "truncated.chosen": "embedder's window",
     "truncated.rejected": "embedder's window",
     "truncated.samples": "embedder's window",

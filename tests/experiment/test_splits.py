@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.config.sections import DataConfig, WorldConfig
+from frft.conversation import opening
 from frft.errors import DataError
 from frft.experiment import split, world_splits
-from frft.experiment.splits import opening
 from frft.worlds import World
 
 

@@ -152,6 +152,8 @@ def _uncompared(selection: Selection) -> list[str]:
     pairs = counts["with_similarity"] if strategy.matches_prompts else counts["pool_rows"]
     of = {"chosen": (pairs, "chosen"), "rejected": (pairs, "rejected completions"), "samples": (samples, "samples")}
     cut = [f"{counts['truncated'][side]} of {most} {named}" for side, (most, named) in of.items()]
+    if "prompts" in counts["truncated"]:
+        cut.append(f"{counts['truncated']['prompts']} prompts")
     if any(counts["truncated"].values()):
         lines.append(
             f"Longer than the embedder's window, so that only their beginnings were compared: {', '.join(cut)}. An "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from frft.config.sections import DataConfig
-from frft.conversation import ASSISTANT_MARK, is_dialogue, parse_dialogue
+from frft.conversation import opening
 from frft.errors import DataError
 from frft.models import seed_for
 
@@ -120,12 +120,3 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
         sft=demonstrations.rename_columns({"completion": "chosen"}),
         prompts=list(dict.fromkeys(pool["prompt"].to_pylist())),
     )
-
-
-def opening(prompt: str) -> str:
-    """The first turn of a dialogue: all that is said before the assistant first speaks, but for a system prompt, which
-    many conversations share and which the same question may stand without. A plain prompt is its own opening."""
-    if prompt.lstrip().startswith("System:") and is_dialogue(prompt):
-        asked = (turn["content"] for turn in parse_dialogue(prompt) if turn["role"] == "user")
-        return f"Human: {next(asked, '')}".strip()
-    return prompt.split(ASSISTANT_MARK, 1)[0].strip()

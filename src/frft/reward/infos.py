@@ -130,7 +130,8 @@ class SelectionCounts(StoredValue):
         samples: samples of the policy that were given.
         samples_of_pool_prompts: samples whose prompt is in the pool.
         samples_empty: samples without text.
-        truncated: texts longer than the embedder's window, by side: chosen, rejected, samples.
+        truncated: texts longer than the embedder's window, by side: chosen, rejected, samples; and different prompts,
+            where the strategy reads them.
         qualifying: pairs that the strategy ranks.
         wanted: training and test pairs asked for.
         taken: training and test pairs selected; a pair selected twice counts twice.

@@ -2,7 +2,8 @@
 
 from frft.selection.controls import with_shuffled_labels
 from frft.selection.embedder import Embedder
-from frft.selection.filter import embed_pool, select
+from frft.selection.evidence import embed_pool
+from frft.selection.filter import select
 from frft.selection.selection import Selection
 from frft.selection.similarity import match_nearest, match_prompt
 from frft.selection.vectors import VectorCache

@@ -16,8 +16,7 @@ exp(tau * score) is then the pair's density ratio at tau = 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from frft.config.sections import SelectionConfig
 from frft.errors import SelectionError, UsageError
 from frft.preferences import Pool
 from frft.progress import SILENT, Progress
-from frft.selection.controls import with_noise, with_shuffled_labels
-from frft.selection.density import EmbeddedCompletions, density_ratios
+from frft.selection.controls import with_shuffled_labels
+from frft.selection.evidence import RankingEvidence, compare_completions, tell_apart
 from frft.selection.selection import (
     BELOW_CUT,
     KEPT,
@@ -40,33 +39,11 @@ from frft.selection.selection import (
     Selection,
     table_counts,
 )
-from frft.selection.similarity import Vectors, match_nearest, match_prompt
 from frft.selection.thresholds import nothing_qualifies
 from frft.selection.vectors import VectorCache
 from frft.selection.weights import LogRatios, draw_rows, effective_sample_size, temper
 from frft.statistics.numbers import Floats, Indices
 from frft.strategies import Candidates, Strategy, get_strategy, strategy_origin
-
-_TextColumns = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What N pairs are ranked by: cosines of chosen and rejected and log ratios (nats), NaN where not computed.
-
-    `truncated` counts the texts longer than the embedder's window; `density` is None without a classifier.
-    """
-
-    values_3N: Floats
-    truncated: dict[str, int] = field(default_factory=lambda: {"chosen": 0, "rejected": 0, "samples": 0})
-    density: dict[str, float] | None = None
-
-    def dealt_out(self, rng: np.random.Generator) -> _Evidence:
-        """A control: the evidence permuted at random among the pairs that have any."""
-        known = np.flatnonzero(~np.isnan(self.values_3N).all(axis=0))
-        values_3N = self.values_3N.copy()
-        values_3N[:, known] = self.values_3N[:, rng.permutation(known)]
-        return replace(self, values_3N=values_3N)
 
 
 def select(
@@ -84,10 +61,10 @@ def select(
 
     With a `config.test_size`, size + test_size pairs are kept, and the test pairs are drawn at random from these.
 
-    The result depends on the set of rows, not on their order. Only completions are embedded, not prompts; both are
-    stripped of surrounding white space. A sample without text is counted and not compared. With `match: prompt`, only
-    pairs and samples that share a prompt are embedded; for strategies that read no embeddings nothing is embedded, and
-    similarities are null.
+    The result depends on the set of rows, not on their order. Completions are embedded, and prompts for strategies
+    that read them; all are stripped of surrounding white space. A sample without text is counted and not compared. With
+    `match: prompt`, only pairs and samples that share a prompt are embedded; for strategies that read no embeddings
+    nothing is embedded, and similarities are null.
 
     Args:
         pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
@@ -117,13 +94,13 @@ def select(
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
     pool = {name: _texts(pool_table[name].to_pylist(), by_id) for name in ("prompt", "chosen", "rejected")}
     samples = {"prompt": _texts(sample_prompts), "completion": _texts(sample_completions)}
-    evidence = _Evidence(np.full((3, len(ids)), np.nan))
+    evidence = RankingEvidence(np.full((3, len(ids)), np.nan))
     if log_ratios is not None:
         evidence.values_3N[2] = (log_ratios.chosen_N + log_ratios.rejected_N)[by_id]
-    elif strategy.reads == "density ratio":
-        evidence = _tell_apart(pool, samples, config, vectors, seed, progress)
+    elif strategy.tells_apart:
+        evidence = tell_apart(pool, samples, config, strategy.reads, vectors, seed, progress)
     elif strategy.reads == "cosines":
-        evidence = _compare(pool, samples, config, vectors, seed, progress)
+        evidence = compare_completions(pool, samples, config, vectors, seed, progress)
     if config.shuffle_embeddings:
         evidence = evidence.dealt_out(np.random.default_rng([seed, 5]))
     chosen_N, rejected_N, log_ratios_N = evidence.values_3N
@@ -173,89 +150,6 @@ def select(
     if origin := strategy_origin(strategy.name):
         metadata["strategy_origin"] = origin
     return Selection(table, metadata)
-
-
-def _compare(
-    pool: _TextColumns,
-    samples: _TextColumns,
-    config: SelectionConfig,
-    vectors: VectorCache,
-    seed: int,
-    progress: Progress,
-) -> _Evidence:
-    """Cosines of chosen and rejected completions with the samples."""
-    rows, written = _comparable(pool["prompt"], samples["prompt"], samples["completion"], config.match)
-    pairs, used = _take(pool, rows), _take(samples, written)
-    (chosen_ND, rejected_ND, samples_SD), truncated = _embed(pairs, used, config.noise, vectors, seed, progress)
-    values_3N = np.full((3, len(pool["prompt"])), np.nan)
-    if config.match == "nearest":
-        values_3N[:2, rows] = match_nearest(chosen_ND, rejected_ND, samples_SD, progress=progress)
-    else:
-        values_3N[:2, rows] = match_prompt(pairs["prompt"], chosen_ND, rejected_ND, used["prompt"], samples_SD)
-    return _Evidence(values_3N, truncated)
-
-
-def _tell_apart(
-    pool: _TextColumns,
-    samples: _TextColumns,
-    config: SelectionConfig,
-    vectors: VectorCache,
-    seed: int,
-    progress: Progress,
-) -> _Evidence:
-    """Log density ratios of the pairs, log p(policy's samples) / p(pool's completions), whatever their prompts."""
-    used = _take(samples, [s for s, sample in enumerate(samples["completion"]) if sample])
-    (chosen_ND, rejected_ND, samples_SD), truncated = _embed(pool, used, config.noise, vectors, seed, progress)
-    try:
-        ratios = density_ratios(
-            EmbeddedCompletions(
-                [*pool["prompt"], *pool["prompt"]],
-                [*pool["chosen"], *pool["rejected"]],
-                np.concatenate([chosen_ND, rejected_ND]),
-            ),
-            EmbeddedCompletions(used["prompt"], used["completion"], samples_SD),
-            seed,
-            progress,
-        )
-    except SelectionError as error:
-        raise SelectionError(f"{error} Or select by another strategy than {config.strategy}.") from None
-    values_3N = np.full((3, len(chosen_ND)), np.nan)
-    # The ratios of all chosen, then of all rejected completions: their sum is the pair's.
-    values_3N[2] = ratios.log_ratios_N.reshape(2, -1).sum(axis=0)
-    density = {"auc": ratios.auc, "log_loss": ratios.log_loss, "strength": ratios.strength}
-    return _Evidence(values_3N, truncated, density)
-
-
-def _take(columns: _TextColumns, rows: Sequence[int]) -> dict[str, list[str]]:
-    """These rows of all columns."""
-    return {name: [values[row] for row in rows] for name, values in columns.items()}
-
-
-def _embed(
-    pairs: _TextColumns, samples: _TextColumns, noise: float, vectors: VectorCache, seed: int, progress: Progress
-) -> tuple[tuple[Vectors, Vectors, Vectors], dict[str, int]]:
-    """Vectors of chosen, rejected and samples, with `noise` added; and how many texts exceed the embedder's window."""
-    embed_pool(pairs["chosen"], pairs["rejected"], vectors, progress)
-    texts = {"chosen": pairs["chosen"], "rejected": pairs["rejected"], "samples": samples["completion"]}
-    every = [text for side in texts.values() for text in side]
-    embedded_D = vectors.get(every, progress)
-    if noise:
-        embedded_D = with_noise(embedded_D, every, noise, seed)
-    count = len(pairs["chosen"])
-    chosen_ND, rejected_ND, samples_SD = np.split(embedded_D, [count, 2 * count])
-    truncated = {side: vectors.count_truncated(side_texts) for side, side_texts in texts.items()}
-    return (chosen_ND, rejected_ND, samples_SD), truncated
-
-
-def embed_pool(
-    chosen: Sequence[str], rejected: Sequence[str], vectors: VectorCache, progress: Progress = SILENT
-) -> None:
-    """Embed a pool's completions into the cache, without other texts and in a fixed order.
-
-    Texts that are embedded together are padded together, which changes the last bits of their vectors. In a fixed
-    grouping, the pool gets the same vectors whether it is embedded in advance or by a selection.
-    """
-    vectors.get(sorted({text.strip() for text in (*chosen, *rejected)}), progress)
 
 
 def _ranked(strategy: Strategy, candidates: Candidates) -> Indices:
@@ -362,25 +256,6 @@ def _check_log_ratios(strategy: Strategy, log_ratios: LogRatios | None, pairs: i
         raise SelectionError(
             f"There are log ratios of {len(log_ratios.chosen_N)} pairs, but {pairs} pairs in the pool."
         )
-
-
-def _comparable(
-    prompts: Sequence[str], sample_prompts: Sequence[str], samples: Sequence[str], match: str
-) -> tuple[list[int], list[int]]:
-    """Rows of the pool, and indices of the samples, that are compared: those on a common prompt, or all with text."""
-    written = [s for s, sample in enumerate(samples) if sample]
-    if not written:
-        raise SelectionError(f"There is no policy sample with text to compare with ({len(samples)} given).")
-    if match == "nearest":
-        return list(range(len(prompts))), written
-    sampled, in_pool = {sample_prompts[s] for s in written}, set(prompts)
-    pairs = [n for n, prompt in enumerate(prompts) if prompt in sampled]
-    if not pairs:
-        raise SelectionError(
-            f"None of the {len(written)} policy samples has a prompt of the pool. Sample completions of "
-            "its own prompts, or set match: nearest (--match nearest) to compare each pair with its nearest sample."
-        )
-    return pairs, [s for s in written if sample_prompts[s] in in_pool]
 
 
 def _test_rows(

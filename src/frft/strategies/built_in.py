@@ -160,6 +160,18 @@ BUILT_IN = (
         reads="density ratio",
     ),
     Strategy(
+        name="density_prompt",
+        description="best by how much likelier the prompt is where the policy was sampled than in the pool",
+        rank=by_log_ratio,
+        reads="prompt density ratio",
+    ),
+    Strategy(
+        name="density_joint",
+        description="best by how much likelier prompt and completions together are of the policy than of the pool",
+        rank=by_log_ratio,
+        reads="joint density ratio",
+    ),
+    Strategy(
         name="policy_ratio",
         description="best by log pi_t - log pi_SFT of both completions (OCRM)",
         rank=by_log_ratio,

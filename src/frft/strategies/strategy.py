@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from frft.statistics.numbers import Floats, Indices
 
-PairEvidence: TypeAlias = Literal["cosines", "density ratio", "policy ratio"]
+PairEvidence: TypeAlias = Literal[
+    "cosines", "density ratio", "prompt density ratio", "joint density ratio", "policy ratio"
+]
 """What the filter computes of each pair before a strategy ranks it. `cosines`: cosine similarities of its two
 completions with the policy's samples; `density ratio`: how much likelier they are among the samples than in the pool,
-by a classifier of their embeddings; `policy ratio`: how much likelier under the policy than under the SFT model."""
+by a classifier of their embeddings; `prompt density ratio`: the same of the prompt alone; `joint density ratio`: of
+prompt and completion together; `policy ratio`: how much likelier under the policy than under the SFT model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +134,13 @@ class Strategy:
 
     @property
     def embeds(self) -> bool:
-        """Whether it needs embeddings of the pairs' completions and of the policy's samples."""
-        return self.reads in ("cosines", "density ratio")
+        """Whether it needs embeddings, of the pairs' texts and of the policy's samples or their prompts."""
+        return self.reads == "cosines" or self.tells_apart
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether a classifier tells texts of the policy from those of the pool: of completions, prompts, or both."""
+        return self.reads in ("density ratio", "prompt density ratio", "joint density ratio")
 
     @property
     def matches_prompts(self) -> bool:
@@ -141,8 +149,11 @@ class Strategy:
 
     @property
     def has_ratios(self) -> bool:
-        """Whether every pair has a log ratio, so that pairs can be drawn in proportion to it (`take: sample`)."""
-        return self.reads in ("density ratio", "policy ratio")
+        """Whether every pair has a log ratio of its own, by which pairs can be drawn (`take: sample`).
+
+        Not by the joint density ratio: the sum over both completions counts their prompt twice.
+        """
+        return self.reads in ("density ratio", "prompt density ratio", "policy ratio")
 
     @property
     def needs_models(self) -> bool:
