@@ -102,6 +102,9 @@ if TYPE_CHECKING:
     from frft.experiment.runner import run as run
     from frft.models.adapters import WithoutAdapters as WithoutAdapters
     from frft.models.encoding import TruncationCount as TruncationCount
+    from frft.models.heads import HeadRequest as HeadRequest
+    from frft.models.heads import RewardHead as RewardHead
+    from frft.models.heads import ScoreHead as ScoreHead
     from frft.models.loading import Dtype as Dtype
     from frft.models.loading import load_causal_lm as load_causal_lm
     from frft.models.loading import load_tokenizer as load_tokenizer

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_type
 
+from transformers import PreTrainedModel
+
 import frft
 
 
@@ -127,6 +129,17 @@ def worlds_and_judges(reward_model: frft.RewardModel, prompts: list[str]) -> Non
     frft.WorldConfig(lamda=2)  # type: ignore[call-arg]
     frft.RewardJudge("reward-model")  # type: ignore[arg-type]
     frft.win_rate("rm:reward-model", prompts, prompts, prompts)  # type: ignore[arg-type]
+
+
+def load_my_reward_model(request: frft.HeadRequest) -> PreTrainedModel:
+    assert_type(request.name, str)
+    raise NotImplementedError
+
+
+def reward_heads(reward_model: frft.RewardModel) -> frft.RewardHead:
+    assert_type(reward_model.head, frft.ScoreHead)
+    frft.RewardHead("MyRewardModel", "my_package:load")  # type: ignore[arg-type]
+    return frft.RewardHead("MyRewardModel", load_my_reward_model)
 
 
 def diagnoses(subject: frft.Subject) -> frft.Diagnosis:

@@ -60,6 +60,7 @@ def train(
     json
         Print counts, losses and scale as JSON.
     """
+    from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
     from frft.cli.output import print_json, print_text
@@ -96,14 +97,15 @@ def train(
     grew = tokens["after"] > tokens["before"]
     if json:
         scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
-        template = {"chat_template": template_digest(model.tokenizer)}
-        more = {"vocabulary": tokens if grew else None, "fresh_head": base.has_fresh_head}
-        print_json({**report.as_dict(), **scale, **template, **more})
+        template = {"chat_template": template_digest(model.tokenizer), "head": asdict(base.head)}
+        print_json({**report.as_dict(), **scale, **template, "vocabulary": tokens if grew else None})
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
     print_text(f"It reads conversations by {describe_template(model.tokenizer)}.")
     if base.has_fresh_head:
         print_text("The model to start from had no head of one output. One was drawn at random, and trained.")
+    else:
+        print_text(f"The model to start from has {base.head.described}.")
     if grew:
         print_text(
             f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer has tokens that "
@@ -151,6 +153,8 @@ def evaluate(
     json
         Print JSON.
     """
+    from dataclasses import asdict
+
     from frft.cli.output import print_json, print_table, print_text
     from frft.models.chat import describe_template, template_digest
     from frft.progress import for_terminal
@@ -163,7 +167,7 @@ def evaluate(
     result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
-        template = {"chat_template": template_digest(reward_model.tokenizer)}
+        template = {"chat_template": template_digest(reward_model.tokenizer), "head": asdict(reward_model.head)}
         print_json({**result.as_dict(), "truncated": truncated.as_dict(), "dtype": reward_model.dtype, **template})
         return
     groups = {("all", ""): result} | {
@@ -189,7 +193,8 @@ def evaluate(
     if result.ties:
         print_text(f"{result.ties} of {result.n} pairs are ties (equal scores), which count one half.")
     print_text(f"Scores were computed in {reward_model.dtype}.")
-    print_text(f"The model reads conversations by {describe_template(reward_model.tokenizer)}.")
+    print_text(f"The model has {reward_model.head.described}.")
+    print_text(f"It reads conversations by {describe_template(reward_model.tokenizer)}.")
     print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 

@@ -50,6 +50,7 @@ def score_command(
     json
         Print the counts and the distribution of the scores as JSON.
     """
+    from dataclasses import asdict
     from json import dumps
 
     from frft.cli.output import print_json, print_table, print_text
@@ -79,6 +80,7 @@ def score_command(
             "max_length": scorer.max_length,
             "dtype": scorer.dtype,
             "chat_template": template_digest(scorer.tokenizer),
+            "head": asdict(scorer.head),
         }
         print_json({**spread.as_dict(), "rejected": rejected, **truncated})
         return
@@ -93,5 +95,6 @@ def score_command(
         )
     if rejected:
         print_text(f"{rejected} of {written.report.read} rows could not be used, and have no score.")
-    print_text(f"The model reads conversations by {describe_template(scorer.tokenizer)}.")
+    print_text(f"The model has {scorer.head.described}.")
+    print_text(f"It reads conversations by {describe_template(scorer.tokenizer)}.")
     print_text(scorer.truncated.sentence("texts that the reward model read", scorer.max_length))

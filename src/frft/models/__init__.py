@@ -2,6 +2,7 @@
 
 from frft.models.adapters import WithoutAdapters, add_adapters
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
+from frft.models.heads import HeadRequest, RewardHead, ScoreHead, find_head, head_origin
 from frft.models.launch import is_main_process, peers, process_count
 from frft.models.loading import (
     Dtype,
@@ -10,6 +11,7 @@ from frft.models.loading import (
     load_model_config,
     load_reward_backbone,
     load_tokenizer,
+    load_with_its_head,
     longest_sequence,
     save_model,
     tokenizer_source,
@@ -22,17 +24,23 @@ __all__ = [
     "Dtype",
     "EncodedPair",
     "Encoder",
+    "HeadRequest",
+    "RewardHead",
+    "ScoreHead",
     "TruncationCount",
     "WithoutAdapters",
     "add_adapters",
     "build_causal_lm",
     "check_positions",
     "choose_threads",
+    "find_head",
+    "head_origin",
     "is_main_process",
     "load_causal_lm",
     "load_model_config",
     "load_reward_backbone",
     "load_tokenizer",
+    "load_with_its_head",
     "longest_sequence",
     "model_source",
     "peers",

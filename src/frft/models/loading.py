@@ -5,13 +5,24 @@ Every loader takes a folder of adapters (PEFT) as it takes any other: see `frft.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frft.errors import ModelError
 from frft.models.chat import AUTO, end_token_ids, use_chat_template
+from frft.models.classifiers import (
+    OPENRLHF_CLASSES,
+    OPENRLHF_HEAD,
+    fold_outputs,
+    refuse_archives,
+    refuse_value_head,
+    saved_outputs,
+    why_no_head,
+)
+from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head, import_head, load_with_head
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
 
@@ -118,6 +129,9 @@ def load_model_config(name: str | Path, *, trust_remote_code: bool = False) -> P
     """
     from transformers import AutoConfig
 
+    if (entry := find_head(name)) is not None:
+        # Importing the package teaches Transformers its configuration.
+        import_head(entry)
     source = model_source(name)
     config: PretrainedConfig = _load(
         "configuration of", source, AutoConfig.from_pretrained, trust_remote_code=trust_remote_code
@@ -151,59 +165,121 @@ def load_reward_backbone(
     allow_fresh_head: bool = True,
     dtype: Dtype = "float32",
 ) -> PreTrainedModel:
-    """A sequence-classification model with one output.
+    """A sequence-classification model with one output; see `load_with_its_head`."""
+    return load_with_its_head(
+        name,
+        tokenizer,
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+        allow_fresh_head=allow_fresh_head,
+        dtype=dtype,
+    )[0]
 
-    Where the folder holds a causal language model, or a classifier with another number of outputs, the head
-    is new: weights N(0, 1/(d+1)) as in Stiennon et al. 2009.01325 (standard deviation 1/sqrt(d+1)), bias 0,
-    and the model's attribute `has_fresh_head` is true.
+
+def load_with_its_head(
+    name: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    trust_remote_code: bool = False,
+    allow_fresh_head: bool = True,
+    dtype: Dtype = "float32",
+) -> tuple[PreTrainedModel, ScoreHead]:
+    """A sequence-classification model with one output, and where that comes from.
+
+    A classifier with two outputs becomes one whose output is their difference (`frft.models.classifiers`). Where the
+    folder holds no head, or one with more outputs, the head is new: weights N(0, 1/(d+1)) as in Stiennon et al.
+    2009.01325 (standard deviation 1/sqrt(d+1)), bias 0.
 
     Args:
         name: name or folder of the model.
         tokenizer: its tokenizer.
         seed: seed of a new head.
         trust_remote_code: whether code in the model's repository may be executed.
-        allow_fresh_head: whether a model without a trained head of one output is accepted.
+        allow_fresh_head: whether a model without a trained head is accepted.
         dtype: number format of its weights and its arithmetic. Adapters are merged in float32 whatever it is.
 
     Raises:
-        ModelError: it cannot be loaded, weights of the backbone are missing, or it needs a fresh head where
-            `allow_fresh_head` is false.
+        ModelError: it cannot be loaded, weights of the backbone are missing, it has a value head, or it needs a fresh
+            head where `allow_fresh_head` is false; says what kind of model it is.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
     from frft.models.kernels import with_fast_kernels
 
-    source = model_source(name)
-    with seeded(seed):
-        model, info = _load(
-            "reward model",
-            source,
-            AutoModelForSequenceClassification.from_pretrained,
-            trust_remote_code=trust_remote_code,
-            use_safetensors=True,
-            dtype=dtype,
-            num_labels=1,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-        model, fresh = merge_adapters(model, source, drawn_weights(model, info), droppable=True)
-        # A pooler belongs to the head: language models trained without one (BERT) get a new one with it.
-        backbone = {key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key}
-        _refuse_missing(name, "reward model", backbone if allow_fresh_head else fresh)
-        for parameter_name, parameter in model.named_parameters():
-            # A new head is recognised by its shape, (1, d), since its name differs between architectures.
-            if parameter_name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
-                torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
-            elif parameter_name in fresh and parameter.shape == (1,):
-                torch.nn.init.zeros_(parameter)
+    refuse_archives(name)
+    entry = find_head(name)
+    if entry is not None:
+        model, head = load_with_head(entry, HeadRequest(str(name), dtype, trust_remote_code))
+    else:
+        with seeded(seed):
+            model, head = _classifier(name, seed, allow_fresh_head, trust_remote_code=trust_remote_code, dtype=dtype)
     _fit_to_tokenizer(model, tokenizer)
     config = model.config.get_text_config()
     if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         # Where padding is EOS it stays unset: the head would read at the token before EOS (see `filler_id`).
         config.pad_token_id = tokenizer.pad_token_id
-    model.has_fresh_head = bool(fresh)
-    return with_fast_kernels(model)
+    return with_fast_kernels(model), head
+
+
+def _classifier(
+    name: str | Path, seed: int, allow_fresh_head: bool, **arguments: Any
+) -> tuple[PreTrainedModel, ScoreHead]:
+    from transformers import AutoModelForSequenceClassification
+
+    source, architecture = model_source(name), architecture_of(name)
+
+    def load(outputs: int, **more: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        found: tuple[PreTrainedModel, dict[str, Any]] = _load(
+            "reward model",
+            source,
+            AutoModelForSequenceClassification.from_pretrained,
+            use_safetensors=True,
+            num_labels=outputs,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **arguments,
+            **more,
+        )
+        return found
+
+    outputs = 2 if source.outputs == 2 else 1
+    model, info = load(outputs)
+    refuse_value_head(name, info["unexpected_keys"])
+    head = ScoreHead("saved", "one output, as it was saved")
+    if source.outputs is None and (saved := saved_outputs(info)) == 2:
+        outputs = saved
+        model, info = load(outputs)
+    elif OPENRLHF_HEAD in info["unexpected_keys"]:
+        head = ScoreHead("value_head", f"one output, saved as {OPENRLHF_HEAD} by OpenRLHF")
+        model, info = load(outputs, key_mapping={rf"^{re.escape(OPENRLHF_HEAD)}": "score.weight"})
+    if architecture in OPENRLHF_CLASSES:
+        # Its own forward pass reads at the last token of all, padding or not.
+        model.config.get_text_config().pad_token_id = None
+    model, fresh = merge_adapters(model, source, drawn_weights(model, info), droppable=True)
+    # A pooler belongs to the head: language models trained without one (BERT) get a new one with it.
+    backbone = {key for key in fresh if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key}
+    if fresh and not backbone and not allow_fresh_head:
+        trust = arguments["trust_remote_code"]
+        said = load_model_config(name, trust_remote_code=trust).num_labels
+        named = saved_outputs(info) or source.outputs or said
+        unread = {key for key in info["unexpected_keys"] if not key.startswith(f"{model.base_model_prefix}.")}
+        _refuse_missing(name, "reward model", fresh, why_no_head(architecture, named, unread))
+    _refuse_missing(name, "reward model", backbone if outputs == 1 else fresh)
+    if fresh:
+        _draw_head(model, fresh)
+        return model, ScoreHead("drawn", f"one output, drawn at random (seed {seed}): it was saved without one")
+    return model, ScoreHead("difference", fold_outputs(model)) if outputs == 2 else head
+
+
+def _draw_head(model: PreTrainedModel, fresh: Collection[str]) -> None:
+    """Draw the weights of a new head, as `load_with_its_head` says."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        # A new head is recognised by its shape, (1, d), since its name differs between architectures.
+        if name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
+            torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
+        elif name in fresh and parameter.shape == (1,):
+            torch.nn.init.zeros_(parameter)
 
 
 def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str) -> None:
@@ -262,12 +338,17 @@ def drawn_weights(model: PreTrainedModel, info: Mapping[str, Any]) -> set[str]:
     return {*unmarked, *info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
 
 
-def _refuse_missing(name: str | Path, what: str, keys: Iterable[str]) -> None:
+def _refuse_missing(
+    name: str | Path,
+    what: str,
+    keys: Iterable[str],
+    advice: str = "Use a folder that was saved completely, or train the model first.",
+) -> None:
     """Raise `ModelError` if weights are missing: Transformers would silently replace them by random ones."""
     if missing := sorted(keys):
         raise ModelError(
             f"{str(name)!r} holds no complete {what}: {len(missing)} weights are missing "
-            f"({', '.join(missing[:3])}). Use a folder that was saved completely, or train the model first."
+            f"({', '.join(missing[:3])}). {advice}"
         )
 
 

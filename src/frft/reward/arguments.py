@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.errors import DataError, ModelError, OutputError, UnknownLengthError, UsageError, check_type
-from frft.models import load_model_config, longest_sequence
+from frft.models import find_head, load_model_config, longest_sequence
 from frft.progress import Progress
 from frft.reward.model import REWARD_FILE, read_reward_file
 from frft.reward.samples import PolicySamples
@@ -98,21 +98,24 @@ def check_workdir(path: Path) -> None:
 def check_models(
     reward_model: Artifact | str | Path, backbone: Artifact | str | Path | None, *, trust_remote_code: bool
 ) -> None:
-    """Check that the models exist and that the reward model has one output, from their config.json alone.
+    """Check that the models exist and that the reward model has one output or two, from their config.json alone.
 
     Raises:
-        ModelError: there is no such model, or the reward model is no sequence classifier with one output.
+        ModelError: there is no such model, or the reward model is no sequence classifier with one output or two.
     """
     if backbone is not None and not isinstance(backbone, Artifact):
         load_model_config(backbone, trust_remote_code=trust_remote_code)
     if isinstance(reward_model, Artifact):
         return
     config = load_model_config(reward_model, trust_remote_code=trust_remote_code)
-    if config.num_labels != 1:
+    # Two outputs are the default of every configuration: they are outputs only where it is for a classifier.
+    two = config.num_labels == 2 and any("SequenceClassification" in each for each in config.architectures or ())
+    if config.num_labels != 1 and not two and find_head(reward_model) is None:
         made_for = ", ".join(config.architectures or ["nothing that it names"])
         raise ModelError(
             f"{reward_model} has {config.num_labels} outputs by its config.json (made for {made_for}); a reward model "
-            "is a sequence classifier with one output. Train one first: frft reward train."
+            "is a sequence classifier with one output, or with two, whose difference is the score. Train one first: "
+            "frft reward train."
         )
 
 

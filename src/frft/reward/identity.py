@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.models import model_source
+from frft.models import head_origin, model_source
 from frft.store import Artifact, digest_of, folder_digest
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ def model_identity(source: Artifact | str | Path) -> Any:
     """Identity of a model: of an artifact itself, of a folder the digest of its files, of a name on the Hub the name.
 
     A name does not pin a revision of the model.
-    That of adapters includes that of what they were trained on.
+    That of adapters includes that of what they were trained on; of a model that a package loads, the package's code.
     """
     if isinstance(source, Artifact) or not Path(source).is_dir():
         return source
-    files = {"files": folder_digest(Path(source))}
+    files: dict[str, Any] = {"files": folder_digest(Path(source))}
+    if (origin := head_origin(source)) is not None:
+        files["head"] = origin
     whole = model_source(source)
     if not whole.adapters:
         return files

@@ -30,14 +30,16 @@ from frft.errors import (
 from frft.models import (
     Dtype,
     Encoder,
+    ScoreHead,
     TruncationCount,
     check_positions,
-    load_reward_backbone,
     load_tokenizer,
+    load_with_its_head,
     longest_sequence,
     save_model,
 )
 from frft.models.chat import AUTO, NONE, PLAIN, template_digest
+from frft.models.classifiers import refuse_archives
 from frft.progress import SILENT, Progress
 from frft.store import read_json, write_json
 
@@ -65,6 +67,7 @@ class RewardModel:
         max_length: longest sequence in tokens; longer ones are cut and counted by the `Encoder`.
         gain: factor of raw scores in gain * raw + bias; finite and not 0.
         bias: constant in gain * raw + bias; finite.
+        head: where the model's output comes from, as `load` found it; None: it is the model's own.
 
     Raises:
         ModelError: the model has more than one output, or fewer positions than `max_length`.
@@ -79,6 +82,7 @@ class RewardModel:
         *,
         gain: float = 1.0,
         bias: float = 0.0,
+        head: ScoreHead | None = None,
     ) -> None:
         import torch
         from transformers import PreTrainedModel
@@ -94,6 +98,7 @@ class RewardModel:
         self.encoder = Encoder(tokenizer, max_length)
         self.gain = gain
         self.bias = bias
+        self.head = head or ScoreHead("saved", "one output, the model's own")
 
     @classmethod
     def load(
@@ -111,8 +116,8 @@ class RewardModel:
 
         Args:
             path_or_name: a folder, or a model's name on the Hub.
-            seed: seed of the random weights of a fresh head, which a causal language model (or a classifier with
-                several outputs) gets.
+            seed: seed of the random weights of a fresh head, which a causal language model (or a classifier with more
+                than two outputs) gets. Of two outputs, the score is their difference.
             max_length: longest sequence in tokens; None: the one in `reward.json`, or, for a model that frft did not
                 save, the longest that its configuration and its tokenizer allow.
             chat_template: what it reads conversations by: `auto` (what it was trained with; for a model that frft did
@@ -129,6 +134,7 @@ class RewardModel:
             UnknownLengthError: `max_length` is None, and the model's files do not say how long a sequence may be.
             ArtifactError: `reward.json` is damaged.
         """
+        refuse_archives(path_or_name)
         file = Path(path_or_name) / REWARD_FILE
         saved = file.exists()
         values = read_reward_file(file) if saved else RewardFile()
@@ -149,7 +155,7 @@ class RewardModel:
                 f"{template_digest(tokenizer)} it would read what it never saw. Leave chat_template out; if the "
                 "template in its folder was changed, put the old one back."
             )
-        model = load_reward_backbone(
+        model, head = load_with_its_head(
             path_or_name,
             tokenizer,
             seed=seed,
@@ -157,7 +163,7 @@ class RewardModel:
             allow_fresh_head=allow_fresh_head and not saved,
             dtype=dtype,
         )
-        return cls(model, tokenizer, length, gain=values.gain, bias=values.bias)
+        return cls(model, tokenizer, length, gain=values.gain, bias=values.bias, head=head)
 
     def save(self, path: str | Path) -> None:
         """Save everything that `load` needs into one folder; `reward.json` is written last."""
@@ -190,7 +196,7 @@ class RewardModel:
     @property
     def has_fresh_head(self) -> bool:
         """Whether the head was drawn at random when the model was loaded, and has not been trained since."""
-        return bool(getattr(self.model, "has_fresh_head", False))
+        return self.head.kind == "drawn"
 
     @property
     def dtype(self) -> str:

@@ -187,7 +187,6 @@ def train_reward_model(
         trained.config.get_text_config().pad_token_id = said
         if config.lora:
             trained = trained.merge_and_unload()
-        trained.has_fresh_head = False
     report = TrainReport.of(
         losses,
         pairs=count,
