@@ -119,8 +119,8 @@ def why_no_head(architecture: str | None, outputs: int | None, unread: Collectio
     if architecture is not None and architecture.endswith(LANGUAGE_MODELS):
         return (
             f"It looks like a language model ({saved_by}), which has no head that gives a score: frft reward train "
-            "gives it one. A generative reward model, which writes its judgement, is a judge, and is asked behind an "
-            "endpoint: --judge openai:MODEL."
+            "gives it one. A generative reward model, which writes its judgement, is no reward model here but a judge, "
+            "asked behind an endpoint (openai:MODEL)."
         )
     if other:
         return (
