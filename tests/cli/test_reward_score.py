@@ -105,5 +105,5 @@ def test_what_is_read_is_not_written_over_and_a_model_without_a_head_leaves_noth
     assert score(reward_folder, "--samples", file, "--out", file) == 2
     assert file.read_bytes() == before
     assert score(tiny_lm_folder, "--samples", file, "--out", tmp_path / "scores.jsonl") == 1
-    assert "train the model first" in " ".join(capsys.readouterr().err.split())
+    assert "frft reward train gives it one" in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in tmp_path.iterdir()] == ["samples.jsonl"]

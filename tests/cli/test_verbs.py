@@ -260,7 +260,7 @@ def test_reward_train_and_eval(pairs, pairs_file, write_rows, samples_file, tiny
         "64",
     ]
     assert main(command) == 1
-    assert "train the model first" in capsys.readouterr().err
+    assert "frft reward train gives it one" in capsys.readouterr().err
 
 
 @NEEDS_EMBEDDER
