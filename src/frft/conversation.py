@@ -79,9 +79,14 @@ def _guarded(content: str) -> str:
 
 
 def opening(prompt: str) -> str:
-    """The first turn of a dialogue: all that is said before the assistant first speaks, but for a system prompt, which
-    many conversations share and which the same question may stand without. A plain prompt is its own opening."""
-    if prompt.lstrip().startswith("System:") and is_dialogue(prompt):
+    """What is said before the assistant first speaks, as HH-RLHF text, but for a system prompt.
+
+    Many conversations share a system prompt, which the same question may stand without; and the same question may be
+    text in one row and messages in another.
+    """
+    if not is_dialogue(prompt):
+        return f"Human: {plain_text(prompt).split(ASSISTANT_MARK, 1)[0].strip().removeprefix('Human:').lstrip()}"
+    if prompt.lstrip().startswith("System:"):
         asked = (turn["content"] for turn in parse_dialogue(prompt) if turn["role"] == "user")
         return f"Human: {next(asked, '')}".strip()
     return prompt.split(ASSISTANT_MARK, 1)[0].strip()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.config.sections import DataConfig, WorldConfig
-from frft.conversation import opening
+from frft.conversation import opening, render_dialogue
 from frft.errors import DataError
 from frft.experiment import split, world_splits
 from frft.worlds import World
@@ -60,8 +60,29 @@ def test_too_little_data_for_a_purpose_is_an_error():
 
 
 def test_a_plain_prompt_is_its_own_conversation():
-    assert opening("Write a poem") == "Write a poem"
+    assert opening("Write a poem") == "Human: Write a poem"
     assert opening("\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:") == "Human: Hi"
+
+
+@given(st.integers(0, 5))
+@settings(max_examples=6, deadline=None)
+def test_a_question_as_text_and_as_messages_is_one_conversation(seed):
+    asked = [f"Question {number}" for number in range(40)]
+    prompts = [[{"role": "user", "content": text}] for text in asked]
+    with_system = [[{"role": "system", "content": "Be kind."}, *turns] for turns in prompts]
+    forms = [asked, [render_dialogue(turns) for turns in prompts], [render_dialogue(turns) for turns in with_system]]
+    rows = [
+        {"id": f"{number}-{form}", "prompt": prompt, "chosen": " a", "rejected": " b"}
+        for form, column in enumerate(forms)
+        for number, prompt in enumerate(column)
+    ]
+    splits = split(
+        pa.Table.from_pylist(rows), DataConfig(pairs="x", judge_fraction=0.25, evaluation_fraction=0.25), seed
+    )
+    parts = [
+        {row.split("-")[0] for row in part["id"].to_pylist()} for part in (splits.judge, splits.evaluation, splits.pool)
+    ]
+    assert sum(map(len, parts)) == len(asked)
 
 
 def test_a_world_deals_out_rows_that_share_no_request():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,7 +66,6 @@ def test_a_policy_learns_to_end_where_the_turn_ends(chatml):
 
 
 def test_an_end_that_the_models_own_file_lists_counts_though_it_pads(chatml):
-    from types import SimpleNamespace
 
     from transformers import GenerationConfig, GPT2Config
 
@@ -176,3 +176,38 @@ def test_the_end_of_a_turn_is_found_where_there_is_one(chatml):
     # Then EOS ends what a policy writes.
     (pair,) = Encoder(chatml, 99).encode([render_dialogue([USER])], [" Mix."])
     assert pair.completion[-1] == chatml.eos_token_id
+
+
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_an_empty_thought_before_an_answer_does_not_end_it(chatml):
+    chatml.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]})
+    chatml.chat_template = THINKING
+    end = chatml.convert_tokens_to_ids("<|im_end|>")
+    assert end_token_ids(None, chatml) == [chatml.eos_token_id, end]
+    (pair,) = Encoder(chatml, 200).encode([render_dialogue([USER])], [" Mix it."])
+    assert chatml.decode(pair.completion) == "<think>\n\n</think>\n\nMix it.<|im_end|>"
+
+
+@pytest.mark.parametrize("messages", [[USER], TURNS])
+def test_a_prompt_that_is_rendered_already_is_not_rendered_again(chatml, messages):
+    text = chatml.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    encoder = Encoder(chatml, 300)
+    with pytest.raises(DataError, match=r"prompt 1 of 2.*already rendered by it.*rendered twice"):
+        encoder.encode_prompts(["Why?", text], 300)
+    with pytest.raises(DataError, match="already rendered by it"):
+        encoder.encode_whole([text], ["So."])
+    # One that only speaks of these tokens is a text as any other.
+    for spoken in (text.removesuffix("<|im_start|>assistant\n"), f"What is {text}", "<|im_end|>"):
+        assert encoder.encode_whole([spoken], ["So."])
+
+
+def test_a_template_that_writes_the_date_is_said_to(chatml):
+    assert "date" not in describe_template(chatml)
+    chatml.chat_template = "{{ strftime_now('%d %b %Y') }}" + CHATML
+    assert "which writes today's date" in describe_template(chatml)

@@ -94,7 +94,10 @@ def describe_template(tokenizer: PreTrainedTokenizerBase) -> str:
     digest = template_digest(tokenizer)
     if digest in (PLAIN, NONE):
         return {PLAIN: "plain HH-RLHF text", NONE: "contents alone, without a template"}[digest]
-    return f"the chat template {digest.removeprefix('sha256:')[:12]}"
+    described = f"the chat template {digest.removeprefix('sha256:')[:12]}"
+    if "strftime_now" in str(tokenizer.chat_template):
+        return f"{described}, which writes today's date (on another day it reads the same text otherwise)"
+    return described
 
 
 @dataclass(frozen=True)
@@ -138,16 +141,21 @@ class Template:
         """Token ids of prompts, with what the template puts before the assistant's words.
 
         Raises:
-            ChatTemplateError: the template refuses one of them.
+            ChatTemplateError: the template refuses one of them, or one is rendered already.
         """
+        for messages in conversations:
+            self._refuse_rendered(messages)
         return self._special.ids([self._text(messages, begins=True) for messages in conversations])
 
     def pairs(self, conversations: Sequence[Sequence[Message]], contents: Sequence[str]) -> list[RenderedPair]:
         """Token ids of prompts, and of the conversations with the assistant's answers.
 
         Raises:
-            ChatTemplateError: the template refuses one, or does not begin the whole as it begins the prompt.
+            ChatTemplateError: the template refuses one, or does not begin the whole as it begins the prompt; or a
+                prompt is rendered already.
         """
+        for messages in conversations:
+            self._refuse_rendered(messages)
         begun = [self._text(messages, begins=True) for messages in conversations]
         whole = [
             self._text([*messages, {"role": "assistant", "content": content}], begins=False)
@@ -169,9 +177,36 @@ class Template:
     @cached_property
     def end_of_turn(self) -> int | None:
         """The special token that the template puts after the assistant's words; None where it puts none."""
-        (pair,) = self.pairs([_TRIED], [_ANSWER])
+        whole = self._text([*_TRIED, {"role": "assistant", "content": _ANSWER}], begins=False)
+        # Not what stands before the answer: templates of models that think put an empty thought there.
+        (after,) = self._special.ids([whole.rpartition(_ANSWER)[2]])
         special = special_ids(self.tokenizer)
-        return next((token for token in pair.rest if token in special), None)
+        return next((token for token in after if token in special), None)
+
+    @cached_property
+    def _around_prompt(self) -> tuple[str, str]:
+        """What the template writes before a question, without BOS, and after it, for the assistant to begin."""
+        before, _, after = self._text(_TRIED, begins=True).rpartition(_TRIED[0]["content"])
+        return self._without_bos(before).strip(), after.strip()
+
+    def _without_bos(self, text: str) -> str:
+        return text.strip().removeprefix(str(self.tokenizer.bos_token or ""))
+
+    def _refuse_rendered(self, messages: Sequence[Message]) -> None:
+        """Refuse a question that is a whole prompt by this template: around it, it would be rendered a second time.
+
+        Raises:
+            ChatTemplateError: it begins and ends as the template does, special tokens among it.
+        """
+        before, after = self._around_prompt
+        content = messages[-1]["content"].strip()
+        if not after or not content.endswith(after) or not self._special.named_in(after):
+            return
+        if self._special.begins(content) or (before and content.startswith(before)):
+            raise ChatTemplateError(
+                f"The last message is already rendered by it ({_shown(content, 20)}... ends as a prompt does), and "
+                "would be rendered twice. Give the text that the user wrote, or messages."
+            )
 
     def _text(self, messages: Sequence[Message], *, begins: bool) -> str:
         guarded = [{**each, "content": self._special.as_text(each["content"])} for each in messages]

@@ -47,6 +47,14 @@ class SpecialTokens:
         """A content whose names of special tokens are marked as text."""
         return self._special.sub(_marked, content.replace(_MARK, _MARK * 2))
 
+    def named_in(self, text: str) -> bool:
+        """Whether a text holds the name of a special token."""
+        return self._special.search(text) is not None
+
+    def begins(self, text: str) -> bool:
+        """Whether a text begins with the name of a special token."""
+        return self._special.match(text) is not None
+
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of rendered texts; names are their tokens, but for marked ones. Nothing is put around a text.
 
