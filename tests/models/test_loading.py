@@ -17,6 +17,7 @@ from frft.models import (
     load_tokenizer,
     save_model,
 )
+from frft.models.chat import CONTENTS_ALONE
 
 from ..processes import run_python
 
@@ -76,6 +77,16 @@ def test_weights_are_float32_whatever_they_were_saved_in(folder):
     save_model(load_causal_lm(folder, tokenizer).to(torch.bfloat16), tokenizer, folder / "half")
     assert load_causal_lm(folder / "half", tokenizer).dtype == torch.float32
     assert load_reward_backbone(folder / "half", tokenizer, seed=0).dtype == torch.float32
+
+
+def test_a_model_that_reads_plain_text_leaves_no_template_of_one_that_was_saved_there_before(folder):
+    tokenizer = load_tokenizer(folder)
+    model = load_causal_lm(folder, tokenizer)
+    tokenizer.chat_template = CONTENTS_ALONE
+    save_model(model, tokenizer, folder / "again")
+    assert load_tokenizer(folder / "again").chat_template == CONTENTS_ALONE
+    save_model(model, load_tokenizer(folder / "again", chat_template="plain"), folder / "again")
+    assert load_tokenizer(folder / "again").chat_template is None
 
 
 def test_a_fresh_head_is_drawn_from_n_0_1_over_d_plus_1(tiny_tokenizer, tmp_path):

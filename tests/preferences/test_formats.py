@@ -425,6 +425,11 @@ REFUSED = {
         "bad message",
         "calls a tool",
     ),
+    "a thought beside the text": (
+        {"prompt": ASKED, "chosen": [{**RED, "reasoning_content": "Not blue."}], "rejected": [BLUE]},
+        "bad message",
+        "'reasoning_content'",
+    ),
     "other turns beside the prompt": (
         {"prompt": ASKED, "chosen": [{"role": "user", "content": "Shape?"}, RED], "rejected": [BLUE]},
         "prompt not in the messages",

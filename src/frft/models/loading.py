@@ -308,6 +308,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     Of several launched processes, any may call this and writes. (Transformers by itself writes weights in the main
     process alone, and in others, silently, a folder without weights.)
     """
+    from transformers.utils import CHAT_TEMPLATE_FILE
+
     with quiet():
         model.should_save_on_this_rank = lambda is_main_process: is_main_process
         try:
@@ -315,6 +317,9 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
         finally:
             del model.should_save_on_this_rank
         tokenizer.save_pretrained(path)
+    if tokenizer.chat_template is None:
+        # Of a model that was saved there before; Transformers leaves it, and would read it as this one's.
+        (Path(path) / CHAT_TEMPLATE_FILE).unlink(missing_ok=True)
 
 
 def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

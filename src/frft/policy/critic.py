@@ -46,8 +46,9 @@ class Critic(nn.Module):  # type: ignore[misc]
     def from_classifier(cls, classifier: PreTrainedModel, gain: float = 1.0, bias: float = 0.0) -> Critic:
         """Start from a reward model, whose weights are copied (METHOD section 4, item 1).
 
-        The reward model's normalisation is folded into the head, so that the first value of a finished completion
-        is exactly its normalised score.
+        The reward model's normalisation is folded into the head, so that before training, the value of a finished
+        completion is exactly its normalised score. By a chat template this is so only where nothing follows the end of
+        the turn (ChatML has a line break there, at which the reward model reads), and both models have one template.
 
         Raises:
             ModelError: the classifier's head is not one linear layer on the backbone's last hidden state.

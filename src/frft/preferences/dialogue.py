@@ -10,6 +10,9 @@ from frft.preferences.rejects import Reason, RowError, quoted
 DIALOGUE_ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 """Names of roles in published data (ShareGPT says human and gpt) -> the three that a prompt is made of."""
 
+THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Fields of messages in which some templates look for what the assistant thought before it spoke."""
+
 
 def as_messages(value: Any, field: str) -> list[Message]:
     """Messages in either published spelling, `{role, content}` or ShareGPT's `{from, value}`, in the first.
@@ -28,7 +31,7 @@ def as_message(value: Any, what: str) -> Message:
     """One message in either published spelling, as `{role, content}`; `what` names it in errors.
 
     Raises:
-        RowError: the message lacks its role or text, calls a tool, or has an unknown role.
+        RowError: the message lacks its role or text, calls a tool, has a thought beside its text, or an unknown role.
     """
     if not isinstance(value, dict):
         raise RowError(Reason.BAD_MESSAGE, f"{what} is {type(value).__name__}, not an object")
@@ -36,6 +39,13 @@ def as_message(value: Any, what: str) -> Message:
     content = _content(value["content"] if value.get("content") is not None else value.get("value"), what)
     if value.get("tool_calls") or value.get("function_call"):
         raise RowError(Reason.BAD_MESSAGE, f"{what} calls a tool; only text can be read")
+    thought = next((name for name in THOUGHT_FIELDS if value.get(name)), None)
+    if thought is not None:
+        raise RowError(
+            Reason.BAD_MESSAGE,
+            f"{what} has a thought in {thought!r} beside its content; write it into the content, as the model does "
+            "(<think>...</think>), or leave it out",
+        )
     if not isinstance(role, str) or role not in DIALOGUE_ROLES:
         raise RowError(Reason.BAD_MESSAGE, f"{what} has role {quoted(role)}; known are {', '.join(DIALOGUE_ROLES)}")
     if not isinstance(content, str):
