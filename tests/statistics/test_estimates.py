@@ -120,3 +120,34 @@ def test_no_ratio_to_what_cannot_be_told_from_zero():
 def test_slope_is_that_of_least_squares():
     x, y = [0, 0, 1, 2], [0.1, -0.3, 0.5, 0.2]
     assert statistics.slope(x, y) == pytest.approx(np.polyfit(x, y, 1)[0])
+
+
+def test_proportion_is_least_squares_through_the_origin_with_a_cluster_robust_error():
+    from scipy import stats
+
+    from frft.statistics import proportion
+
+    rng = np.random.default_rng(1)
+    x, clusters = rng.normal(size=30), [n // 3 for n in range(30)]
+    y = 2 * x + rng.normal(size=30)
+    found = proportion(x, y, clusters)
+    b = np.linalg.lstsq(x[:, None], y, rcond=None)[0][0]
+    assert found.mean == pytest.approx(b)
+    # Each cluster in turn, by the definition of the sandwich.
+    meat = sum(sum(x[i] * (y[i] - b * x[i]) for i in range(30) if clusters[i] == g) ** 2 for g in range(10))
+    error = (10 / 9 * meat) ** 0.5 / sum(x * x)
+    assert found.interval == pytest.approx(stats.t.interval(0.95, 9, b, error))
+    assert proportion([1.0, 2.0], [2.0, 4.0], ["a", "a"]).interval is None
+
+
+def test_the_interval_of_a_proportion_covers_at_its_level():
+    from frft.statistics import proportion
+
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(1000):
+        x, common = rng.normal(size=60), np.repeat(rng.normal(size=20), 3)
+        low, high = proportion(x, x + common * x + rng.normal(size=60), [n // 3 for n in range(60)]).interval
+        covered += low <= 1 <= high
+    # 95 % of 1000, give or take four standard errors, and what a sandwich of 20 clusters lacks.
+    assert 900 <= covered <= 980

@@ -23,6 +23,7 @@ from frft.cli.eval import eval_app
 from frft.cli.generate import generate_command
 from frft.cli.output import print_error
 from frft.cli.reward import reward_app
+from frft.cli.reward_check import check_command
 from frft.cli.reward_score import score_command
 from frft.cli.run import run_command
 from frft.cli.select import select_command
@@ -53,6 +54,7 @@ app.command(study_command, name="study", default_parameter=Parameter(consume_mul
 app.command(advise_command)
 app.command(diagnose_command, name="diagnose")
 reward_app.command(score_command, name="score")
+reward_app.command(check_command, name="check")
 app.command(reward_app)
 app.command(eval_app)
 app.command(bench_app)

@@ -91,7 +91,7 @@ def evaluate_reward_model(
     asked = requests(table)
 
     def of(rows: Sequence[int]) -> RewardEvaluation:
-        return _evaluate(raw_margins_N[rows], [asked[row] for row in rows], reward_model.gain)
+        return evaluation_of_margins(raw_margins_N[rows], [asked[row] for row in rows], reward_model.gain)
 
     by = {
         name: {value: of([row for row, label in enumerate(values) if label == value]) for value in sorted(set(values))}
@@ -121,7 +121,16 @@ def accuracy_gain(
     return estimate(is_N - was_N, requests(table))
 
 
-def _evaluate(raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable], gain: float) -> RewardEvaluation:
+def evaluation_of_margins(
+    raw_margins_N: NDArray[np.float64], requests_N: Sequence[Hashable], gain: float
+) -> RewardEvaluation:
+    """Accuracy and calibration from the margins of N labelled pairs.
+
+    Args:
+        raw_margins_N: raw score of the chosen completion less that of the rejected one, float64 (N,).
+        requests_N: label of each pair's request, for cluster-robust intervals.
+        gain: factor of raw scores in a score.
+    """
     import numpy as np
 
     right_N = (1 + np.sign(raw_margins_N)) / 2  # a tie is half right

@@ -209,6 +209,29 @@ def slope(x: Numbers, y: Numbers) -> float:
     return float(x_N @ np.asarray(y, float) / (x_N @ x_N))
 
 
+def proportion(x: Numbers, y: Numbers, clusters: Sequence[Hashable]) -> Estimate:
+    """b in y = b x + error, by least squares through the origin, from N >= 1 points whose x are not all 0.
+
+    The standard error is cluster-robust: with residuals e and G clusters g,
+    se^2 = G / (G - 1) * sum_g (sum_{i in g} x_i e_i)^2 / (sum_i x_i^2)^2. The interval is Student's with G - 1 df.
+
+    Args:
+        x, y: the points, (N,) each.
+        clusters: the cluster of each point.
+    """
+    x_N, y_N = np.asarray(x, float), np.asarray(y, float)
+    square = float(x_N @ x_N)
+    b = float(x_N @ y_N) / square
+    place = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    groups = len(place)
+    if groups < 2:
+        return Estimate(b, None, None, len(x_N))
+    sums_G = np.zeros(groups)
+    np.add.at(sums_G, [place[cluster] for cluster in clusters], x_N * (y_N - b * x_N))
+    error = float(np.sqrt(groups / (groups - 1) * (sums_G @ sums_G))) / square
+    return student(b, error, groups - 1, len(x_N))
+
+
 def _one_sided(mean: float, error: float, freedom: int) -> tuple[float, float]:
     """p-values of the null hypotheses "no rise" and "no fall", from Student's t with `freedom` degrees of freedom."""
     from scipy import stats
