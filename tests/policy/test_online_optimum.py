@@ -47,7 +47,7 @@ def trained_on(space, algorithm, generations, steps, learning_rate):
 def test_the_policy_converges_to_the_closed_form_optimum(space, algorithm, length):
     """pi_ref(y) exp(r(y) / beta) / Z, total variation below 0.02, with groups of four."""
     space = space(length)
-    # With seeds 0 to 4, RLOO comes to 0.0006 to 0.002, GRPO to 0.004 to 0.011; with beta 15% too large, to 0.04 and more.
+    # With seeds 0 to 4, RLOO comes to 0.0006 to 0.002, GRPO to 0.004 to 0.011; with beta 15% too large, above 0.04.
     found, start = trained_on(space, algorithm, generations=4, steps=120, learning_rate=5e-3)
     assert total_variation(start, space.optimum(start, 0.5)) > 0.2  # there was something to learn
     assert total_variation(found, space.optimum(start, 0.5)) < 0.02
