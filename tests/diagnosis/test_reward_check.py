@@ -82,3 +82,17 @@ def test_lower_precision_is_compared_in_its_own_format(saved, tiny_tokenizer):
     assert (found.facts.dtype, found.facts.dtype_saved) == ("bfloat16", "float32")
     assert found.agreement.tolerance >= 0.1
     assert verdict == "fit"
+
+
+def test_two_outputs_are_compared_with_the_difference_of_the_models_own_logits(saved, tiny_tokenizer):
+    found, _, verdict = check(saved("two", tiny_tokenizer, template=CHATML, num_labels=2))
+    assert (verdict, found.facts.head.kind, found.agreement.by_itself) == ("fit", "difference", True)
+    assert found.agreement.difference < 1e-5
+
+
+def test_adapters_are_compared_by_the_weights_that_were_merged(tiny_lm_folder, saved_adapters, tmp_path):
+    saved_adapters(tiny_lm_folder, tmp_path / "adapters", "SEQ_CLS")
+    found, findings, _ = check(tmp_path / "adapters")
+    assert not found.agreement.by_itself
+    assert found.facts.architecture == "GPT2LMHeadModel"
+    assert not any(each.fault for each in findings.values())
