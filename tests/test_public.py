@@ -22,7 +22,7 @@ INTERNAL = {
     *("Section", "Ground", "Side", "TaskRow", "Source", "Annotator", "RowPair"),  # parts of settings and of figures
     *("LogisticModel", "PredictorTest", "LinkState", "Change", "Curve", "PolicyAlgorithm"),
     *("Floats", "Indices", "PairTable", "RowNumbers"),  # other names of arrays and tables
-    *("Annotators", "Drafts", "Targets"),  # what worlds and PPO pass between their own methods
+    *("Annotators", "DomainRewards", "Drafts", "Targets"),  # what worlds and PPO pass between their own methods
     *("Peers", "Build", "Encoder", "SharedStore"),  # of the store and of models
     # Parts of results (docs/results.md), which are reached through those that are members.
     *("DataFigures", "GateComparison", "GoldEvaluation", "GoldFigures", "GoldView", "JudgeFigures", "MachineFigures"),

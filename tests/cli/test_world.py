@@ -33,6 +33,22 @@ def test_a_world_is_made_read_and_described(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == folder
 
 
+def test_domains_are_described(tmp_path, capsys):
+    out = tmp_path / "w"
+    dials = ["--domains", "2", "--pool-mixture", "1", "3", "--policy-mixture", "0", "1", "--lambda", "0"]
+    assert main(["world", "make", "--out", str(out), *dials, *SMALL]) == 0
+    assert json.loads((out / "world.json").read_text())["pool_mixture"] == [1.0, 3.0]
+    row = json.loads((out / "demonstrations.jsonl").read_text().splitlines()[0])
+    assert row["domain"] == "domain-1"
+    capsys.readouterr()
+    assert main(["world", "describe", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for said in ("blind to the domain", "domain-0", "domain-1", "right on labels", "agrees with gold", "Terry on r*"):
+        assert said in printed
+    assert main(["world", "describe", *dials, "--json"]) == 0
+    assert [each["domain"] for each in json.loads(capsys.readouterr().out)["domains"]] == ["domain-0", "domain-1"]
+
+
 def test_dials_that_are_off_and_json(tmp_path, capsys):
     out = tmp_path / "w"
     assert main(["world", "make", "--out", str(out), "--pairs-within-source=false", "--json", *SMALL]) == 0
@@ -50,6 +66,8 @@ def test_dials_that_are_off_and_json(tmp_path, capsys):
         (["describe", "--anti-gold", "--lambda", "0"], "anti_gold"),
         (["describe", "full", "--kappa", "0"], "dials of its own"),
         (["describe", "--zork"], "--zork"),
+        (["describe", "--conflict", "0"], "conflict means nothing with one domain"),
+        (["describe", "--domains", "2", "--pool-mixture", "1"], "give one for each"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -103,6 +103,24 @@ def test_the_plan_names_the_stages_that_were_made(world_run, world_settings, tmp
     assert {stage["stage"] for stage in plan["stages"]} == made
 
 
+def test_a_run_in_a_world_of_two_domains(world_settings, tmp_path, capsys):
+    out, dials = tmp_path / "run", DIALS | {"domains": 2, "policy_mixture": [0.0, 1.0]}
+    more = ["data.world.domains=2", "data.world.policy_mixture=[0.0, 1.0]", "arms={vanilla: {alpha: 0}, part1: {}}"]
+    assert main(["run", str(world_settings), *more, "--out", str(out)]) == 0
+    assert "mean true reward of what the arm writes of its prompt's domain" in capsys.readouterr().out
+    results, world = read_json(out / "results.json"), World(WorldConfig(**dials))
+    rows, again = (read_rows(out / "arms" / "part1" / f"completions{end}.jsonl") for end in ("", "-2"))
+    asked = [row["prompt"] for row in rows]
+    assert set(world.domains_of(asked)) == {1}
+    texts = [row["completion"] for row in [*rows, *again]]
+    found = results["arms"]["part1"]["evaluation"]["gold"]
+    assert found["mean"] == pytest.approx(world.gold([*asked, *asked], texts).mean())
+    pool = world.pairs(0, DIALS["pool_size"])
+    assert set(pool["domain"].to_pylist()) == {"domain-0", "domain-1"}
+    trained_on = {prompt for prompt in pool["prompt"].to_pylist() if world.domains_of([prompt])[0]}
+    assert results["data"]["splits"]["prompts"] == len(trained_on)
+
+
 def test_another_world_is_another_run(world_run, world_settings, capsys):
     assert main(["run", str(world_settings), "data.world.seed=1", "--out", str(world_run)]) == 2
     assert "data.world.seed: 0 there, 1 now" in capsys.readouterr().err

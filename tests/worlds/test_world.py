@@ -62,6 +62,31 @@ def test_the_default_world_stays_what_it_is(default):
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "9111b528cf60d5fe"
 
 
+GOLDEN = [
+    ({}, "169fc079215a5b2a", "b056f2215a2cf551"),
+    ({"categories": 6, "lambda_": 2.0, "near_lambda": 0.0, "seed": 3}, "6234856e5b6156cd", "0c4338ad5d0fa7a3"),
+    (
+        {"sources": 7, "annotators": 4, "kappa": 0.3, "pairs_within_source": False, "drift": 0.3, "anti_gold": True,
+         "near_policy": 2, "seed": 11},
+        "c3c3c68617e43f34", "738abbd5bd23962c",
+    ),
+]  # fmt: skip
+"""Digests of rows and of rewards, taken before there were domains."""
+
+
+@pytest.mark.parametrize(("dials", "rows", "rewards"), GOLDEN)
+def test_worlds_of_one_domain_stay_what_they_were(dials, rows, rewards):
+    def digest(value):
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+    made = world(**dials)
+    tables = [made.pairs(0, 1200), made.pairs(0, 200, "evaluation"), made.demonstrations(0, 300)]
+    assert digest([*(table.to_pylist() for table in tables), made.prompts(0, 200)]) == rows
+    pairs = made.pairs(0, 500)
+    found = [made.gold(pairs["prompt"], pairs["chosen"]), made.utility(pairs["prompt"], pairs["rejected"], 2)]
+    assert digest([np.round(each, 9).tolist() for each in found]) == rewards
+
+
 def test_rows_are_whole(default):
     table = default.pairs(0, NUMBER)
     assert table.column_names == ["id", "prompt", "chosen", "rejected", "chosen_source", "rejected_source", "annotator"]
@@ -171,6 +196,14 @@ CHANGES = {
     "anti_gold": True,
     "drift": 0.5,
 }
+DOMAINS = {
+    "domains": 3,
+    "conflict": 0.5,
+    "domain_taste": 0.9,
+    "pool_mixture": (1.0, 3.0),
+    "policy_mixture": (1.0, 1.0),
+    "annotators_follow": "domain",
+}
 SIZES = {"pool_size", "demonstrations", "train_prompts", "evaluation_prompts", "held_out_pairs"}
 
 
@@ -188,7 +221,23 @@ def test_every_dial_changes_the_world_and_only_what_it_should(dial, default):
 
 
 def test_all_dials_are_tried():
-    assert {*CHANGES, *SIZES} == set(WorldConfig.model_fields)
+    assert {*CHANGES, *DOMAINS, *SIZES} == set(WorldConfig.model_fields)
+
+
+@pytest.mark.parametrize("dial", DOMAINS)
+def test_every_dial_of_domains_changes_the_world_and_only_what_it_should(dial):
+    base = {"domains": 2, "annotators": 2}
+    plain, changed = world(**base), world(**base | {dial: DOMAINS[dial]})
+    texts = [
+        sorted(zip(*(table[name].to_pylist() for name in ("prompt", "chosen", "rejected")), strict=True))
+        for table in (plain.pairs(0, 1500), changed.pairs(0, 1500))
+    ]
+    same_texts = [sorted((prompt, *sorted(two)) for prompt, *two in each) for each in texts]
+    assert (same_texts[0] == same_texts[1]) == (dial not in {"domains", "pool_mixture"})
+    # What differs in the pool differs by labels, if not by texts; the policy's mixture is no matter of the pool.
+    assert (texts[0] == texts[1]) == (dial == "policy_mixture")
+    told = [made.demonstrations(0, 300) for made in (plain, changed)]
+    assert told[0].equals(told[1]) == (dial not in {"domains", "policy_mixture"})
 
 
 def test_pairs_can_come_from_two_sources():

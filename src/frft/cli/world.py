@@ -79,8 +79,9 @@ def _print(measured: Measurements) -> None:
     print_text(f"gold reward: mean {measured.gold_mean:.2f}, standard deviation {measured.gold_sd:.2f}; "
           f"equal in {measured.gold_ties:.1%} of the pairs, which are left out of every agreement below")  # fmt: skip
     print_text(f"chosen is the longer one in {measured.chosen_longer:.1%} of the pairs of unequal length")
-    print_text(f"coupling: source and annotator share {measured.coupling_bits:.2f} bits; style tells the annotator in "
-          f"{measured.style_predicts:.1%} (always naming the most frequent: {measured.most_frequent:.1%})")  # fmt: skip
+    print_text(f"coupling: {measured.annotators_follow} and annotator share {measured.coupling_bits:.2f} bits; style "
+          f"tells the annotator in {measured.style_predicts:.1%} "
+          f"(always naming the most frequent: {measured.most_frequent:.1%})")  # fmt: skip
     print_table(
         ("annotator", "pairs", "lambda", "bias sd", "bias ~ gold", "utility agrees with gold", "labels agree"),
         [
@@ -98,7 +99,10 @@ def _print(measured: Measurements) -> None:
     )
     if measured.unmeasured:
         print_text(f"{measured.unmeasured} more annotators judge too few of these pairs to be measured")
-    print_text("Averaging: Bradley-Terry on gold reward and style, one fit on all pairs and one on each source's own; "
+    if measured.domains:
+        _print_domains(measured)
+    reward = "r*" if measured.domains else "gold reward"
+    print_text(f"Averaging: Bradley-Terry on {reward} and style, one fit on all pairs and one on each source's own; "
           "held-out pairs")  # fmt: skip
     print_table(
         ("source", "gold", "sd", "tokens", "log loss, all", "own", "averaging costs", "agrees with gold, all", "own"),
@@ -117,3 +121,27 @@ def _print(measured: Measurements) -> None:
             for each in measured.sources
         ],
     )
+
+
+def _print_domains(measured: Measurements) -> None:
+    from frft.cli.output import print_table, print_text
+
+    print_text("Domains: Bradley-Terry on r* and style, fitted on all pairs (blind to the domain, and given it), on "
+          "each domain's own, and on those of the others; held-out pairs of each domain")  # fmt: skip
+    fits = ("all", "given domain", "own", "others'")
+    for what in ("accuracy", "gold_agreement"):
+        title = "agrees with gold" if what == "gold_agreement" else "right on labels"
+        print_table(
+            ("domain", "pairs", "gold", "sd", f"{title}, {fits[0]}", *fits[1:], "averaging costs"),
+            [
+                (
+                    each.domain,
+                    f"{each.pairs:,}",
+                    f"{each.gold:.2f}",
+                    f"{each.gold_sd:.2f}",
+                    *("-" if share is None else f"{share:.1%}" for share in getattr(each, what)),
+                    f"{getattr(each, what)[2] - getattr(each, what)[0]:+.1%}",
+                )
+                for each in measured.domains
+            ],
+        )

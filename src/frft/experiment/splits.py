@@ -30,7 +30,8 @@ class Splits:
             accuracy would be too high for a model that was chosen by it. Empty unless an arm has a gate.
         pool: the pool D: the base reward model is trained on it, and refreshes select from it.
         sft: the part of `pool` (in a world, demonstrations) whose chosen completions SFT trains on.
-        prompts: distinct prompts of `pool`, on which the policy is trained and sampled.
+        prompts: distinct prompts of `pool`, on which the policy is trained and sampled; in a world of several domains,
+            the first of each domain, as many as have the weights of the policy's mixture.
     """
 
     judge: pa.Table
@@ -118,5 +119,25 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
         gate=known[1] if gate else known[0].slice(0, 0),
         pool=pool,
         sft=demonstrations.rename_columns({"completion": "chosen"}),
-        prompts=list(dict.fromkeys(pool["prompt"].to_pylist())),
+        prompts=_policy_prompts(world, list(dict.fromkeys(pool["prompt"].to_pylist()))),
     )
+
+
+def _policy_prompts(world: World, distinct: list[str]) -> list[str]:
+    """The most of N distinct prompts, in their order, that have the weights of the policy's mixture of domains."""
+    share_D = world.policy_shares
+    domain_N = world.domains_of(distinct)
+    count_D = np.bincount(domain_N, minlength=len(share_D))
+    wanted = share_D > 0
+    # Rounding to 9 digits first: 0.7 of 10 must be 7, whatever the last bit says.
+    take_D = np.floor(np.round(share_D * (count_D[wanted] / share_D[wanted]).min(), 9)).astype(np.int64)
+    if not take_D[wanted].all():
+        short = world.domains[int(np.flatnonzero(wanted & (take_D == 0))[0])]
+        raise DataError(
+            f"A pool of {world.config.pool_size} pairs has too few prompts to give the policy any of {short} by the "
+            "weights of policy_mixture. Raise data.world.pool_size, or the weight of that domain."
+        )
+    rank_N = np.empty(len(distinct), np.int64)
+    for domain, count in enumerate(count_D):
+        rank_N[domain_N == domain] = np.arange(count)
+    return [prompt for prompt, keep in zip(distinct, rank_N < take_D[domain_N], strict=True) if keep]

@@ -39,16 +39,21 @@ def legend(results: RunResults) -> list[tuple[str, str]]:
     in_a_world, judge = results.in_a_world, who_judges(results)
     over = "the requests of the evaluation prompts, wordings of one as one" if in_a_world else "the evaluation prompts"
     lines = [("win rate", f"against vanilla, by {judge}, over {over}; ties count one half")]
+    # Worlds of earlier versions have no such dial and one domain.
+    of_domains = (results.data.world or {}).get("domains", 1) > 1
     if in_a_world:
-        lines.insert(0, ("gold", "mean true reward of what the arm writes (between -5 and 3), which no training saw"))
+        bounds = "of its prompt's domain" if of_domains else "(between -5 and 3)"
+        what = f"mean true reward of what the arm writes {bounds}, which no training saw"
+        lines.insert(0, ("gold", what))
     if _has_judge_scores(results):
         lines.append(("judge", "its mean score"))
     lines += [("KL", "from SFT, nats a completion (k1)"), ("tokens", "mean length of a completion")]
     if in_a_world:
+        like = "held-out pairs on prompts like the policy's" if of_domains else "pairs like the pool's"
         return [
             *lines,
             ("RM on own ...", "how often the arm's last reward model orders two texts of the arm itself as gold does"),
-            ("RM on pool ...", "the same for pairs like the pool's, which no training saw; a coin: 50 %"),
+            ("RM on pool ...", f"the same for {like}, which no training saw; a coin: 50 %"),
             ("pairs", "what that reward model was trained on last"),
         ]
     return [

@@ -2,12 +2,14 @@
 
 The averaging effect is shown with the most favourable reward model there is, a Bradley-Terry fit on the gold reward
 and the style counts themselves: one fit on all sources' pairs, and one for each source on its own. What the first
-loses on a source's held-out pairs is what averaging costs there, and what no more data can repair.
+loses on a source's held-out pairs is what averaging costs there, and what no more data can repair. Where a world has
+domains, the same for each of them; there the features are r* (what all domains value) and the style counts, since the
+gold reward of a domain would tell the fit which domain it is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,10 +20,12 @@ from scipy.special import expit
 
 from frft.errors import UsageError
 from frft.statistics.numbers import Floats
+from frft.worlds.domains import domain_shares
+from frft.worlds.drafts import Drafts
 from frft.worlds.draws import RowNumbers
 from frft.worlds.lexicon import STYLES
 from frft.worlds.text import token_lengths
-from frft.worlds.world import Drafts, World
+from frft.worlds.world import World
 
 PAIRS = 20_000
 """Pairs that are measured: the pool's first, or, where it has fewer, those that it would have next."""
@@ -56,6 +60,32 @@ class SourceFigures:
     loss_own: float
     gold_pooled: float
     gold_own: float
+
+
+@dataclass(frozen=True)
+class DomainFigures:
+    """One domain of the pool. Figures of fits are about held-out pairs on its prompts.
+
+    Accuracy is the share of pairs that a fit orders as the labels do; agreement with gold, as the domain's gold reward
+    does, over pairs that differ by it. The four fits, in the order of each tuple: on all domains' pairs, blind to the
+    domain; on all domains' pairs, given the domain (each feature once for all domains, and once more for each of them);
+    on this domain's own pairs; on the pairs of all others, None where the pool holds no other domain.
+
+    Attributes:
+        domain: its name.
+        pairs: pairs of it that were measured.
+        gold: mean gold reward.
+        gold_sd: standard deviation of the gold reward.
+        accuracy: accuracy of the four fits.
+        gold_agreement: agreement of the four fits with gold.
+    """
+
+    domain: str
+    pairs: int
+    gold: float
+    gold_sd: float
+    accuracy: tuple[float, float, float, float | None]
+    gold_agreement: tuple[float, float, float, float | None]
 
 
 @dataclass(frozen=True)
@@ -95,12 +125,14 @@ class Measurements:
         gold_sd: standard deviation of the completions' gold reward.
         gold_ties: share of pairs with equal gold rewards, left out of every agreement.
         chosen_longer: share of pairs whose chosen completion has more tokens, among those where one has.
-        coupling_bits: mutual information of source and annotator.
+        annotators_follow: source or domain: by which the annotator of a pair is found.
+        coupling_bits: mutual information of that and the annotator.
         style_predicts: share of held-out pairs whose annotator a linear discriminant names from the style counts of
             both completions.
         most_frequent: share of held-out pairs that the most frequent annotator judges, as a baseline for
             `style_predicts`.
         sources: figures of each source.
+        domains: figures of each domain that the pool holds; empty where the world has one domain.
         annotators: figures of each annotator who judges at least FEWEST of the pairs.
         unmeasured: annotators who judge fewer than FEWEST of the pairs, and are left out of `annotators`.
     """
@@ -114,10 +146,12 @@ class Measurements:
     gold_sd: float
     gold_ties: float
     chosen_longer: float
+    annotators_follow: str
     coupling_bits: float
     style_predicts: float
     most_frequent: float
     sources: tuple[SourceFigures, ...]
+    domains: tuple[DomainFigures, ...]
     annotators: tuple[AnnotatorFigures, ...]
     unmeasured: int
 
@@ -130,15 +164,13 @@ def measure_world(world: World, pairs: int = PAIRS) -> Measurements:
     """Measure the first `pairs` pairs of a world; where its pool has fewer, the pairs that it would have next, too.
 
     Raises:
-        UsageError: a source wrote the first completion of fewer than FEWEST of the pairs.
+        UsageError: a source wrote the first completion of fewer than FEWEST of the pairs, or fewer are on the prompts
+            of a domain of the pool.
     """
     drafts = world.drafts(np.arange(pairs))
-    written = np.bincount(drafts.sources[0], minlength=world.config.sources)
-    if written.min() < FEWEST:
-        raise UsageError(
-            f"Of {pairs} pairs only {written.min()} are of source {world.sources.names[written.argmin()]}; "
-            f"at least {FEWEST} of each are needed. Measure more pairs."
-        )
+    pooled = np.flatnonzero(domain_shares(world.config, "pool"))
+    _check_enough("source", drafts.sources[0], range(world.config.sources), world.sources.names)
+    _check_enough("domain", drafts.domain, pooled, world.domains)
     keeps, gold_step = world.judge(drafts), drafts.gold[0] - drafts.gold[1]
     prompt_tokens = token_lengths(drafts.prompts)
     lengths = np.stack([token_lengths(texts) for texts in drafts.completions])
@@ -157,10 +189,14 @@ def measure_world(world: World, pairs: int = PAIRS) -> Measurements:
         gold_sd=float(drafts.gold.std()),
         gold_ties=float(np.mean(gold_step == 0)),
         chosen_longer=_share((lengths[0] > lengths[1]) == keeps, longer),
-        coupling_bits=mutual_information(drafts.sources[0], drafts.annotator),
+        annotators_follow=world.config.annotators_follow,
+        coupling_bits=mutual_information(
+            drafts.domain if world.config.annotators_follow == "domain" else drafts.sources[0], drafts.annotator
+        ),
         style_predicts=told,
         most_frequent=most_frequent,
         sources=tuple(_source_figures(world, drafts, lengths, keeps, held_out)),
+        domains=tuple(_domain_figures(world, drafts, keeps, held_out)) if len(world.domains) > 1 else (),
         annotators=annotators,
         unmeasured=world.config.annotators - len(annotators),
     )
@@ -193,9 +229,7 @@ def fit_bradley_terry(step_NF: Floats, first_preferred_N: npt.NDArray[np.bool_])
 def _source_figures(
     world: World, drafts: Drafts, lengths: RowNumbers, keeps: npt.NDArray[np.bool_], held_out: npt.NDArray[np.bool_]
 ) -> Iterator[SourceFigures]:
-    style_step = drafts.style[0] - drafts.style[1]
-    gold_step = drafts.gold[0] - drafts.gold[1]
-    step_NF = np.column_stack([gold_step, style_step[:, : len(STYLES)]]).astype(np.float64)
+    gold_step, step_NF = drafts.gold[0] - drafts.gold[1], _feature_steps(drafts)
     pooled = fit_bradley_terry(step_NF[~held_out], keeps[~held_out])
     for number in range(world.config.sources):
         wrote, its_pairs = drafts.sources == number, drafts.sources[0] == number
@@ -216,6 +250,47 @@ def _source_figures(
             float(np.median(lengths[wrote])),
             *losses,
             *agreements,
+        )
+
+
+def _domain_figures(
+    world: World, drafts: Drafts, keeps: npt.NDArray[np.bool_], held_out: npt.NDArray[np.bool_]
+) -> Iterator[DomainFigures]:
+    gold_step, step_NF = drafts.gold[0] - drafts.gold[1], _feature_steps(drafts)
+    there = np.unique(drafts.domain)
+    given_NF = np.column_stack([step_NF, *(step_NF * (drafts.domain == domain)[:, None] for domain in there)])
+    blind, given = (fit_bradley_terry(each[~held_out], keeps[~held_out]) for each in (step_NF, given_NF))
+    for domain in there:
+        inside = drafts.domain == domain
+        test, train, others = inside & held_out, inside & ~held_out, ~inside & ~held_out
+        margins = [step_NF @ blind, given_NF @ given, step_NF @ fit_bradley_terry(step_NF[train], keeps[train])]
+        margins += [step_NF @ fit_bradley_terry(step_NF[others], keeps[others])] if others.any() else []
+        accuracy = [_share((margin > 0) == keeps, test) for margin in margins]
+        agreement = [_share((margin > 0) == (gold_step > 0), test & (gold_step != 0)) for margin in margins]
+        gold = drafts.gold[:, inside]
+        yield DomainFigures(
+            world.domains[domain],
+            int(inside.sum()),
+            float(gold.mean()),
+            float(gold.std()),
+            (accuracy[0], accuracy[1], accuracy[2], accuracy[3] if others.any() else None),
+            (agreement[0], agreement[1], agreement[2], agreement[3] if others.any() else None),
+        )
+
+
+def _feature_steps(drafts: Drafts) -> Floats:
+    """Differences within N pairs of what fits see, r* (with one domain the gold reward) and style counts: (N, F)."""
+    style_step = (drafts.style[0] - drafts.style[1])[:, : len(STYLES)]
+    return np.column_stack([drafts.base[0] - drafts.base[1], style_step]).astype(np.float64)
+
+
+def _check_enough(what: str, index_N: RowNumbers, numbers: Iterable[int], names: Sequence[str]) -> None:
+    count = {number: int((index_N == number).sum()) for number in numbers}
+    fewest = min(count, key=lambda number: count[number])
+    if count[fewest] < FEWEST:
+        raise UsageError(
+            f"Of {len(index_N)} pairs only {count[fewest]} are of {what} {names[fewest]}; "
+            f"at least {FEWEST} of each are needed. Measure more pairs."
         )
 
 

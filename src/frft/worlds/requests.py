@@ -84,11 +84,13 @@ class Requests:
         return Requests(self.asked[rows], self.forbidden[rows], self.short[rows])
 
 
-def requests_for(purpose: str, seed: int, categories: int = len(CATEGORIES)) -> Requests:
-    """The requests about the first `categories` categories that serve one purpose (a key of SHARES), in an order that
-    the seed decides."""
-    every = _every_request(categories)
-    order = np.argsort(uniforms(stream(seed, "requests"), np.arange(len(every)), 1)[:, 0])
+def requests_for(purpose: str, seed: int, categories: int = len(CATEGORIES), first: int = 0) -> Requests:
+    """The requests about `categories` categories, from number `first`, that serve one purpose (a key of SHARES), in an
+    order that the seed decides."""
+    every = _every_request(first, categories)
+    # The numbers of a world with one domain are those of the first domain of any other.
+    key = stream(seed, "requests", first) if first else stream(seed, "requests")
+    order = np.argsort(uniforms(key, np.arange(len(every)), 1)[:, 0])
     ends = np.round(np.cumsum([0.0, *SHARES.values()]) * len(every)).astype(np.int64)
     place = list(SHARES).index(purpose)
     return every.take(order[ends[place] : ends[place + 1]])
@@ -151,25 +153,32 @@ def read_prompts(prompts: Sequence[str]) -> Requests:
     named = (tokens.code >= 0) & (tokens.code < _NAMES)
     row, category = tokens.row[named], tokens.code[named] % len(CATEGORIES)
     count = _COUNT_OF[before[named]]
-    _refuse(
+    refuse(
         prompts,
         np.bincount(row[count < 0], minlength=len(prompts)) > 0,
         "names a category neither to have nor to avoid",
     )
     total = np.bincount(row, weights=count, minlength=len(prompts)).astype(np.int64)
-    _refuse(prompts, total == 0, "asks for nothing that this world knows")
-    _refuse(prompts, total > MOST_ASKED, f"asks for more than {MOST_ASKED} items")
+    refuse(prompts, total == 0, "asks for nothing that this world knows")
+    refuse(prompts, total > MOST_ASKED, f"asks for more than {MOST_ASKED} items")
     asked = _laid_out(np.repeat(category, count), total)
     forbidden_NC = np.zeros((len(prompts), len(CATEGORIES)), bool)
     forbidden_NC[row[count == 0], category[count == 0]] = True
-    _refuse(prompts, forbidden_NC.sum(axis=1) > 1, "forbids more than one category")
+    refuse(prompts, forbidden_NC.sum(axis=1) > 1, "forbids more than one category")
     forbidden = np.where(forbidden_NC.any(axis=1), forbidden_NC.argmax(axis=1), -1)
-    _refuse(prompts, ((asked == forbidden[:, None]) & (asked >= 0)).any(axis=1), "forbids what it asks for")
+    refuse(prompts, ((asked == forbidden[:, None]) & (asked >= 0)).any(axis=1), "forbids what it asks for")
     short = np.bincount(tokens.row[tokens.code >= _FIRST_SHORT], minlength=len(prompts)) > 0
     return Requests(asked, forbidden, short)
 
 
-def _refuse(prompts: Sequence[str], wrong_N: npt.NDArray[np.bool_], why: str) -> None:
+def refuse(prompts: Sequence[str], wrong_N: npt.NDArray[np.bool_], why: str) -> None:
+    """Raise `RewardError` for the first of N prompts that is wrong, where one is.
+
+    Args:
+        prompts: the prompts.
+        wrong_N: which are wrong: bool (N,).
+        why: what is wrong with them, a verb first.
+    """
     if wrong_N.any():
         place = int(wrong_N.argmax())
         text = str(prompts[place])
@@ -187,18 +196,19 @@ def _laid_out(category: RowNumbers, total_N: RowNumbers) -> RowNumbers:
 
 
 @cache
-def _every_request(categories: int) -> Requests:
+def _every_request(first: int, number: int) -> Requests:
+    categories = range(first, first + number)
     asked = [
         [category for category, count in zip(chosen, counts, strict=True) for _ in range(count)]
         for kinds in (1, 2, 3)
-        for chosen in itertools.combinations(range(categories), kinds)
+        for chosen in itertools.combinations(categories, kinds)
         for counts in itertools.product((1, 2), repeat=kinds)
         if 2 <= sum(counts) <= MOST_ASKED
     ]
     rows = [
         ([*items, *[-1] * (MOST_ASKED - len(items))], forbidden, short)
         for items in asked
-        for forbidden in range(-1, categories)
+        for forbidden in (-1, *categories)
         if forbidden not in items
         for short in (False, True)
     ]
