@@ -89,6 +89,14 @@ def test_sources_with_too_few_opponents_are_not_drawn(sourced_file, tmp_path, ca
         (["--samples", "x.jsonl", "--test-pairs", "y.jsonl", "--actor", "z"], "either sources (--actor) or a file"),
         (["--sizes", "0"], "greater than 0"),
         (["--backbone", "x"], "backbone is trained by train: full"),
+        (["--train", "linear", "--steps", "9"], "steps would have no effect: train: linear is fitted to convergence"),
+        (["--actor-of", "x", "--actor", "y"], "either domains (--actor-of), sources (--actor)"),
+        (["--actor-of", "x", "--sizes", "9"], "Give --shares, in per cent"),
+        (["--actor-of", "x", "--match", "prompt"], "samples and pool have no prompt in common"),
+        (["--domain-column", "x", "--folds", "5"], "--domain-column, --folds: nothing reads this without --actor-of"),
+        (["--actor-of", "x", "--shares", "100"], "must be per cent, above 0 and below 100"),
+        (["--actor-of", "x", "--weights", "0"], "must be per cent, above 0 and at most 100"),
+        (["--actor-of", "x", "--folds", "2"], "folds"),
         ([], "no finished seed"),
     ],
 )
@@ -101,3 +109,59 @@ def test_a_source_that_is_not_there(sourced_file, tmp_path, capsys):
     file, _ = sourced_file
     assert bench("--pairs", file, "--actor", "wram", *QUICK, tmp_path=tmp_path) == 2
     assert "the most frequent are: plain, warm, dry" in capsys.readouterr().err
+
+
+@pytest.fixture
+def domain_files(write_rows):
+    """Two files of 66 conversations each, of which one prefers what the other rejects."""
+
+    def rows(topic, better, worse):
+        return [
+            {"prompt": f"\n\nHuman: What about {topic} {n}?\n\nAssistant:", "chosen": f" {better} {n}.",
+             "rejected": f" {worse} {n}.", "kind": topic}
+            for n in range(66)
+        ]  # fmt: skip
+
+    kind, curt = "Thank you, I gladly help with", "No, find out yourself about"
+    return [write_rows("bread.jsonl", rows("bread", kind, curt)), write_rows("stars.jsonl", rows("stars", curt, kind))]
+
+
+OF_DOMAINS = ["--train", "linear", "--strategies", "density", "--shares", "20", "--folds", "3", "--seeds", "1"]
+
+
+def test_actors_of_domains_are_benchmarked_in_text_and_as_json(domain_files, tmp_path, capsys):
+    arguments = ["--pairs", *domain_files, "--actor-of", "bread", "stars", *OF_DOMAINS]
+    assert bench(*arguments, tmp_path=tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "`bread` (66 pairs of 66 conversations), `stars` (66 pairs of 66 conversations)" in printed
+    assert "Actor `mean of bread, stars`:" in printed
+    page = (tmp_path / "out/table.md").read_text()
+    assert "| scratch | own domain | 20 % | 9 | 100.0 | 100.0 [100.0, 100.0] |" in page
+    assert bench("--json", tmp_path=tmp_path) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["actors"]) == ["bread", "stars", "mean of bread, stars"]
+    assert found["pairs"] == {"bread": 66, "stars": 66}
+    best = next(line for line in found["actors"]["bread"] if line["arm"]["strategy"] == "own domain")
+    assert (best["accuracy"]["mean"], best["own_share"], best["arm"]["share"]) == (1, 1, 20)
+
+
+def test_a_domain_can_be_a_column(domain_files, tmp_path, capsys):
+    arguments = ["--pairs", *domain_files, "--domain-column", "kind", *OF_DOMAINS, "--starts", "scratch"]
+    assert bench(*arguments, "--actor-of", "stars", "--weights", "50", tmp_path=tmp_path) == 0
+    assert "Actor `50 % stars`" in capsys.readouterr().out
+    assert bench(*arguments, "--actor-of", "moons", tmp_path=tmp_path / "other") == 2
+    complaint = " ".join(capsys.readouterr().err.split())
+    assert "--actor-of moons: there is no such domain; there are: bread (66 pairs), stars (66 pairs)" in complaint
+
+
+def test_sources_can_be_compared_by_the_nearest_sample_and_as_json(sourced_file, tmp_path, capsys):
+    file, _ = sourced_file
+    assert bench("--pairs", file, "--actor", "warm", *QUICK, "--match", "nearest", tmp_path=tmp_path) == 0
+    capsys.readouterr()
+    assert bench("--json", tmp_path=tmp_path) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["actors"] == {"warm": 2}
+    assert {line["arm"]["strategy"] for line in found["lines"]} >= {"part1", "random", "oracle"}
+    # What a line means is another thing by another comparison.
+    assert bench("--pairs", file, "--actor", "warm", *QUICK, "--match", "prompt", tmp_path=tmp_path) == 2
+    assert "made with another match" in capsys.readouterr().err

@@ -60,6 +60,10 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
     ])  # fmt: skip
     rows = map(json.loads, Path(found["pairs"]).read_text().splitlines())
     write("long_pairs", [{**row, "prompt": f"{long * (n < 2)} {row['prompt']}"} for n, row in enumerate(rows)])
+    write("halves", [
+        {"prompt": f"\n\nHuman: {kind} {n}?\n\nAssistant:", "chosen": f" Yes {n}.", "rejected": f" No {n}.", "kind":
+        kind} for n in range(60) for kind in ("one", "two")
+    ])  # fmt: skip
     # Two sides that are the same once they are cut.
     alike = {"prompt": prompts[0], "chosen": f"{long}.", "rejected": f"{long}!"}
     write("cut_pairs", [*map(json.loads, Path(found["pairs"]).read_text().splitlines()), alike])
@@ -161,7 +165,9 @@ CASES = [
     Case("advise", "advise --pairs {pairs} --samples {one} --store {store}", True),
     Case("bench fixed-actor", "bench fixed-actor --pairs {pairs} --actor a --out {bench} --store {store} --seeds 1 "
          "--sizes 2 --strategies random --steps 2 --continue-steps 2", True, json=False),
-    Case("bench fixed-actor", "bench fixed-actor --out {bench}", True, json=False),
+    Case("bench fixed-actor", "bench fixed-actor --out {bench}", True),
+    Case("bench fixed-actor", "bench fixed-actor --pairs {halves} --domain-column kind --actor-of one two --out "
+         "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear", True),
     Case("run", "run demo --out {run} --dry-run", json=False),
     Case("study", "study averaging seeds=2 --points kl-low --out {study} --dry-run"),
     Case("store list", "store list --store {store}"),
@@ -252,6 +258,9 @@ MUST_BE_SAID = {
     "compared": "were compared",
     "contradictions": "contradictions",
     "duplicates": "duplicates",
+    "actors.a": "against",
+    "conversations.one": "conversations",
+    "conversations.two": "conversations",
     "flips": "flips",
     "identical": "left out|Questions",
     "judged": "Questions",
@@ -302,7 +311,8 @@ NEED_NOT_BE_SAID = {
     "completions", "rows", "reasons", "step", "steps", "forms",
     # Settings, and figures that are said in units.
     "prompts", "prompts_written_to", "texts",
-    "level", "seed", "size", "test_size", "format", "max_length", "workers", "bytes", "max_bytes", "seconds",
+    "level", "seed", "seeds", "folds", "share", "weight", "size", "test_size", "format", "max_length", "workers",
+    "bytes", "max_bytes", "seconds",
 }  # fmt: skip
 """Other whole numbers of the JSON, by a name in their place. A number that is in neither fails the test: decide."""
 

@@ -9,6 +9,10 @@ from frft.config.sections import FixedActorConfig, Start
 from frft.errors import UsageError
 from frft.results.fixed_actor import HeadLine
 
+NO_THRESHOLD = -1.0
+"""The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
+SELECTED_TEST = 0.1
+"""Size of the test selection of a placebo, as a share of its training selection: the authors have 200 for 2,000."""
 REFERENCE = "random"
 """The strategy that all others are compared with, at the same size and from the same start."""
 ALL = "all"
@@ -48,6 +52,11 @@ BASE = HeadArm("scratch", ALL)
 """The reward model of all pairs, which `continue` starts from; it is part of every benchmark."""
 GUESSES = (HeadArm("scratch", CONSTANT), HeadArm("scratch", CONSTANT_BY_OPPONENT))
 """Guesses that read no text, which a reward model has to beat; they are part of every benchmark."""
+
+
+def selected_test_size(size: int) -> int:
+    """Pairs that a placebo of this size is tested on, from its own selection."""
+    return max(1, round(SELECTED_TEST * size))
 
 
 def check_names(config: FixedActorConfig) -> None:

@@ -10,7 +10,7 @@ else would change what a line means is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,18 @@ from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
 from frft.errors import ArtifactError, OutputError, UsageError
 from frft.fixed_actor.actors import Actor, ActorPairs, PoolDivision, divide
-from frft.fixed_actor.arms import ALL, BASE, CONSTANT_BY_OPPONENT, GUESSES, ORACLE, HeadArm, arms_of, check_names
+from frft.fixed_actor.arms import (
+    ALL,
+    CONSTANT_BY_OPPONENT,
+    GUESSES,
+    NO_THRESHOLD,
+    ORACLE,
+    HeadArm,
+    arms_of,
+    check_names,
+    selected_test_size,
+)
+from frft.fixed_actor.models_of_all import ModelsOfAll
 from frft.fixed_actor.sides import accuracies, constant_margins, correct
 from frft.fixed_actor.trainers import CutPairs, RewardModelTrainer, TrainingBudget, make_head_trainer
 from frft.models import seed_for
@@ -38,14 +49,10 @@ if TYPE_CHECKING:
 
 RESULTS = "results.jsonl"
 SETTINGS = "settings.json"
-SELECTED_TEST = 0.1
-"""Size of the test selection of a placebo, as a share of its training selection: the authors have 200 for 2,000."""
 LATER = {"seeds", "strategies", "sizes", "starts"}
 """Fields that say which lines there are, not what they mean."""
 OWN_STRATEGIES = "own_strategies"
 """Key of `settings.json` that holds, for each strategy of another installed package, what its behaviour depends on."""
-NO_THRESHOLD = -1.0
-"""The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
 
 
 def run_fixed_actor(
@@ -72,11 +79,17 @@ def run_fixed_actor(
     """
     check_names(config)
     with locked(out / ".lock"):
-        _keep_settings(pairs, actors, config, vectors, out)
+        data = {
+            "pairs": pairs_identity(pairs, *SOURCES),
+            "actors": {
+                actor.name: digest_of([pairs_identity(actor.own), actor.prompts, actor.completions]) for actor in actors
+            },
+        }
+        keep_settings(config, vectors, out, data)
         divisions = {seed: divide(pairs, actors, seed) for seed in range(config.seeds)}
         for seed, division in divisions.items():
             # A placebo, at the smallest size, selects its test pairs beside those it is trained on.
-            largest = max(*config.sizes, min(config.sizes) + _tested(min(config.sizes)))
+            largest = max(*config.sizes, min(config.sizes) + selected_test_size(min(config.sizes)))
             if largest > division.pool.num_rows:
                 raise UsageError(
                     f"--sizes asks for {largest} pairs (those to test the placebo on included), but on half "
@@ -133,7 +146,7 @@ class _Seed:
         self._seed, self._division, self._config, self._trainer = seed, division, config, trainer
         self._vectors, self._out, self._done, self._task = vectors, out, done, task
         self._budget = TrainingBudget.of(config)
-        self._of_all: dict[HeadArm, tuple[Any, CutPairs]] = {}
+        self._of_all = ModelsOfAll(division.pool, trainer, self._budget, out / "models" / f"seed-{seed}", seed)
 
     def run(self, actors: Sequence[str]) -> None:
         for name in actors:
@@ -169,10 +182,10 @@ class _Seed:
     def _trained(self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table]) -> _Tested:
         selected_accuracy = None
         if arm.strategy == ALL:
-            pairs, (model, cuts) = self._division.pool, self._model_of_all(arm)
+            pairs, (model, cuts) = self._division.pool, self._of_all.get(arm.start)
         else:
             pairs, selected_test = self._pairs(arm, name, share, ranked)
-            start = self._model_of_all(BASE)[0] if arm.start == "continue" else None
+            start = self._of_all.get("scratch")[0] if arm.start == "continue" else None
             model, cuts = self._trainer.train(pairs, start, self._steps(arm), seed_for(self._seed, name))
             if selected_test is not None:
                 selected_accuracy = float(correct(self._trainer.margins(model, selected_test)).mean())
@@ -180,21 +193,6 @@ class _Seed:
 
     def _steps(self, arm: HeadArm) -> int:
         return self._budget.continue_steps if arm.start == "continue" else self._budget.steps
-
-    def _model_of_all(self, arm: HeadArm) -> tuple[Any, CutPairs]:
-        """The model trained on all pairs, or that continued on them; kept, since all actors of a seed share it."""
-        if arm not in self._of_all:
-            folder = self._out / "models" / f"seed-{self._seed}-{arm.start}"
-            counted = folder.with_suffix(".json")
-            if not folder.exists():
-                start = None if arm == BASE else self._model_of_all(BASE)[0]
-                seed = seed_for(self._seed, arm.start)
-                model, cuts = self._trainer.train(self._division.pool, start, self._steps(arm), seed)
-                # Before the model, whose folder says that both are there.
-                write_json(counted, cuts)
-                self._trainer.save(model, folder)
-            self._of_all[arm] = self._trainer.load(folder), read_json(counted)
-        return self._of_all[arm]
 
     def _pairs(
         self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table]
@@ -207,8 +205,9 @@ class _Seed:
             {
                 "strategy": arm.strategy,
                 "threshold": NO_THRESHOLD,
+                "match": self._config.match or "prompt",
                 "size": arm.size if arm.placebo else max(self._config.sizes),
-                "test_size": _tested(arm.size) if arm.placebo and arm.size else 0,
+                "test_size": selected_test_size(arm.size) if arm.placebo and arm.size else 0,
                 "shuffle_labels": arm.placebo,
             }
         )
@@ -222,10 +221,14 @@ class _Seed:
         return ranked[arm.strategy][: arm.size], None
 
 
-def _keep_settings(
-    pairs: pa.Table, actors: Sequence[Actor], config: FixedActorConfig, vectors: VectorCache, out: Path
-) -> None:
+def keep_settings(config: FixedActorConfig, vectors: VectorCache, out: Path, data: Mapping[str, Any]) -> None:
     """Write the settings that decide what a line means, or compare them with those of the folder.
+
+    Args:
+        config: the strategies, sizes, starts and seeds to compare, and how reward models are trained.
+        vectors: sentence embeddings.
+        out: the folder.
+        data: what identifies the data and their division, by name.
 
     Raises:
         OutputError: the folder holds results of other settings, data or versions.
@@ -235,11 +238,8 @@ def _keep_settings(
         **config.model_dump(mode="json", exclude=LATER),
         **asdict(TrainingBudget.of(config)),
         "frft": __version__,
-        "pairs": pairs_identity(pairs, *SOURCES),
         "embedder": vectors.embedder.digest,
-        "actors": {
-            actor.name: digest_of([pairs_identity(actor.own), actor.prompts, actor.completions]) for actor in actors
-        },
+        **data,
     }
     own = {name: origin for name in config.strategies if (origin := strategy_origin(name)) is not None}
     path = out / SETTINGS
@@ -265,10 +265,6 @@ def _keep_settings(
         )
     if own.keys() - before.keys():
         write_json(path, found | {OWN_STRATEGIES: before | own})
-
-
-def _tested(size: int) -> int:
-    return max(1, round(SELECTED_TEST * size))
 
 
 def _key(line: HeadLine) -> tuple[int, str, HeadArm]:

@@ -14,8 +14,9 @@ different seeds overlap, and what the prompts of a pool have in common is the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,10 @@ class AccuracyTable:
     test_pairs: float
     left_out: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able values."""
+        return asdict(self)
+
     def markdown(self) -> str:
         """All parts as one page in Markdown."""
         return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
@@ -108,7 +113,7 @@ class AccuracyTable:
         """The page's paragraphs and tables, in order."""
         rows = [_cells(line) for line in self.lines if not line.arm.placebo]
         placebos = [
-            [line.arm.strategy, f"{line.pairs:,.0f}", _share(line.selected), _share(line.balanced)]
+            [line.arm.strategy, f"{line.pairs:,.0f}", percent(line.selected), percent(line.balanced)]
             for line in self.lines
             if line.arm.placebo
         ]
@@ -196,13 +201,14 @@ def _cells(line: ArmAccuracy) -> list[str]:
         "–" if line.arm in GUESSES else line.arm.start,
         line.arm.strategy,
         f"{line.pairs:,.0f}",
-        _share(line.balanced),
-        _share(line.accuracy),
-        *(_share(each, "+") for each in differences),
+        percent(line.balanced),
+        percent(line.accuracy),
+        *(percent(each, "+") for each in differences),
     ]
 
 
-def _share(estimate: Estimate | None, sign: str = "") -> str:
+def percent(estimate: Estimate | None, sign: str = "") -> str:
+    """An estimate of a share or difference in per cent, with its interval; a dash for None."""
     if estimate is None:
         return "–"
     mean = f"{100 * estimate.mean:{sign}.1f}"

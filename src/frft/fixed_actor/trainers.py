@@ -1,8 +1,9 @@
 """Training of reward models: a head on frozen features, a head and the last layer, or the whole transformer.
 
-All by the Bradley-Terry loss, -log sigmoid(r(chosen) - r(rejected)), with AdamW, for a number of steps that
-does not depend on how many pairs there are. TRL trains what reads tokens; the two that read stored features have a loop
-of their own, because TRL's collators and models know nothing but tokens.
+Those linear in frozen features are fitted in `frft.fixed_actor.linear`. All others are trained by the Bradley-Terry
+loss, -log sigmoid(r(chosen) - r(rejected)), with AdamW, for a number of steps that does not depend on how many pairs
+there are. TRL trains what reads tokens; the two that read stored features have a loop of their own, because TRL's
+collators and models know nothing but tokens.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from frft.config.sections import FixedActorConfig, RewardModelConfig, TrainConfig
 from frft.errors import TrainingError
+from frft.fixed_actor.linear import LinearTrainer
 from frft.fixed_actor.states import TokenStates, transformer_of
 from frft.fixed_actor.texts import Features, PairTexts
 from frft.progress import SILENT, Progress
@@ -67,6 +69,8 @@ class TrainingBudget:
 
 
 BUDGETS = {
+    # Fitted to convergence, on all pairs at once.
+    "linear": TrainingBudget(steps=0, continue_steps=0, batch_size=0, learning_rate=0.0),
     "head": TrainingBudget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
     "top": TrainingBudget(steps=300, continue_steps=150, batch_size=128, learning_rate=3e-4),
     "full": TrainingBudget(steps=1000, continue_steps=125, batch_size=16, learning_rate=5e-5),
@@ -224,13 +228,16 @@ class WholeModelTrainer:
 def make_head_trainer(
     config: FixedActorConfig, tables: list[pa.Table], vectors: Any, out: Path, progress: Progress = SILENT
 ) -> RewardModelTrainer:
-    """The trainer that `config.train` names (`head`, `top` or `full`), for all texts of these tables of pairs."""
+    """The trainer that `config.train` names (`linear`, `head`, `top` or `full`), for all texts of these tables of
+    pairs."""
     budget = TrainingBudget.of(config)
     if config.train == "full":
         backbone = config.backbone or as_backbone(vectors.embedder, out / "backbone")
         return WholeModelTrainer(backbone, budget, config.max_tokens, out / "logs", progress)
     texts = PairTexts(tables)
     features = Features(texts, vectors, progress)
+    if config.train == "linear":
+        return LinearTrainer(texts, features)
     if config.train == "head":
         return FeatureTrainer(texts, features, budget)
     states = TokenStates(texts, vectors.embedder, config.max_tokens, out / "states", progress)

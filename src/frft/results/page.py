@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from frft.results.cell import CellFailure, CellRecord, KeptEvidence
 from frft.results.files import CompletionRow, RolloutRow
-from frft.results.fixed_actor import HeadLine
+from frft.results.fixed_actor import HeadLine, HeldOutPairs, OwnPromptsLine
 from frft.results.infos import StepMetrics
 from frft.results.kinds import INFO_OF_KIND
 from frft.results.run import RunResults
@@ -63,6 +63,11 @@ FILES: dict[str, tuple[str, type]] = {
     "cells/POINT-SEED.failed.json": ("Why a cell failed.", CellFailure),
     "evidence/POINT-SEED.json": ("What `frft advise fit` measured of a cell.", KeptEvidence),
     "results.jsonl": ("What `frft bench fixed-actor` found, a line for each reward model.", HeadLine),
+    "results.jsonl with --actor-of": (
+        "What `frft bench fixed-actor --actor-of` found, a line for each reward model.",
+        OwnPromptsLine,
+    ),
+    "held-out.jsonl": ("Beside it, the pairs that are tested, a line for each fold.", HeldOutPairs),
 }
 """By name of a file: its description, and the class of its content or rows."""
 

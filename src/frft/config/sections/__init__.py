@@ -4,7 +4,7 @@ Names follow Hugging Face's where it has one. Units stand in the descriptions.
 """
 
 from frft.config.sections.base import Section
-from frft.config.sections.benchmark import FixedActorConfig, Start
+from frft.config.sections.benchmark import FixedActorConfig, OwnPromptsConfig, Start
 from frft.config.sections.data import DataConfig
 from frft.config.sections.evaluation import EvaluationConfig, JudgeOptions
 from frft.config.sections.models import (
@@ -30,6 +30,7 @@ __all__ = [
     "JudgeOptions",
     "LoraConfig",
     "MonitorConfig",
+    "OwnPromptsConfig",
     "PPOConfig",
     "PolicyConfig",
     "RefreshConfig",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, Self, get_args
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from frft.config.sections.base import Section
 from frft.config.sections.refresh import known_strategy
 from frft.strategies import BUILT_IN
 
 Start = Literal["scratch", "continue"]
+_COMPARED = ("part1", "part2", "part3", "part4", "either", "density", "random")
+"""Those compared unless others are named: all that rank by samples alone, but for what reads the prompts as well."""
 
 
 class FixedActorConfig(Section):
@@ -18,15 +20,19 @@ class FixedActorConfig(Section):
 
     seeds: int = Field(default=5, gt=0)
     """Number of random train/test splits of the prompts, each with its own seed."""
-    strategies: list[str] = Field(default=[each.name for each in BUILT_IN if each.ranks_by_samples_alone])
+    strategies: list[str] = Field(default=[each.name for each in BUILT_IN if each.name in _COMPARED])
     """Strategies to compare; `random` is the baseline and always included."""
     sizes: list[PositiveInt] = Field(default=[2000, 8000], min_length=1)
-    """Numbers of pairs to select; training on all pairs is always included."""
+    """Numbers of pairs to select; training on all pairs is always included. With --actor-of, give --shares instead."""
+    match: Literal["prompt", "nearest"] | None = None
+    """Compare a pair with the actor's samples for the same prompt, or with the nearest of any prompt; none: the same
+    prompt, and with --actor-of the nearest."""
     starts: list[Start] = Field(default=list(get_args(Start)), min_length=1)
     """Train on the selected pairs from the start, or continue the reward model that was trained on all of them."""
-    train: Literal["head", "top", "full"] = "head"
-    """head: a small network on frozen sentence embeddings (seconds a training); top: the embedder's last layer, too, on
-    stored states of the layers below it (a minute); full: all weights of `backbone`, by TRL."""
+    train: Literal["linear", "head", "top", "full"] = "head"
+    """linear: linear in frozen sentence embeddings, with a ridge penalty chosen within the training pairs; head: a
+    small network on frozen sentence embeddings (seconds a training); top: the embedder's last layer, too, on stored
+    states of the layers below it (a minute); full: all weights of `backbone`, by TRL."""
     backbone: str | None = None
     """For `full`: a sequence-classification model or a backbone by name or folder; none: the embedder's transformer."""
     steps: int | None = Field(default=None, gt=0)
@@ -56,3 +62,37 @@ class FixedActorConfig(Section):
         if self.backbone is not None and self.train != "full":
             raise ValueError(f"backbone is trained by train: full; {self.train} trains what is put on the embedder")
         return self
+
+    @model_validator(mode="after")
+    def _steps_are_read(self) -> Self:
+        given = [name for name in ("steps", "continue_steps", "batch_size", "learning_rate") if getattr(self, name)]
+        if given and self.train == "linear":
+            raise ValueError(
+                f"{' and '.join(given)} would have no effect: train: linear is fitted to convergence on all pairs at "
+                f"once; "
+                "leave them out"
+            )
+        return self
+
+
+class OwnPromptsConfig(Section):
+    """How `frft bench fixed-actor --actor-of` divides the pairs, and what its actors write."""
+
+    shares: list[float] = Field(default=[5, 10, 25, 50, 75], min_length=1)
+    """With --actor-of: sizes of the selections, in per cent of the pool; training on all pairs is always included."""
+    folds: int = Field(default=4, ge=3, le=50)
+    """With --actor-of: each of so many parts is tested once a seed, by the samples of another, on a pool of all
+    others."""
+    first_seed: int = Field(default=0, ge=0)
+    """With --actor-of: the seeds are this number and those after it, for divisions that nobody has looked at."""
+    weights: list[float] = Field(default=[100], min_length=1)
+    """With --actor-of: per cent of what the actor writes, and is tested on, that is of its domain; the rest is of the
+    others. Several: one actor for each."""
+
+    @field_validator("shares", "weights")
+    @classmethod
+    def _is_per_cent(cls, values: list[float], info: ValidationInfo) -> list[float]:
+        most = "below 100" if info.field_name == "shares" else "at most 100"
+        if any(each <= 0 or each > 100 or (each == 100 and info.field_name == "shares") for each in values):
+            raise ValueError(f"must be per cent, above 0 and {most}")
+        return values
