@@ -113,7 +113,12 @@ class AccuracyTable:
         """The page's paragraphs and tables, in order."""
         rows = [_cells(line) for line in self.lines if not line.arm.placebo]
         placebos = [
-            [line.arm.strategy, f"{line.pairs:,.0f}", percent(line.selected), percent(line.balanced)]
+            [
+                line.arm.strategy,
+                f"{line.pairs:,.0f}",
+                estimate_cell(line.selected),
+                estimate_cell(line.balanced),
+            ]
             for line in self.lines
             if line.arm.placebo
         ]
@@ -201,13 +206,13 @@ def _cells(line: ArmAccuracy) -> list[str]:
         "–" if line.arm in GUESSES else line.arm.start,
         line.arm.strategy,
         f"{line.pairs:,.0f}",
-        percent(line.balanced),
-        percent(line.accuracy),
-        *(percent(each, "+") for each in differences),
+        estimate_cell(line.balanced),
+        estimate_cell(line.accuracy),
+        *(estimate_cell(each, "+") for each in differences),
     ]
 
 
-def percent(estimate: Estimate | None, sign: str = "") -> str:
+def estimate_cell(estimate: Estimate | None, sign: str = "") -> str:
     """An estimate of a share or difference in per cent, with its interval; a dash for None."""
     if estimate is None:
         return "–"

@@ -19,7 +19,7 @@ from frft.errors import UsageError, printable
 from frft.fixed_actor.arms import ALL, REFERENCE
 from frft.fixed_actor.own_prompts.division import DomainActor
 from frft.fixed_actor.own_prompts.run import SelectionArm, read_held_out, read_own_prompts, shares_right
-from frft.fixed_actor.table import TextGrid, percent
+from frft.fixed_actor.table import TextGrid, estimate_cell
 from frft.results.fixed_actor import HeldOutPairs
 from frft.statistics import Estimate
 from frft.statistics.numbers import Floats
@@ -104,7 +104,12 @@ class OwnPromptsTable:
                 TextGrid(COLUMNS, [_cells(line) for line in lines if not line.arm.placebo], 2),
             ]
             placebos = [
-                [line.arm.strategy, f"{line.pairs:,.0f}", percent_of(line.selected), percent(line.accuracy)]
+                [
+                    line.arm.strategy,
+                    f"{line.pairs:,.0f}",
+                    share_cell(line.selected),
+                    estimate_cell(line.accuracy),
+                ]
                 for line in lines
                 if line.arm.placebo
             ]
@@ -261,14 +266,14 @@ def _cells(line: OwnPromptsAccuracy) -> list[str]:
         line.arm.strategy,
         "all" if line.arm.share is None else f"{line.arm.share:g} %",
         f"{line.pairs:,.0f}",
-        percent_of(line.own_share),
-        percent(line.accuracy),
-        percent(line.over_random, "+"),
-        percent(line.over_all, "+"),
+        share_cell(line.own_share),
+        estimate_cell(line.accuracy),
+        estimate_cell(line.over_random, "+"),
+        estimate_cell(line.over_all, "+"),
     ]
 
 
-def percent_of(value: float | None) -> str:
+def share_cell(value: float | None) -> str:
     """A share in per cent, without its sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}"
 
