@@ -10,8 +10,17 @@ import pytest
 from frft.conversation import question_text, render_dialogue
 from frft.errors import ChatTemplateError, DataError
 from frft.models import Encoder, load_tokenizer
-from frft.models.chat import CONTENTS_ALONE, Template, describe_template, end_token_ids, template_digest
+from frft.models.chat import (
+    Template,
+    contents_alone,
+    describe_template,
+    end_token_ids,
+    template_digest,
+    use_chat_template,
+)
 from frft.models.encoding import decode_completions
+
+from ..zoo.tokenizers import Recipe, build
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -146,7 +155,7 @@ def test_a_template_is_chosen_by_name_or_file(chatml, tmp_path):
 
 def test_contents_alone_are_what_is_said(tiny_tokenizer):
     tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = CONTENTS_ALONE
+    tokenizer.chat_template = contents_alone(tokenizer)
     (pair,) = Encoder(tokenizer, 99).encode_whole([render_dialogue([USER])], [" Mix."])
     assert pair.ids == [*tokenizer("How do I bake bread?Mix.")["input_ids"], tokenizer.eos_token_id]
 
@@ -211,3 +220,17 @@ def test_a_template_that_writes_the_date_is_said_to(chatml):
     assert "date" not in describe_template(chatml)
     chatml.chat_template = "{{ strftime_now('%d %b %Y') }}" + CHATML
     assert "which writes today's date" in describe_template(chatml)
+
+
+@pytest.mark.parametrize("template", ["chatml", "zephyr"])
+@pytest.mark.parametrize("family", ["gpt2", "llama3", "gemma", "roberta", "bert", "slow-bert"])
+def test_contents_alone_stand_between_the_tokens_that_the_tokenizer_puts_around_every_text(family, template, tmp_path):
+    tokenizer = build(Recipe(family, template), tmp_path)
+    use_chat_template(tokenizer, "none", family)
+    assert template_digest(tokenizer) == "none"
+    end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    around = [token for token in tokenizer("Why? So.")["input_ids"] if token not in (end, tokenizer.sep_token_id)]
+    encoder = Encoder(tokenizer, 64)
+    assert encoder.encode_whole(["Why?"], [" So."])[0].ids == [*around, end]
+    assert encoder.encode(["Why?"], [" So."])[0].completion[-1] == end
+    assert end in end_token_ids(None, tokenizer)

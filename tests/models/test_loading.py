@@ -17,7 +17,7 @@ from frft.models import (
     load_tokenizer,
     save_model,
 )
-from frft.models.chat import CONTENTS_ALONE
+from frft.models.chat import contents_alone
 
 from ..processes import run_python
 
@@ -82,9 +82,9 @@ def test_weights_are_float32_whatever_they_were_saved_in(folder):
 def test_a_model_that_reads_plain_text_leaves_no_template_of_one_that_was_saved_there_before(folder):
     tokenizer = load_tokenizer(folder)
     model = load_causal_lm(folder, tokenizer)
-    tokenizer.chat_template = CONTENTS_ALONE
+    tokenizer.chat_template = contents_alone(tokenizer)
     save_model(model, tokenizer, folder / "again")
-    assert load_tokenizer(folder / "again").chat_template == CONTENTS_ALONE
+    assert load_tokenizer(folder / "again").chat_template == contents_alone(tokenizer)
     save_model(model, load_tokenizer(folder / "again", chat_template="plain"), folder / "again")
     assert load_tokenizer(folder / "again").chat_template is None
 

@@ -26,11 +26,38 @@ if TYPE_CHECKING:
 AUTO, PLAIN, NONE = "auto", "plain", "none"
 """Names of choices: the tokenizer's own template where it has one; HH-RLHF text; contents alone. Else: a file."""
 
-CONTENTS_ALONE = (
-    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
-)
-"""The template that `none` stands for: what is said, without a word or token around it."""
+_CONTENTS = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+_CONTENTS_ALONE = {
+    (first, last): f"{first and f'{{{{ {first} }}}}'}{_CONTENTS}"
+    f"{{% if not add_generation_prompt %}}{{{{ {last} }}}}{{% endif %}}"
+    for first in ("", "bos_token", "cls_token")
+    for last in ("eos_token", "sep_token")
+}
+"""The templates that `none` stands for, by the token before every text and the one after it."""
+
+
+def contents_alone(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What is said, with nothing around it but what this tokenizer puts before every text (BOS, CLS), and EOS or SEP.
+
+    Raises:
+        ChatTemplateError: it puts something else before a text.
+    """
+    before = next(n for n, special in enumerate(_is_special(tokenizer)) if not special)
+    leading = tokenizer("a")["input_ids"][:before]
+    known = {"": [], "bos_token": [tokenizer.bos_token_id], "cls_token": [tokenizer.cls_token_id]}
+    first = next((name for name, ids in known.items() if ids == leading), None)
+    if first is None:
+        raise ChatTemplateError(
+            f"chat_template is none, but this tokenizer begins every text with {leading} (token ids), which is neither "
+            "BOS nor CLS. Give a file with a template, or plain."
+        )
+    return _CONTENTS_ALONE[first, "sep_token" if tokenizer.eos_token_id is None else "eos_token"]
+
+
+def _is_special(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    mask: list[int] = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return mask
+
 
 _TRIED = [{"role": "user", "content": "Why?"}]
 _ANSWER = "So."
@@ -50,7 +77,7 @@ def use_chat_template(tokenizer: PreTrainedTokenizerBase, choice: str, name: str
     if choice == PLAIN:
         tokenizer.chat_template = None
     elif choice == NONE:
-        tokenizer.chat_template = CONTENTS_ALONE
+        tokenizer.chat_template = contents_alone(tokenizer)
     elif choice != AUTO:
         tokenizer.chat_template = _read(choice)
     elif isinstance(tokenizer.chat_template, dict):
@@ -71,7 +98,7 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     template = tokenizer.chat_template
     if template is None:
         return PLAIN
-    if template == CONTENTS_ALONE:
+    if template in _CONTENTS_ALONE.values():
         return NONE
     return _digest(str(template))
 
