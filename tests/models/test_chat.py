@@ -222,6 +222,20 @@ def test_a_template_that_writes_the_date_is_said_to(chatml):
     assert "which writes today's date" in describe_template(chatml)
 
 
+def test_a_template_that_leaves_out_the_system_turn_is_not_followed_in_silence(chatml):
+    chatml.chat_template = "".join(
+        ("{% for m in messages if m['role'] != 'system' %}", CHATML.removeprefix("{% for m in messages %}"))
+    )
+    encoder = Encoder(chatml, 200)
+    assert encoder.encode_prompts([render_dialogue([USER])], 200)
+    for encode in (
+        lambda prompts: encoder.encode_prompts(prompts, 200),
+        lambda prompts: encoder.encode_whole(prompts, [" Mix."] * 2),
+    ):
+        with pytest.raises(DataError, match=r"prompt 1 of 2.*leaves out message 1 of \d \(system\).*'Be brief\.'"):
+            encode([render_dialogue([USER]), render_dialogue(TURNS)])
+
+
 @pytest.mark.parametrize("template", ["chatml", "zephyr"])
 @pytest.mark.parametrize("family", ["gpt2", "llama3", "gemma", "roberta", "bert", "slow-bert"])
 def test_contents_alone_stand_between_the_tokens_that_the_tokenizer_puts_around_every_text(family, template, tmp_path):

@@ -244,6 +244,14 @@ class Template:
             raise ChatTemplateError(
                 f"It refuses a conversation of {roles}: {type(error).__name__}: {str(error)[:200]!a}."
             ) from error
+        for place, each in enumerate(guarded, start=1):
+            # What the assistant said before may lose its thoughts.
+            if each["role"] != "assistant" and each["content"].strip() not in text:
+                raise ChatTemplateError(
+                    f"It leaves out message {place} of {len(guarded)} ({each['role']}), which begins "
+                    f"{messages[place - 1]['content'][:40]!a}, or changes it. Give another template (chat_template: "
+                    "plain, or a file), or leave out such conversations."
+                )
         return text
 
 
