@@ -76,6 +76,19 @@ def test_conversations_are_resampled_and_not_their_pairs(tmp_path):
     assert 0.45 < high - low < 0.7
 
 
+def test_what_texts_add_to_prompts_is_a_difference_of_equal_sizes(tmp_path):
+    held_out(tmp_path, [0], [0, 1, 2, 3], ["a", "a", "a", "b"])
+    rows = [
+        line(0, 0, "1100", "density", 25),
+        line(0, 0, "1000", "density_prompt", 25),
+        line(0, 0, "1111", "density_prompt", 50),
+    ]
+    append_rows(tmp_path / RESULTS, rows)
+    density, by_prompt, _ = read_own_prompts_table(tmp_path).actors["a"]
+    assert density.over_prompts.mean == pytest.approx(1 / 3)
+    assert (density.accuracy.n, by_prompt.over_prompts) == (3, None)
+
+
 def test_seeds_are_resampled_too(tmp_path):
     held_out(tmp_path, [0, 1, 2, 3], list(range(400)), ["a"] * 400)
     append_rows(tmp_path / RESULTS, [line(seed, 0, ("1" if seed % 2 else "0") * 400) for seed in range(4)])

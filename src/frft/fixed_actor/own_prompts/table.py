@@ -18,6 +18,7 @@ import numpy as np
 from frft.errors import UsageError, printable
 from frft.fixed_actor.arms import ALL, REFERENCE
 from frft.fixed_actor.own_prompts.division import DomainActor
+from frft.fixed_actor.own_prompts.rankings import PROMPT_DENSITY
 from frft.fixed_actor.own_prompts.run import SelectionArm, read_held_out, read_own_prompts, shares_right
 from frft.fixed_actor.table import TextGrid, estimate_cell
 from frft.results.fixed_actor import HeldOutPairs
@@ -25,7 +26,17 @@ from frft.statistics import Estimate
 from frft.statistics.numbers import Floats
 
 REPLICATES = 2000
-COLUMNS = ("start", "strategy", "kept", "pairs", "of the domain", "accuracy", "less random", "less all")
+COLUMNS = (
+    "start",
+    "strategy",
+    "kept",
+    "pairs",
+    "of the domain",
+    "accuracy",
+    "less random",
+    "less all",
+    "less density_prompt",
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,9 @@ class OwnPromptsAccuracy:
         accuracy: accuracy on pairs as the actor's mixture has them.
         over_random: accuracy less that of as many random pairs from the same start; None for that arm itself, for arms
             without a size and for placebos.
-        over_all: accuracy less that of the reward model of all pairs from the same start; None for that and for
-            placebos.
+        over_prompts: accuracy less that of as many pairs by density_prompt, which sees no text of the actor: what its
+            texts add to knowing where it was asked; None as for `over_random`, and without that control.
+        over_all: accuracy less that of the reward model of all pairs from the same start; None for that and placebos.
         selected: accuracy of a placebo on pairs of its own selection; None for other arms.
     """
 
@@ -49,6 +61,7 @@ class OwnPromptsAccuracy:
     own_share: float
     accuracy: Estimate
     over_random: Estimate | None
+    over_prompts: Estimate | None
     over_all: Estimate | None
     selected: float | None
 
@@ -169,19 +182,22 @@ def read_own_prompts_table(out: Path) -> OwnPromptsTable:
 
     def line_of(group: Sequence[DomainActor], arm: SelectionArm) -> OwnPromptsAccuracy:
         own = [cells[seed, fold, actor, arm] for seed in seeds for fold in range(folds) for actor in group]
+        domains = {name for actor in group for name, share in actor.shares(resampled.pairs).items() if share}
+        count = sum(resampled.conversations[name] for name in domains)
         found = {each: np.mean([accuracies[actor, each] for actor in group], axis=0) for each in arms}
 
         def over(reference: SelectionArm) -> Estimate | None:
             is_there = reference in arms and reference != arm and not arm.placebo
-            return resampled.estimate(found[arm] - found[reference]) if is_there else None
+            return resampled.estimate(found[arm] - found[reference], count) if is_there else None
 
         selected = [line.selected_accuracy for line in own if line.selected_accuracy is not None]
         return OwnPromptsAccuracy(
             arm,
             mean_of([line.pairs for line in own]),
             mean_of([line.own_share for line in own]),
-            resampled.estimate(found[arm]),
+            resampled.estimate(found[arm], count),
             over(SelectionArm(arm.start, REFERENCE, arm.share)) if arm.share is not None else None,
+            over(SelectionArm(arm.start, PROMPT_DENSITY, arm.share)) if arm.share is not None else None,
             over(SelectionArm(arm.start, ALL)),
             mean_of(selected) if selected else None,
         )
@@ -244,10 +260,10 @@ class _Resampled:
             total_R += share * right_R / ((weights_RC @ counts_CS) * self._seed_weights_RS).sum(axis=1)
         return total_R
 
-    def estimate(self, values_R: Floats) -> Estimate:
-        """The estimate of a figure, from its value (first) and its replicates."""
+    def estimate(self, values_R: Floats, count: int) -> Estimate:
+        """The estimate of a figure from `count` conversations, from its value (first) and its replicates."""
         low, high = np.quantile(values_R[1:], [0.025, 0.975])
-        return Estimate(float(values_R[0]), float(low), float(high), sum(self.conversations.values()))
+        return Estimate(float(values_R[0]), float(low), float(high), count)
 
 
 def _draws(count: int, rng: np.random.Generator) -> Floats:
@@ -270,6 +286,7 @@ def _cells(line: OwnPromptsAccuracy) -> list[str]:
         estimate_cell(line.accuracy),
         estimate_cell(line.over_random, "+"),
         estimate_cell(line.over_all, "+"),
+        estimate_cell(line.over_prompts, "+"),
     ]
 
 
