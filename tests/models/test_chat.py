@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from types import SimpleNamespace
 
 import pytest
 
+from frft.config.sections import ScratchConfig
 from frft.conversation import question_text, render_dialogue
 from frft.errors import ChatTemplateError, DataError
-from frft.models import Encoder, load_tokenizer
+from frft.models import Encoder, build_causal_lm, load_tokenizer, save_model
 from frft.models.chat import (
     Template,
     contents_alone,
@@ -248,3 +250,10 @@ def test_contents_alone_stand_between_the_tokens_that_the_tokenizer_puts_around_
     assert encoder.encode_whole(["Why?"], [" So."])[0].ids == [*around, end]
     assert encoder.encode(["Why?"], [" So."])[0].completion[-1] == end
     assert end in end_token_ids(None, tokenizer)
+
+
+def test_a_saved_policy_says_where_it_ends_to_whoever_serves_it(chatml, tmp_path):
+    size = ScratchConfig(vocab_size=320, hidden_size=16, num_hidden_layers=1, num_attention_heads=1)
+    save_model(build_causal_lm(size, chatml, seed=0), chatml, tmp_path)
+    ends = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert ends == [chatml.eos_token_id, chatml.convert_tokens_to_ids("<|im_end|>")]

@@ -107,13 +107,9 @@ def load_causal_lm(
     _refuse_missing(name, "language model", drawn)
     _fit_to_tokenizer(model, tokenizer)
     with_fast_kernels(model)
-    # Served elsewhere, it still ends at each token that its folder lists. Without generation_config.json it lists none.
-    own = model.generation_config
-    listed = None if own._from_model_config else own.eos_token_id
-    others = listed if isinstance(listed, list) else [] if listed is None else [listed]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=list(dict.fromkeys([*end_token_ids(model, tokenizer), *others])),
+        eos_token_id=_all_ends(model, tokenizer),
         pad_token_id=tokenizer.pad_token_id,
     )
     return model
@@ -310,6 +306,9 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     """
     from transformers.utils import CHAT_TEMPLATE_FILE
 
+    if tokenizer.chat_template is not None and model.can_generate():
+        # So that it ends where a turn does wherever it is served; a tokenizer's EOS may be another token.
+        model.generation_config.eos_token_id = _all_ends(model, tokenizer)
     with quiet():
         model.should_save_on_this_rank = lambda is_main_process: is_main_process
         try:
@@ -320,6 +319,15 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     if tokenizer.chat_template is None:
         # Of a model that was saved there before; Transformers leaves it, and would read it as this one's.
         (Path(path) / CHAT_TEMPLATE_FILE).unlink(missing_ok=True)
+
+
+def _all_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end a completion here, and, for wherever else it is served, those that its folder lists."""
+    own = model.generation_config
+    # Without generation_config.json it lists none: what stands there are defaults of the configuration.
+    listed = None if own._from_model_config else own.eos_token_id
+    others = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    return list(dict.fromkeys([*end_token_ids(model, tokenizer), *others]))
 
 
 def _fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
