@@ -80,7 +80,7 @@ def test_gold_has_a_standard_deviation_of_1_within_each_domain(dials):
 
 @pytest.mark.parametrize("dials", [{}, {"domains": 3, "conflict": 0.4, "domain_taste": 0.7, "seed": 5}])
 def test_tastes_are_as_they_are_documented(dials):
-    """On the pairs that scale them: uncorrelated with r*, of variance 1, and in conflict as the dial says."""
+    """On the pairs that scale them: of mean 0, uncorrelated with r*, of variance 1, in conflict as the dial says."""
     made = world(**dials)
     domains, conflict, taste = made.config.domains, made.config.conflict, made.config.domain_taste
     drafts = [made.drafts(np.arange(CALIBRATION_PAIRS), "pool", domain) for domain in range(domains)]
@@ -96,6 +96,7 @@ def test_tastes_are_as_they_are_documented(dials):
         weight = step @ base_step / (base_step @ base_step)
         tastes.append((step - weight * base_step) / weight * np.sqrt((1 - taste) / taste))
         assert weight > 0
+        assert np.mean(np.stack(reward) - weight * base / scale) == pytest.approx(0, abs=1e-9)
     covariance = np.array(tastes) @ np.array(tastes).T / (2 * base.shape[1])
     wanted = np.where(np.eye(domains, dtype=bool), 1.0, 1 - conflict * domains / (domains - 1))
     assert np.allclose(covariance, wanted, atol=1e-6)
