@@ -63,6 +63,18 @@ def test_a_prompt_counts_once_however_many_samples_it_has():
     assert (result.wins, result.losses) == (1, 1)
 
 
+def test_the_interval_is_over_prompts_and_not_over_their_samples():
+    wins = [3, 2, 3, 1, 2, 3, 0, 2]  # of three samples of each prompt
+    prompts = [str(n) for n in range(len(wins)) for _ in range(3)]
+    own = ["aa" if sample < won else "a" for won in wins for sample in range(3)]
+    other = ["a" if text == "aa" else "aa" for text in own]
+    result = win_rate(LongerIsBetter(), prompts, own, other)
+    x = np.array(wins) / 3
+    assert result.interval == pytest.approx(stats.t.interval(0.95, 7, x.mean(), x.std(ddof=1) / np.sqrt(8)))
+    assert result.p_value == pytest.approx(stats.ttest_1samp(x, 0.5).pvalue)
+    assert result.sd == pytest.approx(x.std(ddof=1))
+
+
 def test_a_missing_verdict_is_counted_and_never_guessed():
     result = win_rate(SpeechlessAbout("x"), list("pqrs"), ["x", "bb", "x", "d"], ["yy", "b", "y", "dd"])
     assert (result.n, result.pairs, result.unjudged) == (2, 2, 2)

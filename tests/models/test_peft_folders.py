@@ -160,6 +160,16 @@ def test_a_classifiers_adapters_bring_their_head_whatever_they_are_called(classi
         load_causal_lm(classifier, tiny_tokenizer)
 
 
+def test_adapters_are_merged_in_float32_whatever_the_format_of_the_base(base, classifier):
+    tokenizer = load_tokenizer(base)
+    # So that both models start with the same numbers.
+    save_model(load_causal_lm(base, tokenizer).to(torch.bfloat16), tokenizer, base)
+    whole, half = (RewardModel.load(classifier, seed=0, dtype=dtype).model for dtype in ("float32", "bfloat16"))
+    halves = dict(half.named_parameters())
+    for name, weight in whole.named_parameters():
+        assert torch.equal(halves[name], weight.to(torch.bfloat16)), name
+
+
 def test_adapters_with_another_number_of_outputs_get_a_fresh_head(base, tiny_tokenizer, tmp_path):
     config = peft.LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["c_attn"])
     adapted(base, tmp_path / "three", config, outputs=3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frft.config.sections import ScratchConfig
-from frft.errors import ArtifactError, ModelError, RewardError, UnknownLengthError, UsageError
+from frft.errors import ArtifactError, ChatTemplateError, ModelError, RewardError, UnknownLengthError, UsageError
 from frft.models import build_causal_lm, load_causal_lm, load_tokenizer, save_model
 from frft.reward import RewardModel
 
@@ -240,6 +240,29 @@ def test_a_fresh_head_can_be_refused(tiny_lm_folder, reward_model, tmp_path):
     (tmp_path / "damaged" / "reward.json").write_text(file.read_text())
     with pytest.raises(ModelError, match=r"no complete reward model.*score\.weight"):
         RewardModel.load(tmp_path / "damaged", seed=0)
+
+
+def test_a_model_reads_by_the_template_that_it_was_trained_by_and_by_no_other(tiny_lm_folder, tmp_path):
+    template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}" + (
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    (tmp_path / "own.jinja").write_text(template)
+    own, folder = str(tmp_path / "own.jinja"), tmp_path / "rm"
+    trained = RewardModel.load(tiny_lm_folder, seed=1, max_length=96, chat_template=own)
+    trained.save(folder)
+    scores = trained(PROMPTS, COMPLETIONS)
+    for choice in ("auto", own):
+        assert RewardModel.load(folder, seed=0, chat_template=choice)(PROMPTS, COMPLETIONS) == scores
+    for choice in ("plain", "none"):
+        with pytest.raises(ChatTemplateError, match=f"template sha256:.* by {choice} it would read what it never saw"):
+            RewardModel.load(folder, seed=0, chat_template=choice)
+    # Another template in its folder, and none where there was one, are noticed where nobody asks for any.
+    tokenizer = load_tokenizer(folder)
+    for changed, by in ((template.replace(": ", " "), "sha256:"), (None, "plain")):
+        tokenizer.chat_template = changed
+        save_model(trained.model, tokenizer, folder)
+        with pytest.raises(ChatTemplateError, match=f"template sha256:.* by {by}.*put the old one back"):
+            RewardModel.load(folder, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,15 @@ def test_the_next_refresh_draws_anew(inputs, run, pool):
     assert sorted(kept[0].train_ids) != sorted(kept[1].train_ids)
 
 
+def test_the_next_refresh_on_the_same_pairs_trains_by_a_seed_of_its_own(inputs, run, pool):
+    texts = pool["prompt"].to_pylist()[:6], pool["chosen"].to_pylist()[:6]
+    best = {"selection": {"strategy": "part4", "size": 6}}
+    first, second = (run(inputs([], number, **best), PolicySamples.of(*texts), pool) for number in (0, 1))
+    assert first.read_selection().train_ids == second.read_selection().train_ids
+    scores = [RewardModel.load(each.reward_model.path, seed=0).raw_scores(*texts) for each in (first, second)]
+    assert (scores[0] != scores[1]).any()
+
+
 def test_the_gate_asks_again_where_a_model_or_the_pairs_are_others(inputs, run, pool, base, tmp_path):
     prompts, completions = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
     samples = PolicySamples.of(prompts, completions)

@@ -237,6 +237,17 @@ def test_fewer_rows_than_wanted_are_split_in_proportion(tiny_cache, rows, size, 
     assert counts["wanted"] == rows
 
 
+def test_a_row_that_is_taken_twice_takes_two_places_of_the_test(tiny_cache):
+    config = SelectionConfig(strategy="part2", duplicates="twice", size=12, test_size=3)
+    doubles = set()
+    for seed in range(20):
+        selection = select(make_pool(60), *SAMPLES, config, tiny_cache, seed=seed)
+        assert len(selection.train_ids) >= 12
+        assert len(selection.test_ids) == 15 - len(selection.train_ids)
+        doubles.add(len(selection.test_ids) - len(set(selection.test_ids)))
+    assert doubles >= {0, 1}  # with and without a pair that is there twice
+
+
 def test_too_few_qualify(tiny_cache):
     config = SelectionConfig(strategy="part4", size=2000, test_size=200)
     selection = select(make_pool(60), *SAMPLES, config, tiny_cache, seed=0)

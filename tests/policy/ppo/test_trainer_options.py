@@ -195,6 +195,27 @@ def test_the_penalty_is_in_the_reward_or_in_the_loss_and_never_in_both(make_trai
     assert expected.norm() > 0.01
 
 
+@pytest.mark.parametrize("kl_penalty", ["reward", "loss"])
+def test_without_beta_the_reference_has_no_say(make_trainer, tiny_lm_folder, tiny_tokenizer, kl_penalty):
+    other = copy.deepcopy(load_causal_lm(tiny_lm_folder, tiny_tokenizer))
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
+    found = []
+    for reference in (None, other):
+        trainer = make_trainer(reference=reference, kl_coef=0.0, kl_penalty=kl_penalty)
+        rollout = trainer.collect()
+        targets, metrics = trainer.targets(rollout)
+        assert metrics["reward"] == pytest.approx(metrics["score"], abs=1e-6)
+        assert targets.kl_coef == 0
+        found.append((rollout, targets))
+    (one, targets), (two, other_targets) = found
+    assert torch.equal(one.tokens_BT, two.tokens_BT)
+    assert (one.reference_logprobs_BT - two.reference_logprobs_BT).abs().max() > 0.01
+    assert torch.equal(targets.advantages_BT, other_targets.advantages_BT)
+    assert torch.equal(targets.returns_BT, other_targets.returns_BT)
+
+
 def test_a_penalty_in_the_loss_weighs_the_same_whether_or_not_rewards_are_whitened(make_trainer):
     """Whitening divides rewards by their deviation, and a penalty in the loss must be divided with them."""
     weights = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -34,7 +35,7 @@ CONFIG = PPOConfig(
     cliprange_value=0.03,
     vf_coef=0.37,
     kl_coef=0.3,
-    kl_target=2.0,
+    kl_target=4.0,  # between the KL of the two steps, and near enough that the controller's error is not cut
     kl_horizon=50,
     missing_eos_penalty=-1.5,
     whiten_rewards=True,
@@ -264,4 +265,8 @@ def test_policy_and_critic_move_as_in_the_naive_steps(steps):
 def test_beta_follows_the_kl_from_the_anchor(steps):
     for step in steps:
         assert step.beta == pytest.approx(step.expected_beta, rel=1e-4)
-    assert len({CONFIG.kl_coef, *(step.beta for step in steps)}) == 3
+    # Within what the error is cut to, or a KL from the wrong model would give the same beta.
+    most = 0.2 * CONFIG.rollout_batch_size / CONFIG.kl_horizon
+    betas = [CONFIG.kl_coef, *(step.beta for step in steps)]
+    for before, after in itertools.pairwise(betas):
+        assert 0 < abs(after / before - 1) < 0.9 * most
