@@ -265,7 +265,7 @@ def test_without_its_pairs_a_run_tells_the_rest(copied):
         ),
         (
             lambda run, results: results["arms"]["vanilla"].update(evaluation_stage="evaluation-0"),
-            "which makes what is missing anew",
+            "which rebuilds what is missing",
         ),
         (
             lambda run, results: [results.pop(name) for name in ("format", "start_stage")],

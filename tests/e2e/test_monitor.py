@@ -181,7 +181,7 @@ def test_a_dry_run_counts_with_every_refresh(monitor_settings, tmp_path, capsys)
     assert main(["run", str(monitor_settings), "--out", str(tmp_path / "new"), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "look-" in said
-    assert "Looks decide on refreshes of alarmed, moved, never: counted as if" in " ".join(said.split())
+    assert "Looks decide on the refreshes of alarmed, moved, never; the plan counts as if" in " ".join(said.split())
 
 
 def test_diagnose_shows_the_looks(monitored, capsys):

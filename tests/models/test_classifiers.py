@@ -96,8 +96,9 @@ def test_a_classifier_of_one_output_or_two_scores_as_its_own_forward_pass(
     for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True):
         parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, completion)]
         begin = [] if tokenizer.cls_token_id is None else [tokenizer.cls_token_id]
+        between = [] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id]
         with torch.no_grad():
-            logits = theirs(input_ids=torch.tensor([[*begin, *parts[0], *parts[1], end]])).logits[0]
+            logits = theirs(input_ids=torch.tensor([[*begin, *parts[0], *between, *parts[1], end]])).logits[0]
         wanted.append(float(logits[0] if outputs == 1 else logits[1] - logits[0]))
     assert max(wanted) - min(wanted) > 1e-4
     assert ours(PROMPTS, COMPLETIONS) == pytest.approx(wanted, abs=1e-5)

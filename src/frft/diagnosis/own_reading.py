@@ -109,8 +109,12 @@ def own_tokens(
 
 def _own_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str) -> list[int] | None:
     if tokenizer.chat_template is None:
-        whole: list[int] = tokenizer(plain_text(prompt) + completion, verbose=False)["input_ids"]
         end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        first: list[int] = tokenizer(plain_text(prompt), verbose=False)["input_ids"]
+        if first and first[-1] == tokenizer.sep_token_id:
+            # BERT and its like read two texts with a separator between them.
+            return [*first, *tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"], end]
+        whole: list[int] = tokenizer(plain_text(prompt) + completion, verbose=False)["input_ids"]
         return whole if whole and whole[-1] == end else [*whole, end]
     messages = [*parse_dialogue(prompt), {"role": "assistant", "content": content_of(prompt, completion)}]
     try:

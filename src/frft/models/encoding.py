@@ -112,8 +112,10 @@ class Encoder:
         self._template = Template(tokenizer) if tokenizer.chat_template is not None else None
         mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
         self._leading = next(n for n, special in enumerate(mask) if not special)
-        # Some tokenizers end every text, also a prompt that a completion is to follow.
-        self._trailing = next(n for n, special in enumerate(reversed(mask)) if not special)
+        # Some tokenizers end every text, also a prompt that a completion is to follow. Where that is a separator, as of
+        # BERT and RoBERTa, it belongs between the two: their models were made for pairs of texts.
+        ends = next(n for n, special in enumerate(reversed(mask)) if not special)
+        self._trailing = 0 if ends and tokenizer("a")["input_ids"][-1] == tokenizer.sep_token_id else ends
         if max_length < self._leading + 2:
             raise ModelError(
                 f"max_length is {max_length}; this tokenizer needs at least {self._leading + 2} tokens: its special "
