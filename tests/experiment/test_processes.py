@@ -6,6 +6,7 @@ import subprocess
 import sys
 from textwrap import dedent
 
+from ..e2e.processes import hears_ctrl_c
 from ..processes import run_python
 
 SCRIPT = """
@@ -44,6 +45,37 @@ def test_a_worker_that_is_stopped_while_it_shows_progress_leaves_nothing_to_be_s
     assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert "leaked" not in ended.stderr
     assert "resource_tracker" not in ended.stderr
+
+
+INTERRUPTED = """
+    import os, signal
+
+    from frft.experiment.processes import process_pool, without_interrupts
+
+    def begin():
+        pass
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        return "goes on"
+
+    if __name__ == "__main__":
+        with process_pool(1, begin, ()) as executor:
+            with without_interrupts():
+                done = executor.submit(interrupted)
+            assert done.result() == "goes on"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+def test_ctrl_c_is_not_for_workers_but_for_the_process_that_started_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(dedent(INTERRUPTED))
+    # A new interpreter: the server that tests fork from may have been started deaf.
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, preexec_fn=hears_ctrl_c
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 SET_ASIDE = """
