@@ -73,6 +73,8 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
 def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tuple[Any, ...]) -> None:
     os.environ.clear()
     os.environ.update(environment)
+    # Whoever started Python's fork server first may have done so outside `without_interrupts`.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # tqdm (in TRL and sentence-transformers) makes a semaphore that processes can share. A worker that is terminated
     # does not release it, and Python's resource tracker would warn of a leak at exit; a thread lock has no such trace.
     tqdm.set_lock(threading.RLock())
