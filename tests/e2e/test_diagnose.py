@@ -19,15 +19,7 @@ from frft.store import append_rows, read_json, read_rows, write_json
 from frft.worlds import World
 
 from ..completed import completed
-
-DIALS = {
-    "pool_size": 160,
-    "demonstrations": 160,
-    "evaluation_prompts": 40,
-    "held_out_pairs": 300,
-    "categories": 6,
-    "lambda_": 2.0,
-}
+from .conftest import DIALS
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,11 @@ def test_what_decides_verdicts_tells_judges_apart_and_nothing_else_does(folders,
     copy.write_text(copy.read_text() * 2)
     assert identity(f"annotations:{copy}") != identity(f"annotations:{folders / 'a.jsonl'}")
     assert identity(f"rm:{folders / 'rm'}") != identity(f"rm:{folders / 'rm'}", judge_max_length=32)
+    template = folders / "template.jinja"
+    template.write_text("{{ messages[0]['content'] }}")
+    before = identity(f"rm:{folders / 'rm'}", judge_chat_template=str(template))
+    template.write_text("{{ messages[-1]['content'] }}")
+    assert identity(f"rm:{folders / 'rm'}", judge_chat_template=str(template)) != before
 
 
 def test_the_key_is_no_part_of_an_identity(endpoint):

@@ -83,7 +83,24 @@ class TextGrid:
 
 
 @dataclass(frozen=True)
-class AccuracyTable:
+class AccuracyPage:
+    """A page of accuracies: paragraphs and tables, for a terminal, for Markdown, and as JSON-able values."""
+
+    def parts(self) -> list[str | TextGrid]:
+        """The page's paragraphs and tables, in order."""
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able values."""
+        return asdict(self)
+
+    def markdown(self) -> str:
+        """All parts as one page in Markdown."""
+        return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
+
+
+@dataclass(frozen=True)
+class AccuracyTable(AccuracyPage):
     """The accuracies of all arms, over the seeds for which every actor has every arm.
 
     Attributes:
@@ -100,14 +117,6 @@ class AccuracyTable:
     seeds: list[int]
     test_pairs: float
     left_out: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON-able values."""
-        return asdict(self)
-
-    def markdown(self) -> str:
-        """All parts as one page in Markdown."""
-        return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
 
     def parts(self) -> list[str | TextGrid]:
         """The page's paragraphs and tables, in order."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from frft.config import load_config
+from frft.config import RunConfig, load_config
 from frft.errors import ChatTemplateError, ConfigError
+from frft.experiment.plan import plan_run
 from frft.models.chat import identified
+from frft.progress import SILENT
 
 
 def test_a_template_is_identified_by_its_content(tmp_path):
@@ -20,6 +24,38 @@ def test_a_template_is_identified_by_its_content(tmp_path):
     assert identified({"chat_template": "plain"}) == {"chat_template": "plain"}
     with pytest.raises(ChatTemplateError, match="no file that can be read"):
         identified({"chat_template": "nowhere.jinja"})
+
+
+@pytest.mark.parametrize(
+    ("section", "changed"),
+    [("policy", {"sft"}), ("reward", {"reward"}), ("judge", {"judge"})],
+)
+def test_stages_are_made_anew_where_what_the_file_says_has_changed(section, changed, tiny_lm_folder, tmp_path):
+    """Each by its first name: what is built on it follows by its digest, which a plan of another folder shows, too."""
+    rows = [{"prompt": f"p{n}", "chosen": "c", "rejected": "r"} for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template = tmp_path / "template.jinja"
+    settings = {
+        "data": {"pairs": str(tmp_path / "pairs.jsonl")},
+        "policy": {"model_name_or_path": str(tiny_lm_folder)},
+        "judge": {"normalise_samples": 8},
+        "ppo": {"sampling": {"max_prompt_tokens": 16, "max_new_tokens": 8}},
+        "arms": {"vanilla": {"alpha": 0}},
+    }
+    settings[section] = {**settings.get(section, {}), "chat_template": str(template)}
+
+    def names():
+        stages = plan_run(RunConfig.model_validate(settings), tmp_path / "out", SILENT)
+        return {stage.name.split("-")[0]: stage.name for stage in stages}
+
+    written = []
+    for text in ("{{ messages[0]['content'] }}", "{{ messages[0]['content'] }}", "{{ messages[-1]['content'] }}"):
+        template.write_text(text)
+        written.append(names())
+    assert written[0] == written[1]
+    differ = {kind for kind in written[0] if written[0][kind] != written[2][kind]}
+    assert changed <= differ
+    assert ("sft" in differ) == (section == "policy")
 
 
 def test_a_policy_from_scratch_has_no_template():

@@ -9,7 +9,7 @@ same domains, and other divisions; the mean over actors of other conversations o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from frft.fixed_actor.arms import ALL, REFERENCE
 from frft.fixed_actor.own_prompts.division import DomainActor
 from frft.fixed_actor.own_prompts.rankings import PROMPT_DENSITY
 from frft.fixed_actor.own_prompts.run import SelectionArm, read_held_out, read_own_prompts, shares_right
-from frft.fixed_actor.table import TextGrid, estimate_cell
+from frft.fixed_actor.table import AccuracyPage, TextGrid, estimate_cell
 from frft.results.fixed_actor import HeldOutPairs
 from frft.statistics import Estimate
 from frft.statistics.numbers import Floats
@@ -67,7 +67,7 @@ class OwnPromptsAccuracy:
 
 
 @dataclass(frozen=True)
-class OwnPromptsTable:
+class OwnPromptsTable(AccuracyPage):
     """The accuracies of all arms of all actors, over the seeds that are finished.
 
     Attributes:
@@ -88,14 +88,6 @@ class OwnPromptsTable:
     folds: int
     left_out: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON-able values."""
-        return asdict(self)
-
-    def markdown(self) -> str:
-        """All parts as one page in Markdown."""
-        return "\n\n".join(part if isinstance(part, str) else part.markdown() for part in self.parts()) + "\n"
-
     def parts(self) -> list[str | TextGrid]:
         """The page's paragraphs and tables, in order."""
         tested = ", ".join(
@@ -105,8 +97,7 @@ class OwnPromptsTable:
         parts: list[str | TextGrid] = [
             f"Tested by {self.folds} folds in each of {len(self.seeds)} seeds: {tested}. Per cent and percentage "
             "points; 95 % intervals by the bootstrap over conversations within each domain, and seeds; not corrected "
-            "for the "
-            "number of arms.",
+            "for the number of arms.",
             "Kept: per cent of the pool. Controls see no text of the actor: random pairs; density_prompt and prompt "
             "clusters, by where it was asked alone; own domain, the domains themselves in the actor's proportions.",
         ]
