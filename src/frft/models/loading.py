@@ -23,6 +23,7 @@ from frft.models.classifiers import (
     why_no_head,
 )
 from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head, import_head, load_with_head
+from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
 
@@ -371,7 +372,7 @@ def _load(what: str, source: ModelSource, load: Callable[..., Any], **arguments:
     if source.revision is not None:
         arguments["revision"] = source.revision
     try:
-        with quiet():
+        with quiet(), hub_asked_once(source.base):
             return load(source.base, **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

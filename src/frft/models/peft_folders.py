@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.errors import ModelError
+from frft.models.hub import hub_asked_once
 from frft.models.runtime import quiet, seeded
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _adapters_in(name: str, revision: str | None) -> AdapterFolder | None:
 def _on_hub(find: Any, name: str, file: str, revision: str | None) -> Path | None:
     """A file of a model on the Hub, or None where it has none; whether there is such a model is seen when it loads."""
     try:
-        with quiet():
+        with quiet(), hub_asked_once(name):
             found = find(
                 name,
                 file,
