@@ -101,6 +101,18 @@ def test_what_a_refresh_brings_on_its_own_test_pairs_is_kept(inputs, run, pool, 
     assert loaded == [0]
 
 
+@pytest.mark.parametrize("init", ["sft", "current"])
+def test_a_refresh_trains_the_head_alone_over_a_frozen_backbone(inputs, run, pool, base, tiny_lm_folder, init):
+    texts = (pool[name].to_pylist()[:6] for name in ("prompt", "chosen"))
+    how = inputs([], init=init)
+    training = how.training.model_copy(update={"freeze_backbone": True})
+    backbone = tiny_lm_folder if init == "sft" else None
+    made = run(replace(how, training=training, backbone=backbone), PolicySamples.of(*texts), pool).reward_model
+    before, after = (RewardModel.load(each, seed=0).model.state_dict() for each in (base, made.path))
+    assert {name for name in before if not before[name].equal(after[name])} == {"score.weight"}
+    assert made.info["training"]["trained_parameters"] == before["score.weight"].numel()
+
+
 def test_the_next_refresh_draws_anew(inputs, run, pool):
     samples = PolicySamples.of(pool["prompt"].to_pylist()[:6], pool["chosen"].to_pylist()[:6])
     random = {"selection": {"strategy": "random", "size": 6, "test_size": 2}}

@@ -382,7 +382,7 @@ def test_progress_shows_every_step(tiny_lm_folder, tmp_path):
 
 def test_the_final_loss_is_the_mean_of_the_last_tenth():
     losses = [float(loss) for loss in range(1, 22)]
-    found = TrainReport.of(losses, pairs=1, identical=0, truncated=TruncationCount(), seconds=0.0)
+    found = TrainReport.of(losses, pairs=1, identical=0, truncated=TruncationCount(), seconds=0.0, trained_parameters=1)
     assert (found.steps, found.mean_loss, found.final_loss) == (21, 11.0, 20.0)
     assert found.as_dict()["losses"] == losses
     assert not hasattr(found.summary, "losses")

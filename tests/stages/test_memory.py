@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from frft.config.sections import LoraConfig, PolicyConfig, ScratchConfig
+from frft.config.sections import LoraConfig, PolicyConfig, RewardModelConfig, ScratchConfig, TrainConfig
 from frft.models import build_causal_lm, load_causal_lm, train_tokenizer
+from frft.stages import Workload, training_passes
 from frft.stages.memory import (
     FLOAT,
     adapted_on_meta,
@@ -64,6 +65,23 @@ def test_only_adapters_are_trained_where_there_are_adapters():
     d, r, layers = 64, 4, 3
     # On the four matrices of a block: (d, 3d), (d, d), (d, 4d), (4d, d).
     assert weight_bytes(adapted, trained=True) == FLOAT * layers * r * (4 * d + 2 * d + 5 * d + 5 * d)
+
+
+def test_of_a_frozen_backbone_nothing_is_kept_but_what_the_head_reads():
+    workload = Workload(
+        PolicyConfig(scratch=ScratchConfig(**SCRATCH)), sequence=64, completion=32, texts=0, longest_text=0
+    )
+    d, layers, pairs, length = 64, 3, 8, 96
+    train = TrainConfig(per_device_train_batch_size=pairs, max_length=length)
+    configs = [RewardModelConfig(train=train, freeze_backbone=frozen) for frozen in (False, True)]
+    weights = workload.classifier_bytes(configs[0])
+    full, frozen = (workload.classifier_training_bytes(config) for config in configs)
+    states = 2 * pairs * length * d
+    block = (full - 4 * weights) / layers
+    assert frozen == pytest.approx(weights + FLOAT * (3 * d + states) + block, rel=1e-3)
+    checkpointed = configs[1].model_copy(update={"train": train.model_copy(update={"gradient_checkpointing": True})})
+    assert workload.classifier_training_bytes(checkpointed) == frozen
+    assert [training_passes(config) for config in configs] == [3, 1]
 
 
 def test_the_machine_has_memory():

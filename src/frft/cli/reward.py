@@ -106,6 +106,8 @@ def train(
         print_text("The model to start from had no head of one output. One was drawn at random, and trained.")
     else:
         print_text(f"The model to start from has {base.head.described}.")
+    what = "those of the head" if config.freeze_backbone else "those of adapters and head" if config.lora else "all"
+    print_text(f"Weights trained: {report.trained_parameters}, {what}.")
     if grew:
         print_text(
             f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer has tokens that "

@@ -103,8 +103,15 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest(str(template))
 
 
+LATER: Mapping[str, Any] = {"freeze_backbone": False}
+"""Settings that models were trained without before there were such, and the values at which they change nothing."""
+
+
 def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a model with the content of a chat template's file in the place of its path: what results depend on.
+    """What results depend on of a model's settings: of a chat template's file the content, not the path.
+
+    Settings that came later are left out where they change nothing, so that what was made before is still known by
+    its settings (a checkpoint of `AlignedReward` is).
 
     Args:
         settings: with the key `chat_template`.
@@ -113,7 +120,8 @@ def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
         ChatTemplateError: the file cannot be read.
     """
     choice = settings["chat_template"]
-    return {**settings, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
+    kept = {name: value for name, value in settings.items() if name not in LATER or value != LATER[name]}
+    return {**kept, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
 
 
 def describe_template(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -11,7 +11,8 @@ Nothing else: `frft reward score --model FOLDER`, runs, judges and `RewardModel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -36,10 +37,12 @@ class ScoreHead:
         kind: saved: read as it is; difference: two outputs were made one, their difference; value_head: read from
             where OpenRLHF saves it; drawn: random, because no file held one; package: loaded by a `RewardHead`.
         described: the same in words, with the names of the outputs, the seed, or the package.
+        drawn: names of the weights that were drawn at random.
     """
 
     kind: Literal["saved", "difference", "value_head", "drawn", "package"]
     described: str
+    drawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,3 +159,44 @@ def load_with_head(entry: EntryPoint, request: HeadRequest) -> tuple[PreTrainedM
             f"model of the class {entry.name} with one output (config.num_labels)."
         )
     return model, ScoreHead("package", f"one output, loaded by {who}")
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Names of the modules outside the backbone that have weights, which are a classifier's head."""
+    return [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+
+
+@contextmanager
+def frozen_backbone(model: PreTrainedModel, drawn: Collection[str] = ()) -> Iterator[None]:
+    """Within this block only the weights of a classifier's head are trainable; afterwards all are as they were before.
+
+    Args:
+        model: a sequence classifier.
+        drawn: names of its weights that were drawn at random.
+
+    Raises:
+        ModelError: its class does not part backbone and head, or weights of the backbone were drawn at random.
+    """
+    heads, made = head_modules(model), type(model).__name__
+    if model.base_model is model or not heads:
+        raise ModelError(
+            f"The backbone of a {made} cannot be frozen: its class does not say which part of it is the backbone, and "
+            "which the head. Leave out freeze_backbone, or give a sequence classifier of Transformers."
+        )
+    random = sorted(name for name in drawn if name.startswith(f"{model.base_model_prefix}."))
+    if random:
+        raise ModelError(
+            f"The backbone of this {made} cannot be frozen: its pooler, from which the head reads, was drawn at random "
+            f"({random[0]}), since the model's files have none. Leave out freeze_backbone, or give a model with one."
+        )
+    before = [(weight, weight.requires_grad) for weight in model.parameters()]
+    model.base_model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight, trainable in before:
+            weight.requires_grad_(trainable)

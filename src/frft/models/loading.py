@@ -263,7 +263,8 @@ def _classifier(
     _refuse_missing(name, "reward model", backbone if outputs == 1 else fresh)
     if fresh:
         _draw_head(model, fresh)
-        return model, ScoreHead("drawn", f"one output, drawn at random (seed {seed}): it was saved without one")
+        described = f"one output, drawn at random (seed {seed}): it was saved without one"
+        return model, ScoreHead("drawn", described, tuple(sorted(fresh)))
     return model, ScoreHead("difference", fold_outputs(model)) if outputs == 2 else head
 
 

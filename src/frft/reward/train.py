@@ -6,7 +6,8 @@ term c * (r(chosen) + r(rejected))^2 (Eisenstein et al. 2312.09244, eq. 2). Pair
 is off (METHOD section 4, item 1; adapters have their own); weights and arithmetic are float32; the learning
 rate rises over `warmup_ratio` of the steps and falls linearly to 0.
 
-Adapters (LoRA) are merged into the weights when training ends: a trained reward model is always a plain one.
+Adapters (LoRA) are merged into the weights when training ends: a trained reward model is always a plain one. With
+`freeze_backbone` the weights of the head alone are trained, and all others stay as they are to the bit.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, fields
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from frft.config.sections import RewardModelConfig
 from frft.errors import DataError
 from frft.models import Encoder, TruncationCount, add_adapters
+from frft.models.heads import frozen_backbone, head_modules
 from frft.models.training import (
     ReportTo,
     check_reporter,
@@ -35,10 +38,10 @@ from frft.models.training import (
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel, filler_id
 from frft.reward.pairs import Pairs, PairTable, margins
-from frft.store import plain
+from frft.store import OMITTED, plain
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 SIDES = ("chosen_ids", "rejected_ids")
 ENCODE_AT_ONCE = 1024
@@ -58,6 +61,8 @@ class TrainSummary:
         seconds: wall-clock seconds of the optimisation.
         mean_loss: mean training loss over all steps, in nats a pair.
         final_loss: mean training loss over the last tenth of the steps, in nats a pair.
+        trained_parameters: number of weights that were trained: all, those of adapters and head, or of the head alone;
+            left out by older versions, which did not count them.
     """
 
     pairs: int
@@ -67,6 +72,7 @@ class TrainSummary:
     seconds: float
     mean_loss: float
     final_loss: float
+    trained_parameters: Annotated[int | None, OMITTED] = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -82,14 +88,24 @@ class TrainReport(TrainSummary):
     @property
     def summary(self) -> TrainSummary:
         """This report without the loss of every step."""
-        return TrainSummary(**{field.name: getattr(self, field.name) for field in fields(TrainSummary)})
+        return TrainSummary(**{each.name: getattr(self, each.name) for each in fields(TrainSummary)})
 
     @classmethod
-    def of(cls, losses: list[float], *, pairs: int, identical: int, truncated: TruncationCount, seconds: float) -> Self:
+    def of(
+        cls,
+        losses: list[float],
+        *,
+        pairs: int,
+        identical: int,
+        truncated: TruncationCount,
+        seconds: float,
+        trained_parameters: int,
+    ) -> Self:
         """The report of a training from its losses (one for each step, at least one), counts and duration."""
         last = losses[-math.ceil(len(losses) / 10) :]
         mean, final = (math.fsum(each) / len(each) for each in (losses, last))
-        return cls(pairs, identical, len(losses), truncated, seconds, mean, final, losses)
+        counts = (pairs, identical, len(losses), truncated, seconds)
+        return cls(*counts, mean, final, losses, trained_parameters=trained_parameters)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values, for a results file."""
@@ -128,7 +144,8 @@ def train_reward_model(
 
     Raises:
         UsageError: the package for `report_to` is not installed.
-        ModelError: `base` cannot be loaded, lacks positions for `max_length` or LoRA's `target_modules`, or is frozen.
+        ModelError: `base` cannot be loaded, lacks positions for `max_length` or LoRA's `target_modules`, is frozen, or
+            has a backbone that cannot be frozen.
         DataError: pairs or margins cannot be used, or in every pair chosen and rejected are the same tokens.
         TrainingError: a loss or gradient is not finite.
     """
@@ -137,7 +154,7 @@ def train_reward_model(
     margins_N = margins(table) if config.use_margin else None
     length = config.train.max_length
     if isinstance(base, RewardModel):
-        start = RewardModel(copy.deepcopy(base.model).float(), base.tokenizer, length)
+        start = RewardModel(copy.deepcopy(base.model).float(), base.tokenizer, length, head=base.head)
     else:
         start = RewardModel.load(
             base,
@@ -149,7 +166,8 @@ def train_reward_model(
     examples = _tokenize(pairs, margins_N, start.encoder, progress)
     count = len(examples["chosen_ids"])
     losses: list[float] = []
-    with trainer_session(seed) as tasks, own_forwards(start.model):
+    frozen = frozen_backbone(start.model, start.head.drawn) if config.freeze_backbone else nullcontext()
+    with trainer_session(seed) as tasks, own_forwards(start.model), frozen:
         from datasets import Dataset
         from transformers import PrinterCallback
         from trl import RewardConfig, RewardTrainer
@@ -163,8 +181,9 @@ def train_reward_model(
         disable_dropout_in_model(start.model)
         model = start.model
         if config.lora:
-            model = add_adapters(model, config.lora, "SEQ_CLS", seed=seed, whole=_head(model))
+            model = add_adapters(model, config.lora, "SEQ_CLS", seed=seed, whole=head_modules(model))
         check_trainable(model, "reward model")
+        trained_parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         trainer = trainer_class(RewardTrainer, lengths, config.train.per_device_train_batch_size, seed)(
             model=model,
             args=on_one_device(
@@ -193,6 +212,7 @@ def train_reward_model(
         identical=len(pairs.prompts) - count,
         truncated=start.truncated,
         seconds=seconds,
+        trained_parameters=trained_parameters,
     )
     return RewardModel(trained, start.tokenizer, length), report
 
@@ -240,12 +260,3 @@ def _tokenize(
             f"({encoder.max_length}), so there is nothing to learn. Raise max_length."
         )
     return examples
-
-
-def _head(model: PreTrainedModel) -> list[str]:
-    """Names of the modules outside the backbone, such as the head; small or fresh, they are trained beside adapters."""
-    return [
-        name
-        for name, module in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in module.parameters())
-    ]

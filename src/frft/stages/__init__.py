@@ -2,6 +2,6 @@
 
 from frft.stages.runner import Runner, StageRunner
 from frft.stages.stage import Stage
-from frft.stages.workload import Workload, trained_pairs
+from frft.stages.workload import Workload, trained_pairs, training_passes
 
-__all__ = ["Runner", "Stage", "StageRunner", "Workload", "trained_pairs"]
+__all__ = ["Runner", "Stage", "StageRunner", "Workload", "trained_pairs", "training_passes"]

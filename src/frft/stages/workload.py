@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import PolicyConfig, RewardModelConfig, SamplingConfig, TrainConfig
+from frft.models.heads import frozen_backbone
 from frft.models.loading import load_model_config
 from frft.stages.memory import (
     FLOAT,
@@ -119,10 +120,25 @@ class Workload:
                 model = adapted_on_meta(model, config.lora, "SEQ_CLS")
             # Both completions of a pair go through the model in one batch.
             pairs = 2 * config.train.per_device_train_batch_size
+            if config.freeze_backbone:
+                return frozen + self._head_training_bytes(model, config.train, pairs)
             kept = self.backward_bytes(model, config.train, pairs, use_cache=False)
             return frozen + 3 * weight_bytes(model, trained=True) + kept
 
         return self.once(("classifier training", config.model_dump_json()), reckon)
+
+    def _head_training_bytes(self, model: PreTrainedModel, train: TrainConfig, rows: int) -> float:
+        """Bytes that training a head takes beside the model: gradients, moments, and activations.
+
+        Of a frozen backbone nothing is kept for the backward pass, and gradient checkpointing saves nothing: while it
+        runs, it holds the activations of one block after another.
+        """
+        at_once = train.model_copy(update={"gradient_checkpointing": False})
+        blocks: int = model.config.get_text_config().num_hidden_layers
+        block = self.backward_bytes(model, at_once, rows, use_cache=False) / blocks
+        with frozen_backbone(model):
+            kept = self.backward_bytes(model, at_once, rows, use_cache=False)
+            return 3 * weight_bytes(model, trained=True) + kept + block
 
     def backward_bytes(self, model: Any, train: TrainConfig, rows: int, **inputs: Any) -> float:
         """Bytes of the activations that a forward pass over `rows` sequences saves for its backward pass."""
@@ -166,6 +182,12 @@ class Workload:
     @property
     def _vocabulary(self) -> int:
         return int(self.policy.config.get_text_config().vocab_size)
+
+
+def training_passes(config: RewardModelConfig) -> int:
+    """Cost of training on a text, in forward passes: with gradients, three; over a frozen backbone, one."""
+    # The gradients of a linear head cost nothing beside the backbone.
+    return 1 if config.freeze_backbone else 3
 
 
 def trained_pairs(train: TrainConfig, pairs: float) -> float:

@@ -129,9 +129,19 @@ class RewardModelConfig(Section):
     """Pass the data's margin column into the loss."""
     lora: LoraConfig | None = None
     """Train adapters instead of all weights."""
+    freeze_backbone: bool = False
+    """Train the head alone: where that is one linear layer, a model that is linear in what it reads of the backbone."""
     normalise_samples: int = Field(default=256, ge=0)
     """Shift and scale scores to mean 0, variance 1 on this many samples of the SFT model, also after every
     refresh; 0: leave them as they are."""
+
+    @model_validator(mode="after")
+    def _one_part_is_trained(self) -> Self:
+        if self.freeze_backbone and self.lora is not None:
+            raise ValueError(
+                "freeze_backbone trains the head alone, and lora adapters in the backbone, too; set one of them"
+            )
+        return self
 
 
 class EmbedderConfig(Section):

@@ -14,7 +14,7 @@ from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import stored_samples
 from frft.models.chat import identified, template_digest
 from frft.reward import PolicySamples, RewardModelInfo, evaluate_reward_model, train_reward_model
-from frft.stages import Stage, Workload, trained_pairs
+from frft.stages import Stage, Workload, trained_pairs, training_passes
 from frft.store import Artifact
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class RewardModelStage(Stage):
         ).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        # Two sequences to a pair; forward and backward take 3 forward passes, the held-out pairs 1.
-        trained = 3 * trained_pairs(self.config.train, self._table.num_rows)
+        # Two sequences to a pair; the held-out pairs take one forward pass.
+        trained = training_passes(self.config) * trained_pairs(self.config.train, self._table.num_rows)
         return workload.flops(2 * (trained + self.context.splits.evaluation.num_rows) * workload.sequence)
 
     def memory(self, workload: Workload) -> float:

@@ -21,7 +21,7 @@ from frft.reward.refresh import SELECTION_FILE, read_pairs
 from frft.reward.stages.inputs import RefreshInputs
 from frft.reward.train import train_reward_model
 from frft.selection import Selection
-from frft.stages import Stage, Workload, trained_pairs
+from frft.stages import Stage, Workload, trained_pairs, training_passes
 from frft.store import Artifact
 
 if TYPE_CHECKING:
@@ -124,8 +124,9 @@ class FineTuningStage(Stage):
             # Replayed pairs make up `share` of the training pairs, limited by the pool: pairs / (1 - share) in all.
             pairs = min(pairs / (1 - share), max(pairs, of.offline.num_rows))
         held_out = 0 if of.held_out is None else of.held_out.num_rows
-        # Two texts a pair; training costs about three forward passes (one forward, two for the gradients).
-        texts = 2 * (3 * trained_pairs(self._training.train, pairs) + held_out)
+        # Two texts a pair.
+        trained = training_passes(self._training) * trained_pairs(self._training.train, pairs)
+        texts = 2 * (trained + held_out)
         return workload.flops(texts * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
