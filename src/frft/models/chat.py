@@ -103,7 +103,7 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest(str(template))
 
 
-LATER: Mapping[str, Any] = {"freeze_backbone": False}
+NEWER_SETTINGS: Mapping[str, Any] = {"freeze_backbone": False}
 """Settings that models were trained without before there were such, and the values at which they change nothing."""
 
 
@@ -120,7 +120,7 @@ def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
         ChatTemplateError: the file cannot be read.
     """
     choice = settings["chat_template"]
-    kept = {name: value for name, value in settings.items() if name not in LATER or value != LATER[name]}
+    kept = {name: value for name, value in settings.items() if name not in NEWER_SETTINGS or value != NEWER_SETTINGS[name]}
     return {**kept, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
 
 
