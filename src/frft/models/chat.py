@@ -120,7 +120,8 @@ def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
         ChatTemplateError: the file cannot be read.
     """
     choice = settings["chat_template"]
-    kept = {name: value for name, value in settings.items() if name not in NEWER_SETTINGS or value != NEWER_SETTINGS[name]}
+    idle = {name for name, value in NEWER_SETTINGS.items() if settings.get(name) == value}
+    kept = {name: value for name, value in settings.items() if name not in idle}
     return {**kept, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
 
 
