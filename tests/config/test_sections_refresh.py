@@ -14,6 +14,8 @@ from frft.config.sections import RefreshConfig, SelectionConfig
     [
         ({"strategy": "source"}, "strategy: source needs the name of one"),
         ({"strategy": "source", "source": ""}, "at least 1 character"),
+        ({"strategy": "column", "column": "domain"}, "strategy: column needs a column and what it says"),
+        ({"strategy": "column", "value": "domain-0"}, "set column and value"),
         ({"take": "sample"}, "take: sample draws by a density ratio, which part1 has none of"),
         ({"strategy": "all", "take": "sample"}, "which all has none of"),
         ({"strategy": "policy_ratio", "shuffle_embeddings": True}, "change nothing for policy_ratio"),
@@ -32,6 +34,7 @@ def test_settings_that_contradict_are_refused(settings, message):
     "settings",
     [
         {"strategy": "source", "source": "a", "shuffle_labels": True},
+        {"strategy": "column", "column": "domain", "value": "domain-0"},
         {"strategy": "density", "take": "sample", "noise": 0.5, "shuffle_embeddings": True},
         {"strategy": "policy_ratio", "take": "sample"},
         {"strategy": "none"},

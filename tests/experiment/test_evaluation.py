@@ -115,6 +115,28 @@ def test_a_reward_model_off_policy(world):
     assert found.gold.without_order == sum(gold == 0.5 for gold in better)
 
 
+def test_a_reward_model_in_each_domain(world):
+    several = World(WorldConfig(domains=2, domain_taste=0.9))
+    by_domain = {name: several.pairs(0, 300, "evaluation", domain) for domain, name in enumerate(several.domains)}
+    prompts = several.prompts(0, 20)
+    texts = Completions(prompts, several.write(prompts, 0), [True] * 20, [[1]] * 20, TruncationCount(20))
+
+    class Gold:
+        """A scorer that orders the first domain's completions as gold does, and the other's the other way round."""
+
+        def score(self, prompts, completions):
+            sign = np.where(several.domains_of(prompts) == 0, 1.0, -1.0)
+            return sign * several.gold(prompts, completions)
+
+    found = against_gold(several, Gold(), texts, texts, by_domain["domain-0"], by_domain)
+    assert {name: each.gold.accuracy for name, each in found.by_domain.items()} == {"domain-0": 1.0, "domain-1": 0.0}
+    first, other = (each.labels.accuracy for each in found.by_domain.values())
+    assert other < 0.5 < first
+    assert found.off_policy == found.by_domain["domain-0"]
+    pairs = world.pairs(0, 20, "evaluation")
+    assert against_gold(world, Scores(), written(BOTH), written(ONE), pairs).by_domain is None
+
+
 def test_variance_under_the_policy():
     assert variance_under_policy(Scores(), written("ab", "abc"), written("abcd", "abc")) == pytest.approx((4 / 2) / 2)
 

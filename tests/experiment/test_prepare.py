@@ -41,10 +41,17 @@ def test_the_first_start_keeps_the_rows_that_it_cannot_use(pairs, tmp_path):
     assert [row["line"] for row in read_rows(out / "rejects.jsonl")] == [41]
 
 
-def test_pairs_without_the_column_that_a_strategy_reads_are_refused_at_once(pairs, tmp_path):
-    by_source = {"selection": {"strategy": "source", "source": "a"}}
+@pytest.mark.parametrize(
+    ("selection", "column"),
+    [
+        ({"strategy": "source", "source": "a"}, "chosen_source"),
+        ({"strategy": "column", "column": "domain", "value": "a"}, "domain"),
+    ],
+)
+def test_pairs_without_the_column_that_a_strategy_reads_are_refused_at_once(pairs, tmp_path, selection, column):
+    by_source = {"selection": selection}
     config = settings(pairs, arms={"vanilla": {"alpha": 0}, "own": by_source})
-    with pytest.raises(DataError, match=r"arms\.own: the strategy source reads the column 'chosen_source', which"):
+    with pytest.raises(DataError, match=rf"arms\.own: the strategy \w+ reads the column '{column}', which"):
         prepared(config, tmp_path / "out")
     unused = settings(pairs, arms={"vanilla": {"alpha": 0, **by_source}})
     assert prepared(unused, tmp_path / "out")

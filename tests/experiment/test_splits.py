@@ -127,6 +127,20 @@ def test_a_world_has_as_many_held_out_pairs_as_it_is_told():
     assert splits.evaluation.equals(whole.evaluation.slice(0, 70))
 
 
+def test_a_world_of_several_domains_has_held_out_pairs_of_each():
+    few = {"pool_size": 60, "demonstrations": 10, "evaluation_prompts": 20, "held_out_pairs": 70}
+    world = World(WorldConfig(domains=2, **few))
+    splits = world_splits(world)
+    assert {name: set(table["domain"].to_pylist()) for name, table in splits.by_domain.items()} == {
+        name: {name} for name in world.domains
+    }
+    # The policy is on the first domain alone, and so are the held-out pairs like its prompts.
+    assert splits.by_domain["domain-0"].equals(splits.evaluation)
+    trained = {*world.request_ids(splits.pool["prompt"].to_pylist()), *world.request_ids(splits.prompts)}
+    assert not trained & {each for table in splits.by_domain.values() for each in table["request"].to_pylist()}
+    assert not world_splits(World(WorldConfig(**few))).by_domain
+
+
 def test_a_gate_has_conversations_of_its_own_half_of_those_for_evaluation():
     config = DataConfig(pairs="x", judge_fraction=0.3, evaluation_fraction=0.2)
     without, with_gate = (split(pairs(100), config, 0, gate=gate) for gate in (False, True))

@@ -256,3 +256,14 @@ def test_the_placebo_shows_the_selection_shortcut(hh_pool, hh_cache):
     assert more_like_it["part4"] > 0.8
     assert more_like_it["part3"] < 0.2
     assert 0.35 < more_like_it["part1"] < 0.65
+
+
+def test_pairs_are_selected_by_a_column_of_the_pool(tiny_cache, tiny_embedder):
+    pool = make_pool(30).append_column("domain", pa.array([f"d{n % 3}" for n in range(30)]))
+    config = SelectionConfig(strategy="column", column="domain", value="d1", size=4)
+    selection = select(pool, [], [], config, tiny_cache, seed=0)
+    assert set(kept_ids(selection)) < {pool["id"][n].as_py() for n in range(1, 30, 3)}
+    assert selection.counts["reasons"] == {"kept": 4, "ranked below the cut": 6, "another value": 20}
+    assert tiny_embedder.encoded == []
+    with pytest.raises(SelectionError, match="no column 'domain', which the strategy column reads"):
+        select(make_pool(6), [], [], config, tiny_cache, seed=0)

@@ -131,3 +131,20 @@ def test_pairs_of_a_source_come_in_random_order():
     assert sum((count - 200) ** 2 / 200 for count in orders.values()) < 20.5  # chi-square, df 5, p = .001
     with pytest.raises(SelectionError, match=r"both completions from 'b'\. The pool has both from 'a' \(3 pairs\)"):
         ranked(0, "b")
+
+
+def test_pairs_with_one_value_in_a_column_come_in_random_order():
+    columns = {"domain": ["a", "b", "a", None, "a", "b"], "grade": [3, 3, None, 3, 1, 1]}
+
+    def ranked(seed, column="domain", value="a"):
+        pool = candidates([(NAN, NAN)] * 6, seed, columns={column: columns[column]}, column=column, value=value)
+        return get_strategy("column").rank(pool).tolist()
+
+    orders = Counter(tuple(ranked(seed)) for seed in range(1200))
+    assert {tuple(sorted(order)) for order in orders} == {(0, 2, 4)}
+    assert sum((count - 200) ** 2 / 200 for count in orders.values()) < 20.5  # chi-square, df 5, p = .001
+    assert sorted(ranked(0, "grade", "3")) == [0, 1, 3]
+    with pytest.raises(
+        SelectionError, match=r"'domain' says 'c' of no pair\. It says 'a' \(3 pairs\), 'b' \(2 pairs\)\."
+    ):
+        ranked(0, "domain", "c")

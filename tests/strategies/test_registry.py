@@ -106,7 +106,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, message):
 
 @pytest.mark.parametrize("name", [each.name for each in BUILT_IN if not each.ranks_by_samples_alone])
 def test_the_benchmark_refuses_what_samples_alone_cannot_rank(name):
-    assert name in {"policy_ratio", "source", "all", "none"}
+    assert name in {"policy_ratio", "source", "column", "all", "none"}
     with pytest.raises(SettingsError, match=f"the strategy {name} cannot be compared here"):
         FixedActorConfig(strategies=[name])
 
@@ -121,7 +121,8 @@ def test_the_page_of_strategies_lists_what_there_is():
     rows = [row for row in page.splitlines() if row.startswith("| `")]
     yes = {True: "yes", False: "no"}
     assert rows == [
-        f"| `{each.name}` | {each.description} | {each.reads or 'nothing'}{', sources' * bool(each.columns)} | "
+        f"| `{each.name}` | {each.description} | {each.reads or 'nothing'}{', sources' * bool(each.columns)}"
+        f"{', a column' * each.needs_column} | "
         f"{yes[(each.chooses and not each.needs_models) or each.takes_all]} | {yes[each.ranks_by_samples_alone]} |"
         for each in BUILT_IN
     ]

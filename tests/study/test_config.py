@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import pytest
 
 from frft.errors import ConfigError
 from frft.study import load_study, study_names
 
 
-def test_averaging_has_the_points_and_arms_that_its_predictions_name(averaging):
-    from frft.study.predictions import AVERAGING
-
-    assert study_names() == ["averaging"]
-    named = {*AVERAGING, "rm-small", "kl-high", "outside", "anti-gold", "symmetric"}
-    assert named <= set(averaging.config.points)
-    assert averaging.config.seeds >= 8
-    named_arms = {"shuffled", "source", "placebo3", "placebo4", "placebo-density"}
-    assert named_arms <= set(averaging.cell("centre", 0).config.arms)
+def test_the_studies_of_the_package_are_whole():
+    assert study_names() == ["averaging", "domains"]
+    for name in study_names():
+        config = load_study(name).config
+        assert config.seeds >= 8
+        assert config.sanity.prediction in config.predictions
+        # What a prediction names runs at its points, or it would be decided by nothing.
+        for prediction in config.predictions.values():
+            for points in prediction.statistic.named_points.values():
+                for point in points:
+                    arms = [*config.everywhere, *config.points[point].more_arms]
+                    named = prediction.statistic.named_arms.values()
+                    assert {config.roles.get(arm, arm) for arm in named} <= set(arms)
 
 
 def test_the_pilots_are_in_no_cell(averaging):
@@ -84,6 +90,32 @@ def test_the_command_line_reaches_every_point():
             r"arms\.source: source 'hedging' is not the one near which the policy of point kappa-0 starts, which is '",
         ),
         ("points=[]", r"command line: points: .* dictionary, got \[\]"),
+        (
+            "predictions.helps.gain.point=center",
+            r"predictions\.helps\.gain\.point: center: no such point; points are ce",
+        ),
+        (
+            "predictions.helps.gain.over=randon",
+            r"predictions\.helps\.gain\.over: randon: no such arm or role; there are p",
+        ),
+        (
+            "predictions.helps.gain.measure=glod",
+            r"command line: predictions\.helps\.gain\.measure: 'glod' is no measure",
+        ),
+        ("predictions.helps.gian={}", r"predictions\.helps\.gian: Extra"),
+        ("predictions.helps.mean={point: centre}", r"predictions\.helps: give one of gain, .*, not gain and mean"),
+        (
+            "predictions.helps.statement='{frft} helps'",
+            r"predictions\.helps\.statement: \{frft\}: no such role; roles are",
+        ),
+        ("predictions.rises.slope.dial=kapa", r"predictions\.rises\.slope\.dial: 'kapa': no dial with a number"),
+        (
+            "predictions.rises.slope.dial=sources",
+            r"predictions\.rises\.slope\.dial: sources is 6 at all of lambda-0, kap",
+        ),
+        ("predictions.helps=null", r"claim\.needs: helps: no such prediction; "),
+        ("sanity.prediction=capacity", r"claim\.needs: must hold capacity, without which"),
+        ("arms.control={alpha: 0}", r"arms\.control: is the name of a role"),
     ],
 )
 def test_what_is_wrong_is_named(override, message):
@@ -92,5 +124,51 @@ def test_what_is_wrong_is_named(override, message):
 
 
 def test_an_unknown_study_is_named():
-    with pytest.raises(ConfigError, match=r"'avreaging' is no study\. Studies: averaging"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'avreaging' is no study\. Studies: averaging, domains\. One of your own is the path of its YAML file",
+    ):
         load_study("avreaging")
+
+
+def test_a_prediction_of_a_removed_point_stays_and_one_that_is_removed_goes():
+    study = load_study("averaging", ["points.lambda-0=null", "predictions.labels=null"])
+    assert study.config.removed_points == ["lambda-0"]
+    assert "no bias" in study.config.predictions
+    assert "labels" not in study.config.predictions
+
+
+def test_a_study_is_also_the_path_of_a_file(tmp_path, monkeypatch):
+    text = (resources.files("frft.study") / "domains.yaml").read_text("utf-8")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text)
+    study = load_study(str(mine), ["seeds=2"])
+    assert (study.name, study.config) == ("mine", load_study("domains", ["seeds=2"]).config)
+    # As with presets: what the package brings is found by its name, unless there is such a file.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "averaging").write_text(text)
+    assert "domains" in load_study("averaging").config.base["data"]["world"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"'.*mine\.yaml' is neither a file nor a study\. Studies: averaging, domains"),
+        ("- 1", r"mine\.yaml is no study: it must be a mapping of keys, seeds, first_seed"),
+        ("seeds: 2\nseeds: 3", r"mine\.yaml, line 2: seeds: given twice"),
+        ("seeds: 2", r"mine\.yaml: base: Field required"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_study(str(path))
+
+
+def test_a_domain_that_no_pair_is_of_is_named_before_anything_runs():
+    with pytest.raises(
+        ConfigError, match=r"arms\.own: selection\.value 'domain-2' is no domain at point centre, where"
+    ):
+        load_study("domains", ["arms.own.selection.value=domain-2"])

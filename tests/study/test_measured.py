@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frft.results.cell import CellArm
+from frft.results.cell import CellArm, CellRecord
 from frft.study.measured import (
     MEASURES,
     NotMeasuredError,
@@ -98,5 +98,26 @@ def test_a_curve_without_a_peak_has_none_within():
 def test_gold_is_what_is_earned_after_the_first_refresh():
     evaluation = {"gold": {"mean": 7.0}, "on_policy": {}, "off_policy": {}}
     found = {"steps": {"gold": [9.0, 9.0, 1.0, 2.0]}, "measured_from": 2, "evaluation": evaluation}
-    arm = completed(CellArm, found)
-    assert (MEASURES["gold"](arm), MEASURES["gold_final"](arm)) == (1.5, 7.0)
+    cell = completed(CellRecord, {"arms": {"density": found}})
+    assert (MEASURES["gold"](cell, "density"), MEASURES["gold_final"](cell, "density")) == (1.5, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("world", "own", "others"),
+    [
+        ({"domains": 3}, 0.9, 0.6),
+        ({"domains": 3, "policy_mixture": [1, 3, 0]}, 0.75, 0.5),
+        ({"domains": 3, "policy_mixture": [1, 1, 2]}, 0.65, None),
+    ],
+)
+def test_accuracy_on_the_policys_domains_and_on_all_others(world, own, others):
+    by_domain = {f"domain-{n}": {"gold": {"accuracy": a}} for n, a in enumerate((0.9, 0.7, 0.5))}
+    found = {"settings": {"data": {"world": world}}, "arms": {"density": {"evaluation": {"by_domain": by_domain}}}}
+    cell = completed(CellRecord, found)
+    measured = [MEASURES[f"{which}_gold"](cell, "density") for which in ("own_domain", "other_domains")]
+    assert measured == [pytest.approx(own), None if others is None else pytest.approx(others)]
+
+
+def test_a_world_of_one_domain_has_no_figures_of_domains():
+    cell = completed(CellRecord, {"settings": {"data": {"world": {}}}, "arms": {"density": {}}})
+    assert {MEASURES[name](cell, "density") for name in MEASURES if "domain" in name} == {None}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from frft.cli import main
+from frft.config.sections import WorldConfig
 from frft.errors import OutputError
 from frft.progress import SILENT
 from frft.reward import GateInfo
@@ -93,18 +94,20 @@ def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate
     record = json.loads((finished_study[0] / "cells" / "centre-0.json").read_text())
     assert record["arms"]["random"]["refreshes"][0]["gate"] is None
     config = small_study.cell("centre", 0).config
-    pool = pa.table({"id": ["a", "b"], "chosen_source": ["near", "far"]})
-    world = SimpleNamespace(sources=SimpleNamespace(names=["near", "far"]), config=SimpleNamespace(near_policy=0))
+    world = World(WorldConfig(domains=2))
+    near, far = world.sources.names[:2]
+    columns = {"chosen_source": [near, far, near, far], "domain": ["domain-0", "domain-1", "domain-0", "domain-0"]}
+    pool = pa.table({"id": ["a", "b", "c", "d"], **columns})
     made = SimpleNamespace(
         selection=_said({}),
         reward_model=_said({"training": {"pairs": 2, "steps": 1}}),
         verdict=gate,
-        read_selection=lambda: SimpleNamespace(train_ids=["a", "b"]),
+        read_selection=lambda: SimpleNamespace(train_ids=["a", "b", "d", "d"]),
     )
     context = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool))
     stages = SimpleNamespace(context=context, config=config)
     found = _refresh(stages, made, _said({}), _said({}))
-    assert (found.gate, found.near_share) == (gate, 0.5)
+    assert (found.gate, found.near_share, found.domain_share) == (gate, 0.25, 0.75)
 
 
 def _said(figures: dict) -> SimpleNamespace:

@@ -23,9 +23,11 @@ def study_command(
     Parameters
     ----------
     name
-        Name of the study: averaging.
+        Name of the study: averaging (annotators with tastes of their own) or domains (prompts of two kinds); or the
+        path of a YAML file of your own, of the same form (docs/study.md).
     overrides
-        Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64 points.lambda-0=null
+        Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64; points.NAME=null leaves a
+        point out.
     out
         The folder of the study.
     store
@@ -84,6 +86,8 @@ def study_command(
         return int(bool(failed))
     print_table(studies.OVERVIEW_COLUMNS, studies.overview(results))
     print_table(studies.VERDICT_COLUMNS, studies.verdicts(results), texts=2)
+    if claim := studies.claim_line(results):
+        print_text(claim)
     for line in failed:
         print_text(f"FAILED {line}")
     counts = results.cells

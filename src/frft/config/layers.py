@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from frft.config.presets import preset_names, preset_text
 from frft.config.syntax import KeyPath, dotted, parse_yaml, shown
@@ -53,7 +53,7 @@ def source_layers(source: str, folder: Path = Path()) -> list[Layer]:
             identity = origin if is_preset else str(path.resolve())
             if identity in visited:
                 raise ConfigError(f"{origin} is reached again: the files extend each other")
-            text = preset_text(source) if is_preset else _read(path)
+            text = preset_text(source) if is_preset else read_config(path, "preset", preset_names())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{shown(source)} cannot be read: {reason}") from None
@@ -120,14 +120,24 @@ def origin_of(path: Sequence[object], layers: Sequence[Layer]) -> str:
     return " + ".join(dict.fromkeys(found))
 
 
-def _read(path: Path) -> str:
+def read_config(path: Path, kind: Literal["preset", "study"], names: Sequence[str]) -> str:
+    """The text of a configuration file.
+
+    Args:
+        path: the file.
+        kind: what could have been named in place of a file, for the message.
+        names: their names.
+
+    Raises:
+        ConfigError: there is no such file, or it is no text file.
+    """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder, not a configuration file")
     if not path.exists():
-        names = preset_names()
         nearest = difflib.get_close_matches(path.name, names, n=1)
         hint = f"Did you mean {nearest[0]}? " if nearest else ""
-        raise ConfigError(f"{str(path)!r} is neither a file nor a preset. {hint}Presets: {', '.join(names)}")
+        plural = {"preset": "Presets", "study": "Studies"}[kind]
+        raise ConfigError(f"{str(path)!r} is neither a file nor a {kind}. {hint}{plural}: {', '.join(names)}")
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ConfigError(f"{path} is not a text file of at most {MAX_BYTES} bytes, so no configuration")
     data = path.read_bytes()

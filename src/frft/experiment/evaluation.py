@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -129,8 +129,22 @@ def agreement(scorer: Scorer, judge: Judge, table: pa.Table) -> OrderAccuracy:
     return order_accuracy(score_margins(scorer.score, table), preferred, requests(table))
 
 
+def on_held_out_pairs(world: World, scorer: Scorer, held_out: pa.Table) -> PoolPairAccuracy:
+    """How often a reward model orders labelled pairs that nothing was trained on as gold, and as their labels do."""
+    margins, clusters = score_margins(scorer.score, held_out), requests(held_out)
+    return PoolPairAccuracy(
+        gold=order_accuracy(margins, score_margins(world.gold, held_out), clusters),
+        labels=order_accuracy(margins, [1.0] * held_out.num_rows, clusters),
+    )
+
+
 def against_gold(
-    world: World, scorer: Scorer, written: Completions, again: Completions, held_out: pa.Table
+    world: World,
+    scorer: Scorer,
+    written: Completions,
+    again: Completions,
+    held_out: pa.Table,
+    by_domain: Mapping[str, pa.Table] | None = None,
 ) -> GoldEvaluation:
     """Measure a policy, and the reward model that it was trained with last, by the gold reward.
 
@@ -139,11 +153,11 @@ def against_gold(
         scorer: the reward model (or ensemble) that the policy was trained with last.
         written, again: two independent completions by the policy of each of the same prompts.
         held_out: labelled pairs that nothing was trained on.
+        by_domain: more of these, of each domain by its name; None or empty: domains are not told apart.
     """
     import numpy as np
 
     gold, again_gold = (world.gold(each.prompts, each.completions) for each in (written, again))
-    labels = order_accuracy(score_margins(scorer.score, held_out), [1.0] * held_out.num_rows, requests(held_out))
     return GoldEvaluation(
         GoldFigures(
             mean=float((gold.mean() + again_gold.mean()) / 2),
@@ -152,5 +166,6 @@ def against_gold(
             variance=within_prompt_variance(gold, again_gold),
         ),
         ordered_as_gold(world, scorer, written, again),
-        PoolPairAccuracy(gold=agreement(scorer, GoldJudge(world), held_out), labels=labels),
+        on_held_out_pairs(world, scorer, held_out),
+        {name: on_held_out_pairs(world, scorer, pairs) for name, pairs in by_domain.items()} if by_domain else None,
     )

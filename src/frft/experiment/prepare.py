@@ -129,7 +129,7 @@ def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
     for name in config.arms:
         arm = config.arm(name)
         strategy = get_strategy(arm.selection.strategy)
-        missing = [column for column in strategy.columns if arm.alpha and column not in columns]
+        missing = [column for column in arm.selection.columns if arm.alpha and column not in columns]
         if missing:
             raise DataError(
                 f"arms.{name}: the strategy {strategy.name} reads the column {missing[0]!r}, which the pairs do not "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,8 @@ class Splits:
         sft: the part of `pool` (in a world, demonstrations) whose chosen completions SFT trains on.
         prompts: distinct prompts of `pool`, on which the policy is trained and sampled; in a world of several domains,
             the first of each domain, as many as have the weights of the policy's mixture.
+        by_domain: held-out pairs of each domain of a world, as many as `evaluation` has, by the domain's name; empty
+            where there are no domains to tell apart.
     """
 
     judge: pa.Table
@@ -40,6 +43,7 @@ class Splits:
     pool: pa.Table
     sft: pa.Table
     prompts: list[str]
+    by_domain: Mapping[str, pa.Table] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Number of rows by purpose, for a results file; `gate` only where there is one."""
@@ -108,18 +112,23 @@ def world_splits(world: World, judge_pairs: int = 0, *, gate: bool = False) -> S
     config = world.config
     demonstrations = world.demonstrations(0, config.demonstrations)
     pool = world.pairs(0, config.pool_size)
-    held_out = [("evaluation", 0, max(config.held_out_pairs, config.evaluation_prompts))]
-    held_out += [("train", judge_pairs, judge_pairs + config.held_out_pairs)] if gate else []
-    tables = [world.pairs(begin, end, purpose) for purpose, begin, end in held_out]
-    # Several prompts word the same request: the column gives the clusters of intervals.
-    known = [each.append_column("request", [world.request_ids(each["prompt"].to_pylist())]) for each in tables]
+
+    def held_out(begin: int, end: int, purpose: str, domain: int | None = None) -> pa.Table:
+        # Several prompts word the same request: the column gives the clusters of intervals.
+        table = world.pairs(begin, end, purpose, domain)
+        return table.append_column("request", [world.request_ids(table["prompt"].to_pylist())])
+
+    count = max(config.held_out_pairs, config.evaluation_prompts)
+    evaluation = held_out(0, count, "evaluation")
+    names = world.domains if len(world.domains) > 1 else ()
     return Splits(
         judge=world.pairs(0, judge_pairs, "train") if judge_pairs else pool.slice(0, 0),
-        evaluation=known[0],
-        gate=known[1] if gate else known[0].slice(0, 0),
+        evaluation=evaluation,
+        gate=held_out(judge_pairs, judge_pairs + config.held_out_pairs, "train") if gate else evaluation.slice(0, 0),
         pool=pool,
         sft=demonstrations.rename_columns({"completion": "chosen"}),
         prompts=_policy_prompts(world, list(dict.fromkeys(pool["prompt"].to_pylist()))),
+        by_domain={name: held_out(0, count, "evaluation", number) for number, name in enumerate(names)},
     )
 
 

@@ -15,7 +15,7 @@ from frft.results.looks import LookInfo
 from frft.results.run import ModelChange
 from frft.results.upgrade import upgraded_cell
 from frft.reward import GateInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo
-from frft.store import RESULTS_FORMAT, StoredValue, format_of, read_json
+from frft.store import OMITTED, RESULTS_FORMAT, StoredValue, format_of, read_json
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class CellRefresh(StoredValue):
         on_policy: accuracy of the models before and after it on the policy's own completions then, by gold.
         near_share: share of the pairs whose source is the one near which the policy starts; None: the policy wrote
             them itself.
+        domain_share: share of the pairs whose prompt is of a domain that the policy is on; left out where the policy
+            wrote them itself, and in a world of one domain.
         reward_model: the refreshed model.
     """
 
@@ -67,6 +69,7 @@ class CellRefresh(StoredValue):
     gate: GateInfo | None = None
     on_policy: ModelChange
     near_share: float | None
+    domain_share: Annotated[float | None, OMITTED] = None
     reward_model: RefreshedModelSummary
 
 

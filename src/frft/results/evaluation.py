@@ -62,6 +62,7 @@ class GoldEvaluation(NamedTuple):
     gold: GoldFigures
     on_policy: OwnTextAccuracy
     off_policy: PoolPairAccuracy
+    by_domain: dict[str, PoolPairAccuracy] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,9 @@ class EvaluationInfo(StoredValue):
         reward_variance: mean over prompts of the variance within a prompt of the scores by the arm's last reward model.
         gold: the gold reward; only in a world.
         on_policy: accuracy of the arm's last reward model on the policy's own completions, by gold; only in a world.
-        off_policy: accuracy of that model on held-out pairs like the pool's; only in a world.
+        off_policy: accuracy of that model on held-out pairs on prompts like the policy's; only in a world.
+        by_domain: accuracy of that model on held-out pairs of each domain, by the domain's name, whether the policy is
+            on it or not; only in a world of several domains.
         kl_sft_k1: KL divergence from the SFT model in nats a completion: mean of the log ratio (k1).
         kl_sft_k3: the same divergence by the estimator k3, which is never below 0.
         response_tokens: mean length of the completions in tokens.
@@ -96,6 +99,7 @@ class EvaluationInfo(StoredValue):
     gold: Annotated[GoldFigures | None, OMITTED] = None
     on_policy: Annotated[OwnTextAccuracy | None, OMITTED] = None
     off_policy: Annotated[PoolPairAccuracy | None, OMITTED] = None
+    by_domain: Annotated[dict[str, PoolPairAccuracy] | None, OMITTED] = None
     kl_sft_k1: float
     kl_sft_k3: float
     response_tokens: float
@@ -112,4 +116,4 @@ class EvaluationInfo(StoredValue):
         """
         if self.gold is None or self.on_policy is None or self.off_policy is None:
             raise ArtifactError("An evaluation in a world lacks its figures by the gold reward. Run it again.")
-        return GoldEvaluation(self.gold, self.on_policy, self.off_policy)
+        return GoldEvaluation(self.gold, self.on_policy, self.off_policy, self.by_domain)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from frft.results.upgrade import upgraded_study
 from frft.statistics import Estimate
 from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_json
 
@@ -34,6 +35,7 @@ class StudySettings(OpenValue):
         perfect: the arm of a perfect filter; None: there is none.
         everywhere: arms that run at every point.
         points: the points by name.
+        preregistration: when the predictions were written down, and what had been seen by then; None: it is not said.
     """
 
     primary: str
@@ -42,6 +44,7 @@ class StudySettings(OpenValue):
     perfect: str | None
     everywhere: list[str]
     points: dict[str, StudyPointSettings]
+    preregistration: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,14 @@ class ArmMeasures(StoredValue):
         refresh_steps: optimizer steps of the last refresh.
         near_share: share of the last refresh's pairs from the source near which the policy starts.
         near_share_first: share of the first refresh's pairs from that source.
+        domain_share: share of the last refresh's pairs on prompts of the policy's domains; left out, as are all
+            figures of domains, in a world of one.
+        domain_share_first: share of the first refresh's pairs on such prompts.
+        own_domain_gold, own_domain_labels: accuracy of the last reward model on held-out pairs of the policy's domains,
+            by gold and by their labels.
+        other_domains_gold, other_domains_labels: the same on held-out pairs of all other domains.
+        steps_saved: how many steps earlier than vanilla the arm had the smoothed gold reward with which vanilla ends;
+            an arm that never has it counts one step more than there are.
         own_test: accuracy of the last refreshed model on the test rows of its own selection.
         seconds: seconds of the arm's training and refreshes.
     """
@@ -208,6 +219,13 @@ class ArmMeasures(StoredValue):
     refresh_steps: Estimate | None
     near_share: Estimate | None
     near_share_first: Estimate | None
+    domain_share: Annotated[Estimate | None, OMITTED] = None
+    domain_share_first: Annotated[Estimate | None, OMITTED] = None
+    own_domain_gold: Annotated[Estimate | None, OMITTED] = None
+    own_domain_labels: Annotated[Estimate | None, OMITTED] = None
+    other_domains_gold: Annotated[Estimate | None, OMITTED] = None
+    other_domains_labels: Annotated[Estimate | None, OMITTED] = None
+    steps_saved: Annotated[Estimate | None, OMITTED] = None
     own_test: Estimate | None
     seconds: Estimate | None
 
@@ -270,6 +288,36 @@ class PredictionVerdict(StoredValue):
     estimate: Estimate | None
 
 
+@dataclass(frozen=True)
+class SanityVerdict(StoredValue):
+    """The prediction without which no other counts, because the study could not have told.
+
+    Attributes:
+        prediction: its name.
+        otherwise: what is not shown where it did not hold.
+        held: whether it held.
+    """
+
+    prediction: str
+    otherwise: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class ClaimVerdict(StoredValue):
+    """What may be said where several predictions hold together.
+
+    Attributes:
+        statement: what is claimed.
+        needs: names of the predictions that it needs.
+        holds: whether all of them held.
+    """
+
+    statement: str
+    needs: list[str]
+    holds: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyResults(StoredValue):
     """All results of a study.
@@ -284,7 +332,8 @@ class StudyResults(StoredValue):
         budget: the training budgets of the arms.
         points: the results of the points, by name.
         predictions: the outcome of each prediction.
-        averaging_is_claimed: whether an averaging effect can be claimed.
+        sanity: the prediction without which no other counts; None: the study names none.
+        claim: what may be said where several predictions hold together; None: the study claims nothing.
     """
 
     format: int = RESULTS_FORMAT
@@ -296,15 +345,16 @@ class StudyResults(StoredValue):
     budget: StudyBudget
     points: dict[str, PointResults]
     predictions: list[PredictionVerdict]
-    averaging_is_claimed: bool
+    sanity: SanityVerdict | None
+    claim: ClaimVerdict | None
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read study.json, of this format or of format 0, which had the same fields and no number.
+        """Read study.json, also that of a version whose only study was `averaging`.
 
         Raises:
             UsageError: it is of a newer version.
             ArtifactError: a field is missing, unknown or of another type.
         """
         found: Mapping[str, Any] = read_json(path)
-        return cls.of({**found, "format": format_of(found, path)}, path)
+        return cls.of(upgraded_study({**found, "format": format_of(found, path)}), path)

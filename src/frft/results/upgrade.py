@@ -11,6 +11,12 @@ from frft.diagnosis.verdict import verdict_of
 from frft.errors import ArtifactError, UsageError
 from frft.reward.alarm import Alarm
 
+_OF_AVERAGING = (
+    "Written down before the runs of these seeds; `docs/study.md` has the rule that decides each, and what was "
+    "seen before."
+)
+"""What the page of the study `averaging` said above its predictions when it was the only study."""
+
 
 def upgraded_run(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
     """Convert a results.json of format 0.
@@ -63,3 +69,26 @@ def upgraded_cell(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"{where} is no record of a study's cell: {error}.") from None
     return {**found, "format": 0, "arms": arms}
+
+
+def upgraded_study(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a study.json of a version whose predictions were Python code: the study was always `averaging`."""
+    if "averaging_is_claimed" not in found:
+        return dict(found)
+    kept = {name: value for name, value in found.items() if name != "averaging_is_claimed"}
+    check = "tells apart"
+    held = any(each["name"] == check and each["outcome"] == "held" for each in found["predictions"])
+    return {
+        **kept,
+        "config": {**found["config"], "preregistration": _OF_AVERAGING},
+        "sanity": {
+            "prediction": check,
+            "otherwise": "The ceiling is not shown to be above vanilla",
+            "held": held,
+        },
+        "claim": {
+            "statement": "An averaging effect",
+            "needs": [check, "helps", "rises", "variance", "source"],
+            "holds": found["averaging_is_claimed"],
+        },
+    }

@@ -379,7 +379,7 @@ class AlignedReward:
                 {
                     "reward_model": model_identity(self.base),
                     "backbone": None if self.backbone is None else model_identity(self.backbone),
-                    "pool": pairs_identity(self.pool, *strategy.columns),
+                    "pool": pairs_identity(self.pool, *selection.columns),
                     "embedder": self.vectors.embedder.digest if embeds else None,
                     "config": self.config.model_dump(),
                     "training": identified(self.training.model_dump()),

@@ -74,7 +74,7 @@ def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> N
     if not pool.num_rows:
         raise DataError("pool holds no preference pairs to refresh on; give at least one.")
     strategy = get_strategy(config.selection.strategy)
-    lacks = [column for column in strategy.columns if column not in pool.column_names]
+    lacks = [column for column in config.selection.columns if column not in pool.column_names]
     if config.alpha and lacks:
         raise DataError(
             f"strategy: {strategy.name} reads columns that the pool does not have: {', '.join(lacks)}. Add them to the "

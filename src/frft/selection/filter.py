@@ -68,7 +68,7 @@ def select(
 
     Args:
         pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
-            rejected, and the columns that the strategy needs (`source`: chosen_source and rejected_source).
+            rejected, and the columns that the strategy needs (`config.columns`).
         sample_prompts: prompts of S samples of the policy.
         sample_completions: completions of the policy, S.
         config: the strategy and its settings.
@@ -87,7 +87,7 @@ def select(
     pool_table = pool_table.table if isinstance(pool_table, Pool) else pool_table
     ids = _checked_ids(pool_table, sample_prompts, sample_completions)
     _check_log_ratios(strategy, log_ratios, len(ids))
-    _check_columns(pool_table, strategy)
+    _check_columns(pool_table, config)
     if config.shuffle_labels:
         pool_table = with_shuffled_labels(pool_table, seed)
     # Strategies break ties by position, so from here on row n is the row with the n-th smallest id.
@@ -109,8 +109,10 @@ def select(
         similarity_rejected=rejected_N,
         log_ratios=log_ratios_N,
         rng=np.random.default_rng([seed, 0]),
-        columns={name: pool_table[name].take(by_id).to_pylist() for name in strategy.columns},
+        columns={name: pool_table[name].take(by_id).to_pylist() for name in config.columns},
         source=config.source,
+        column=config.column,
+        value=config.value,
         threshold=config.threshold,
         duplicates=config.duplicates,
     )
@@ -231,11 +233,11 @@ def _checked_ids(pool_table: pa.Table, sample_prompts: Sequence[str], sample_com
     return ids
 
 
-def _check_columns(pool_table: pa.Table, strategy: Strategy) -> None:
-    missing = [name for name in strategy.columns if name not in pool_table.column_names]
+def _check_columns(pool_table: pa.Table, config: SelectionConfig) -> None:
+    missing = [name for name in config.columns if name not in pool_table.column_names]
     if missing:
         raise SelectionError(
-            f"The pool has no column {missing[0]!r}, which the strategy {strategy.name} reads. It has "
+            f"The pool has no column {missing[0]!r}, which the strategy {config.strategy} reads. It has "
             f"{', '.join(pool_table.column_names)}."
         )
 

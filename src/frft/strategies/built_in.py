@@ -8,6 +8,7 @@ without cosines (NaN: no sample of its prompt) never qualifies where the strateg
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from frft.errors import SelectionError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 SOURCES = ("chosen_source", "rejected_source")
 """The columns that say who wrote the two completions of a pair."""
-SOURCES_NAMED = 5
-"""Number of sources that an error message lists, the most frequent first."""
+VALUES_NAMED = 5
+"""Number of sources, or of values of a column, that an error message lists, the most frequent first."""
 _BELOW = "below the threshold"
 
 
@@ -91,19 +92,40 @@ def of_one_source(pool: Candidates) -> Indices:
     Raises:
         SelectionError: no pair has both completions from it.
     """
+    missing = f"No pair has both completions from {pool.source!r}. The pool has both from"
+    return _of_value(pool, SOURCES, pool.source, missing, "source")
+
+
+def of_one_value(pool: Candidates) -> Indices:
+    """Pairs with one value in one column of the pool, in random order: those of a domain, of an annotator, ...
+
+    Raises:
+        SelectionError: no pair has that value.
+    """
+    assert pool.column is not None
+    missing = f"The column {pool.column!r} says {pool.value!r} of no pair. It says"
+    return _of_value(pool, (pool.column,), pool.value, missing, "value")
+
+
+def _of_value(pool: Candidates, columns: Sequence[str], wanted: str | None, missing: str, setting: str) -> Indices:
+    """Pairs that have the wanted value, as text, in each of these columns, in random order.
+
+    Args:
+        missing: the beginning of the error where there are none, which goes on with the values that there are.
+        setting: the key of `selection` that wants the value.
+    """
     import numpy as np
 
-    sides = zip(*(pool.columns[name] for name in SOURCES), strict=True)
-    both = [None if one != two or one is None else str(one) for one, two in sides]
-    rows = np.flatnonzero([name == pool.source for name in both])
-    if not rows.size:
-        there_are = Counter(name for name in both if name is not None).most_common(SOURCES_NAMED)
-        named = ", ".join(f"{name!r} ({count} pairs)" for name, count in there_are) or "no source at all"
-        advice = "Set selection.source to one of these." if there_are else "Choose a strategy that needs no sources."
-        raise SelectionError(
-            f"No pair has both completions from {pool.source!r}. The pool has both from {named}. {advice}"
-        )
-    return pool.rng.permutation(rows)
+    rows = zip(*(pool.columns[name] for name in columns), strict=True)
+    common = [None if len(set(values)) > 1 or values[0] is None else str(values[0]) for values in rows]
+    found = np.flatnonzero([value == wanted for value in common])
+    if not found.size:
+        there_are = Counter(value for value in common if value is not None).most_common(VALUES_NAMED)
+        named = ", ".join(f"{value!r} ({count} pairs)" for value, count in there_are) or f"no {setting} at all"
+        other = f"Choose a strategy that needs no {setting}s."
+        advice = f"Set selection.{setting} to one of these." if there_are else other
+        raise SelectionError(f"{missing} {named}. {advice}")
+    return pool.rng.permutation(found)
 
 
 def at_random(pool: Candidates) -> Indices:
@@ -184,6 +206,13 @@ BUILT_IN = (
         columns=SOURCES,
         unqualified="from another source",
         needs_source=True,
+    ),
+    Strategy(
+        name="column",
+        description="pairs with `value` in the column `column` of the pool, in random order",
+        rank=of_one_value,
+        unqualified="another value",
+        needs_column=True,
     ),
     Strategy(
         name="random",

@@ -37,6 +37,7 @@ class Candidates:
         rng: generator for all random draws, so that a selection can be repeated.
         columns: by name, the N values of each column of the pool that the strategy names.
         source: setting `selection.source`; None: not set.
+        column, value: settings `selection.column`, a key of `columns`, and `selection.value`; None: not set.
         threshold: setting `selection.threshold`, a cosine.
         duplicates: setting `selection.duplicates`: whether a pair that a strategy ranks twice is kept once or twice.
     """
@@ -47,6 +48,8 @@ class Candidates:
     rng: np.random.Generator
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     source: str | None = None
+    column: str | None = None
+    value: str | None = None
     threshold: float = 0.0
     duplicates: Literal["once", "twice"] = "once"
 
@@ -100,6 +103,7 @@ class Strategy:
         threshold: the threshold rule that `rank` applies; None: it has none.
         unqualified: the reason that is reported for every pair that `rank` leaves out.
         needs_source: whether `selection.source` must be given.
+        needs_column: whether `selection.column`, which it then reads, and `selection.value` must be given.
         takes_all: whether every pair that qualifies is kept, whatever `selection.size` is.
 
     Raises:
@@ -114,10 +118,12 @@ class Strategy:
     threshold: ThresholdRule | None = None
     unqualified: str = "does not qualify"
     needs_source: bool = False
+    needs_column: bool = False
     takes_all: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank is None and (self.reads or self.columns or self.threshold or self.needs_source or self.takes_all):
+        read = (self.reads, self.columns, self.threshold, self.needs_source, self.needs_column, self.takes_all)
+        if self.rank is None and any(read):
             raise ValueError(f"the strategy {self.name} has no rank function, so there is nothing that it could read")
         if self.threshold is not None and self.reads != "cosines":
             raise ValueError(f"the strategy {self.name} has a threshold for cosines, but reads none (reads='cosines')")
@@ -162,8 +168,8 @@ class Strategy:
 
     @property
     def ranks_by_samples_alone(self) -> bool:
-        """Whether a pool and samples are all that it needs, as in `frft bench fixed-actor`: no models, no source."""
-        return self.chooses and not self.needs_models and not self.needs_source
+        """Whether a pool and samples are all that it needs, as in `frft bench fixed-actor`: no models, no column."""
+        return self.chooses and not (self.needs_models or self.needs_source or self.needs_column)
 
 
 def best_first(score_N: Floats, qualifies_N: npt.NDArray[np.bool_]) -> Indices:

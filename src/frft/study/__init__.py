@@ -1,7 +1,7 @@
 """Studies: the same arms at many points of a grid of worlds, with paired seeds."""
 
 from frft.study.config import Cell, Study, StudyConfig, load_study, study_names
-from frft.study.report import OVERVIEW_COLUMNS, VERDICT_COLUMNS, overview, verdicts
+from frft.study.report import OVERVIEW_COLUMNS, VERDICT_COLUMNS, claim_line, overview, verdicts
 from frft.study.runner import expected_seconds, run_study, to_do, worker_count
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Cell",
     "Study",
     "StudyConfig",
+    "claim_line",
     "expected_seconds",
     "load_study",
     "overview",

@@ -58,7 +58,7 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
             found = _evidence_of(study / "evidence" / path.name, record, vectors, known, progress)
             # A world is its dials without the seed, so that cells of several seeds are one world.
             seed = dials.pop("seed")
-            gold = [MEASURES["gold"](arms[name]) for name in (ARM, CONTROL)]
+            gold = [MEASURES["gold"](record, name) for name in (ARM, CONTROL)]
             assert gold[0] is not None
             assert gold[1] is not None
             cases.append(KnownExperiment(digest_of(dials), seed, found, gold[0] - gold[1]))

@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frft import __version__
 from frft.experiment.loop import Arm, arm_names, run_arm
@@ -31,6 +31,9 @@ from frft.results.cell import (
 from frft.reward import Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_json
 from frft.study.config import Cell
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEPT_STAGE = "sft"
 """Kind of the stage that the cells of one seed share where nothing differs that it depends on."""
@@ -144,14 +147,13 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
     """The record of one refresh.
 
     Its `near_share` is the share of the selected pairs whose chosen completion is of the source near which the policy
-    starts.
+    starts, its `domain_share` that of pairs on prompts of the policy's domains.
     """
-    assert stages.context.world is not None
-    pool, train = stages.context.splits.pool, stages.config.reward.train
-    source_of = dict(zip(pool["id"].to_pylist(), pool["chosen_source"].to_pylist(), strict=True))
+    world, pool, train = stages.context.world, stages.context.splits.pool, stages.config.reward.train
+    assert world is not None
     ids = refresh.read_selection().train_ids
-    sources = [source_of.get(each) for each in ids]
-    near = stages.context.world.sources.names[stages.context.world.config.near_policy]
+    near = world.sources.names[world.config.near_policy]
+    domains = [name for name, share in zip(world.domains, world.policy_shares, strict=True) if share > 0]
     model = refresh.reward_model.info_as(RefreshedModelInfo)
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps
     return CellRefresh(
@@ -160,10 +162,20 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
         pairs_seen=pairs_seen(model.training.pairs, model.training.steps, batch),
         gate=refresh.verdict,
         on_policy=ModelChange(before.info_as(OwnTextAccuracy), after.info_as(OwnTextAccuracy)),
-        # Pairs that are not of the pool were written by the policy itself.
-        near_share=None if None in sources else sources.count(near) / len(sources),
+        near_share=_share(ids, pool, "chosen_source", [near]),
+        domain_share=_share(ids, pool, "domain", domains) if len(world.domains) > 1 else None,
         reward_model=model.summary,
     )
+
+
+def _share(ids: Sequence[str], pool: pa.Table, column: str, values: Sequence[str]) -> float | None:
+    """The share of selected pairs with one of these values in a column of the pool.
+
+    None where pairs are not of the pool: the policy itself wrote them.
+    """
+    value_of = dict(zip(pool["id"].to_pylist(), pool[column].to_pylist(), strict=True))
+    found = [value_of.get(each) for each in ids]
+    return None if None in found else sum(value in values for value in found) / len(found)
 
 
 def drawn(ids: Sequence[str]) -> DrawnPairs:

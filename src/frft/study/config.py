@@ -7,24 +7,30 @@ the texts share them, and the SFT model with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from frft.config import RunConfig
-from frft.config.layers import COMMAND_LINE, Layer, origin_of, override_layers
+from frft.config.layers import COMMAND_LINE, Layer, origin_of, override_layers, read_config
 from frft.config.model import VANILLA, merged
 from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
 from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
 from frft.strategies import get_strategy
+from frft.study.predictions import Claim, Prediction, PredictionName, SanityCheck, placeholders
 
 StudyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+ROLES = ("primary", "control", "ceiling", "perfect")
+"""Settings that name an arm; predictions may name it by them."""
 
 
 class PointConfig(Section):
@@ -61,6 +67,21 @@ class StudyConfig(Section):
     """The arm that recovery is relative to."""
     perfect: str | None = None
     """The arm that selects as a perfect embedder would, where it is run: whether a better selection would help."""
+    removed_points: list[StudyName] = Field(default_factory=list)
+    """Points that are left out, as by `points.NAME=null`; predictions that name one are not run."""
+    predictions: dict[PredictionName, Prediction] = Field(default_factory=dict)
+    """What is expected, by a short name, in the order of the page."""
+    preregistration: str | None = None
+    """When the predictions were written down, and what had been seen by then: a paragraph above their outcomes."""
+    sanity: SanityCheck | None = None
+    """The prediction without which no other counts, because the study could not have told."""
+    claim: Claim | None = None
+    """What may be said where several predictions hold together."""
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The arm of each role."""
+        return {role: arm for role in ROLES if (arm := getattr(self, role)) is not None}
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -78,7 +99,43 @@ class StudyConfig(Section):
         for key in ("seed", "seeds", "arms", "threads", "workers"):
             if key in self.base:
                 raise ValueError(f"base.{key}: is the study's own; leave it out")
+        taken = [role for role in ROLES if role in self.arms]
+        if taken:
+            raise ValueError(f"arms.{taken[0]}: is the name of a role in predictions; name the arm otherwise")
+        problems = [*self._problems_of_predictions(), *self._problems_of_claims()]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _problems_of_predictions(self) -> Iterator[str]:
+        """Points, arms and roles that predictions name and the study does not have."""
+        points, arms = [*self.points, *self.removed_points], [*self.roles, *self.arms]
+        for name, prediction in self.predictions.items():
+            place = f"predictions.{name}.{prediction.kind}"
+            for key, named in prediction.statistic.named_points.items():
+                for point in named:
+                    if point not in points:
+                        yield f"{place}.{key}: {point}: no such point; points are {', '.join(points)}"
+            for key, arm in prediction.statistic.named_arms.items():
+                if arm not in arms:
+                    yield f"{place}.{key}: {arm}: no such arm or role; there are {', '.join(arms)}"
+            for role in placeholders(prediction.statement):
+                if role not in self.roles:
+                    yield f"predictions.{name}.statement: {{{role}}}: no such role; roles are {', '.join(self.roles)}"
+
+    def _problems_of_claims(self) -> Iterator[str]:
+        """Predictions that `sanity` and `claim` name and the study does not have."""
+        named = {
+            "sanity.prediction": [self.sanity.prediction] if self.sanity else [],
+            "claim.needs": self.claim.needs if self.claim else [],
+        }
+        for key, predictions in named.items():
+            for name in predictions:
+                if name not in self.predictions:
+                    there_are = ", ".join(self.predictions) or "there are none"
+                    yield f"{key}: {name}: no such prediction; {there_are}"
+        if self.sanity and self.claim and self.sanity.prediction not in self.claim.needs:
+            yield f"claim.needs: must hold {self.sanity.prediction}, without which no other prediction counts (sanity)"
 
 
 @dataclass(frozen=True)
@@ -118,8 +175,11 @@ class Study:
         for point in config.points:
             try:
                 problems += self._wrong_sources(self.cell(point, config.first_seed))
+                problems += self._wrong_columns(self.cell(point, config.first_seed))
             except ConfigError as error:
                 problems.append(str(error))
+        if not problems:
+            problems += self._flat_slopes()
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(line for text in problems for line in text.split("\n"))))
 
@@ -146,6 +206,40 @@ class Study:
             for name, source in named.items()
             if source != near
         ]
+
+    def _wrong_columns(self, cell: Cell) -> list[str]:
+        """Arms that select a domain which the world of their point does not have."""
+        from frft.worlds import World
+
+        world = cell.config.data.world
+        filters = {name: cell.config.arm(name).selection for name in cell.config.arms}
+        named = {name: each.value for name, each in filters.items() if each.columns == ("domain",)}
+        if world is None or not named:
+            return []
+        # The pool of a world of one domain has no such column, which a run refuses by itself.
+        domains = World(world).domains
+        return [
+            f"study {self.name}: arms.{name}: selection.value {value!r} is no domain at point {cell.point}, where the "
+            f"domains are {', '.join(domains)}"
+            for name, value in named.items()
+            if value not in domains
+        ]
+
+    def _flat_slopes(self) -> list[str]:
+        """Predictions about a slope over points that have one number all."""
+        problems = []
+        for name, prediction in self.config.predictions.items():
+            found = prediction.slope
+            if found is None or not set(found.points) <= set(self.config.points):
+                continue
+            worlds = {point: self.cell(point, self.config.first_seed).config.data.world for point in found.points}
+            numbers = {found.number(point, world) for point, world in worlds.items() if world is not None}
+            if len(numbers) == 1:
+                problems.append(
+                    f"study {self.name}: predictions.{name}.slope.dial: {found.dial} is {numbers.pop():g} at all of "
+                    f"{', '.join(found.points)}, over which there is no slope"
+                )
+        return problems
 
     def cell(self, point: str, seed: int) -> Cell:
         """The cell of a point and a seed."""
@@ -174,32 +268,50 @@ class Study:
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
-    """The study of this name with changes.
+    """The study of this name, or in this file, with changes.
 
     Args:
-        name: name of a study that comes with the package.
+        name: name of a study that comes with the package, or the path of a YAML file of the same form; a file that
+            exists wins.
         overrides: `key=value` with dotted keys: `seeds=16`, `base.ppo.total_steps=64`, `points.lambda-0=null` (which
             removes a point).
 
     Raises:
         ConfigError: there is no such study, or it is not a valid one with these changes.
     """
-    folder = resources.files(__package__)
-    names = study_names()
-    if name not in names:
-        raise ConfigError(f"{name!r} is no study. Studies: {', '.join(names)}")
-    origin = f"study {name}"
-    values, lines = parse_yaml((folder / f"{name}.yaml").read_text("utf-8"), origin)
+    path = Path(name)
+    if name in study_names() and not path.is_file():
+        text, short, origin = (resources.files(__package__) / f"{name}.yaml").read_text("utf-8"), name, f"study {name}"
+    elif path.suffix in (".yaml", ".yml") or path.is_file():
+        text, short, origin = read_config(path, "study", study_names()), path.stem, name
+    else:
+        raise ConfigError(
+            f"{name!r} is no study. Studies: {', '.join(study_names())}. One of your own is the path of its YAML file"
+        )
+    values, lines = parse_yaml(text, origin)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{origin} is no study: it must be a mapping of keys, {', '.join(StudyConfig.model_fields)}")
     layers = [Layer(origin, values, lines), *override_layers(overrides)]
     for layer in layers[1:]:
         values = merged(values, dict(layer.values))
-    if isinstance(values["points"], dict):
-        values["points"] = {point: each for point, each in values["points"].items() if each is not None}
+    values = _without_nulls(values)
     try:
         config = StudyConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(fault, layers) for fault in error.errors(include_url=False))) from None
-    return Study(name, config)
+    return Study(short, config)
+
+
+def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """A study without the points and predictions that are null; such points are named in `removed_points`."""
+    values = dict(values)
+    for key in ("points", "predictions"):
+        if not isinstance(values.get(key), dict):
+            continue
+        if key == "points" and (removed := [name for name, each in values[key].items() if each is None]):
+            values["removed_points"] = [*(values.get("removed_points") or []), *removed]
+        values[key] = {name: each for name, each in values[key].items() if each is not None}
+    return values
 
 
 def study_names() -> list[str]:

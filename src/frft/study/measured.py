@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from frft.diagnosis.overoptimisation import fit_gao, gao_peak
 from frft.results.cell import CellArm, CellRecord, CellRefresh
 from frft.statistics.estimates import Estimate, estimate, smoothed
 from frft.study.analysis import steps_to_reach
+from frft.worlds.domains import domain_shares
 
-MEASURES: dict[str, Callable[[CellArm], float | None]] = {
+CellMeasure: TypeAlias = Callable[[CellRecord, str], float | None]
+
+_OF_ARM: dict[str, Callable[[CellArm], float | None]] = {
     "gold": lambda arm: float(np.mean(arm.steps.gold[arm.measured_from :])),
     "gold_final": lambda arm: arm.evaluation.by_gold.gold.mean,
     "win_rate": lambda arm: None if arm.evaluation.win_rate is None else arm.evaluation.win_rate.rate,
@@ -33,13 +37,12 @@ MEASURES: dict[str, Callable[[CellArm], float | None]] = {
     "refresh_steps": lambda arm: _last(arm, lambda made: made.reward_model.training.steps),
     "near_share": lambda arm: _last(arm, lambda made: made.near_share),
     "near_share_first": lambda arm: _first(arm, lambda made: made.near_share),
+    "domain_share": lambda arm: _last(arm, lambda made: made.domain_share),
+    "domain_share_first": lambda arm: _first(arm, lambda made: made.domain_share),
     "own_test": lambda arm: _last(arm, _own_test),
     "seconds": lambda arm: arm.seconds,
 }
-"""Each measure by name: its value for one arm in one cell; None where the arm has none (it was never refreshed, say).
-
-`gold` is the mean over all steps after the first refresh, because chance decides too much about one policy.
-"""
+"""Measures that the figures of the arm alone decide."""
 
 
 def _first(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float | None:
@@ -59,6 +62,59 @@ def _last(arm: CellArm, measure: Callable[[CellRefresh], float | None]) -> float
 def _own_test(refresh: CellRefresh) -> float | None:
     tested = refresh.reward_model.selected_test
     return None if tested is None else tested.accuracy
+
+
+def _steps_saved(cell: CellRecord, arm: str) -> float:
+    """How many steps earlier than vanilla an arm has the smoothed gold reward with which vanilla ends.
+
+    An arm that never gets there counts as if it did one step after the last. Where vanilla ends no higher than it
+    starts, all arms are there at the first step, and save nothing.
+    """
+    curves = [cell.arms[name].steps.gold for name in (VANILLA, arm)]
+    level, never = float(smoothed(curves[0])[-1]), max(map(len, curves)) + 1
+    vanilla, own = (steps_to_reach(curve, level) or never for curve in curves)
+    return float(vanilla - own)
+
+
+def _accuracy_in_domains(which: Literal["own", "others"], by: Literal["gold", "labels"]) -> CellMeasure:
+    """Accuracy of an arm's last reward model on held-out pairs of the policy's own domains, or of all others.
+
+    Own domains weigh as they do among the policy's prompts, others alike. None in a world of one domain, and of the
+    others where the policy is on all of them.
+    """
+
+    def measure(cell: CellRecord, arm: str) -> float | None:
+        found = cell.arms[arm].evaluation.by_domain
+        if not found:
+            return None
+        shares = domain_shares(cell.world, "evaluation")
+        weights = shares if which == "own" else np.asarray(shares == 0, float)
+        accuracies: list[float | None] = [getattr(each, by).accuracy for each in found.values()]
+        there = [accuracy for accuracy, weight in zip(accuracies, weights, strict=True) if weight]
+        if not there or None in there:
+            return None
+        return float(np.average(np.asarray(there, float), weights=weights[weights > 0]))
+
+    return measure
+
+
+def _alone(measure: Callable[[CellArm], float | None]) -> CellMeasure:
+    return lambda cell, arm: measure(cell.arms[arm])
+
+
+MEASURES: dict[str, CellMeasure] = {
+    **{name: _alone(measure) for name, measure in _OF_ARM.items()},
+    "own_domain_gold": _accuracy_in_domains("own", "gold"),
+    "own_domain_labels": _accuracy_in_domains("own", "labels"),
+    "other_domains_gold": _accuracy_in_domains("others", "gold"),
+    "other_domains_labels": _accuracy_in_domains("others", "labels"),
+    "steps_saved": _steps_saved,
+}
+"""Each measure by name: its value in a cell for the arm of this name; None where the arm has none (it was never
+refreshed, say). What each is, `ArmMeasures` says.
+
+`gold` is the mean over all steps after the first refresh, because chance decides too much about one policy.
+"""
 
 
 class NotMeasuredError(LookupError):
@@ -100,7 +156,7 @@ class StudyMeasurements:
 
     def values(self, point: str, arm: str, measure: str, seeds: Sequence[int]) -> list[float | None]:
         """A measure (a key of MEASURES) of an arm at a point, one value for each seed; None where the arm has none."""
-        return [MEASURES[measure](self._records[point][seed].arms[arm]) for seed in seeds]
+        return [MEASURES[measure](self._records[point][seed], arm) for seed in seeds]
 
     def gains(
         self, point: str, arm: str, other: str, measure: str = "gold", seeds: Sequence[int] | None = None

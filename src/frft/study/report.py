@@ -9,7 +9,6 @@ from frft.errors import printable
 from frft.progress import duration
 from frft.results.study import ArmComparison, PointResults, StudyBudget, StudyResults
 from frft.statistics import Estimate
-from frft.study.predictions import CEILING, CLAIM
 
 NONE = "–"
 """Shown where there is no figure."""
@@ -160,21 +159,13 @@ def markdown(results: StudyResults, command: str) -> str:
     if unfinished:
         parts.append(f"**{unfinished} cells are missing**, of which {len(cells.failed)} failed.")
         parts += [f"- {printable(line)}" for line in cells.failed]
-    claim = "can" if results.averaging_is_claimed else "can not"
-    if any(each.name == CEILING and each.outcome != "held" for each in results.predictions):
-        parts.append("**The ceiling is not shown to be above vanilla: the outcomes below are no evidence.**")
+    if results.sanity is not None and not results.sanity.held:
+        parts.append(f"**{results.sanity.otherwise}: the outcomes below are no evidence.**")
     parts += [
         "![gains at every point](gains.svg)",
         "## Every point",
         _table(OVERVIEW_COLUMNS, overview(results)),
-        "## Predictions",
-        "Written down before the runs of these seeds; `docs/study.md` has the rule that decides each, and what was "
-        "seen before.",
-        _table(
-            (*VERDICT_COLUMNS, "in words"),
-            [(*row, each.statement) for row, each in zip(verdicts(results), results.predictions, strict=True)],
-        ),
-        f"An averaging effect {claim} be claimed: that takes {_names(CLAIM)} to hold.",
+        *_predictions(results),
         "## How to read the tables",
         LEGEND,
     ]
@@ -188,6 +179,31 @@ def markdown(results: StudyResults, command: str) -> str:
             _table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def claim_line(results: StudyResults) -> str | None:
+    """What the study may claim, or may not, and what that takes; None where it claims nothing."""
+    claim = results.claim
+    if claim is None:
+        return None
+    can = "can" if claim.holds else "can not"
+    return f"{claim.statement} {can} be claimed: that takes {_names(claim.needs)} to hold."
+
+
+def _predictions(results: StudyResults) -> list[str]:
+    """The paragraphs about the predictions; none where the study predicts nothing."""
+    if not results.predictions:
+        return []
+    claim = claim_line(results)
+    return [
+        "## Predictions",
+        results.config.preregistration or "`docs/study.md` has the rule that decides each.",
+        _table(
+            (*VERDICT_COLUMNS, "in words"),
+            [(*row, each.statement) for row, each in zip(verdicts(results), results.predictions, strict=True)],
+        ),
+        *([claim] if claim else []),
+    ]
 
 
 def _budget(budget: StudyBudget) -> str:

@@ -36,7 +36,7 @@ from frft.study.measured import (
     peak_is_within,
     steps_to_vanilla,
 )
-from frft.study.predictions import averaging_is_claimed, predictions
+from frft.study.predictions import claim_verdict, sanity_verdict
 
 
 def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]) -> StudyResults:
@@ -49,7 +49,8 @@ def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]
     """
     measured = StudyMeasurements(records)
     points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
-    verdicts = [prediction.verdict(measured) for prediction in predictions(study.config)]
+    config = study.config
+    verdicts = [each.verdict(name, measured, config.roles) for name, each in config.predictions.items()]
     return StudyResults(
         frft=__version__,
         study=study.name,
@@ -59,7 +60,8 @@ def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]
         budget=_budget(study),
         points=_corrected_over_points(points, study.config.primary),
         predictions=verdicts,
-        averaging_is_claimed=averaging_is_claimed(verdicts),
+        sanity=sanity_verdict(config.sanity, verdicts),
+        claim=claim_verdict(config.claim, verdicts),
     )
 
 
@@ -168,7 +170,7 @@ def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> St
 def _gained(cells: Sequence[CellRecord], name: str, other: str) -> list[float]:
     """Mean gold reward after the first refresh of arm `name` less that of `other`, one value for each cell."""
     gold = MEASURES["gold"]
-    pairs = [(gold(cell.arms[name]), gold(cell.arms[other])) for cell in cells]
+    pairs = [(gold(cell, name), gold(cell, other)) for cell in cells]
     return [own - others for own, others in pairs if own is not None and others is not None]
 
 

@@ -32,6 +32,10 @@ class SelectionConfig(Section):
     """Compare a pair with the policy's samples for the same prompt, or with the nearest sample of any prompt."""
     source: str | None = Field(default=None, min_length=1)
     """What the pool's columns chosen_source and rejected_source say of the pairs that the strategy source keeps."""
+    column: str | None = Field(default=None, min_length=1)
+    """The column of the pool (domain, annotator, ...) by which the strategy column selects."""
+    value: str | None = Field(default=None, min_length=1)
+    """What that column says of the pairs that the strategy column keeps; numbers as Python prints them."""
     take: Literal["top", "sample"] = "top"
     """density and policy_ratio: the best pairs, or draws with replacement in proportion to exp(tau * log ratio), with
     the largest tau up to 1 whose effective sample size is at least `size`: the weighted loss, without bias."""
@@ -49,6 +53,12 @@ class SelectionConfig(Section):
         return self.test_size or 0
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the pool's columns that the strategy reads besides the texts."""
+        strategy = known_strategy(self.strategy)
+        return (*strategy.columns, *([self.column] if strategy.needs_column and self.column else []))
+
+    @property
     def places(self) -> int:
         """Number of pairs to keep, for training and testing: size + test_size."""
         return self.size + self.test_places
@@ -63,6 +73,8 @@ class SelectionConfig(Section):
         strategy = known_strategy(self.strategy)
         if strategy.needs_source and self.source is None:
             raise ValueError(f"strategy: {strategy.name} needs the name of one; set source")
+        if strategy.needs_column and (self.column is None or self.value is None):
+            raise ValueError(f"strategy: {strategy.name} needs a column and what it says; set column and value")
         if self.take == "sample" and not strategy.has_ratios:
             raise ValueError(f"take: sample draws by a density ratio, which {strategy.name} has none of; use take: top")
         if (self.shuffle_embeddings or self.noise) and not strategy.embeds:

@@ -101,6 +101,11 @@ class RunContext:
             name: pairs_identity(getattr(self.splits, name)) for name in ("judge", "evaluation", "gate", "pool", "sft")
         }
 
+    @cached_property
+    def domain_identities(self) -> Mapping[str, str]:
+        """SHA-256 digest of the held-out pairs of each domain, by its name; empty unless there are several."""
+        return {name: pairs_identity(pairs) for name, pairs in self.splits.by_domain.items()}
+
     def model_identity_of(self, name: str) -> Any:
         """The identity of a model by name or folder, cached: that of a folder is a digest of all its files."""
         if name not in self._models:

@@ -62,6 +62,8 @@ class EvaluationStage(Stage):
             **scored_by(self.reward),
             "base_reward": self.base_reward,
             "held_out": None if context.world is None else context.identities["evaluation"],
+            # Without a key where there is one domain, as before there were several.
+            **({"by_domain": dict(context.domain_identities)} if context.domain_identities else {}),
             "sft": self.sft,
             "tie_margin": context.config.evaluation.tie_margin,
         }
@@ -75,7 +77,9 @@ class EvaluationStage(Stage):
         base = load_reward(context, self.base_reward).score(written.prompts, written.completions)
         variance, gold = variance_under_policy(self.reward.model, written, again), None
         if world is not None:
-            gold = against_gold(world, self.reward.model, written, again, context.splits.evaluation)
+            gold = against_gold(
+                world, self.reward.model, written, again, context.splits.evaluation, context.splits.by_domain
+            )
         moved, count = self._divergence(written), len(written.prompts)
         return EvaluationInfo(
             win_rate=found.win_rate,
@@ -87,6 +91,7 @@ class EvaluationStage(Stage):
             gold=None if gold is None else gold.gold,
             on_policy=None if gold is None else gold.on_policy,
             off_policy=None if gold is None else gold.off_policy,
+            by_domain=None if gold is None else gold.by_domain,
             kl_sft_k1=moved.k1,
             kl_sft_k3=moved.k3,
             response_tokens=sum(map(len, written.tokens)) / count,
@@ -99,7 +104,8 @@ class EvaluationStage(Stage):
         # 7 passes over the evaluation prompts: the judge over both sides of each comparison (2), the base reward model
         # over the first completions (1), the arm's over both (2), the policy and the SFT model for the KL (2).
         config = self.context.config
-        held_out_twice = 2 * self.context.splits.evaluation.num_rows if config.data.world is not None else 0
+        tables = [self.context.splits.evaluation, *self.context.splits.by_domain.values()]
+        held_out_twice = 2 * sum(each.num_rows for each in tables) if config.data.world is not None else 0
         return workload.flops((7 * config.evaluation.max_prompts + held_out_twice) * workload.sequence)
 
     def memory(self, workload: Workload) -> float:

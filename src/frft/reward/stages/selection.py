@@ -46,7 +46,7 @@ class SelectionStage(Stage):
         of, config, ratios = self.given, self.given.config.selection, self.log_ratios
         origin = strategy_origin(config.strategy)
         return {
-            "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *self._strategy.columns),
+            "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *config.columns),
             "samples": of.samples.identity if self._strategy.embeds else None,
             "log_ratios": ratios.identity if isinstance(ratios, LogRatios) else ratios,
             "selection": config.model_dump(),
