@@ -133,7 +133,8 @@ def test_harm_and_equality_are_told_apart(averaging, make_record):
 
 def test_the_page_written_before_the_runs_states_every_prediction(averaging):
     page = (Path(__file__).parents[2] / "docs" / "study.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in page.split("| name |")[1].splitlines() if line.startswith("| ")]
+    table = page.split("| name |")[1].split("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
     stated = {name: row[-1] for row in rows for name in row[0].split(", ")}
     assert stated == {name: each.expected for name, each in averaging.config.predictions.items()}
 
