@@ -61,6 +61,21 @@ def test_without_data_a_model_is_fit_and_a_copy_is_the_same_model(folder, tmp_pa
     assert printed.startswith("Verdict: not fit. • FAULT: another model.")
 
 
+def test_one_that_reads_completions_alone_is_compared_on_them_and_it_is_said(tiny_lm_folder, rows, tmp_path, capsys):
+    RewardModel.load(tiny_lm_folder, seed=0, max_length=128, reads="completion").save(tmp_path / "rm")
+    given = (tmp_path / "rm", "--pairs", rows / "pairs.jsonl")
+    assert check(*given) == check(*given, "--json") == 0
+    text, found = (" ".join(part.split()) for part in capsys.readouterr().out.split("{", 1))
+    found = json.loads("{" + found)
+    assert found["facts"]["reads"] == "completion"
+    assert (found["agreement"]["refused"], found["agreement"]["other_tokens"]) == (0, 0)
+    assert "reads │ completions without their prompts, as plain text" in text
+    verbs = [("eval", "--pairs", "pairs"), ("score", "--out", str(tmp_path / "scores"), "--samples", "samples")]
+    for verb, *options, name in verbs:
+        assert main(["reward", verb, "--model", str(tmp_path / "rm"), *options, str(rows / f"{name}.jsonl")]) == 0
+        assert "It reads completions without their prompts, as plain text." in capsys.readouterr().out
+
+
 def test_a_model_that_cannot_be_loaded_is_1_and_a_wrong_request_2(folder, tiny_lm_folder, rows, tmp_path, capsys):
     assert check(tiny_lm_folder) == 1
     assert "looks like a language model" in capsys.readouterr().err

@@ -49,6 +49,20 @@ def own(tokenizer, messages, content):
     return tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
 
 
+@pytest.mark.parametrize("template", [CHATML, None])
+def test_an_answer_alone_is_a_conversation_of_one_message(chatml, template):
+    chatml.chat_template = template or contents_alone(chatml)
+    encoder = Encoder(chatml, 40)
+    for content in ("Mix it.", "", " x ", "\n\nHuman: a"):
+        (pair,) = encoder.encode_alone([f" {content}"])
+        assert pair.ids == own(chatml, [], content)
+    (whole,), (cut,) = (Encoder(chatml, length).encode_alone([" Mix" * 40]) for length in (400, 12))
+    end = len(whole.ids) - 1 - whole.ids[::-1].index(Template(chatml).end_of_turn)
+    tail = whole.ids[end:]
+    assert cut.ids == [*whole.ids[: 12 - len(tail)], *tail]
+    assert (whole.cut, cut.cut) == (False, True)
+
+
 @pytest.mark.parametrize("content", ["Mix it.", "", " x ", "\n\nlines\n", "a\n\nHuman: b\n\nAssistant: c"])
 @pytest.mark.parametrize("messages", [[USER], TURNS, [{"role": "user", "content": "\n\nHuman: x\n\nAssistant:"}]])
 def test_a_reward_model_reads_what_its_own_tokenizer_writes(chatml, messages, content):

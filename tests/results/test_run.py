@@ -24,6 +24,8 @@ def test_a_run_of_format_0_is_read_whole(name):
     # All models read plain text then, and nothing said so.
     models = [written["sft"], written["base_reward"], *([written["judge"]] if "training" in written["judge"] else [])]
     assert {model.pop("chat_template") for model in models} == {"plain"}
+    # And all reward models read the prompt.
+    assert {model.pop("reads") for model in models[1:]} == {"conversation"}
     # It had no store to take a stage from, and no verdict of three words.
     assert {stage.pop("from_store") for stage in written["stages"]} == {False}
     for arm, older in zip(written["arms"].values(), file["arms"].values(), strict=True):

@@ -268,7 +268,7 @@ def test_a_model_reads_by_the_template_that_it_was_trained_by_and_by_no_other(ti
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 3}, "format version 2 or 1"),
+        ({"format_version": 4}, "format version 1, 2 or 3"),
         ({"chat_template": None}, "by which chat_template"),
         ({"gain": 0.0}, "gain"),
         ({"gain": True}, "gain"),

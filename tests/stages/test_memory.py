@@ -18,6 +18,7 @@ from frft.stages.memory import (
     weight_bytes,
 )
 
+READS = ("conversation", "completion")
 SCRATCH = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 500}
 
 
@@ -82,6 +83,7 @@ def test_of_a_frozen_backbone_nothing_is_kept_but_what_the_head_reads():
     checkpointed = configs[1].model_copy(update={"train": train.model_copy(update={"gradient_checkpointing": True})})
     assert workload.classifier_training_bytes(checkpointed) == frozen
     assert [training_passes(config) for config in configs] == [3, 1]
+    assert [workload.read_tokens(configs[0].model_copy(update={"reads": each})) for each in READS] == [64, 32]
 
 
 def test_the_machine_has_memory():

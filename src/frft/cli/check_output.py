@@ -54,7 +54,7 @@ def _print_facts(facts: ModelFacts) -> None:
             f"{facts.parameters:,} parameters, saved in {facts.dtype_saved or 'no format that config.json says'}",
         ),
         ("head", facts.head.described),
-        ("reads conversations by", facts.reads),
+        ("reads", facts.reading),
         ("trained with", facts.trained_with or "not said (no reward.json)"),
         ("template's digest", facts.chat_template),
         ("tokens that end", ", ".join(facts.ends)),

@@ -66,7 +66,7 @@ def train(
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_new_folder, new_folder
     from frft.models import choose_threads, use_threads
-    from frft.models.chat import describe_template, template_digest
+    from frft.models.chat import template_digest
     from frft.models.loading import load_model_config
     from frft.progress import for_terminal
     from frft.reward import RewardModel, train_reward_model
@@ -82,6 +82,7 @@ def train(
         seed=seed,
         max_length=config.train.max_length,
         chat_template=config.chat_template,
+        reads=config.reads,
     )
     tokens = {
         "before": load_model_config(config.model_name_or_path).get_text_config().vocab_size,
@@ -97,11 +98,15 @@ def train(
     grew = tokens["after"] > tokens["before"]
     if json:
         scale = {"gain": model.gain, "bias": model.bias, "scoring_truncated": model.truncated.as_dict()}
-        template = {"chat_template": template_digest(model.tokenizer), "head": asdict(base.head)}
+        template = {
+            "chat_template": template_digest(model.tokenizer),
+            "reads": model.reads,
+            "head": asdict(base.head),
+        }
         print_json({**report.as_dict(), **scale, **template, "vocabulary": tokens if grew else None})
         return
     print_text(f"Trained on {report.pairs} pairs in {report.steps} steps; loss {report.final_loss:.4f}. Wrote {out}")
-    print_text(f"It reads conversations by {describe_template(model.tokenizer)}.")
+    print_text(f"It reads {model.reading}.")
     if base.has_fresh_head:
         print_text("The model to start from had no head of one output. One was drawn at random, and trained.")
     else:
@@ -158,7 +163,7 @@ def evaluate(
     from dataclasses import asdict
 
     from frft.cli.output import print_json, print_table, print_text
-    from frft.models.chat import describe_template, template_digest
+    from frft.models.chat import template_digest
     from frft.progress import for_terminal
     from frft.reward import evaluate_reward_model
 
@@ -169,7 +174,11 @@ def evaluate(
     result = evaluate_reward_model(reward_model, pool.table, groups=sources if by is None else by, progress=progress)
     truncated = reward_model.truncated
     if json:
-        template = {"chat_template": template_digest(reward_model.tokenizer), "head": asdict(reward_model.head)}
+        template = {
+            "chat_template": template_digest(reward_model.tokenizer),
+            "reads": reward_model.reads,
+            "head": asdict(reward_model.head),
+        }
         print_json({**result.as_dict(), "truncated": truncated.as_dict(), "dtype": reward_model.dtype, **template})
         return
     groups = {("all", ""): result} | {
@@ -196,7 +205,7 @@ def evaluate(
         print_text(f"{result.ties} of {result.n} pairs are ties (equal scores), which count one half.")
     print_text(f"Scores were computed in {reward_model.dtype}.")
     print_text(f"The model has {reward_model.head.described}.")
-    print_text(f"It reads conversations by {describe_template(reward_model.tokenizer)}.")
+    print_text(f"It reads {reward_model.reading}.")
     print_text(truncated.sentence("sequences for evaluation", reward_model.max_length))
 
 

@@ -104,7 +104,7 @@ def check_command(
 
 def _trained_with(name: str) -> str | None:
     """The chat template that a model's reward.json says it was trained with; None: there is no reward.json."""
-    from frft.reward.model import REWARD_FILE, read_reward_file
+    from frft.reward.reward_file import REWARD_FILE, read_reward_file
 
     file = Path(name) / REWARD_FILE
     return read_reward_file(file).chat_template if file.exists() else None

@@ -55,7 +55,7 @@ def score_command(
 
     from frft.cli.output import print_json, print_table, print_text
     from frft.cli.targets import check_file, check_not_read
-    from frft.models.chat import describe_template, template_digest
+    from frft.models.chat import template_digest
     from frft.progress import for_terminal
     from frft.reward import spread_of_scores
     from frft.store import atomic_write
@@ -80,6 +80,7 @@ def score_command(
             "max_length": scorer.max_length,
             "dtype": scorer.dtype,
             "chat_template": template_digest(scorer.tokenizer),
+            "reads": scorer.reads,
             "head": asdict(scorer.head),
         }
         print_json({**spread.as_dict(), "rejected": rejected, **truncated})
@@ -96,5 +97,5 @@ def score_command(
     if rejected:
         print_text(f"{rejected} of {written.report.read} rows could not be used, and have no score.")
     print_text(f"The model has {scorer.head.described}.")
-    print_text(f"It reads conversations by {describe_template(scorer.tokenizer)}.")
+    print_text(f"It reads {scorer.reading}.")
     print_text(scorer.truncated.sentence("texts that the reward model read", scorer.max_length))

@@ -10,6 +10,7 @@ from frft.diagnosis.subject import RewardSpread
 from frft.models.heads import ScoreHead
 from frft.reward import RewardEvaluation, ScoreSpread
 from frft.reward.alarm import Alarm
+from frft.reward.reward_file import Reads
 from frft.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class ModelFacts:
         parameters: number of weights.
         head: where its one output comes from.
         chat_template: how it reads conversations: "plain", "none", or the digest of its template.
-        reads: the same in words.
+        template: the same in words.
+        reads: "conversation", or "completion": it is given completions without their prompts.
+        reading: what it reads, and how, in words.
         trained_with: the template that reward.json says it was trained with; None: frft did not save it.
         ends: names of the tokens that end a text: EOS (or SEP), and the end of a turn of its template.
         bos: how often the beginning-of-text token (BOS, CLS) stands at the beginning of a text; None: it has none.
@@ -44,7 +47,9 @@ class ModelFacts:
     parameters: int
     head: ScoreHead
     chat_template: str
-    reads: str
+    template: str
+    reads: Reads
+    reading: str
     trained_with: str | None
     ends: list[str]
     bos: int | None

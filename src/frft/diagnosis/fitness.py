@@ -78,7 +78,7 @@ def _of_reading(facts: ModelFacts, agreement: Agreement) -> list[Finding]:
             )
         )
     if agreement.other_tokens:
-        plain = facts.chat_template == "plain" and agreement.template == facts.reads
+        plain = facts.chat_template == "plain" and agreement.template == facts.template
         found.append(
             Finding(
                 "tokens differ",
@@ -89,7 +89,7 @@ def _of_reading(facts: ModelFacts, agreement: Agreement) -> list[Finding]:
                 "whole text straddles the boundary. Where other software scores by this model, tokenize them apart "
                 "there, too."
                 if plain
-                else f"frft reads conversations by {facts.reads}, the model's own tokenizer by {agreement.template}. "
+                else f"frft reads {facts.reading}, the model's own tokenizer by {agreement.template}. "
                 "Leave --chat-template out, unless you know that the tokenizer's is the wrong one.",
             )
         )

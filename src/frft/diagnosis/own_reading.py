@@ -17,6 +17,7 @@ from frft.models.classifiers import OPENRLHF_CLASSES
 from frft.models.heads import architecture_of
 from frft.models.special import special_ids
 from frft.reward import RewardModel
+from frft.reward.reward_file import COMPLETION, CONVERSATION, Reads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,11 @@ def own_tokenizer(name: str | Path, template: str | None, *, trust_remote_code: 
 
 
 def own_tokens(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str], max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    max_length: int,
+    reads: Reads = CONVERSATION,
 ) -> OwnTokens:
     """Token sequences of N texts: `apply_chat_template(tokenize=True)`, or prompt, completion and EOS as one text.
 
@@ -91,15 +96,17 @@ def own_tokens(
         tokenizer: as `own_tokenizer` loads it.
         prompts, completions: the texts, as in a pool, N of each.
         max_length: the model's longest sequence in tokens.
+        reads: whether it reads prompt and completion, or completions without their prompts.
     """
     names = [str(each) for each in tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer))) if each]
     found: list[list[int] | None] = []
     refused = named = cut = 0
     for prompt, completion in zip(prompts, completions, strict=True):
         ids = None
-        if any(name in prompt or name in completion for name in names):
+        given = completion if reads == COMPLETION else prompt + completion
+        if any(name in given for name in names):
             named += 1
-        elif (ids := _own_ids(tokenizer, prompt, completion)) is None:
+        elif (ids := _own_ids(tokenizer, None if reads == COMPLETION else prompt, completion)) is None:
             refused += 1
         elif len(ids) > max_length:
             cut, ids = cut + 1, None
@@ -107,16 +114,21 @@ def own_tokens(
     return OwnTokens(found, refused, named, cut)
 
 
-def _own_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str) -> list[int] | None:
+def _own_ids(tokenizer: PreTrainedTokenizerBase, prompt: str | None, completion: str) -> list[int] | None:
     if tokenizer.chat_template is None:
         end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        if prompt is None:
+            alone: list[int] = tokenizer(completion, verbose=False)["input_ids"]
+            return alone if alone and alone[-1] == end else [*alone, end]
         first: list[int] = tokenizer(plain_text(prompt), verbose=False)["input_ids"]
         if first and first[-1] == tokenizer.sep_token_id:
             # BERT and its like read two texts with a separator between them.
             return [*first, *tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"], end]
         whole: list[int] = tokenizer(plain_text(prompt) + completion, verbose=False)["input_ids"]
         return whole if whole and whole[-1] == end else [*whole, end]
-    messages = [*parse_dialogue(prompt), {"role": "assistant", "content": content_of(prompt, completion)}]
+    before = [] if prompt is None else parse_dialogue(prompt)
+    content = completion.removeprefix(" ") if prompt is None else content_of(prompt, completion)
+    messages = [*before, {"role": "assistant", "content": content}]
     try:
         ids: list[int] = tokenizer.apply_chat_template(
             messages, tokenize=True, return_dict=False, tokenizer_kwargs={"verbose": False}

@@ -83,7 +83,7 @@ def measure_reward_model(
     for more in _some_texts(pairs, samples):
         prompts.append(more[0])
         completions.append(more[1])
-    tokens = own_tokens(own, prompts, completions, scorer.max_length)
+    tokens = own_tokens(own, prompts, completions, scorer.max_length, scorer.reads)
     agreement, batches, scores = _compared(name, scorer, own, tokens, prompts, completions, trust_remote_code)
     return Measured(
         _facts(name, scorer, own, tokens, trained_with),
@@ -123,7 +123,7 @@ def _compared(
     rows = tokens.compared
     theirs = [ids for ids in tokens.ids if ids is not None]
     texts = [prompts[row] for row in rows], [completions[row] for row in rows]
-    ours = [pair.ids for pair in scorer.encoder.encode_whole(*texts)]
+    ours = [pair.ids for pair in scorer.encode(*texts)]
     one_by_one = scorer.raw_scores(*texts, batch_size=1)
     tolerance = TOLERANCES[scorer.dtype] * max(1.0, float(np.abs(one_by_one).max(initial=0.0)))
     batches = [
@@ -187,7 +187,9 @@ def _facts(name: str | Path, scorer: RewardModel, own: Any, tokens: OwnTokens, t
         parameters=scorer.parameters,
         head=scorer.head,
         chat_template=template_digest(tokenizer),
-        reads=describe_template(tokenizer),
+        template=describe_template(tokenizer),
+        reads=scorer.reads,
+        reading=scorer.reading,
         trained_with=trained_with,
         ends=[str(each) for each in tokenizer.convert_ids_to_tokens(list(dict.fromkeys(ends)))],
         bos=None if begins not in special_ids(tokenizer) else max(begun, default=0),

@@ -103,7 +103,7 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest(str(template))
 
 
-NEWER_SETTINGS: Mapping[str, Any] = {"freeze_backbone": False}
+NEWER_SETTINGS: Mapping[str, Any] = {"freeze_backbone": False, "reads": "conversation"}
 """Settings that models were trained without before there were such, and the values at which they change nothing."""
 
 
@@ -209,6 +209,26 @@ class Template:
                 (rest,) = self._special.ids([text[len(prompt_text) :]])
             found.append(RenderedPair(prompt, ids, rest))
         return found
+
+    def answers(self, contents: Sequence[str]) -> list[list[int]]:
+        """Token ids of the assistant's answers, without the conversations that they belong to.
+
+        Raises:
+            ChatTemplateError: the template refuses a conversation that the assistant begins.
+        """
+        return self._special.ids([self._answer(content) for content in contents])
+
+    def check_answers(self) -> None:
+        """Try the template on an answer without its conversation.
+
+        Raises:
+            ChatTemplateError: it refuses that, or leaves the answer out.
+        """
+        if _ANSWER not in self._answer(_ANSWER):
+            raise ChatTemplateError("It leaves out what the assistant says before a user does.")
+
+    def _answer(self, content: str) -> str:
+        return self._text([{"role": "assistant", "content": content}], begins=False)
 
     @cached_property
     def end_of_turn(self) -> int | None:

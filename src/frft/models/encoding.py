@@ -161,6 +161,28 @@ class Encoder:
             pairs.append(self._fitted(whole[:shared], rest[:last], rest[last:]))
         return pairs
 
+    def encode_alone(self, completions: Sequence[str]) -> list[EncodedPair]:
+        """Encode completions without their prompts: what the tokenizer puts before every text, the completion, its end.
+
+        By a chat template, a completion is a conversation of one message, the assistant's. The space that parts it from
+        the mark before it (see `frft.conversation.continuation`) is left out, whatever the prompt was.
+
+        Raises:
+            DataError: the chat template refuses one of them; says which.
+        """
+        template = self._template
+        if template is not None:
+            contents = [completion.removeprefix(" ") for completion in completions]
+            whole = self._by_row(completions, lambda rows: template.answers([contents[n] for n in rows]), "completion")
+            return [self._alone([], ids, template.end_of_turn) for ids in whole]
+        if not completions:
+            return []
+        leading = self._tokenize(["a"], special_tokens=True)[0][: self._leading]
+        return [
+            self._alone(leading, [*ids, self.end], self.end)
+            for ids in self._tokenize(completions, special_tokens=False)
+        ]
+
     def encode_prompts(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Encode prompts alone to at most `max_tokens` tokens; longer ones lose their beginning.
 
@@ -209,18 +231,20 @@ class Encoder:
 
         return self._by_row(prompts, render)
 
-    def _by_row(self, prompts: Sequence[str], render: Callable[[Sequence[int]], list[Row]]) -> list[Row]:
+    def _by_row(
+        self, texts: Sequence[str], render: Callable[[Sequence[int]], list[Row]], what: str = "prompt"
+    ) -> list[Row]:
         """What `render` makes of all rows; where it refuses, row by row, to say of which one."""
         try:
-            return render(range(len(prompts)))
+            return render(range(len(texts)))
         except ChatTemplateError:
-            for row, prompt in enumerate(prompts):
+            for row, text in enumerate(texts):
                 try:
                     render([row])
                 except ChatTemplateError as error:
                     raise DataError(
-                        f"The chat template cannot render prompt {row} of {len(prompts)} (counting from 0; it begins "
-                        f"{prompt[:80]!a}). {error}"
+                        f"The chat template cannot render {what} {row} of {len(texts)} (counting from 0; it begins "
+                        f"{text[:80]!a}). {error}"
                     ) from error
             raise
 
@@ -234,6 +258,16 @@ class Encoder:
         self.truncated.completions += cut
         self.truncated.prompts += len(kept_prompt) < len(prompt)
         return EncodedPair(kept_prompt, kept_completion, cut)
+
+    def _alone(self, leading: list[int], ids: list[int], end: int | None) -> EncodedPair:
+        """A completion without its prompt, cut before its last `end` to `max_length`, and counted."""
+        last = next((n for n in reversed(range(len(ids))) if ids[n] == end), len(ids))
+        written, tail = ids[:last], ids[last:]
+        kept = written[: max(0, self.max_length - len(leading) - len(tail))]
+        cut = len(kept) < len(written)
+        self.truncated.sequences += 1
+        self.truncated.completions += cut
+        return EncodedPair(leading, [*kept, *tail], cut)
 
     def _without_beginning(self, ids: list[int], room: int) -> list[int]:
         if len(ids) <= room:

@@ -48,7 +48,9 @@ class Critic(nn.Module):  # type: ignore[misc]
 
         The reward model's normalisation is folded into the head, so that before training, the value of a finished
         completion is exactly its normalised score. By a chat template this is so only where nothing follows the end of
-        the turn (ChatML has a line break there, at which the reward model reads), and both models have one template.
+        the turn (ChatML has a line break there, at which the reward model reads), and both models have one template. A
+        reward model that reads completions without their prompts gives its weights to a critic that reads both: a
+        value says what is to be expected of the policy after its prompt.
 
         Raises:
             ModelError: the classifier's head is not one linear layer on the backbone's last hidden state.

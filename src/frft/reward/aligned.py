@@ -27,13 +27,14 @@ from frft.models.chat import identified
 from frft.models.training import ReportTo
 from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
-from frft.reward.arguments import check_kinds, check_models, check_settings, check_workdir, training_like
+from frft.reward.arguments import check_kinds, check_models, check_settings, check_workdir, training_for
 from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
-from frft.reward.model import REWARD_FILE, RewardModel
+from frft.reward.model import RewardModel
 from frft.reward.refresh import Refresh
 from frft.reward.refreshing import make_refresh
+from frft.reward.reward_file import REWARD_FILE
 from frft.reward.samples import ObservedSamples, PolicySamples
 from frft.reward.stages import RefreshInputs
 from frft.selection import Embedder, LogRatios, VectorCache
@@ -130,8 +131,7 @@ class AlignedReward:
         gate_pairs = held_out if gate_pairs is None else gate_pairs
         check_gate(config.gate, gate_pairs, alarms)
         check_models(reward_model, backbone, trust_remote_code=trust_remote_code)
-        if training is None:
-            training = training_like(reward_model, progress, trust_remote_code=trust_remote_code)
+        training = training_for(reward_model, training, progress, trust_remote_code=trust_remote_code)
         self._alarms = alarms
         self._report_to, self._trust_remote_code = report_to, trust_remote_code
         self.config, self.training, self.seed = config, training, seed
@@ -236,6 +236,7 @@ class AlignedReward:
                 chat_template=self.training.chat_template,
                 trust_remote_code=self._trust_remote_code,
                 allow_fresh_head=False,
+                reads=self.training.reads,
             )
         return self._model
 

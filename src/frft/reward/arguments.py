@@ -11,7 +11,7 @@ from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.errors import DataError, ModelError, OutputError, UnknownLengthError, UsageError, check_type
 from frft.models import find_head, load_model_config, longest_sequence
 from frft.progress import Progress
-from frft.reward.model import REWARD_FILE, read_reward_file
+from frft.reward.reward_file import REWARD_FILE, read_reward_file
 from frft.reward.samples import PolicySamples
 from frft.selection import VectorCache
 from frft.store import Artifact, ArtifactStore
@@ -119,18 +119,44 @@ def check_models(
         )
 
 
+def training_for(
+    reward_model: Artifact | str | Path,
+    training: RewardModelConfig | None,
+    progress: Progress,
+    *,
+    trust_remote_code: bool,
+) -> RewardModelConfig:
+    """The training settings of refreshes: those given, or, where there are none, those that fit the base model.
+
+    Raises:
+        UsageError: by the settings given, a refresh would be trained on something else of a text than the base model
+            was (`reads`).
+        UnknownLengthError: as `training_like`.
+    """
+    if training is None:
+        return training_like(reward_model, progress, trust_remote_code=trust_remote_code)
+    file = _reward_file(reward_model)
+    if file.exists() and (reads := read_reward_file(file).reads) != training.reads:
+        raise UsageError(
+            f"{reward_model} was trained with reads: {reads} ({REWARD_FILE}), and a refresh would train it with "
+            f"reads: {training.reads}. Set training=frft.RewardModelConfig(reads={reads!r}, ...)."
+        )
+    return training
+
+
 def training_like(
     reward_model: Artifact | str | Path, progress: Progress, *, trust_remote_code: bool
 ) -> RewardModelConfig:
-    """Default training settings with the base model's longest sequence: that of its training, else all that it reads.
+    """Default training settings that fit the base model: what it reads of a text, and its longest sequence (that of its
+    training, else all that it can read).
 
     Raises:
         UnknownLengthError: the model's files do not say how long its sequences may be.
     """
-    path = reward_model.path if isinstance(reward_model, Artifact) else Path(reward_model)
-    training, file = RewardModelConfig(), path / REWARD_FILE
+    training, file = RewardModelConfig(), _reward_file(reward_model)
     if file.exists():
-        max_length = read_reward_file(file).max_length
+        saved = read_reward_file(file)
+        max_length, training = saved.max_length, training.model_copy(update={"reads": saved.reads})
     else:
         found = longest_sequence(str(reward_model), trust_remote_code=trust_remote_code)
         if found is None:
@@ -142,3 +168,8 @@ def training_like(
         max_length = found
         progress.say(f"{reward_model} scores sequences of up to {max_length} tokens, as its own files say.")
     return training.model_copy(update={"train": training.train.model_copy(update={"max_length": max_length})})
+
+
+def _reward_file(reward_model: Artifact | str | Path) -> Path:
+    path = reward_model.path if isinstance(reward_model, Artifact) else Path(reward_model)
+    return path / REWARD_FILE

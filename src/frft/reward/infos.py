@@ -21,6 +21,7 @@ class RewardModelSummary(StoredValue):
         parameters: number of weights of the network.
         chat_template: how it reads conversations: "plain" (HH-RLHF text), "none" (contents alone), or the digest of its
             chat template.
+        reads: "conversation", or "completion": it is given completions without their prompts.
         gain: normalised score = gain * raw score + bias; above 0.
         bias: the constant in gain * raw score + bias.
         training: pairs, steps and losses of its training.
@@ -30,6 +31,7 @@ class RewardModelSummary(StoredValue):
 
     parameters: int
     chat_template: str = "plain"
+    reads: str = "conversation"
     gain: float
     bias: float
     training: TrainSummary

@@ -1,12 +1,12 @@
-"""The reward model: scores of completions, given their prompts.
+"""The reward model: scores of completions, given their prompts or (`reads: completion`) without.
 
 A score is `gain * raw + bias`, where `raw` is the output of a sequence-classification model for the conversation as its
-chat template renders it, or, without one, for prompt, completion and EOS. `normalise` sets gain and bias, so that a
-score means the same after a refresh as before (METHOD section 1: the scale of a reward model changes at every refresh,
-and with it the meaning of beta).
+chat template renders it, or, without one, for prompt, completion and EOS; or for the completion alone. `normalise` sets
+gain and bias, so that a score means the same after a refresh as before (METHOD section 1: the scale of a reward model
+changes at every refresh, and with it the meaning of beta).
 
 A saved reward model is one plain folder: the files of Transformers (safetensors, never pickle; adapters are merged when
-training ends) and `reward.json` with gain, bias, the longest sequence, and the chat template that it was trained with.
+training ends) and `reward.json` (`frft.reward.reward_file`), with what it was trained on and how to scale it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frft.errors import (
-    ArtifactError,
     ChatTemplateError,
     ModelError,
     RewardError,
@@ -29,6 +27,7 @@ from frft.errors import (
 )
 from frft.models import (
     Dtype,
+    EncodedPair,
     Encoder,
     ScoreHead,
     TruncationCount,
@@ -38,10 +37,10 @@ from frft.models import (
     longest_sequence,
     save_model,
 )
-from frft.models.chat import AUTO, NONE, PLAIN, template_digest
+from frft.models.chat import AUTO, NONE, PLAIN, Template, describe_template, template_digest
 from frft.models.classifiers import refuse_archives
 from frft.progress import SILENT, Progress
-from frft.store import read_json, write_json
+from frft.reward.reward_file import COMPLETION, CONVERSATION, REWARD_FILE, SEEN, Reads, RewardFile, read_reward_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-REWARD_FILE = "reward.json"
-REWARD_FORMAT = 2
 COLLAPSED = 1e-6
 """A standard deviation of scores up to this, relative to their mean or absolute, counts as 0: float32 arithmetic gives
 about 7 digits, so differences this small are rounding errors."""
@@ -68,9 +65,11 @@ class RewardModel:
         gain: factor of raw scores in gain * raw + bias; finite and not 0.
         bias: constant in gain * raw + bias; finite.
         head: where the model's output comes from, as `load` found it; None: it is the model's own.
+        reads: "conversation", or "completion" for one that is not given prompts.
 
     Raises:
         ModelError: the model has more than one output, or fewer positions than `max_length`.
+        ChatTemplateError: it reads completions alone, which its chat template does not render.
         UsageError: `model` is no Transformers model, gain is 0, or gain or bias is not finite.
     """
 
@@ -83,6 +82,7 @@ class RewardModel:
         gain: float = 1.0,
         bias: float = 0.0,
         head: ScoreHead | None = None,
+        reads: Reads = CONVERSATION,
     ) -> None:
         import torch
         from transformers import PreTrainedModel
@@ -96,6 +96,9 @@ class RewardModel:
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.tokenizer = tokenizer
         self.encoder = Encoder(tokenizer, max_length)
+        self.reads: Reads = reads
+        if reads == COMPLETION:
+            check_reads_alone(tokenizer)
         self.gain = gain
         self.bias = bias
         self.head = head or ScoreHead("saved", "one output, the model's own")
@@ -111,6 +114,7 @@ class RewardModel:
         trust_remote_code: bool = False,
         allow_fresh_head: bool = True,
         dtype: Dtype = "float32",
+        reads: Reads | None = None,
     ) -> RewardModel:
         """Load a reward model saved by `save`, any sequence-classification model, or a causal language model.
 
@@ -128,16 +132,24 @@ class RewardModel:
                 `save` must always bring its own.
             dtype: number format in which scores are computed, whatever the model was saved in; auto: that one. `save`
                 keeps it.
+            reads: what it is given of a text, "conversation" or "completion"; None: what it was trained on, or
+                conversations, where frft did not save it.
 
         Raises:
-            ModelError: the model cannot be loaded, or its head is missing and none may be made.
+            ModelError: the model cannot be loaded, its head is missing and none may be made, or it was not trained on
+                what it is to read.
             UnknownLengthError: `max_length` is None, and the model's files do not say how long a sequence may be.
             ArtifactError: `reward.json` is damaged.
         """
         refuse_archives(path_or_name)
         file = Path(path_or_name) / REWARD_FILE
         saved = file.exists()
-        values = read_reward_file(file) if saved else RewardFile()
+        values = read_reward_file(file) if saved else RewardFile(reads=reads or CONVERSATION)
+        if reads not in (None, values.reads):
+            raise ModelError(
+                f"{path_or_name} was trained on {SEEN[values.reads]} ({REWARD_FILE}), and is to read {SEEN[reads]}, "
+                f"which it never saw. Set reads: {values.reads}, or start from another model."
+            )
         length = max_length if max_length is not None else values.max_length
         if length is None:
             length = longest_sequence(path_or_name, trust_remote_code=trust_remote_code)
@@ -163,20 +175,14 @@ class RewardModel:
             allow_fresh_head=allow_fresh_head and not saved,
             dtype=dtype,
         )
-        return cls(model, tokenizer, length, gain=values.gain, bias=values.bias, head=head)
+        return cls(model, tokenizer, length, gain=values.gain, bias=values.bias, head=head, reads=values.reads)
 
     def save(self, path: str | Path) -> None:
         """Save everything that `load` needs into one folder; `reward.json` is written last."""
         path = Path(path)
         save_model(self.model, self.tokenizer, path)
-        values = {
-            "format_version": REWARD_FORMAT,
-            "gain": self.gain,
-            "bias": self.bias,
-            "max_length": self.max_length,
-            "chat_template": template_digest(self.tokenizer),
-        }
-        write_json(path / REWARD_FILE, values)
+        template = template_digest(self.tokenizer)
+        RewardFile(self.gain, self.bias, self.max_length, template, self.reads).write(path / REWARD_FILE)
 
     @property
     def max_length(self) -> int:
@@ -187,6 +193,24 @@ class RewardModel:
     def truncated(self) -> TruncationCount:
         """Sequences scored so far, and how many of them were cut to `max_length`."""
         return self.encoder.truncated
+
+    @property
+    def reading(self) -> str:
+        """What it reads of a text, and how, in words."""
+        if self.reads == COMPLETION and self.tokenizer.chat_template is None:
+            return f"{SEEN[COMPLETION]}, as plain text"
+        return f"{SEEN[self.reads]} by {describe_template(self.tokenizer)}"
+
+    def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
+        """The N token sequences that it reads, cut to `max_length` and counted; `prompts` are ignored by one that reads
+        completions alone.
+
+        Raises:
+            DataError: the chat template refuses one of them; says which.
+        """
+        if self.reads == COMPLETION:
+            return self.encoder.encode_alone(completions)
+        return self.encoder.encode_whole(prompts, completions)
 
     @property
     def parameters(self) -> int:
@@ -246,7 +270,7 @@ class RewardModel:
 
         if len(prompts) != len(completions):
             raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
-        sequences = [tuple(pair.ids) for pair in self.encoder.encode_whole(prompts, completions)]
+        sequences = [tuple(pair.ids) for pair in self.encode(prompts, completions)]
         ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
         score_of: dict[tuple[int, ...], float] = {}
         with progress.task("Scoring", len(ordered)) as task:
@@ -349,37 +373,18 @@ def padded_by(model: PreTrainedModel, filler: int) -> Iterator[None]:
         config.pad_token_id = said
 
 
-@dataclass(frozen=True)
-class RewardFile:
-    """What `reward.json` says of a reward model; of one that frft did not save, what is known of it without.
-
-    Attributes:
-        gain, bias: what turns raw scores into scores.
-        max_length: longest sequence in tokens; None: the model says it.
-        chat_template: what it was trained with, as `template_digest` says it; None: its tokenizer says it.
-    """
-
-    gain: float = 1.0
-    bias: float = 0.0
-    max_length: int | None = None
-    chat_template: str | None = None
-
-
-def read_reward_file(file: Path) -> RewardFile:
-    """What a `reward.json` says.
+def check_reads_alone(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that completions can be read without their prompts.
 
     Raises:
-        ArtifactError: the file is damaged.
+        ChatTemplateError: there is a chat template, and it does not render an answer without its conversation.
     """
-    values = read_json(file)
-    if not isinstance(values, dict) or values.get("format_version") not in (1, REWARD_FORMAT):
-        raise ArtifactError(f"{file} is not of format version {REWARD_FORMAT} or 1, which this version of frft reads.")
-    gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
-    numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
-    if not numbers or not gain > 0 or type(max_length) is not int:
-        raise ArtifactError(f"{file} must hold numbers gain (above 0) and bias, and a whole number max_length.")
-    # Before version 2, all reward models read plain text, whatever template their tokenizer carried.
-    template = values.get("chat_template") if values["format_version"] == REWARD_FORMAT else PLAIN
-    if not isinstance(template, str):
-        raise ArtifactError(f"{file} must say by which chat_template the model was trained.")
-    return RewardFile(float(gain), float(bias), max_length, template)
+    if tokenizer.chat_template is None:
+        return
+    try:
+        Template(tokenizer).check_answers()
+    except ChatTemplateError as error:
+        raise ChatTemplateError(
+            f"A model that reads completions without their prompts (reads: completion) cannot have this chat template. "
+            f"{error} Set chat_template: none (contents alone) or plain, or give a file with another template."
+        ) from error

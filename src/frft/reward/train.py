@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from frft.config.sections import RewardModelConfig
-from frft.errors import DataError
-from frft.models import Encoder, TruncationCount, add_adapters
+from frft.errors import DataError, UsageError
+from frft.models import TruncationCount, add_adapters
 from frft.models.heads import frozen_backbone, head_modules
 from frft.models.training import (
     ReportTo,
@@ -38,6 +38,7 @@ from frft.models.training import (
 from frft.progress import SILENT, Progress
 from frft.reward.model import RewardModel, filler_id
 from frft.reward.pairs import Pairs, PairTable, margins
+from frft.reward.reward_file import SEEN
 from frft.store import OMITTED, plain
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def train_reward_model(
         The trained model, not normalised (gain 1, bias 0), since its scale is a new one; and the training's report.
 
     Raises:
-        UsageError: the package for `report_to` is not installed.
+        UsageError: the package for `report_to` is not installed; or `base` is a reward model that reads something else
+            of a text than `config.reads`.
         ModelError: `base` cannot be loaded, lacks positions for `max_length` or LoRA's `target_modules`, is frozen, or
             has a backbone that cannot be frozen.
         DataError: pairs or margins cannot be used, or in every pair chosen and rejected are the same tokens.
@@ -154,7 +156,13 @@ def train_reward_model(
     margins_N = margins(table) if config.use_margin else None
     length = config.train.max_length
     if isinstance(base, RewardModel):
-        start = RewardModel(copy.deepcopy(base.model).float(), base.tokenizer, length, head=base.head)
+        if base.reads != config.reads:
+            raise UsageError(
+                f"The model to start from reads {SEEN[base.reads]}, and the settings say reads: {config.reads}. Load "
+                f"it by RewardModel.load(..., reads={config.reads!r}), or set reads: {base.reads}."
+            )
+        own = copy.deepcopy(base.model).float()
+        start = RewardModel(own, base.tokenizer, length, head=base.head, reads=base.reads)
     else:
         start = RewardModel.load(
             base,
@@ -162,8 +170,9 @@ def train_reward_model(
             max_length=length,
             chat_template=config.chat_template,
             trust_remote_code=trust_remote_code,
+            reads=config.reads,
         )
-    examples = _tokenize(pairs, margins_N, start.encoder, progress)
+    examples = _tokenize(pairs, margins_N, start, progress)
     count = len(examples["chosen_ids"])
     losses: list[float] = []
     frozen = frozen_backbone(start.model, start.head.drawn) if config.freeze_backbone else nullcontext()
@@ -214,7 +223,7 @@ def train_reward_model(
         seconds=seconds,
         trained_parameters=trained_parameters,
     )
-    return RewardModel(trained, start.tokenizer, length), report
+    return RewardModel(trained, start.tokenizer, length, reads=start.reads), report
 
 
 def _padding_by(tokenizer: PreTrainedTokenizerBase, filler: int) -> PreTrainedTokenizerBase:
@@ -233,7 +242,7 @@ def _note(logs: dict[str, float]) -> str:
 
 
 def _tokenize(
-    pairs: Pairs, margins_N: list[float] | None, encoder: Encoder, progress: Progress
+    pairs: Pairs, margins_N: list[float] | None, start: RewardModel, progress: Progress
 ) -> dict[str, list[Any]]:
     """The columns that the trainer reads, without pairs whose two sides are the same tokens."""
     examples: dict[str, list[Any]] = {"chosen_ids": [], "rejected_ids": []}
@@ -243,8 +252,8 @@ def _tokenize(
     with progress.task("Tokenizing", total) as task:
         for begin in range(0, total, ENCODE_AT_ONCE):
             rows = slice(begin, begin + ENCODE_AT_ONCE)
-            chosen = encoder.encode_whole(pairs.prompts[rows], pairs.chosen[rows])
-            rejected = encoder.encode_whole(pairs.prompts[rows], pairs.rejected[rows])
+            chosen = start.encode(pairs.prompts[rows], pairs.chosen[rows])
+            rejected = start.encode(pairs.prompts[rows], pairs.rejected[rows])
             for offset, (better, worse) in enumerate(zip(chosen, rejected, strict=True)):
                 if better == worse:
                     # Equal scores whatever the weights: the loss would be log 2 with no gradient.
@@ -257,6 +266,6 @@ def _tokenize(
     if not examples["chosen_ids"]:
         raise DataError(
             f"In all {total} pairs, chosen and rejected are the same tokens once cut to max_length "
-            f"({encoder.max_length}), so there is nothing to learn. Raise max_length."
+            f"({start.max_length}), so there is nothing to learn. Raise max_length."
         )
     return examples

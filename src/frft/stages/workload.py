@@ -89,6 +89,10 @@ class Workload:
         # One multiplication and one addition per weight and token; attention over the context is left out.
         return 2 * self.parameters * tokens
 
+    def read_tokens(self, config: RewardModelConfig) -> float:
+        """Number of tokens of a text as a reward model reads it: with its prompt, or without."""
+        return self.completion if config.reads == "completion" else self.sequence
+
     def embedding_flops(self, tokens: float) -> float:
         """FLOPs of embedding `tokens` tokens."""
         return 2 * EMBEDDER_PARAMETERS * tokens

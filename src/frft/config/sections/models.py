@@ -121,6 +121,9 @@ class RewardModelConfig(Section):
     chat_template: str = "auto"
     """How it reads conversations: auto (what it was trained with, or its tokenizer's own chat template, else plain
     HH-RLHF text), plain, none (contents alone), or the path of a file with a template."""
+    reads: Literal["conversation", "completion"] = "conversation"
+    """What it is given of a text: conversation (prompt and completion), or completion, the completion without its
+    prompt, in training and in scoring."""
     train: TrainConfig = TrainConfig()
     """Bradley-Terry training."""
     center_rewards_coefficient: float | None = Field(default=None, ge=0)

@@ -43,7 +43,9 @@ class OnPolicyStage(Stage):
         return ordered_as_gold(self.context.world, load_reward(self.context, self.reward_model), *texts).as_dict()
 
     def flops(self, workload: Workload) -> float:
-        return workload.flops(2 * len(self.context.evaluation_prompts) * workload.sequence)
+        return workload.flops(
+            2 * len(self.context.evaluation_prompts) * workload.read_tokens(self.context.config.reward)
+        )
 
     def memory(self, workload: Workload) -> float:
         return workload.classifier_bytes(self.context.config.reward)

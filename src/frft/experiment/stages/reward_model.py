@@ -89,6 +89,7 @@ class RewardModelStage(Stage):
         return RewardModelInfo(
             parameters=model.parameters,
             chat_template=template_digest(model.tokenizer),
+            reads=model.reads,
             gain=model.gain,
             bias=model.bias,
             training=report,
@@ -99,7 +100,8 @@ class RewardModelStage(Stage):
     def flops(self, workload: Workload) -> float:
         # Two sequences to a pair; the held-out pairs take one forward pass.
         trained = training_passes(self.config) * trained_pairs(self.config.train, self._table.num_rows)
-        return workload.flops(2 * (trained + self.context.splits.evaluation.num_rows) * workload.sequence)
+        texts = 2 * (trained + self.context.splits.evaluation.num_rows)
+        return workload.flops(texts * workload.read_tokens(self.config))
 
     def memory(self, workload: Workload) -> float:
         return workload.classifier_training_bytes(self.config)

@@ -127,7 +127,7 @@ class FineTuningStage(Stage):
         # Two texts a pair.
         trained = training_passes(self._training) * trained_pairs(self._training.train, pairs)
         texts = 2 * (trained + held_out)
-        return workload.flops(texts * workload.sequence)
+        return workload.flops(texts * workload.read_tokens(self._training))
 
     def memory(self, workload: Workload) -> float:
         # The previous model is in memory, too, where its scale is kept or test pairs compare the two.

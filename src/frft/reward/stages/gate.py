@@ -67,7 +67,7 @@ class GateStage(Stage):
     def flops(self, workload: Workload) -> float:
         held_out = self.pairs.num_rows
         # Two reward models score two texts of each pair that is looked at, and all pairs are embedded to find them.
-        scoring = workload.flops(4 * min(self.config.pairs, held_out) * workload.sequence)
+        scoring = workload.flops(4 * min(self.config.pairs, held_out) * workload.read_tokens(self.given.training))
         return scoring + workload.embedding_flops(2 * held_out * workload.completion)
 
     def memory(self, workload: Workload) -> float:
