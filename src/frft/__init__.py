@@ -162,6 +162,7 @@ if TYPE_CHECKING:
     from frft.reward.messages import Conversation as Conversation
     from frft.reward.model import RewardModel as RewardModel
     from frft.reward.refresh import Refresh as Refresh
+    from frft.reward.reward_file import Reads as Reads
     from frft.reward.samples import PolicySamples as PolicySamples
     from frft.reward.train import TrainReport as TrainReport
     from frft.reward.train import TrainSummary as TrainSummary

@@ -300,6 +300,9 @@ def test_pairs_that_differ_only_in_what_was_cut_are_counted_and_left_out(tiny_lm
     # The margins of those that stay are their own.
     kept = {**table, "margin": [0.1, 0.2, 0.3, 0.4]}
     assert report.losses == [pytest.approx(by_hand(base, kept, margin=True, centering=None), abs=1e-5)]
+    # One side may be what is left of the other, and not be cut itself.
+    (left,) = base.encoder.encode_whole(["Human: hello"], [long])
+    cut["rejected"][0] = base.tokenizer.decode(left.completion[:-1])
     with pytest.raises(DataError, match=r"all 2 pairs.*Raise max_length"):
         train_reward_model(base, cut, configured(), seed=0, workdir=tmp_path)
 

@@ -85,6 +85,7 @@ def reward_models(pool: frft.Pool) -> frft.RewardModel:
     frft.train_reward_model("backbone", pool.table, frft.TrainConfig(), seed=0, workdir=Path())  # type: ignore[arg-type]
     frft.evaluate_reward_model("reward-model", pool.table)  # type: ignore[arg-type]
     frft.RewardModel.load("reward-model")  # type: ignore[call-arg]
+    frft.RewardModel.load("reward-model", seed=0, reads="prompt")  # type: ignore[arg-type]
     return frft.RewardModel.load("reward-model", seed=0)
 
 

@@ -123,7 +123,7 @@ def _compared(
     rows = tokens.compared
     theirs = [ids for ids in tokens.ids if ids is not None]
     texts = [prompts[row] for row in rows], [completions[row] for row in rows]
-    ours = [pair.ids for pair in scorer.encode(*texts)]
+    ours = scorer.token_ids(*texts)
     one_by_one = scorer.raw_scores(*texts, batch_size=1)
     tolerance = TOLERANCES[scorer.dtype] * max(1.0, float(np.abs(one_by_one).max(initial=0.0)))
     batches = [

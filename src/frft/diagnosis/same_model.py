@@ -65,7 +65,7 @@ def compare_models(measured: tuple[Measured, Measured], scorers: tuple[RewardMod
         differs["vocabulary"] = one, two
     rows = np.flatnonzero(np.isfinite(measured[0].scores) & np.isfinite(measured[1].scores)).tolist()
     texts = [[column[row] for row in rows] for column in measured[0].texts]
-    ids = [[pair.ids for pair in each.encode(*texts)] for each in scorers]
+    ids = [each.token_ids(*texts) for each in scorers]
     raw = [each.scores[rows] for each in measured]
     scores = [fact.gain * outputs + fact.bias for fact, outputs in zip(facts, raw, strict=True)]
     return SameModel(

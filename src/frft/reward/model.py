@@ -27,7 +27,6 @@ from frft.errors import (
 )
 from frft.models import (
     Dtype,
-    EncodedPair,
     Encoder,
     ScoreHead,
     TruncationCount,
@@ -201,7 +200,7 @@ class RewardModel:
             return f"{SEEN[COMPLETION]}, as plain text"
         return f"{SEEN[self.reads]} by {describe_template(self.tokenizer)}"
 
-    def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[EncodedPair]:
+    def token_ids(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
         """The N token sequences that it reads, cut to `max_length` and counted; `prompts` are ignored by one that reads
         completions alone.
 
@@ -209,8 +208,10 @@ class RewardModel:
             DataError: the chat template refuses one of them; says which.
         """
         if self.reads == COMPLETION:
-            return self.encoder.encode_alone(completions)
-        return self.encoder.encode_whole(prompts, completions)
+            encoded = self.encoder.encode_alone(completions)
+        else:
+            encoded = self.encoder.encode_whole(prompts, completions)
+        return [pair.ids for pair in encoded]
 
     @property
     def parameters(self) -> int:
@@ -270,7 +271,7 @@ class RewardModel:
 
         if len(prompts) != len(completions):
             raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
-        sequences = [tuple(pair.ids) for pair in self.encode(prompts, completions)]
+        sequences = [tuple(ids) for ids in self.token_ids(prompts, completions)]
         ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
         score_of: dict[tuple[int, ...], float] = {}
         with progress.task("Scoring", len(ordered)) as task:

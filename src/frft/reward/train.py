@@ -252,14 +252,14 @@ def _tokenize(
     with progress.task("Tokenizing", total) as task:
         for begin in range(0, total, ENCODE_AT_ONCE):
             rows = slice(begin, begin + ENCODE_AT_ONCE)
-            chosen = start.encode(pairs.prompts[rows], pairs.chosen[rows])
-            rejected = start.encode(pairs.prompts[rows], pairs.rejected[rows])
+            chosen = start.token_ids(pairs.prompts[rows], pairs.chosen[rows])
+            rejected = start.token_ids(pairs.prompts[rows], pairs.rejected[rows])
             for offset, (better, worse) in enumerate(zip(chosen, rejected, strict=True)):
                 if better == worse:
                     # Equal scores whatever the weights: the loss would be log 2 with no gradient.
                     continue
-                examples["chosen_ids"].append(better.ids)
-                examples["rejected_ids"].append(worse.ids)
+                examples["chosen_ids"].append(better)
+                examples["rejected_ids"].append(worse)
                 if margins_N is not None:
                     examples["margin"].append(margins_N[begin + offset])
             task.advance(len(chosen))
