@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 
 import pytest
 
@@ -47,3 +48,14 @@ def test_overrides_may_follow_a_point(tmp_path, capsys):
 def test_what_is_wrong_is_named(arguments, message, tmp_path, capsys):
     assert main(["study", *arguments, "--out", str(tmp_path / "out"), "--dry-run"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_study_of_ones_own_is_named_by_its_file(tmp_path, capsys):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((resources.files("frft.study") / "domains.yaml").read_text("utf-8"))
+    arguments = ["study", str(mine), "seeds=1", "workers=1", "--points", "centre", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == ["centre-0"]
+    mine.write_text(mine.read_text().replace("gain: {point: centre}", "gain: {point: center}"))
+    assert main([*arguments, "--dry-run"]) == 2
+    assert "predictions.helps.gain.point: center: no such point; points are centre" in capsys.readouterr().err

@@ -56,6 +56,20 @@ def test_in_a_world():
     assert "judge" not in frft
     assert (frft["gold"], frft["win rate [95 %]"]) == ("+1.23", "55.0 % [50.0, 60.0]")
     assert (frft["RM on own texts [95 %]"], frft["RM on pool pairs"]) == ("62.5 % [60.0, 65.0]", "71.0 %")
+    assert not any("domain" in head for head in frft)
+
+
+def test_in_a_world_of_several_domains():
+    by_domain = {
+        f"domain-{n}": {"gold": {"accuracy": gold}, "labels": {"accuracy": labels}}
+        for n, (gold, labels) in enumerate([(0.71, 0.64), (0.4, None)])
+    }
+    gold = {"gold": {"mean": 1.234}, "on_policy": ORDER, "off_policy": {}, "by_domain": by_domain}
+    found = results("gold", **gold)
+    frft = cells(found, "frft")
+    assert (frft["RM on domain-0"], frft["RM on domain-1"]) == ("71.0 % (64.0 %)", "40.0 % (–)")
+    explained = dict(legend(completed(RunResults, found)))
+    assert explained["RM on domain-1"] == "the same for those of domain-1, and in brackets by labels"
     assert cells(found, "(SFT)")["gold"] == "+1.23"
     found["arms"]["frft"]["evaluation"]["on_policy"] = {"accuracy": None, "interval": None}
     assert cells(found, "frft")["RM on own texts [95 %]"] == "–"

@@ -27,6 +27,7 @@ def test_a_study_of_format_0_is_read_whole():
     assert written["sanity"]["held"]
     for name in ("format", "claim", "sanity"):
         del written[name]
+    assert written["config"].pop("panels") == {}
     del written["config"]["preregistration"]
     assert written == kept
 

@@ -115,6 +115,11 @@ def test_the_command_line_reaches_every_point():
         ),
         ("predictions.helps=null", r"claim\.needs: helps: no such prediction; "),
         ("sanity.prediction=capacity", r"claim\.needs: must hold capacity, without which"),
+        ("panels.A={x: a, points: {center: 1}}", r"panels\.A\.points: center: no such point; points are centre"),
+        ("panels.A={x: a, points: {centre: 1}, arms: [randon]}", r"panels\.A\.arms: randon: no such arm or role"),
+        ("panels.A={x: a, points: {centre: 1}, arms: [control]}", r"panels\.A\.arms: random: is the control, above"),
+        ("panels.A={x: a, points: {centre: 0}, log: true}", r"panels\.A: log: an axis is logarithmic only where"),
+        ("panels.A={points: {centre: 0}}", r"panels\.A\.x: Field required"),
         ("arms.control={alpha: 0}", r"arms\.control: is the name of a role"),
     ],
 )

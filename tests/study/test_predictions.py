@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from frft.config.syntax import parse_yaml
 from frft.statistics.estimates import Estimate
 from frft.study.measured import StudyMeasurements
 from frft.study.predictions import Prediction, claim_verdict, outcome, sanity_verdict
@@ -202,3 +203,10 @@ def test_a_study_without_claims_has_none(averaging, make_record):
 def test_a_prediction_of_another_form_is_refused_by_its_key(form, message):
     with pytest.raises(ValidationError, match=message):
         Prediction.model_validate({"statement": "x", "expected": "above", "margin": 0.1, **form})
+
+
+def test_the_example_of_the_page_is_one_that_can_be_read():
+    page = (Path(__file__).parents[2] / "docs" / "study.md").read_text()
+    example, _ = parse_yaml(page.split("```yaml\n")[1].split("```")[0], "docs/study.md")
+    kinds = [Prediction.model_validate(each).kind for each in example["predictions"].values()]
+    assert kinds == ["gain", "gain", "slope"]

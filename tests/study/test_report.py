@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from frft.study import report
+from frft.results import EvaluationInfo
+from frft.study import load_study, report
 from frft.study.summary import summarise
 
+from ..completed import completed
 from .conftest import typed
 
 
@@ -134,3 +136,32 @@ def test_the_p_of_the_overview_is_corrected_over_the_points(averaging, make_reco
         point.arms["density"].against_control.p_holm != point.arms["density"].against_control.p_holm_over_points
         for point in results.points.values()
     )
+
+
+def test_figures_of_domains_have_a_table_of_their_own_where_there_are_several(make_record, results):
+    assert "own domain" not in report.markdown(results, "frft")
+    assert "panels.svg" not in report.markdown(results, "frft")
+    study = load_study("domains")
+    records = [
+        make_record("centre", seed, {"vanilla": 0, "random": 0.1, "density": 0.3, "oracle": 1}) for seed in (0, 1)
+    ]
+    for record in records:
+        record["settings"]["data"]["world"] |= study.cell("centre", 0).config.data.world.model_dump(mode="json")
+        for arm in record["arms"].values():
+            found = {
+                f"domain-{n}": {"gold": {"accuracy": gold}, "labels": {"accuracy": 0.5}}
+                for n, gold in enumerate((0.8, 0.4))
+            }
+            arm["evaluation"]["by_domain"] = completed(EvaluationInfo, {"by_domain": found}).as_dict()["by_domain"]
+            for share, refresh in zip((0.9, 0.7), arm["refreshes"], strict=False):
+                refresh["domain_share"] = share
+    found = summarise(study, typed(records), [])
+    rows = {row[0]: row for row in report.domain_rows(found.points["centre"])}
+    assert {len(row) for row in rows.values()} == {len(report.DOMAIN_COLUMNS)}
+    assert rows["vanilla"][-2:] == ("–", "–")
+    assert rows["density"][1].startswith("80.0 %")
+    assert rows["density"][3].startswith("40.0 %")
+    assert rows["density"][5:] == ("90.0 %", "70.0 %")
+    page = report.markdown(found, "frft")
+    assert "- **own domain**: how often" in page
+    assert "![gains along the dials](panels.svg)" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -19,11 +20,13 @@ from frft.reward import GateInfo
 from frft.selection.weights import effective_sample_size
 from frft.store import locked
 from frft.study import expected_seconds, load_study, run_study, to_do, worker_count
-from frft.study.cell import _refresh, drawn, pairs_seen
+from frft.study.cell import _refresh, drawn, pairs_seen, run_cell
+from frft.study.measured import MEASURES
 from frft.study.runner import STUDY_LOCK
 from frft.worlds import World
 
 from ..completed import completed
+from .conftest import SMALL
 
 pytestmark = pytest.mark.slow
 
@@ -251,3 +254,31 @@ def test_a_folder_of_something_else_is_refused(small_study, tmp_path):
 def test_no_more_workers_than_seeds(averaging):
     config = averaging.config.model_copy(update={"workers": 4})
     assert [worker_count(config, seeds) for seeds in (0, 2, 9)] == [1, 2, 4]
+
+
+def test_predictions_and_panels_can_be_changed_when_cells_are_done(finished_study, small_overrides, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished_study[0] / "cells", out / "cells")
+    more = ["predictions.helps.margin=0.3", "panels.One={x: nothing, points: {centre: 0}}"]
+    study = load_study("averaging", [*small_overrides, *more])
+    results = run_study(study, out, SILENT, points=["centre"], command="frft study averaging")
+    assert {each.name: each.margin for each in results.predictions}["helps"] == 0.3
+    assert "panels.svg" in (out / "study.md").read_text()
+    assert (out / "panels.svg").read_text().count("<circle") == 1, "oracle alone: random is the control"
+    run_study(load_study("averaging", small_overrides), out, SILENT, points=["centre"], command="frft study averaging")
+    assert not (out / "panels.svg").exists()
+
+
+def test_a_cell_in_a_world_of_several_domains(tmp_path):
+    alone = ["primary=own", "everywhere=[vanilla, random, own, oracle]"]
+    study = load_study("domains", [*(each for each in SMALL if each.startswith("base.")), *alone])
+    record = run_cell(study.cell("centre", 0), tmp_path)
+    for arm in record.arms.values():
+        by_domain = arm.evaluation.by_domain
+        assert list(by_domain) == ["domain-0", "domain-1"]
+        # The policy is on the first domain, and so are the pairs of `off_policy`.
+        assert by_domain["domain-0"] == arm.evaluation.off_policy != by_domain["domain-1"]
+    shares = {name: [made.domain_share for made in arm.refreshes] for name, arm in record.arms.items()}
+    assert (shares["vanilla"], shares["own"], shares["oracle"]) == ([], [1.0], [None])
+    assert 0 < shares["random"][0] < 1
+    assert MEASURES["own_domain_gold"](record, "own") == record.arms["own"].evaluation.off_policy.gold.accuracy

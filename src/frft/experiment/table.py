@@ -54,6 +54,10 @@ def legend(results: RunResults) -> list[tuple[str, str]]:
             *lines,
             ("RM on own ...", "how often the arm's last reward model orders two texts of the arm itself as gold does"),
             ("RM on pool ...", f"the same for {like}, which no training saw; a coin: 50 %"),
+            *(
+                (f"RM on {name}", f"the same for those of {name}, and in brackets by labels")
+                for name in _domains(results)
+            ),
             ("pairs", "what that reward model was trained on last"),
         ]
     return [
@@ -117,6 +121,7 @@ def _cells(results: RunResults) -> dict[str, Cells]:
             **common,
             ON_POLICY: lambda found, _: _accuracy(found.by_gold.on_policy),
             "RM on pool pairs": lambda found, _: _percent(found.by_gold.off_policy.gold.accuracy),
+            **{f"RM on {name}": _in_domain(name) for name in _domains(results)},
             **pairs,
         }
     return {
@@ -128,6 +133,19 @@ def _cells(results: RunResults) -> dict[str, Cells]:
         "RM held-out": lambda _, model: _accuracy(model.held_out) if model else NOTHING_TO_SHOW,
         "RM own test": lambda _, model: _own_test(model),
     }
+
+
+def _domains(results: RunResults) -> list[str]:
+    """The domains in which reward models were measured; none in a world of one, and of earlier versions."""
+    return list(results.start.by_domain or {})
+
+
+def _in_domain(name: str) -> Cells:
+    def cell(found: EvaluationInfo, _: LastModel | None) -> str:
+        pairs = (found.by_domain or {})[name]
+        return f"{_percent(pairs.gold.accuracy)} ({_percent(pairs.labels.accuracy)})"
+
+    return cell
 
 
 def _percent(share: float | None) -> str:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from pydantic import Field
+
 from frft.results.upgrade import upgraded_study
 from frft.statistics import Estimate
 from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_json
 
 Expected = Literal["above", "below", "none"]
 Outcome = Literal["held", "not held", "undecided", "not run"]
+ROLES = ("primary", "control", "ceiling", "perfect")
+"""Settings of a study that name an arm, by which predictions and panels may name it."""
 
 
 class StudyPointSettings(OpenValue):
@@ -23,6 +27,22 @@ class StudyPointSettings(OpenValue):
     """
 
     changes: dict[str, Any]
+
+
+class StudyPanel(OpenValue):
+    """A panel of a study's picture `panels.svg`.
+
+    Attributes:
+        x: the label of its x axis.
+        points: the points in it, with the place of each on the x axis.
+        arms: the arms in it, by name or role; empty: those of every point but vanilla and the control.
+        log: whether its x axis is logarithmic.
+    """
+
+    x: str
+    points: dict[str, float]
+    arms: list[str]
+    log: bool
 
 
 class StudySettings(OpenValue):
@@ -36,6 +56,7 @@ class StudySettings(OpenValue):
         everywhere: arms that run at every point.
         points: the points by name.
         preregistration: when the predictions were written down, and what had been seen by then; None: it is not said.
+        panels: the panels of the study's second picture, by title.
     """
 
     primary: str
@@ -45,6 +66,17 @@ class StudySettings(OpenValue):
     everywhere: list[str]
     points: dict[str, StudyPointSettings]
     preregistration: str | None = None
+    panels: dict[str, StudyPanel] = Field(default_factory=dict)
+
+    def arm_of(self, name: str) -> str:
+        """The arm of a role (primary, control, ceiling, perfect), or the arm of this name."""
+        roles = {role: getattr(self, role) for role in ROLES}
+        return roles.get(name) or name
+
+    def with_role(self, arm: str) -> str:
+        """The name of an arm with its role in words, for pictures: "density (FRFT)"."""
+        words = zip(ROLES, (" (FRFT)", " (control)", " (ceiling)", " (perfect filter)"), strict=True)
+        return arm + next((word for role, word in words if getattr(self, role) == arm), "")
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,12 @@ from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
 from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
+from frft.results.study import ROLES
 from frft.strategies import get_strategy
 from frft.study.predictions import Claim, Prediction, PredictionName, SanityCheck, placeholders
 
+PanelTitle = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 StudyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-
-
-ROLES = ("primary", "control", "ceiling", "perfect")
-"""Settings that name an arm; predictions may name it by them."""
 
 
 class PointConfig(Section):
@@ -40,6 +38,26 @@ class PointConfig(Section):
     """Settings that replace those of `base` at this point."""
     more_arms: list[str] = Field(default_factory=list)
     """Arms that run at this point besides those of `everywhere`."""
+
+
+class PanelConfig(Section):
+    """A panel of the picture panels.svg: what arms gain in gold reward over the control, along a dial."""
+
+    x: str = Field(min_length=1)
+    """The label of the x axis."""
+    points: dict[str, float] = Field(min_length=1)
+    """The points in it, with the place of each on the x axis."""
+    arms: list[str] = Field(default_factory=list)
+    """The arms in it, by name or role, at those points where they run; empty: those of every point but vanilla and the
+    control."""
+    log: bool = False
+    """Whether the x axis is logarithmic."""
+
+    @model_validator(mode="after")
+    def _has_logarithms(self) -> Self:
+        if self.log and min(self.points.values()) <= 0:
+            raise ValueError("log: an axis is logarithmic only where all numbers of points are above 0")
+        return self
 
 
 class StudyConfig(Section):
@@ -77,6 +95,8 @@ class StudyConfig(Section):
     """The prediction without which no other counts, because the study could not have told."""
     claim: Claim | None = None
     """What may be said where several predictions hold together."""
+    panels: dict[PanelTitle, PanelConfig] = Field(default_factory=dict)
+    """The panels of the picture panels.svg, by title, from left to right."""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -102,26 +122,40 @@ class StudyConfig(Section):
         taken = [role for role in ROLES if role in self.arms]
         if taken:
             raise ValueError(f"arms.{taken[0]}: is the name of a role in predictions; name the arm otherwise")
-        problems = [*self._problems_of_predictions(), *self._problems_of_claims()]
+        problems = [*self._problems_of_predictions(), *self._problems_of_claims(), *self._problems_of_panels()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _problems_of_predictions(self) -> Iterator[str]:
         """Points, arms and roles that predictions name and the study does not have."""
-        points, arms = [*self.points, *self.removed_points], [*self.roles, *self.arms]
         for name, prediction in self.predictions.items():
             place = f"predictions.{name}.{prediction.kind}"
-            for key, named in prediction.statistic.named_points.items():
-                for point in named:
-                    if point not in points:
-                        yield f"{place}.{key}: {point}: no such point; points are {', '.join(points)}"
+            for key, points in prediction.statistic.named_points.items():
+                yield from self._unknown(f"{place}.{key}", points=points)
             for key, arm in prediction.statistic.named_arms.items():
-                if arm not in arms:
-                    yield f"{place}.{key}: {arm}: no such arm or role; there are {', '.join(arms)}"
+                yield from self._unknown(f"{place}.{key}", arms=[arm])
             for role in placeholders(prediction.statement):
                 if role not in self.roles:
                     yield f"predictions.{name}.statement: {{{role}}}: no such role; roles are {', '.join(self.roles)}"
+
+    def _problems_of_panels(self) -> Iterator[str]:
+        """Points, arms and roles that panels name and the study does not have, and the control, which gains nothing."""
+        for title, panel in self.panels.items():
+            yield from self._unknown(f"panels.{title}.points", points=list(panel.points))
+            yield from self._unknown(f"panels.{title}.arms", arms=panel.arms)
+            if self.control in [self.roles.get(arm, arm) for arm in panel.arms]:
+                yield f"panels.{title}.arms: {self.control}: is the control, above which gains are drawn; leave it out"
+
+    def _unknown(self, key: str, points: Sequence[str] = (), arms: Sequence[str] = ()) -> Iterator[str]:
+        """A problem for each point, arm or role that is named at a key and the study does not have."""
+        there, here = [*self.points, *self.removed_points], [*self.roles, *self.arms]
+        for point in points:
+            if point not in there:
+                yield f"{key}: {point}: no such point; points are {', '.join(there)}"
+        for arm in arms:
+            if arm not in here:
+                yield f"{key}: {arm}: no such arm or role; there are {', '.join(here)}"
 
     def _problems_of_claims(self) -> Iterator[str]:
         """Predictions that `sanity` and `claim` name and the study does not have."""
@@ -303,9 +337,9 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
 
 
 def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
-    """A study without the points and predictions that are null; such points are named in `removed_points`."""
+    """A study without the points, predictions and panels that are null; such points are named in `removed_points`."""
     values = dict(values)
-    for key in ("points", "predictions"):
+    for key in ("points", "predictions", "panels"):
         if not isinstance(values.get(key), dict):
             continue
         if key == "points" and (removed := [name for name, each in values[key].items() if each is None]):

@@ -45,14 +45,7 @@ def gains_picture(results: StudyResults) -> str:
         parts.append(f'<text x="10" y="{y + block / 2}">{escape(point)}</text>')
         if number:
             parts.append(f'<line x1="10" x2="{left + wide}" y1="{y}" y2="{y}" {GRID}/>')
-    config = results.config
-    roles = {
-        config.control: " (control)",
-        config.primary: " (FRFT)",
-        config.ceiling: " (ceiling)",
-        **({config.perfect: " (perfect filter)"} if config.perfect else {}),
-    }
-    names = [escape(f"{arm}{roles.get(arm, '')}") for arm in arms]
+    names = [escape(results.config.with_role(arm)) for arm in arms]
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(arms))]
     legend = [
         f'<tspan fill="{colour}" dx="{18 if number else 0}">{name}</tspan>'

@@ -22,6 +22,9 @@ DIAGNOSIS_COLUMNS = (
     "arm", "on-policy", "at the end", "off-policy, gold", "off-policy, labels", "reward variance", "at the end",
     "own test rows", "pairs", "distinct", "effective", "seen", "steps", "near source, first", "last", "seconds",
 )  # fmt: skip
+DOMAIN_COLUMNS = (
+    "arm", "own domain, gold", "labels", "other domains, gold", "labels", "pairs of own domain, first", "last",
+)  # fmt: skip
 VERDICT_COLUMNS = ("prediction", "outcome", "statistic", "seeds", "predicted")
 OVERVIEW_COLUMNS = (
     "point", "seeds", "FRFT − control", "p", "perfect filter − control", "FRFT − vanilla", "control − vanilla",
@@ -59,6 +62,11 @@ of every point, over the points.
   what was drawn, (Σc)² / Σc² of c copies each; **seen**: pairs that went through its optimizer **steps**, repetitions
   included; **near source**: share of the pairs of the *first* and the *last* refresh whose source is the one near which
   the policy starts; **seconds**: of the arm's PPO and refreshes, those included that it shares.
+"""
+DOMAIN_LEGEND = """\
+- **own domain**: how often the arm's last reward model orders held-out pairs on prompts of the policy's domains as
+  gold, and as their labels do; **other domains**: the same on prompts of all others; **pairs of own domain**: share of
+  the pairs of the first and the last refresh that are on prompts of the policy's domains.
 """
 
 
@@ -144,6 +152,20 @@ def diagnosis_rows(found: PointResults) -> _Rows:
     ]
 
 
+def domain_rows(found: PointResults) -> _Rows:
+    """A row for each arm of a point, in the order of `DOMAIN_COLUMNS`; none in a world of one domain."""
+    return [
+        (
+            name,
+            *map(_percent, (arm.own_domain_gold, arm.own_domain_labels)),
+            *map(_percent, (arm.other_domains_gold, arm.other_domains_labels)),
+            *(_percent(share, interval=False) for share in (arm.domain_share_first, arm.domain_share)),
+        )
+        for name, arm in found.arms.items()
+        if arm.own_domain_gold is not None
+    ]
+
+
 def markdown(results: StudyResults, command: str) -> str:
     """The results of the whole study as a page in Markdown; `command` is the command line that made it."""
     cells, config = results.cells, results.config
@@ -162,12 +184,13 @@ def markdown(results: StudyResults, command: str) -> str:
     if results.sanity is not None and not results.sanity.held:
         parts.append(f"**{results.sanity.otherwise}: the outcomes below are no evidence.**")
     parts += [
+        *(["![gains along the dials](panels.svg)"] if config.panels else []),
         "![gains at every point](gains.svg)",
         "## Every point",
         _table(OVERVIEW_COLUMNS, overview(results)),
         *_predictions(results),
         "## How to read the tables",
-        LEGEND,
+        LEGEND + (DOMAIN_LEGEND if any(map(domain_rows, results.points.values())) else ""),
     ]
     for point, found in results.points.items():
         base = found.base_reward
@@ -177,6 +200,7 @@ def markdown(results: StudyResults, command: str) -> str:
             f"{base.pairs:.0f} pairs, {base.steps:.0f} steps.",
             _table(OUTCOME_COLUMNS, outcome_rows(found)),
             _table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
+            *([_table(DOMAIN_COLUMNS, rows)] if (rows := domain_rows(found)) else []),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -27,6 +27,7 @@ from frft.results.study import StudyResults
 from frft.store import SharedStore, atomic_write, locked, open_store, read_json, write_json
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
+from frft.study.panels import panels_picture
 from frft.study.picture import gains_picture
 from frft.study.report import markdown
 from frft.study.summary import summarise
@@ -205,6 +206,7 @@ def run_study(
     OUT/cells/POINT-SEED.json   the record of a cell; OUT/cells/POINT-SEED.failed.json: why it failed
     OUT/study.json              every figure
     OUT/study.md, gains.svg     the same figures as a page and a picture
+    OUT/panels.svg              a picture of the study's panels, where it has any
     OUT/seeds/                  work in progress
 
     Args:
@@ -248,7 +250,16 @@ def _run(
     ]
     results = summarise(study, records, [f"{each.cell}: {each.error}" for each in failures])
     write_json(out / "study.json", results.as_dict())
-    for name, text in (("study.md", markdown(results, command)), ("gains.svg", gains_picture(results))):
+    files = {
+        "study.md": markdown(results, command),
+        "gains.svg": gains_picture(results),
+        "panels.svg": panels_picture(results),
+    }
+    for name, text in files.items():
+        if text is None:
+            # The study may have had panels before.
+            (out / name).unlink(missing_ok=True)
+            continue
         with atomic_write(out / name) as file:
             file.write(text.encode())
     return results
