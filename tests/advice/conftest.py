@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from frft.advice.evidence import Evidence, MeasuredEvidence
+from frft.advice.model import KnownExperiment
 from frft.config.sections import WorldConfig
 from frft.worlds import World
 
@@ -53,9 +54,35 @@ def make_evidence():
             "far_log_loss": MeasuredEvidence(0.66, 0.01),
             "locality": locality if isinstance(locality, MeasuredEvidence) else MeasuredEvidence(locality, 0.005),
             "locality_accuracy": MeasuredEvidence(0.04, 0.01),
+            "rehearsal": MeasuredEvidence(0.02, 0.02),
             "correction": 1.0,
             "annotator": None,
         }
         return Evidence(**{**values, **more})
+
+    return make
+
+
+@pytest.fixture
+def make_cases(make_evidence):
+    """Cases in worlds of 8 seeds, whose gain is `slope` times the agreement of the world, luck of the seed, and noise.
+
+    A seed is known by its AUC.
+    """
+
+    def make(slope, worlds=8, noise=0.3, seed=0, luck=0.0):
+        rng = np.random.default_rng(seed)
+        cases, lucks_8, aucs_8 = [], luck * rng.permutation(np.linspace(-1, 1, 8)), rng.uniform(0.6, 0.9, 8)
+        for world in range(worlds):
+            agreement = rng.normal(0, 0.1)
+            for n in range(8):
+                found = make_evidence(
+                    auc=aucs_8[n],
+                    locality=rng.normal(0.01, 0.01),
+                    agreement=agreement + rng.normal(0, 0.02),
+                )
+                gain = slope * agreement + lucks_8[n] + rng.normal(0, noise)
+                cases.append(KnownExperiment(f"w{world}", n, found, gain))
+        return cases
 
     return make

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import pytest
 
 from frft import advice
-from frft.advice.predictor import LogisticModel, Predictor, PredictorTest
+from frft.advice.model import QUESTIONS, LogisticModel, PredictorTest
+from frft.advice.predictor import Predictor
 from frft.cli import main
 from frft.selection import Embedder
 
@@ -37,11 +39,11 @@ def arguments(write_rows, tmp_path):
 
 @pytest.fixture
 def predictor_file(tmp_path):
-    inputs = ("auc", "locality", "agreement")
+    inputs = QUESTIONS["accuracy"].inputs
     zeros, ones = dict.fromkeys(inputs, 0.0), dict.fromkeys(inputs, 1.0)
-    model = LogisticModel(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30)
-    test = PredictorTest(5, 4, 40, 25, 0.7, 0.6, 0.8, 0.3)
-    Predictor(Embedder().digest, model, test, test).write(tmp_path / "predictor.json")
+    model = LogisticModel(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30, "accuracy")
+    test = PredictorTest(5, 4, 40, 25, 0.85, 0.75, 0.9, 0.3)
+    Predictor(Embedder().digest, model, {"others": test}, {}).write(tmp_path / "predictor.json")
     return tmp_path / "predictor.json"
 
 
@@ -51,7 +53,7 @@ def test_without_a_predictor_the_evidence_alone(arguments, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "The policy's 20 samples are told from the pool's completions with AUC" in printed
     assert "no predictor is fitted" in printed
-    assert printed.strip().splitlines()[-1].startswith("Answer: no verdict.")
+    assert printed.startswith("Answer: no verdict.")
 
 
 def test_completions_without_text_are_counted_and_not_refused(arguments, write_rows, capsys):
@@ -67,11 +69,10 @@ def test_completions_without_text_are_counted_and_not_refused(arguments, write_r
 def test_with_one_a_verdict(arguments, predictor_file, capsys):
     assert main(["advise", *arguments, "--predictor", str(predictor_file)]) == 0
     printed = capsys.readouterr().out
-    assert "AUC 0.70 (95 % interval 0.60 to 0.80; 0.5: a coin)" in printed
+    assert "AUC 0.85 [0.75, 0.90]" in printed
     # The predictor says likely, by too few near pairs.
-    assert "Answer: unclear." in printed
-    assert "so few pairs are near the policy" in " ".join(printed.split())
-    assert "with probability 0.73" in printed
+    assert printed.startswith("Answer: unclear. Probability 0.73 that on pairs like those your policy writes")
+    assert re.search(r"Only \d+ pairs are near your policy", printed)
     assert "another one" not in printed
 
 

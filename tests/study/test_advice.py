@@ -60,10 +60,11 @@ def change(study, name, edit):
 def test_cells_become_cases(study, cache):
     predictor = fit_advice(study, cache, SILENT)
     # Four worlds: a point that changes neither texts nor labels is in the world of the centre.
-    assert predictor.model.worlds + predictor.test.worlds == 4
+    test, exchanged = predictor.tests.values()
+    assert predictor.model.clusters + test.clusters == 4
     # Of the twenty cells, those of two worlds with two seeds are on one side, those of the others on the other.
-    assert predictor.model.cases + predictor.test.cases == 10
-    assert predictor.exchanged.cases == predictor.model.cases
+    assert predictor.model.cases + test.cases == 10
+    assert exchanged.cases == predictor.model.cases
     assert sorted(path.stem for path in (study / "evidence").iterdir()) == sorted(
         f"{point}-{seed}" for point in GAINS for seed in range(4)
     )
@@ -116,7 +117,7 @@ def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, sh
     out, again = tmp_path / "predictor.json", tmp_path / "again.json"
     assert main(["advise", "fit", "--study", str(study), "--out", str(out), "--store", str(cache)]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("Trained on ")
+    assert printed.startswith("Probability that FRFT has more gold reward")
     assert f"Wrote {out}" in printed
     fits(shown)
     predictor = Predictor.read(out)

@@ -2,15 +2,18 @@
 
 from frft.advice.advice import Advice, advise
 from frft.advice.evidence import Evidence, gather_evidence
-from frft.advice.predictor import KnownExperiment, Predictor, fit_predictor, packaged_predictor
+from frft.advice.model import QUESTIONS, KnownExperiment
+from frft.advice.predictor import Predictor, fit_predictor, fit_with_tests, packaged_predictor
 
 __all__ = [
+    "QUESTIONS",
     "Advice",
     "Evidence",
     "KnownExperiment",
     "Predictor",
     "advise",
     "fit_predictor",
+    "fit_with_tests",
     "gather_evidence",
     "packaged_predictor",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frft.advice.evidence import Evidence, MeasuredEvidence
-from frft.advice.predictor import Predictor
+from frft.advice.predictor import SHOWN, Predictor
 
 LIKELY, UNLIKELY = 2 / 3, 1 / 3
 """Probability from which the verdict is likely, and up to which it is unlikely: odds of two to one, either way."""
@@ -15,12 +15,19 @@ ERRORS = 2.0
 ENOUGH_NEAR = 30
 """Near pairs without which nothing is said of their labels. Two standard errors mean what they should only where the
 mean is about normal and its error about known, for which 30 is the usual number; two pairs may agree by chance."""
+LITTLE_COVERED = 0.8
+"""Share of the expected coverage below which a sentence says that the policy is outside the pool."""
 NAMES = {
-    "auc": "how well the policy's samples can be told from the pool",
-    "locality": "whether labels near the policy follow a rule of their own",
-    "agreement": "how well the pool's common rule fits near labels, against far ones",
+    "auc": "telling samples from the pool",
+    "locality": "locality",
+    "agreement": "near labels against the pool's rule",
+    "rehearsal": "the rehearsal",
 }
 """The predictor's inputs in words."""
+NO_GOLD = (
+    "Gold reward after reinforcement learning. In 104 runs in made-up worlds nothing measured here predicted it, and "
+    "where labels near the policy are wrong in their own way, following them does harm."
+)
 
 
 @dataclass(frozen=True)
@@ -28,104 +35,101 @@ class Advice:
     """Whether a refresh is expected to help, and why.
 
     Attributes:
-        helps: probability that FRFT has more gold reward after the first refresh than a refresh on as many random
-            pairs; None: there is no predictor, or it was not shown to be better than a coin.
+        question: what "helps" means, for "Probability that ..."; None: there is no predictor.
+        helps: that probability; None: there is no predictor, or it did not pass its tests.
         verdict: likely from 2/3, unlikely up to 1/3; unclear in between, where too few pairs are near the policy, and
-            wherever the predictor was not shown to be better than a coin on worlds that it had not seen. None: there is
-            no predictor.
+            wherever the predictor did not pass its tests on cases that it had not seen. None: there is no predictor.
+        answer: the verdict and what it is about, or why there is none, in one to three sentences.
         reasons: sentences with the evidence, and with what each input adds to the predictor's log odds.
         limits: sentences on what neither evidence nor predictor can know.
     """
 
+    question: str | None
     helps: float | None
     verdict: Literal["likely", "unclear", "unlikely"] | None
+    answer: str
     reasons: list[str]
     limits: list[str]
 
-    @property
-    def answer(self) -> str:
-        """The verdict in words, one or two sentences."""
-        if self.verdict is None:
-            return "no verdict. The evidence stands above; no predictor is fitted that could weigh it."
-        if self.helps is None:
-            return (
-                f"{self.verdict}. This predictor was not shown to tell whether a refresh helps. Compare one with a "
-                "refresh on as many random pairs."
-            )
-        return (
-            f"{self.verdict}. FRFT has more gold reward after the first refresh than a refresh on as many random pairs "
-            f"with probability {self.helps:.2f}, as far as made-up worlds can say."
-        )
-
 
 def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Advice:
-    """Put the evidence into words, and into a verdict where there is a predictor.
+    """Put the evidence into words, and into a verdict where there is a predictor that passed its tests.
 
     Args:
         evidence: what was measured in the pairs and samples.
         predictor: as `frft advise fit` makes it; None: there is no verdict.
         embedder: digest of the embedder that the evidence was measured with.
     """
-    reasons, limits = _described(evidence), [
-        "Whether annotators near the policy judge rightly: labels show what they prefer, not the gold reward, which is "
-        "unknown on real data. Where they are wrong in their own way, following them does harm."
-    ]  # fmt: skip
+    reasons = _described(evidence)
     if predictor is None:
-        limits.append("How these numbers go with an outcome: no predictor is fitted, so there is no verdict.")
-        return Advice(None, None, reasons, limits)
-    model = predictor.model
+        answer = "no verdict. The evidence stands below; no predictor is fitted that could weigh it."
+        return Advice(None, None, None, answer, reasons, [NO_GOLD])
+    model, about = predictor.model, predictor.question.help
+    limits = [NO_GOLD] if predictor.question.name != "gold" else []
     limits.append(
-        f"Whether worlds are like your data: the predictor was fitted to {model.cases} experiments in {model.worlds} "
-        f"made-up worlds. Tested on others: {predictor.test.sentence()}. The halves exchanged: "
-        f"{predictor.exchanged.sentence()}."
+        f"Whether your data are like the {model.cases} {predictor.question.case} that the predictor was fitted to. "
+        f"Tested on others, {'; '.join(f'{name}: {test.sentence()}' for name, test in predictor.tests.items())} (0.5: "
+        f"a coin; a verdict takes an interval above {SHOWN})."
     )
-    # The terms of a model that is no better than a coin are noise, so no reason is taken from them.
-    if not predictor.beats_a_coin:
-        limits.append(
-            "How these numbers go with an outcome: these intervals are not both above 0.5, so the predictor weighs "
-            "nothing, and the verdict is unclear."
+    # The terms of a model that did not pass are noise, so no reason is taken from them.
+    if not predictor.is_shown:
+        answer = (
+            f"unclear. The predictor did not pass its test on {' and on '.join(predictor.failed)}: the interval of its "
+            f"AUC does not lie above {SHOWN}. Compare a refresh with one on as many random pairs."
         )
-        return Advice(None, "unclear", reasons, limits)
-    for name, term in model.terms(evidence).items():
-        word = "for" if term > 0 else "against" if term < 0 else "neither for nor against"
-        reasons.append(f"Predictor: {NAMES[name]} speaks {word} a refresh ({term:+.2f} in the log odds).")
+        return Advice(about, None, "unclear", answer, reasons, limits)
+    terms = ", ".join(f"{NAMES[name]} {term:+.2f}" for name, term in model.terms(evidence).items())
+    reasons.append(f"The predictor's log odds, above 0 for a refresh: {terms}; without them {model.intercept:+.2f}.")
     reasons += [
-        f"Predictor: {NAMES[name]} is beyond all it was trained on ({model.lows[name]:.3f} to {model.highs[name]:.3f}) "
-        "and counts as the nearest of that."
+        f"Beyond all that the predictor was fitted to, and counted as the nearest of it: {NAMES[name]} "
+        f"({model.lows[name]:.3f} to {model.highs[name]:.3f})."
         for name in model.beyond(evidence)
     ]
     if embedder != predictor.embedder:
         limits.append("What these numbers mean with this embedder: the predictor was fitted with another one.")
     helps = model.probability(evidence)
-    if evidence.near_pairs < ENOUGH_NEAR:
-        limits.append("Since so few pairs are near the policy, the verdict is unclear, whatever the probability.")
-        return Advice(helps, "unclear", reasons, limits)
-    return Advice(
-        helps, "likely" if helps >= LIKELY else "unlikely" if helps <= UNLIKELY else "unclear", reasons, limits
+    verdict: Literal["likely", "unclear", "unlikely"] = (
+        "likely" if helps >= LIKELY else "unlikely" if helps <= UNLIKELY else "unclear"
     )
+    answer = f"Probability {helps:.2f} that {about}."
+    if evidence.near_pairs < ENOUGH_NEAR:
+        verdict = "unclear"
+        answer = f"{answer} Only {evidence.near_pairs} pairs are near your policy; a verdict takes {ENOUGH_NEAR}."
+    elif verdict == "unclear":
+        answer = f"{answer} A verdict takes {LIKELY:.2f} or more, or {UNLIKELY:.2f} or less."
+    return Advice(about, helps, verdict, f"{verdict}. {answer}", reasons, limits)
 
 
 def _described(evidence: Evidence) -> list[str]:
     sentences = [
         f"The policy's {evidence.samples:,} samples are told from the pool's completions with AUC {evidence.auc:.3f} "
-        "(0.5: not at all, and a selection is as good as random; near 1: the pool holds next to nothing of the kind).",
-        f"Near the policy lie {evidence.near_pairs:,} of {evidence.pairs:,} pairs ({evidence.near_share:.1%}): the "
-        "effective sample size of the density weights.",
-        f"{evidence.coverage:.1%} of the samples have a completion of the pool as near as their nearest fellow "
-        f"({evidence.coverage_expected:.1%} if the policy had written the pool).",
+        f"(0.5: nothing to select by; near 1: the pool hardly holds their like). Near it lie {evidence.near_pairs:,} "
+        f"of {evidence.pairs:,} pairs ({evidence.near_share:.1%}).",
     ]
+    if evidence.coverage < LITTLE_COVERED * evidence.coverage_expected:
+        sentences.append(
+            f"The policy is partly outside the pool: {evidence.coverage:.1%} of its samples have a completion there as "
+            f"near as their nearest fellow ({evidence.coverage_expected:.1%} if it had written the pool)."
+        )
     if evidence.near_pairs < ENOUGH_NEAR:
         sentences.append(
             "Too few pairs are near the policy to tell whether their labels follow a rule of their own, or go by the "
             f"pool's less than others do: that takes {ENOUGH_NEAR} at least."
         )
         return sentences
+    gain = evidence.rehearsal
+    gained = _by(100 * gain.mean, "{:.1f}", "more", "fewer")
+    sentences.append(
+        "Rehearsed within the pool: fitted to the nearest quarter of the pairs, a small reward model orders "
+        f"{f'{gained} of 100' if gained else 'as many'} held-out near pairs rightly {'than' if gained else 'as'} "
+        f"fitted to a random quarter ({_error(gain, 1, 100)})."
+    )
     own, more_right = evidence.locality, evidence.locality_accuracy
     log_loss = _by(own.mean, "{:.4f} nats", "better", "worse")
     right = _by(100 * more_right.mean, "{:.1f}", "more", "fewer")
     tested = (
         f"predicts them {log_loss or 'as well'} {'than' if log_loss else 'as'} a fit to the whole pool "
-        f"({_error(own, 4)}), and {f'{right} of 100' if right else 'as many'} rightly ({_error(more_right, 1, 100)})"
+        f"({_error(own, 4)}), and {f'{right} of 100' if right else 'as many'} rightly"
     )
     if _clear(own) and own.mean > 0:
         sentences.append(f"Labels near the policy follow a rule of their own: a fit that leans on near pairs {tested}.")
@@ -144,7 +148,7 @@ def _described(evidence: Evidence) -> list[str]:
             )
         sentences.append(
             f"What the pool as a whole prefers predicts near labels {what}: {near.mean:.1%} against {far.mean:.1%} "
-            f"of them (a difference of {100 * apart.mean:.1f}, {_error(apart, 1, 100)})."
+            f"({_error(apart, 1, 100)})."
         )
     who = evidence.annotator
     if who is not None:

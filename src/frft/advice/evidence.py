@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from frft.advice.coverage import coverage
 from frft.advice.locality import held_out
+from frft.advice.rehearsal import rehearsed_gains
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
 from frft.selection import VectorCache
@@ -74,6 +75,8 @@ class Evidence:
         locality: how much smaller the log loss of the local fit is than the pooled fit's, on near pairs, in nats: how
             much the labels near the policy are of a kind of their own.
         locality_accuracy: how much higher the accuracy of the local fit is than the pooled fit's, on near pairs.
+        rehearsal: how much higher the accuracy on near pairs is of a small reward model that was fitted to the quarter
+            of the pairs nearest to the policy than of those fitted to random ones (see `frft.advice.rehearsal`).
         correction: how strongly the local fit was let differ, 0 (not at all) to 4, the mean over the folds.
         annotator: the annotator with the most near pairs; None: the pool does not say who judged them.
     """
@@ -90,6 +93,7 @@ class Evidence:
     far_log_loss: MeasuredEvidence | None
     locality: MeasuredEvidence
     locality_accuracy: MeasuredEvidence
+    rehearsal: MeasuredEvidence
     correction: float
     annotator: Annotator | None
 
@@ -123,8 +127,9 @@ class Evidence:
     def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
         """The evidence that `as_dict` wrote."""
         found = dict(values)
-        for name in ("near_accuracy", "near_log_loss", "far_accuracy", "far_log_loss", "locality", "locality_accuracy"):
-            found[name] = None if found[name] is None else MeasuredEvidence(**found[name])
+        for each in fields(cls):
+            if each.type in ("MeasuredEvidence", "MeasuredEvidence | None") and found[each.name] is not None:
+                found[each.name] = MeasuredEvidence(**found[each.name])
         if found["annotator"] is not None:
             who = found["annotator"]
             found["annotator"] = Annotator(**{**who, "accuracy": MeasuredEvidence(**who["accuracy"])})
@@ -176,7 +181,9 @@ def gather_evidence(
     # If a share pi of the pool is as the policy writes, p_pool = pi p_policy + (1 - pi) q: the ratio is at most 1 / pi,
     # and a text's ratio times pi is the probability that it is of that share. The largest ratio stands for 1 / pi.
     nearness_N = np.exp(ratios.log_ratios_N - ratios.log_ratios_N.max()).reshape(2, -1).mean(axis=0)
-    fits = held_out(_steps(pool), nearness_N, near_N, prompts, seed, progress)
+    steps_NF = _steps(pool)
+    fits = held_out(steps_NF, nearness_N, near_N, prompts, seed, progress)
+    gain_N = rehearsed_gains(steps_NF, of_pair_N, near_N, prompts, seed, progress)
     covered, expected = coverage(samples, pool)
 
     def mean_of(values_N: Floats, rows_N: npt.NDArray[np.bool_]) -> MeasuredEvidence:
@@ -199,6 +206,7 @@ def gather_evidence(
         far_log_loss=mean_of(loss_N, far_N) if far_N.any() else None,
         locality=mean_of(loss_N - np.logaddexp(0, -fits.local_N), near_N),
         locality_accuracy=mean_of(_right(fits.local_N) - accuracy_N, near_N),
+        rehearsal=mean_of(gain_N, near_N),
         correction=fits.correction,
         annotator=_annotator(table, near_N, lambda rows_N: mean_of(accuracy_N, rows_N)),
     )

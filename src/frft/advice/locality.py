@@ -68,10 +68,8 @@ def held_out(
     Raises:
         SelectionError: there are too few different prompts to hold some out.
     """
-    fold_N = _folds(prompts, seed)
-    # Scaled and not centred: a pair with its completions exchanged must have the opposite step.
-    scale_F = np.sqrt((steps_NF**2).mean(axis=0))
-    x_NF = steps_NF / np.where(scale_F, scale_F, 1.0)
+    fold_N = prompt_folds(prompts, seed)
+    x_NF = scaled(steps_NF)
     start_of: dict[frozenset[int], Floats] = {}
 
     @cache
@@ -112,8 +110,20 @@ def held_out(
     return HeldOutLogOdds(pooled_N, local_N, float(np.mean(chosen)))
 
 
-def _folds(prompts: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to LOCALITY_FOLDS - 1, in which each pair is held out together with all pairs of its prompt."""
+def scaled(steps_NF: Floats) -> Floats:
+    """The features of N pairs with a mean square of 1 each; those that are 0 everywhere stay so."""
+    # Not centred: a pair with its completions exchanged must have the opposite step.
+    scale_F = np.sqrt((steps_NF**2).mean(axis=0))
+    x_NF: Floats = steps_NF / np.where(scale_F, scale_F, 1.0)
+    return x_NF
+
+
+def prompt_folds(prompts: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
+    """The fold, 0 to LOCALITY_FOLDS - 1, in which each pair is held out together with all pairs of its prompt.
+
+    Raises:
+        SelectionError: there are too few different prompts to hold some out.
+    """
     different = sorted(set(prompts))
     if len(different) < LOCALITY_FOLDS:
         raise SelectionError(

@@ -10,9 +10,13 @@ from cyclopts import App, Parameter
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig
+from frft.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from frft.advice import Advice
+    from frft.fixed_actor.cases import PlannedCase
 
 advise_command = App(
     name="advise",
@@ -101,61 +105,236 @@ def ask(
 
 
 @advise_command.command
-def fit(*, study: Path, out: Path, store: str | None = None, json: bool = False) -> None:
-    """Fit the predictor to the cells of a study: trained on half of its worlds, tested on the other half.
+def cases(
+    *,
+    out: Path,
+    worlds: int | None = None,
+    settings: int = 5,
+    pairs: list[str] | None = None,
+    actor_of: list[str] | None = None,
+    domain_column: str | None = None,
+    weights: list[float] | None = None,
+    folds: int = 4,
+    actor: list[str] | None = None,
+    family: str | None = None,
+    seeds: int = 1,
+    first_seed: int = 0,
+    embedder: EmbedderConfig = EmbedderConfig(),
+    reading: Reading = PoolOptions(),
+    store: str | None = None,
+    json: bool = False,
+) -> None:
+    """Measure cases with a known outcome, to fit and test the predictor on. Seconds each, once texts are embedded.
 
-    The evidence of each cell is kept in the study's folder, and the same command goes on with it.
+    A case is a pool, unlabelled samples of a fixed policy, and labelled pairs of it. Its evidence is what `frft advise`
+    measures; its outcome what a small reward model gains from the nearest quarter of the pool. The same command goes on
+    where it was stopped, and others add to the folder.
 
     Parameters
     ----------
-    study
-        Folder of `frft study averaging`, finished or not.
     out
-        File to write the predictor to (JSON), for --predictor.
+        Folder of cases.jsonl.
+    worlds
+        Draw so many groups of made-up worlds at random, instead of --pairs.
+    settings
+        With --worlds: ways of judging drawn for each group.
+    pairs
+        Real preference pairs: files, folders, globs, or ids of data sets on the Hub.
+    actor_of
+        With --pairs: domains on whose prompts the policy writes, one after the other, as in `frft bench fixed-actor`.
+    domain_column
+        With --actor-of: the column of the pairs that says their domain. Default: each file is a domain.
+    weights
+        With --actor-of: per cent of what the policy writes that is of its domain, a policy for each. Default: 100.
+    folds
+        With --actor-of: parts that conversations are divided into, each of which is tested once a seed.
+    actor
+        With --pairs, instead of --actor-of: sources (columns chosen_source and rejected_source) to take as the policy.
+    family
+        With --pairs: name of the kind of data.
+    seeds
+        Draws of worlds, or divisions of the pairs.
+    first_seed
+        The first of the seeds.
+    embedder
+        The sentence embedder.
+    reading
+        How to read the pairs.
     store
         Folder of the shared store, in which embeddings are kept, or none. Default: the environment variable
         FRFT_STORE, or ~/.cache/frft/store.
+    json
+        Print the summary as JSON.
+    """
+    from dataclasses import asdict
+    from itertools import chain
+
+    from frft.cli.output import print_json, print_table, print_text
+    from frft.cli.targets import check_writable_folder
+    from frft.fixed_actor import PairsOfDomains, named_actors
+    from frft.fixed_actor.cases import (
+        CASES,
+        domain_cases,
+        read_cases,
+        run_cases,
+        source_cases,
+        summary_of_cases,
+        world_cases,
+    )
+    from frft.models import use_threads
+    from frft.progress import for_terminal
+    from frft.selection import Embedder, VectorCache
+
+    _check_cases(worlds, pairs, actor_of, actor, domain_column, weights, family)
+    check_writable_folder(out)
+    check_store(store)
+    progress, numbers = for_terminal(), range(first_seed, first_seed + seeds)
+    use_threads(1)
+    if pairs is None:
+        planned: Iterator[PlannedCase] = chain.from_iterable(
+            world_cases(worlds or 0, settings, seed) for seed in numbers
+        )
+    else:
+        pool = reading.load(pairs, progress).table
+        if actor_of:
+            divided = PairsOfDomains.of(pool, domain_column)
+            planned = domain_cases(family or "", divided, actor_of, numbers, folds=folds, weights=weights or [100.0])
+        else:
+            planned = source_cases(family or "", pool, named_actors(pool, actor or []), numbers)
+    with vectors_folder(store, progress) as (folder, shared):
+        try:
+            run_cases(planned, VectorCache(folder, Embedder(embedder, progress), shared), out, progress)
+        except BaseException as stop:
+            stop.add_note("Finished cases are kept, and the same command goes on with them.")
+            raise
+    found = summary_of_cases(read_cases(out))
+    if json:
+        print_json([asdict(each) for each in found])
+        return
+    print_table(
+        ("kind of data", "cases", "clusters", f"gained over {found[0].worth:.0%}", "mean gain", "by gold"),
+        [
+            (each.family, str(each.cases), str(each.clusters), str(each.gained), f"{100 * each.gain:+.1f}",
+             "-" if each.gold_gain is None else f"{100 * each.gold_gain:+.1f}")
+            for each in found
+        ],
+    )  # fmt: skip
+    print_text(f"Wrote {out / CASES}")
+
+
+def _check_cases(
+    worlds: int | None,
+    pairs: list[str] | None,
+    actor_of: list[str] | None,
+    actor: list[str] | None,
+    domain_column: str | None,
+    weights: list[float] | None,
+    family: str | None,
+) -> None:
+    """Refuse options that contradict each other, or that nothing would read.
+
+    Raises:
+        UsageError: there are such options.
+    """
+    if (worlds is None) == (pairs is None):
+        raise UsageError("Give either --worlds, how many groups to draw, or --pairs of real data.")
+    if worlds is not None and worlds < 1:
+        raise UsageError(f"--worlds {worlds}: draw at least 1.")
+    of_pairs = {"--actor-of": actor_of, "--actor": actor, "--family": family}
+    if worlds is not None and any(of_pairs.values()):
+        raise UsageError(f"{', '.join(name for name, value in of_pairs.items() if value)}: give --pairs, not --worlds.")
+    if pairs is not None and (bool(actor_of) == bool(actor) or not family):
+        raise UsageError(
+            "With --pairs, give --family, a name for the kind of data, and either --actor-of, domains on whose prompts "
+            "the policy writes, or --actor, sources of the pool."
+        )
+    if not actor_of and (domain_column is not None or weights is not None):
+        raise UsageError("--domain-column and --weights: nothing reads these without --actor-of.")
+
+
+@advise_command.command
+def fit(
+    *,
+    out: Path,
+    study: Path | None = None,
+    cases: list[Path] | None = None,
+    test: list[Path] | None = None,
+    store: str | None = None,
+    json: bool = False,
+) -> None:
+    """Fit a predictor to cases with a known outcome, and test it on others that share neither worlds nor actors.
+
+    Of a study, the predictor is of gold reward after reinforcement learning; the evidence of each cell is kept in the
+    study's folder, and the same command goes on with it. Of cases, it is of the accuracy of a small reward model.
+
+    Parameters
+    ----------
+    out
+        File to write the predictor to (JSON), for --predictor.
+    study
+        Folder of `frft study averaging`, finished or not: half of its worlds are trained on, the other half tested.
+    cases
+        Instead of a study: folders of `frft advise cases` to train on.
+    test
+        With --cases: other such folders, each of which is a test that must be passed before there is a verdict.
+    store
+        With --study: folder of the shared store, in which embeddings are kept, or none. Default: the environment
+        variable FRFT_STORE, or ~/.cache/frft/store.
     json
         Print it as JSON.
     """
     from dataclasses import asdict
 
+    from frft.advice.predictor import SHOWN
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_writable_folder
+    from frft.fixed_actor.cases import fit_on_cases
     from frft.progress import for_terminal
     from frft.study.advice import fit_advice
 
+    if (study is None) == (not cases) or bool(cases) != bool(test):
+        raise UsageError("Give either --study, or --cases to train on and --test with others to test on.")
     check_file(out)
-    check_writable_folder(study)
-    progress = for_terminal()
-    check_store(store)
-    try:
-        with vectors_folder(store, progress) as (folder, shared):
-            predictor = fit_advice(study, folder, progress, shared)
-    except BaseException as stop:
-        stop.add_note("The evidence of finished cells is kept, and the same command goes on with it.")
-        raise
+    if study is None:
+        predictor = fit_on_cases(cases or [], test or [])
+    else:
+        check_writable_folder(study)
+        progress = for_terminal()
+        check_store(store)
+        try:
+            with vectors_folder(store, progress) as (folder, shared):
+                predictor = fit_advice(study, folder, progress, shared)
+        except BaseException as stop:
+            stop.add_note("The evidence of finished cells is kept, and the same command goes on with it.")
+            raise
     predictor.write(out)
     if json:
-        print_json(asdict(predictor))
+        print_json(asdict(predictor) | {"failed": predictor.failed})
         return
     model = predictor.model
-    print_text(f"Trained on {model.cases} cells of {model.worlds} worlds; FRFT gained in {model.helped}.")
+    print_text(f"Probability that {predictor.question.help}.")
+    print_text(f"Trained on {model.cases} cases of {model.clusters} clusters; {model.helped} gained.")
     for name, coefficient in model.coefficients.items():
         print_text(
             f"  {name:<10} {coefficient:+.3f} in the log odds for a standard deviation ({model.scales[name]:.4f})"
         )
-    print_text(f"Tested on the other half: {predictor.test.sentence()}")
-    print_text(f"The other way round:      {predictor.exchanged.sentence()}")
-    if not predictor.beats_a_coin:
-        print_text("It is not shown to be better than chance, so its verdict will be `unclear`, without a probability.")
+    for name, tested in predictor.tests.items():
+        print_text(f"Tested on {name}: {tested.sentence()}")
+    for name, tested in predictor.others.items():
+        print_text(f"For comparison, {name}: {tested.sentence()}")
+    if not predictor.is_shown:
+        print_text(
+            f"The interval does not lie above {SHOWN} in {', '.join(predictor.failed)}, so the verdict will be "
+            "`unclear`, without a probability."
+        )
     print_text(f"Wrote {out}")
 
 
 def _print(advice: Advice, cut: dict[str, int], empty: int) -> None:
     from frft.cli.output import print_text
 
-    for title, sentences in (("What was measured", advice.reasons), ("What this cannot know", advice.limits)):
+    print_text(f"Answer: {advice.answer}")
+    for title, sentences in (("Measured", advice.reasons), ("Not known", advice.limits)):
         print_text(f"{title}:")
         for sentence in sentences:
             print_text(f"  - {sentence}")
@@ -166,4 +345,3 @@ def _print(advice: Advice, cut: dict[str, int], empty: int) -> None:
             "Longer than the embedder's window, so that only their beginnings were compared: "
             f"{', '.join(f'{count} {name}' for name, count in cut.items())}."
         )
-    print_text(f"Answer: {advice.answer}")

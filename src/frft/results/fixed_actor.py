@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from frft.config.sections import Start
 from frft.store import StoredValue
@@ -115,3 +116,73 @@ class HeldOutPairs(StoredValue):
     fold: int
     domains: list[str]
     conversations: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOutcome(StoredValue):
+    """A linear reward model on the labelled pairs of a case's actor.
+
+    Attributes:
+        accuracy: share of these pairs whose chosen completion scores higher, weighted as the actor writes, or balanced
+            for sources of a pool; ties count one half.
+        gold_agreement: share that it orders as the gold reward does, without pairs that gold calls equal; None: gold is
+            not known.
+    """
+
+    accuracy: float
+    gold_agreement: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseLine(StoredValue):
+    """One case with a known outcome: a pool, unlabelled samples of an actor, and what a selection gained on its pairs.
+
+    Attributes:
+        family: the kind of data.
+        name: the actor and its pool, or the dials of a world.
+        cluster: name of what cases have in common that are no proof of each other: an actor, or the texts of worlds.
+        seed: seed of the division of the data, or of the draw of a world.
+        fold: number of the part that is tested, from 0.
+        evidence: what was measured of the pool and the samples, in the form of `frft advise --json`.
+        kept: number of pairs that a selection keeps.
+        tested: number of the actor's labelled pairs.
+        selected: the reward model fitted to the pairs with the highest density ratios.
+        at_random: those fitted to as many random pairs.
+        seconds: seconds of all of this.
+    """
+
+    family: str
+    name: str
+    cluster: str
+    seed: int
+    fold: int
+    evidence: dict[str, Any]
+    kept: int
+    tested: int
+    selected: CaseOutcome
+    at_random: list[CaseOutcome]
+    seconds: float
+
+    @property
+    def gain(self) -> float:
+        """Accuracy of the selection less the mean accuracy of random ones, -1 to 1."""
+        return self.selected.accuracy - sum(each.accuracy for each in self.at_random) / len(self.at_random)
+
+    @property
+    def gold_gain(self) -> float | None:
+        """The same of the agreement with gold; None: gold is not known."""
+        known = [each.gold_agreement for each in (self.selected, *self.at_random) if each.gold_agreement is not None]
+        return known[0] - sum(known[1:]) / len(self.at_random) if known else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSettings(StoredValue):
+    """What all cases of a folder have in common.
+
+    Attributes:
+        frft: version of frft.
+        embedder: SHA-256 of the embedder's settings and files.
+    """
+
+    frft: str
+    embedder: str

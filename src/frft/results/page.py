@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from frft.results.cell import CellFailure, CellRecord, KeptEvidence
 from frft.results.files import CompletionRow, RolloutRow
-from frft.results.fixed_actor import HeadLine, HeldOutPairs, OwnPromptsLine
+from frft.results.fixed_actor import CaseLine, CaseSettings, HeadLine, HeldOutPairs, OwnPromptsLine
 from frft.results.infos import StepMetrics
 from frft.results.kinds import INFO_OF_KIND
 from frft.results.run import RunResults
@@ -67,6 +67,8 @@ FILES: dict[str, tuple[str, type]] = {
         "What `frft bench fixed-actor --actor-of` found, a line for each reward model.",
         OwnPromptsLine,
     ),
+    "cases.jsonl": ("What `frft advise cases` found, a line for each case.", CaseLine),
+    "cases.json": ("Beside it, what all cases of the folder have in common.", CaseSettings),
     "held-out.jsonl": ("Beside it, the pairs that are tested, a line for each fold.", HeldOutPairs),
 }
 """By name of a file: its description, and the class of its content or rows."""

@@ -5,6 +5,7 @@ STUDY/evidence/POINT-SEED.json   the evidence of a cell, from which a stopped co
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from frft import __version__
@@ -71,7 +72,9 @@ def _evidence_of(
 ) -> Evidence:
     """The evidence of a cell: as it was measured before, or measured now and kept."""
     dials, samples = record.dials, record.sft_samples
-    key = digest_of([__version__, dials, samples.as_dict(), vectors.embedder.digest, EVIDENCE_SEED])
+    # With the names of its figures: evidence that an older version kept may lack some, and is measured anew.
+    figures = [each.name for each in fields(Evidence)]
+    key = digest_of([__version__, dials, samples.as_dict(), vectors.embedder.digest, EVIDENCE_SEED, figures])
     if key not in known and path.exists():
         kept = KeptEvidence.of(read_json(path), path)
         if kept.made_of == key:
