@@ -6,7 +6,7 @@ import pytest
 
 from frft.advice.advice import advise
 from frft.advice.evidence import Annotator, MeasuredEvidence
-from frft.advice.model import QUESTIONS, LogisticModel, PredictorTest
+from frft.advice.model import PREDICTED_OUTCOMES, LogisticModel, PredictorTest
 from frft.advice.predictor import SHOWN, Predictor
 from frft.cli.layout import wrapped
 
@@ -16,7 +16,7 @@ TEST = PredictorTest(clusters=5, seeds=4, cases=38, helped=21, auc=0.83, auc_low
 @pytest.fixture
 def predictor():
     """One that looks at agreement alone: the probability is sigmoid(20 * agreement)."""
-    inputs = QUESTIONS["accuracy"].inputs
+    inputs = PREDICTED_OUTCOMES["accuracy"].inputs
     model = LogisticModel(
         means=dict.fromkeys(inputs, 0.0),
         scales=dict.fromkeys(inputs, 1.0),
@@ -28,7 +28,7 @@ def predictor():
         clusters=5,
         cases=40,
         helped=20,
-        question="accuracy",
+        outcome="accuracy",
     )
     return Predictor("an embedder", model, {"other worlds": TEST, "real data": TEST}, {"none": TEST})
 
@@ -60,8 +60,8 @@ def test_a_predictor_that_did_not_pass_weighs_nothing_and_says_where(failed, low
 
 
 def test_of_gold_reward_the_answer_speaks_of_gold_reward(make_evidence, predictor):
-    inputs = QUESTIONS["gold"].inputs
-    model = replace(predictor.model, question="gold", coefficients=dict.fromkeys(inputs, 0.0))
+    inputs = PREDICTED_OUTCOMES["gold"].inputs
+    model = replace(predictor.model, outcome="gold", coefficients=dict.fromkeys(inputs, 0.0))
     advice = advise(make_evidence(), replace(predictor, model=model), "an embedder")
     assert "that FRFT has more gold reward after the first refresh than" in advice.answer
     assert not any("Gold reward after reinforcement learning." in line for line in advice.limits)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frft.advice.model import QUESTIONS, KnownExperiment, LogisticModel
+from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
 from frft.advice.predictor import SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
 from frft.errors import ArtifactError, DataError
 
@@ -55,7 +55,7 @@ def test_accuracy_is_tested_on_what_is_named_and_on_every_kind_left_out(make_evi
     kinds = {"worlds": [*trained, *worlds], "real": real}
     found = fit_with_tests(trained, {"worlds": worlds, "real": real}, kinds, "e")
     assert found.model == LogisticModel.train(
-        sorted(trained, key=lambda case: (case.cluster, case.seed, case.gain)), QUESTIONS["accuracy"]
+        sorted(trained, key=lambda case: (case.cluster, case.seed, case.gain)), PREDICTED_OUTCOMES["accuracy"]
     )
     assert found.tests == {"worlds": found.model.test(worlds), "real": found.model.test(real)}
     assert found.is_shown
@@ -70,7 +70,7 @@ def test_the_luck_of_a_seed_is_no_proof(make_cases):
     """It is in all worlds alike, and the evidence tells the seed: whoever trains on it is right in all other worlds."""
     lucky = [make_cases(0.0, seed=seed, luck=1.0) for seed in range(6)]
     assert np.mean([fit_predictor(cases, "e").is_shown for cases in lucky]) < 0.3
-    known = [LogisticModel.train(cases[:32], QUESTIONS["gold"]).test(cases[32:]).auc for cases in lucky]
+    known = [LogisticModel.train(cases[:32], PREDICTED_OUTCOMES["gold"]).test(cases[32:]).auc for cases in lucky]
     assert np.mean(known) > 0.6
 
 
@@ -110,5 +110,5 @@ def test_what_is_no_predictor(damage, make_cases, tmp_path):
 def test_the_one_that_comes_with_the_package_can_be_read():
     found = packaged_predictor()
     assert found is not None
-    assert set(found.model.coefficients) == set(found.question.inputs)
+    assert set(found.model.coefficients) == set(found.outcome.inputs)
     assert found.tests

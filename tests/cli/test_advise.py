@@ -9,7 +9,7 @@ import re
 import pytest
 
 from frft import advice
-from frft.advice.model import QUESTIONS, LogisticModel, PredictorTest
+from frft.advice.model import PREDICTED_OUTCOMES, LogisticModel, PredictorTest
 from frft.advice.predictor import Predictor
 from frft.cli import main
 from frft.selection import Embedder
@@ -39,7 +39,7 @@ def arguments(write_rows, tmp_path):
 
 @pytest.fixture
 def predictor_file(tmp_path):
-    inputs = QUESTIONS["accuracy"].inputs
+    inputs = PREDICTED_OUTCOMES["accuracy"].inputs
     zeros, ones = dict.fromkeys(inputs, 0.0), dict.fromkeys(inputs, 1.0)
     model = LogisticModel(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30, "accuracy")
     test = PredictorTest(5, 4, 40, 25, 0.85, 0.75, 0.9, 0.3)

@@ -2,11 +2,11 @@
 
 from frft.advice.advice import Advice, advise
 from frft.advice.evidence import Evidence, gather_evidence
-from frft.advice.model import QUESTIONS, KnownExperiment
+from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment
 from frft.advice.predictor import Predictor, fit_predictor, fit_with_tests, packaged_predictor
 
 __all__ = [
-    "QUESTIONS",
+    "PREDICTED_OUTCOMES",
     "Advice",
     "Evidence",
     "KnownExperiment",

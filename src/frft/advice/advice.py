@@ -35,7 +35,7 @@ class Advice:
     """Whether a refresh is expected to help, and why.
 
     Attributes:
-        question: what "helps" means, for "Probability that ..."; None: there is no predictor.
+        outcome: what "helps" means, for "Probability that ..."; None: there is no predictor.
         helps: that probability; None: there is no predictor, or it did not pass its tests.
         verdict: likely from 2/3, unlikely up to 1/3; unclear in between, where too few pairs are near the policy, and
             wherever the predictor did not pass its tests on cases that it had not seen. None: there is no predictor.
@@ -44,7 +44,7 @@ class Advice:
         limits: sentences on what neither evidence nor predictor can know.
     """
 
-    question: str | None
+    outcome: str | None
     helps: float | None
     verdict: Literal["likely", "unclear", "unlikely"] | None
     answer: str
@@ -64,10 +64,10 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
     if predictor is None:
         answer = "no verdict. The evidence stands below; no predictor is fitted that could weigh it."
         return Advice(None, None, None, answer, reasons, [NO_GOLD])
-    model, about = predictor.model, predictor.question.help
-    limits = [NO_GOLD] if predictor.question.name != "gold" else []
+    model, about = predictor.model, predictor.outcome.help
+    limits = [NO_GOLD] if predictor.outcome.name != "gold" else []
     limits.append(
-        f"Whether your data are like the {model.cases} {predictor.question.case} that the predictor was fitted to. "
+        f"Whether your data are like the {model.cases} {predictor.outcome.case} that the predictor was fitted to. "
         f"Tested on others, {'; '.join(f'{name}: {test.sentence()}' for name, test in predictor.tests.items())} (0.5: "
         f"a coin; a verdict takes an interval above {SHOWN})."
     )

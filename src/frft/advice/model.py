@@ -40,7 +40,7 @@ and taken as 0."""
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictedOutcome:
     """What a predictor predicts, and from what.
 
     Attributes:
@@ -58,17 +58,17 @@ class Question:
     case: str
 
 
-QUESTIONS = {
+PREDICTED_OUTCOMES = {
     each.name: each
     for each in (
-        Question(
+        PredictedOutcome(
             "gold",
             ("auc", "locality", "agreement"),
             0.0,
             "FRFT has more gold reward after the first refresh than a refresh on as many random pairs",
             "runs in made-up worlds",
         ),
-        Question(
+        PredictedOutcome(
             "accuracy",
             ("auc", "locality", "agreement", "rehearsal"),
             0.03,
@@ -91,7 +91,7 @@ class KnownExperiment:
             actor.
         seed: the seed that it shares with others of other clusters.
         evidence: what could be measured before the training.
-        gain: what the selection gained over as many random pairs, in the question's unit: gold reward, or accuracy
+        gain: what the selection gained over as many random pairs, in the unit of the outcome: gold reward, or accuracy
             (-1 to 1).
     """
 
@@ -151,7 +151,7 @@ class LogisticModel:
         lows, highs: the smallest and the largest value of each input in training.
         intercept: the log odds where all inputs are at their means.
         clusters, cases, helped: clusters and experiments that it was trained on, and how many of these gained.
-        question: name of what it predicts, one of `QUESTIONS`.
+        outcome: name of what it predicts, one of `PREDICTED_OUTCOMES`.
     """
 
     means: dict[str, float]
@@ -164,10 +164,10 @@ class LogisticModel:
     clusters: int
     cases: int
     helped: int
-    question: str
+    outcome: str
 
     @classmethod
-    def train(cls, cases: Sequence[KnownExperiment], question: Question) -> LogisticModel:
+    def train(cls, cases: Sequence[KnownExperiment], outcome: PredictedOutcome) -> LogisticModel:
         """Fit the model to experiments with known outcomes.
 
         Raises:
@@ -175,13 +175,13 @@ class LogisticModel:
         """
         from sklearn.linear_model import LogisticRegression
 
-        helped_N = _helped(cases, question.worth)
+        helped_N = _helped(cases, outcome.worth)
         if helped_N.all() or not helped_N.any():
             raise DataError(
                 f"Of the {len(cases)} cases to train on, {helped_N.sum()} gained; a predictor can be fitted only "
                 "where some did and some did not. Give more cases, or let the study go on."
             )
-        inputs = [INPUTS[name] for name in question.inputs]
+        inputs = [INPUTS[name] for name in outcome.inputs]
         measured = [[measure(case.evidence) for measure in inputs] for case in cases]
         x_NF = np.array([[each.mean for each in row] for row in measured])
         errors_NF = np.array([[np.nan if each.error is None else each.error for each in row] for row in measured])
@@ -193,21 +193,21 @@ class LogisticModel:
         noise_F = np.nansum(errors_NF**2, axis=0) / np.maximum((~np.isnan(errors_NF)).sum(axis=0), 1)
 
         def by_input(values_F: Floats) -> dict[str, float]:
-            return dict(zip(question.inputs, values_F.tolist(), strict=True))
+            return dict(zip(outcome.inputs, values_F.tolist(), strict=True))
 
         untrained = cls(
             means=by_input(x_NF.mean(axis=0)),
             scales=by_input(scales_F),
             spreads=by_input(np.sqrt(np.maximum(deviations_F**2 - noise_F, 0.0))),
             # 1, so that `terms` below are the inputs themselves, shrunk and standardised.
-            coefficients=dict.fromkeys(question.inputs, 1.0),
+            coefficients=dict.fromkeys(outcome.inputs, 1.0),
             lows=by_input(x_NF.min(axis=0)),
             highs=by_input(x_NF.max(axis=0)),
             intercept=0.0,
             clusters=len({case.cluster for case in cases}),
             cases=len(cases),
             helped=int(helped_N.sum()),
-            question=question.name,
+            outcome=outcome.name,
         )
         terms_NF = np.array([list(untrained.terms(case.evidence).values()) for case in cases])
         fitted = LogisticRegression(C=STRENGTH).fit(terms_NF, helped_N)
@@ -235,7 +235,7 @@ class LogisticModel:
         ]
 
     def probability(self, evidence: Evidence) -> float:
-        """Probability of help, as `question` defines it."""
+        """Probability of help, as `outcome` defines it."""
         return float(1 / (1 + np.exp(-self.intercept - sum(self.terms(evidence).values()))))
 
     def test(self, cases: Sequence[KnownExperiment]) -> PredictorTest:
@@ -243,7 +243,10 @@ class LogisticModel:
         from scipy.stats import spearmanr
 
         probabilities_N = np.array([self.probability(case.evidence) for case in cases])
-        gains_N, helped_N = np.array([case.gain for case in cases]), _helped(cases, QUESTIONS[self.question].worth)
+        gains_N, helped_N = (
+            np.array([case.gain for case in cases]),
+            _helped(cases, PREDICTED_OUTCOMES[self.outcome].worth),
+        )
         constant = len(set(probabilities_N)) < 2 or len(set(gains_N)) < 2
         low, high = _interval(probabilities_N, helped_N, cases)
         return PredictorTest(

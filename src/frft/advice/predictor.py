@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
-from frft.advice.model import QUESTIONS, KnownExperiment, LogisticModel, PredictorTest, Question
+from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel, PredictedOutcome, PredictorTest
 from frft.errors import ArtifactError, DataError
 from frft.store import read_json, write_json
 
@@ -34,9 +34,9 @@ class Predictor:
     others: dict[str, PredictorTest]
 
     @property
-    def question(self) -> Question:
+    def outcome(self) -> PredictedOutcome:
         """What it predicts."""
-        return QUESTIONS[self.model.question]
+        return PREDICTED_OUTCOMES[self.model.outcome]
 
     @property
     def failed(self) -> list[str]:
@@ -62,7 +62,9 @@ class Predictor:
         values = read_json(path)
         try:
             model = LogisticModel(**values["model"])
-            if values["format"] != PREDICTOR_FORMAT or set(model.coefficients) != set(QUESTIONS[model.question].inputs):
+            if values["format"] != PREDICTOR_FORMAT or set(model.coefficients) != set(
+                PREDICTED_OUTCOMES[model.outcome].inputs
+            ):
                 raise KeyError("format")
             tests, others = (
                 {name: PredictorTest(**test) for name, test in values[each].items()} for each in ("tests", "others")
@@ -98,8 +100,8 @@ def fit_predictor(cases: Sequence[KnownExperiment], embedder: str) -> Predictor:
         [case for case in ordered if case.cluster in clusters[start::2] and case.seed in seeds[start::2]]
         for start in (0, 1)
     )
-    question = QUESTIONS["gold"]
-    model, other = LogisticModel.train(ours, question), LogisticModel.train(theirs, question)
+    outcome = PREDICTED_OUTCOMES["gold"]
+    model, other = LogisticModel.train(ours, outcome), LogisticModel.train(theirs, outcome)
     return Predictor(
         embedder,
         model,
@@ -126,19 +128,19 @@ def fit_with_tests(
     Raises:
         DataError: a test shares a cluster with the training, all cases to train on gained, or none did.
     """
-    question, clusters = QUESTIONS["accuracy"], {case.cluster for case in trained}
+    outcome, clusters = PREDICTED_OUTCOMES["accuracy"], {case.cluster for case in trained}
     for name, cases in tested.items():
         if shared := clusters.intersection(case.cluster for case in cases):
             raise DataError(
                 f"The test {name!r} and the training share {len(shared)} clusters, for one {min(shared)!r}, so that it "
                 "would test what was trained on. Give cases of other worlds, seeds or actors."
             )
-    model = LogisticModel.train(_in_order(trained), question)
+    model = LogisticModel.train(_in_order(trained), outcome)
     others = {}
     if len(families) > 1:
         for name, cases in families.items():
             rest = [case for other, each in families.items() if other != name for case in each]
-            others[f"{name}, trained on all other kinds"] = LogisticModel.train(_in_order(rest), question).test(cases)
+            others[f"{name}, trained on all other kinds"] = LogisticModel.train(_in_order(rest), outcome).test(cases)
     return Predictor(embedder, model, {name: model.test(cases) for name, cases in tested.items()}, others)
 
 

@@ -312,7 +312,7 @@ def fit(
         print_json(asdict(predictor) | {"failed": predictor.failed})
         return
     model = predictor.model
-    print_text(f"Probability that {predictor.question.help}.")
+    print_text(f"Probability that {predictor.outcome.help}.")
     print_text(f"Trained on {model.cases} cases of {model.clusters} clusters; {model.helped} gained.")
     for name, coefficient in model.coefficients.items():
         print_text(

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from frft import __version__
-from frft.advice import QUESTIONS
+from frft.advice import PREDICTED_OUTCOMES
 from frft.errors import OutputError
 from frft.fixed_actor.cases.case import CaseKey, PlannedCase, measure_case
 from frft.progress import SILENT, Progress
@@ -76,7 +76,7 @@ class CasesOfFamily:
 
 def summary_of_cases(lines: Iterable[CaseLine]) -> list[CasesOfFamily]:
     """A line for each kind of data, in the order of their first case."""
-    worth = QUESTIONS["accuracy"].worth
+    worth = PREDICTED_OUTCOMES["accuracy"].worth
     families: dict[str, list[CaseLine]] = {}
     for line in lines:
         families.setdefault(line.family, []).append(line)
