@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 INTERNAL = {
     *("Section", "Ground", "Side", "TaskRow", "Source", "Annotator", "RowPair"),  # parts of settings and of figures
-    *("LogisticModel", "PredictorTest", "LinkState", "Change", "Curve", "PolicyAlgorithm"),
+    *("LogisticModel", "PredictorTest", "PredictedOutcome", "LinkState", "Change", "Curve", "PolicyAlgorithm"),
     *("Floats", "Indices", "PairTable", "RowNumbers"),  # other names of arrays and tables
     *("Annotators", "DomainRewards", "Drafts", "Targets"),  # what worlds and PPO pass between their own methods
     *("Peers", "Build", "Encoder", "SharedStore"),  # of the store and of models
