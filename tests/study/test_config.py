@@ -80,7 +80,7 @@ def test_the_command_line_reaches_every_point():
         ("first_seed=-1", r"command line: first_seed: .*greater than or equal to 0, got -1"),
         ("seeds=0", r"command line: seeds: .*greater than 0, got 0"),
         ("sedes=2", r"command line: sedes: "),
-        ("everywhere=[vanilla, random]", r"everywhere must hold density, oracle"),
+        ("everywhere=[vanilla, random]", r"command line: everywhere: must hold density, oracle"),
         ("points.centre.more_arms=[part7]", r"points\.centre\.more_arms: part7: no such arm"),
         ("base.seed=3", r"base\.seed: is the study's own"),
         ("base.ppo.totl_steps=3", r"base: ppo\.totl_steps: unknown key; did you mean total_steps"),
@@ -92,7 +92,7 @@ def test_the_command_line_reaches_every_point():
         ("points=[]", r"command line: points: .* dictionary, got \[\]"),
         (
             "predictions.helps.gain.point=center",
-            r"predictions\.helps\.gain\.point: center: no such point; points are ce",
+            r"^command line: predictions\.helps\.gain\.point: center: no such point; po",
         ),
         (
             "predictions.helps.gain.over=randon",
@@ -155,6 +155,15 @@ def test_a_study_is_also_the_path_of_a_file(tmp_path, monkeypatch):
     assert "domains" in load_study("averaging").config.base["data"]["world"]
 
 
+SHORT = """\
+{{base: {{}}, arms: {{vanilla: {{alpha: 0}}, a: {{}}}}, primary: a, control: a, ceiling: a, points: {{z: {{}}}},
+everywhere: {arms},
+predictions: {{p: {{
+  statement: a, expected: above, margin: 1,
+  gain: {{point: {point}}}}}}}}}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -162,6 +171,11 @@ def test_a_study_is_also_the_path_of_a_file(tmp_path, monkeypatch):
         ("- 1", r"mine\.yaml is no study: it must be a mapping of keys, seeds, first_seed"),
         ("seeds: 2\nseeds: 3", r"mine\.yaml, line 2: seeds: given twice"),
         ("seeds: 2", r"mine\.yaml: base: Field required"),
+        (
+            SHORT.format(point="b", arms="[a, vanilla]"),
+            r"mine\.yaml, line 5: predictions\.p\.gain\.point: b: no such point",
+        ),
+        (SHORT.format(point="z", arms="[a]"), r"mine\.yaml, line 2: everywhere: must hold vanilla: every point"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, text, message):
@@ -177,3 +191,16 @@ def test_a_domain_that_no_pair_is_of_is_named_before_anything_runs():
         ConfigError, match=r"arms\.own: selection\.value 'domain-2' is no domain at point centre, where"
     ):
         load_study("domains", ["arms.own.selection.value=domain-2"])
+
+
+def test_predictions_that_nothing_will_decide_are_known_before(averaging):
+    assert averaging.not_run() == {}
+    assert load_study("domains").not_run() == {}
+    study = load_study("averaging", ["points.kappa-half=null", "points.centre.more_arms=[placebo3]"])
+    assert study.not_run() == {
+        "labels": "placebo-density at centre",
+        "no eyes": "shuffled at centre",
+        "shortcut 4": "placebo4 at centre",
+        "rises": "density, random at kappa-half",
+        "variance": "density, random at kappa-half",
+    }

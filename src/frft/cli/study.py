@@ -57,7 +57,14 @@ def study_command(
         seconds = studies.expected_seconds(resolved, out, left, store)
         workers = studies.worker_count(resolved.config, len({cell.seed for cell in left}))
         if json:
-            print_json({"cells": [cell.name for cell in left], "workers": workers, "seconds": round(seconds, 1)})
+            print_json(
+                {
+                    "cells": [cell.name for cell in left],
+                    "workers": workers,
+                    "seconds": round(seconds, 1),
+                    "predictions_not_run": resolved.not_run(),
+                }
+            )
             return 0
         rows = []
         for point in resolved.config.points:
@@ -65,6 +72,8 @@ def study_command(
             arms = ", ".join(resolved.cell(point, resolved.config.first_seed).config.arms)
             rows.append((point, ", ".join(str(cell.seed) for cell in cells) or "none", arms))
         print_table(("point", "seeds to run", "arms"), rows, texts=3)
+        for prediction, missing in resolved.not_run().items():
+            print_text(f"The prediction {prediction!r} will not be run: the study has no {missing}.")
         print_text(f"{len(left)} cells, {workers} at a time: very roughly {duration(seconds)} on this machine.")
         return 0
     words = ["frft", "study", name, *overrides, *(word for point in chosen for word in ("--points", point))]

@@ -73,6 +73,7 @@ def upgraded_cell(found: Mapping[str, Any], where: str | Path) -> dict[str, Any]
 
 def upgraded_study(found: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a study.json of a version whose predictions were Python code: the study was always `averaging`."""
+    # The field tells, and no format number: a higher one would keep runs, which are as before, from being resumed.
     if "averaging_is_claimed" not in found:
         return dict(found)
     kept = {name: value for name, value in found.items() if name != "averaging_is_claimed"}

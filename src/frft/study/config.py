@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from frft.config import RunConfig
-from frft.config.layers import COMMAND_LINE, Layer, origin_of, override_layers, read_config
+from frft.config.layers import Layer, origin_of, override_layers, read_config
 from frft.config.model import VANILLA, merged
 from frft.config.problems import explain, plain_message
 from frft.config.sections import Section
@@ -115,7 +115,7 @@ class StudyConfig(Section):
         needed = [VANILLA, self.primary, self.control, self.ceiling]
         missing = [name for name in needed if name not in self.everywhere]
         if missing:
-            raise ValueError(f"everywhere must hold {', '.join(missing)}: every point is compared with them")
+            raise ValueError(f"everywhere: must hold {', '.join(missing)}: every point is compared with them")
         for key in ("seed", "seeds", "arms", "threads", "workers"):
             if key in self.base:
                 raise ValueError(f"base.{key}: is the study's own; leave it out")
@@ -124,7 +124,7 @@ class StudyConfig(Section):
             raise ValueError(f"arms.{taken[0]}: is the name of a role in predictions; name the arm otherwise")
         problems = [*self._problems_of_predictions(), *self._problems_of_claims(), *self._problems_of_panels()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _problems_of_predictions(self) -> Iterator[str]:
@@ -259,6 +259,19 @@ class Study:
             if value not in domains
         ]
 
+    def not_run(self) -> dict[str, str]:
+        """The predictions that no cell of this study can decide, by name: what their points lack."""
+        config, found = self.config, {}
+        for name, prediction in config.predictions.items():
+            points = [point for named in prediction.statistic.named_points.values() for point in named]
+            arms = [config.roles.get(arm, arm) for arm in prediction.statistic.named_arms.values()]
+            for point in points:
+                run = [*config.everywhere, *config.points[point].more_arms] if point in config.points else []
+                missing = [arm for arm in arms if arm not in run]
+                if missing and name not in found:
+                    found[name] = f"{', '.join(missing)} at {point}"
+        return found
+
     def _flat_slopes(self) -> list[str]:
         """Predictions about a slope over points that have one number all."""
         problems = []
@@ -356,5 +369,8 @@ def study_names() -> list[str]:
 
 def _explain(fault: Any, layers: Sequence[Layer]) -> str:
     key = fault["loc"]
-    origin = origin_of(key, layers) if key else COMMAND_LINE if len(layers) > 1 else layers[0].origin
-    return f"{origin}: {f'{dotted(key)}: ' if key else ''}{plain_message(fault)}"
+    if key:
+        return f"{origin_of(key, layers)}: {dotted(key)}: {plain_message(fault)}"
+    # A contradiction between settings names one of them at the beginning of each line.
+    lines = plain_message(fault).split("\n")
+    return "\n".join(f"{origin_of(line.split(':')[0].split('.'), layers)}: {line}" for line in lines)
