@@ -126,6 +126,10 @@ def _summary(selection: Selection) -> list[str]:
         lines.append(
             f"A classifier tells held-out samples from the pool with AUC {density['auc']:.3f} (0.5: not at all)."
         )
+    if (distance := selection.metadata["mixture_distance"]) is not None:
+        lines.append(
+            f"Kept pairs and samples differ in {distance:.1%} of their mixture of prompt clusters (total variation)."
+        )
     if weights is not None:
         lines.append(
             f"{counts['taken']} drawn with tau {weights['tau']:.4f} (effective sample size of the weights: "

@@ -118,7 +118,7 @@ def prepare(
     arms = [config.arm(name) for name in config.arms]
     _check_columns(config, rows.splits.pool.column_names)
     looks = config.monitor.every is not None and config.monitor.drift
-    if looks or any(arm.alpha and (arm.gate or get_strategy(arm.selection.strategy).embeds) for arm in arms):
+    if looks or any(arm.alpha and (arm.gate or arm.selection.embeds) for arm in arms):
         # Loads the embedder: a missing one is an error now, not at the first refresh.
         _ = context.vectors.embedder.digest
     return rows, Stages(context)

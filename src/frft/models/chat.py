@@ -103,26 +103,17 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest(str(template))
 
 
-NEWER_SETTINGS: Mapping[str, Any] = {"freeze_backbone": False, "reads": "conversation"}
-"""Settings that models were trained without before there were such, and the values at which they change nothing."""
-
-
 def identified(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What results depend on of a model's settings: of a chat template's file the content, not the path.
 
-    Settings that came later are left out where they change nothing, so that what was made before is still known by
-    its settings (a checkpoint of `AlignedReward` is).
-
     Args:
-        settings: with the key `chat_template`.
+        settings: the `identity` of a section with the key `chat_template`.
 
     Raises:
         ChatTemplateError: the file cannot be read.
     """
     choice = settings["chat_template"]
-    idle = {name for name, value in NEWER_SETTINGS.items() if settings.get(name) == value}
-    kept = {name: value for name, value in settings.items() if name not in idle}
-    return {**kept, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
+    return {**settings, "chat_template": choice if choice in (AUTO, PLAIN, NONE) else _digest(_read(choice))}
 
 
 def describe_template(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -374,7 +374,7 @@ class AlignedReward:
     def _made_from(self) -> str:
         reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
         strategy, origin = get_strategy(selection.strategy), strategy_origin(selection.strategy)
-        embeds = self.config.gate is not None or strategy.embeds
+        embeds = self.config.gate is not None or selection.embeds
         return digest_of(
             plain_inputs(
                 {
@@ -382,8 +382,8 @@ class AlignedReward:
                     "backbone": None if self.backbone is None else model_identity(self.backbone),
                     "pool": pairs_identity(self.pool, *selection.columns),
                     "embedder": self.vectors.embedder.digest if embeds else None,
-                    "config": self.config.model_dump(),
-                    "training": identified(self.training.model_dump()),
+                    "config": self.config.identity(),
+                    "training": identified(self.training.identity()),
                     "reference_samples": None if reference is None else reference.identity,
                     "held_out": None if held_out is None else pairs_identity(held_out),
                     "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),

@@ -173,6 +173,8 @@ class SelectionInfo(OpenValue):
         weights: importance weights that pairs were drawn by: tau, the exponent in [0, 1], and effective_sample_size, in
             pairs; None where none were drawn by weight.
         counts: how many samples and pairs there were, and what became of the pairs.
+        mixture_distance: how far the selected pairs are from the samples' mixture of prompt clusters (total variation,
+            0 to 1), where `clusters` is set; else None.
     """
 
     format: str
@@ -182,3 +184,4 @@ class SelectionInfo(OpenValue):
     density: dict[str, float] | None
     weights: dict[str, float] | None
     counts: SelectionCounts
+    mixture_distance: float | None = None

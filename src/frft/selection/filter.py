@@ -29,6 +29,7 @@ from frft.preferences import Pool
 from frft.progress import SILENT, Progress
 from frft.selection.controls import with_shuffled_labels
 from frft.selection.evidence import RankingEvidence, compare_completions, tell_apart
+from frft.selection.mixture import PromptClusters
 from frft.selection.selection import (
     BELOW_CUT,
     KEPT,
@@ -65,6 +66,9 @@ def select(
     that read them; all are stripped of surrounding white space. A sample without text is counted and not compared. With
     `match: prompt`, only pairs and samples that share a prompt are embedded; for strategies that read no embeddings
     nothing is embedded, and similarities are null.
+
+    With `clusters`, the ranked pairs are taken in the proportions that the samples' prompts have among clusters of
+    prompts, which are embedded for it.
 
     Args:
         pool_table: the pool, as `load_pool` returns it; or a table with string columns id (unique), prompt, chosen,
@@ -120,6 +124,16 @@ def select(
     wanted = len(ids) if strategy.takes_all else config.places
     if not len(ranked):
         raise SelectionError(nothing_qualifies(strategy, candidates, wanted))
+    clusters = None
+    if config.clusters is not None:
+        asked = [prompt for prompt, text in zip(samples["prompt"], samples["completion"], strict=True) if text]
+        if not asked:
+            raise SelectionError(
+                f"There is no policy sample with text ({len(sample_prompts)} given), so the policy's mixture of "
+                "prompts is unknown. Give samples, or leave out clusters."
+            )
+        clusters = PromptClusters(pool["prompt"], asked, config.clusters, vectors, seed % 2**32, progress)
+        ranked = clusters.in_proportion(ranked)
     taken, weights = ranked[:wanted], None
     if config.take == "sample":
         # Sorted, so that the draws do not depend on the order in which the strategy ranked.
@@ -144,9 +158,10 @@ def select(
         **config.model_dump(),
         "test_size": config.test_size or 0,
         "seed": seed,
-        "embedder": vectors.embedder.digest if strategy.embeds else None,
+        "embedder": vectors.embedder.digest if strategy.embeds or clusters is not None else None,
         "density": evidence.density,
         "weights": weights,
+        "mixture_distance": None if clusters is None else clusters.distance(taken),
         "counts": counts,
     }
     if origin := strategy_origin(strategy.name):

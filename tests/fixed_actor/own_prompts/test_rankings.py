@@ -4,33 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from frft.fixed_actor.own_prompts.division import DomainActor, divide_conversations
-from frft.fixed_actor.own_prompts.rankings import CLUSTERS, OWN_DOMAIN, PoolRankings, in_proportion
-
-
-@given(
-    counts=st.lists(st.integers(5, 40), min_size=1, max_size=4),
-    parts=st.lists(st.integers(0, 5), min_size=4, max_size=4),
-    seed=st.integers(0, 99),
-)
-def test_every_beginning_has_the_proportions(counts, parts, seed):
-    groups = [group for group, count in enumerate(counts) for _ in range(count)]
-    shares = {group: part for group, part in enumerate(parts[: len(counts)]) if part}
-    total = sum(shares.values())
-    order = in_proportion(groups, {group: part / total for group, part in shares.items()}, np.random.default_rng(seed))
-    assert sorted(order.tolist()) == list(range(len(groups)))
-    # Until a group is used up, its number among the first n is its share of n, up to rounding.
-    reach = min((int(counts[group] * total / part) for group, part in shares.items()), default=0)
-    for n in range(1, reach + 1):
-        taken = [groups[row] for row in order[:n]]
-        for group, part in shares.items():
-            assert abs(taken.count(group) - n * part / total) <= len(shares)
-    # Groups without a share come after all others.
-    last = [groups[row] in shares for row in order]
-    assert last == sorted(last, reverse=True)
+from frft.fixed_actor.own_prompts.rankings import CLUSTERS, OWN_DOMAIN, PoolRankings
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,21 @@ class Section(BaseModel):
         # With this mark pydantic does not call this `__init__` for nested sections, nor in `model_validate`: there its
         # own error is raised, with the path to the setting.
         __init__.__pydantic_base_init__ = True
+
+    newer: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later, and change nothing where they have their default."""
+
+    def identity(self) -> dict[str, Any]:
+        """All settings as JSON-able values, to know by them what was made.
+
+        Newer ones are left out where they have their default, so that what was made before there were such is still
+        known by its settings (a stage of a run is, and a checkpoint of `AlignedReward`).
+        """
+        fields = type(self).model_fields
+        kept = [name for name in fields if name not in self.newer or getattr(self, name) != fields[name].default]
+        values = self.model_dump(mode="json", include=set(kept))
+        sections = {name: getattr(self, name) for name in kept}
+        return values | {name: each.identity() for name, each in sections.items() if isinstance(each, Section)}
 
     @field_validator("*", mode="before")
     @classmethod

@@ -115,6 +115,8 @@ class PolicyConfig(Section):
 class RewardModelConfig(Section):
     """Training of a reward model (and, alike, of the judge) on preference pairs."""
 
+    newer = frozenset({"freeze_backbone", "reads"})
+
     model_name_or_path: str | None = None
     """A sequence-classification model or a backbone by name or folder; none: the SFT model with a fresh
     head."""

@@ -17,6 +17,8 @@ TEST_SIZE = 200
 class SelectionConfig(Section):
     """Which pairs of the pool lie where the policy writes (METHOD: FRFT, section on the four filters)."""
 
+    newer = frozenset({"clusters", "column", "value"})
+
     strategy: str = Field(default="part1", description=described_strategies())
     # The description lists what frft.strategies holds.
     threshold: float = Field(default=0.8, ge=-1, le=1)
@@ -39,6 +41,10 @@ class SelectionConfig(Section):
     take: Literal["top", "sample"] = "top"
     """density and policy_ratio: the best pairs, or draws with replacement in proportion to exp(tau * log ratio), with
     the largest tau up to 1 whose effective sample size is at least `size`: the weighted loss, without bias."""
+    clusters: int | None = Field(default=None, gt=1)
+    """Keep the policy's mixture of prompts: the prompts of the pool and of the policy's samples are put into so many
+    clusters by their embeddings (k-means), and each cluster gets pairs in proportion to the samples in it, in the
+    strategy's order. None: the strategy's order alone decides."""
     shuffle_embeddings: bool = False
     """A control: what the filter knows of the pairs is dealt out to them at random, so that it sees nothing."""
     noise: float = Field(default=0.0, ge=0)
@@ -59,6 +65,11 @@ class SelectionConfig(Section):
         return (*strategy.columns, *([self.column] if strategy.needs_column and self.column else []))
 
     @property
+    def embeds(self) -> bool:
+        """Whether it needs embeddings: for its strategy, or for clusters of prompts."""
+        return known_strategy(self.strategy).embeds or self.clusters is not None
+
+    @property
     def places(self) -> int:
         """Number of pairs to keep, for training and testing: size + test_size."""
         return self.size + self.test_places
@@ -77,6 +88,14 @@ class SelectionConfig(Section):
             raise ValueError(f"strategy: {strategy.name} needs a column and what it says; set column and value")
         if self.take == "sample" and not strategy.has_ratios:
             raise ValueError(f"take: sample draws by a density ratio, which {strategy.name} has none of; use take: top")
+        if self.clusters is not None and not strategy.chooses:
+            raise ValueError(
+                f"clusters says from which prompts pairs are chosen, and {strategy.name} chooses none; leave it out"
+            )
+        if self.clusters is not None and self.take == "sample":
+            raise ValueError(
+                "take: sample draws pairs by their density ratio alone; leave out clusters, or take: sample"
+            )
         if (self.shuffle_embeddings or self.noise) and not strategy.embeds:
             raise ValueError(
                 f"shuffle_embeddings and noise change nothing for {strategy.name}, which looks at no embeddings; "

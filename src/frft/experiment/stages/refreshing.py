@@ -94,7 +94,7 @@ def samples_of(
 
     Empty for an arm whose strategy embeds nothing and that has no gate: such an arm does not use samples.
     """
-    if not get_strategy(arm.selection.strategy).embeds and arm.gate is None:
+    if not arm.selection.embeds and arm.gate is None:
         return PolicySamples.of([], [])
     if arm.samples == "rollouts":
         return rollout_samples(segments, arm.max_samples)

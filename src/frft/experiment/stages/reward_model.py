@@ -64,7 +64,7 @@ class RewardModelStage(Stage):
         return {
             "start": start if isinstance(start, Artifact) else context.model_identity_of(start),
             "rows": context.identities[self._rows],
-            "training": identified(self.config.model_dump()),
+            "training": identified(self.config.identity()),
             "reference_samples": None if self.reference is None else self.reference.identity,
             "held_out": context.identities["evaluation"],
             "seed": self._seed,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from frft.config.sections import SelectionConfig
 from frft.fixed_actor.arms import NO_THRESHOLD
 from frft.models import seed_for
 from frft.selection import VectorCache, select, with_shuffled_labels
+from frft.selection.mixture import PromptClusters, proportional_order
 from frft.statistics.numbers import Indices
 from frft.strategies import get_strategy
 
@@ -79,7 +79,8 @@ class PoolRankings:
     def _ranked(self, strategy: str, *, shuffle: bool) -> Indices:
         rng = np.random.default_rng(self._seed_of(strategy))
         if strategy == OWN_DOMAIN:
-            return in_proportion(self._domains, self._shares, rng)
+            order = rng.permutation(len(self._domains))
+            return order[proportional_order([self._domains[row] for row in order], self._shares)]
         if strategy == CLUSTERS:
             return self._by_clusters(rng)
         config = SelectionConfig(
@@ -90,37 +91,7 @@ class PoolRankings:
         return np.array([place[id_] for id_ in selection.train_ids], dtype=np.intp)
 
     def _by_clusters(self, rng: np.random.Generator) -> Indices:
-        from sklearn.cluster import KMeans
-
-        prompts, asked = (
-            [text.strip() for text in texts] for texts in (self._pool["prompt"].to_pylist(), self._samples[0])
+        clusters = PromptClusters(
+            self._pool["prompt"].to_pylist(), self._samples[0], CLUSTER_COUNT, self._vectors, int(rng.integers(2**31))
         )
-        vectors_MD = self._vectors.get([*prompts, *asked])
-        count = min(CLUSTER_COUNT, len({*prompts, *asked}))
-        means = KMeans(count, n_init=4, random_state=int(rng.integers(2**31))).fit(vectors_MD)
-        labels: list[int] = means.labels_.tolist()
-        of_samples = labels[len(prompts) :]
-        shares = {label: of_samples.count(label) / len(of_samples) for label in range(count)}
-        return in_proportion(labels[: len(prompts)], shares, rng)
-
-
-def in_proportion(groups: Sequence[Any], shares: Mapping[Any, float], rng: np.random.Generator) -> Indices:
-    """Rows in an order in which every beginning has the groups in the proportions of `shares`, as far as they reach.
-
-    Within a group the order is random. The j-th row of a group with the share s comes at j / s: where a group is used
-    up, the others go on in their proportions; groups without a share come last.
-
-    Args:
-        groups: the group of each row, N.
-        shares: the share of each group, 0 or more.
-    """
-    order = rng.permutation(len(groups))
-    seen: dict[Any, int] = {}
-    key_N = np.empty(len(groups))
-    for row in order:
-        group = groups[row]
-        seen[group] = seen.get(group, 0) + 1
-        share = shares.get(group, 0.0)
-        key_N[row] = seen[group] / share if share else np.inf
-    rows: npt.NDArray[np.intp] = order[np.argsort(key_N[order], kind="stable")]
-    return rows
+        return clusters.in_proportion(rng.permutation(self._pool.num_rows))

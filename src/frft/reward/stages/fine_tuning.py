@@ -74,7 +74,7 @@ class FineTuningStage(Stage):
         return {
             "selection": self.selection,
             "start": model_identity(self._start),
-            "training": identified(self._training.model_dump()),
+            "training": identified(self._training.identity()),
             "replay": {"share": share, "of": pairs_identity(of.offline)} if share else None,
             "scale_of": scale_of,
             "reference_samples": None if of.reference_samples is None else of.reference_samples.identity,

@@ -47,10 +47,10 @@ class SelectionStage(Stage):
         origin = strategy_origin(config.strategy)
         return {
             "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *config.columns),
-            "samples": of.samples.identity if self._strategy.embeds else None,
+            "samples": of.samples.identity if config.embeds else None,
             "log_ratios": ratios.identity if isinstance(ratios, LogRatios) else ratios,
-            "selection": config.model_dump(),
-            "embedder": of.vectors.embedder.digest if self._strategy.embeds else None,
+            "selection": config.identity(),
+            "embedder": of.vectors.embedder.digest if config.embeds else None,
             "seed": self._seed,
             # The code of a strategy that comes with frft changes with frft alone.
             **({} if origin is None else {"strategy": origin}),
@@ -73,13 +73,13 @@ class SelectionStage(Stage):
     def flops(self, workload: Workload) -> float:
         # The two completions of each pair, and about one sample a pair.
         texts = 3 * self.given.offline.num_rows
-        return workload.embedding_flops(texts * workload.completion) if self._strategy.embeds else 0.0
+        return workload.embedding_flops(texts * workload.completion) if self.given.config.selection.embeds else 0.0
 
     def memory(self, workload: Workload) -> float:
-        return workload.embedding_bytes() if self._strategy.embeds else 0.0
+        return workload.embedding_bytes() if self.given.config.selection.embeds else 0.0
 
     def embeds(self) -> str | None:
-        return digest_of(plain_inputs(self.given.samples.identity)) if self._strategy.embeds else None
+        return digest_of(plain_inputs(self.given.samples.identity)) if self.given.config.selection.embeds else None
 
     def most_pairs(self) -> float:
         """Upper bound of the number of selected pairs, for a plan."""
