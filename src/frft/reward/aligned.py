@@ -373,7 +373,7 @@ class AlignedReward:
     @cached_property
     def _made_from(self) -> str:
         reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
-        strategy, origin = get_strategy(selection.strategy), strategy_origin(selection.strategy)
+        origin = strategy_origin(selection.strategy)
         embeds = self.config.gate is not None or selection.embeds
         return digest_of(
             plain_inputs(
