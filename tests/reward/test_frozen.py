@@ -138,5 +138,5 @@ def test_adapters_in_a_frozen_backbone_are_a_contradiction():
 
 
 def test_what_was_trained_before_there_was_the_setting_is_still_known_by_its_settings():
-    assert "freeze_backbone" not in identified(RewardModelConfig().model_dump())
-    assert identified(frozen().model_dump())["freeze_backbone"] is True
+    assert "freeze_backbone" not in identified(RewardModelConfig().identity())
+    assert identified(frozen().identity())["freeze_backbone"] is True

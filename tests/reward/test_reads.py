@@ -133,5 +133,5 @@ def test_a_template_that_cannot_render_an_answer_alone_is_refused(tiny_lm_folder
 
 
 def test_models_that_read_conversations_are_known_by_their_settings_as_before():
-    assert "reads" not in identified(RewardModelConfig().model_dump())
-    assert identified(ALONE.model_dump())["reads"] == "completion"
+    assert "reads" not in identified(RewardModelConfig().identity())
+    assert identified(ALONE.identity())["reads"] == "completion"
