@@ -13,7 +13,7 @@ from frft.config import RunConfig, dump_config
 from frft.errors import ArtifactError, DataError, OutputError
 from frft.evaluation.judge_names import JudgeRequest, NamedJudge, named_judge, unread_options
 from frft.experiment.splits import Splits, split, world_splits
-from frft.experiment.stages import RunContext, Stages
+from frft.experiment.stages import RunContext, Stages, check_reading
 from frft.models.training import check_reporter
 from frft.preferences import load_pool, load_prompts
 from frft.progress import Progress
@@ -94,9 +94,11 @@ def prepare(
         OutputError: `out` holds something else.
         DataError: the preference data cannot be used, or lacks a column that a strategy reads.
         ModelError: an embedder is needed and cannot be loaded.
+        ChatTemplateError: a reward model is to read completions alone, and its chat template does not render them.
         UsageError: the package for `report_to` is not installed.
     """
     check_reporter(config.report_to)
+    check_reading(config)
     if config.data.world is not None:
         rows = _of_a_world(World(config.data.world), config)
     else:

@@ -58,6 +58,39 @@ def test_stages_are_made_anew_where_what_the_file_says_has_changed(section, chan
     assert ("sft" in differ) == (section == "policy")
 
 
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"reward": {"reads": "completion"}}, True),
+        ({"judge": {"reads": "completion"}}, True),
+        ({"reward": {"reads": "completion", "chat_template": "none"}, "judge": {}}, False),
+        ({}, False),
+    ],
+)
+def test_a_template_that_cannot_render_completions_alone_is_refused_before_anything_is_trained(
+    tiny_lm_folder, tmp_path, changes, refused
+):
+    rows = [{"prompt": f"p{n}", "chosen": "c", "rejected": "r"} for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "own.jinja").write_text(
+        "{% if messages[0]['role'] != 'user' %}{{ raise_exception('users begin') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    )
+    settings = {
+        "data": {"pairs": str(tmp_path / "pairs.jsonl")},
+        "policy": {"model_name_or_path": str(tiny_lm_folder), "chat_template": str(tmp_path / "own.jinja")},
+        "ppo": {"sampling": {"max_prompt_tokens": 16, "max_new_tokens": 8}},
+        "arms": {"vanilla": {"alpha": 0}},
+        **changes,
+    }
+    config = RunConfig.model_validate(settings)
+    if refused:
+        with pytest.raises(ChatTemplateError, match=r"reads: completion\).*users begin"):
+            plan_run(config, tmp_path / "out", SILENT)
+    else:
+        assert plan_run(config, tmp_path / "out", SILENT)
+
+
 def test_a_policy_from_scratch_has_no_template():
     with pytest.raises(ConfigError, match=r"chat_template is 'none', but a policy from scratch reads plain text"):
         load_config("hh-small", ["data.pairs=x", "policy.chat_template=none"])

@@ -5,7 +5,7 @@ all of them for the loop and its callers.
 """
 
 from frft.experiment.stages.context import RunContext
-from frft.experiment.stages.reward_model import reference_samples
+from frft.experiment.stages.reward_model import check_reading, reference_samples
 from frft.experiment.stages.run_stages import Stages
 
-__all__ = ["RunContext", "Stages", "reference_samples"]
+__all__ = ["RunContext", "Stages", "check_reading", "reference_samples"]

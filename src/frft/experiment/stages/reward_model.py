@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from frft.config import RunConfig
 from frft.config.sections import RewardModelConfig
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.sft import sft_model
 from frft.experiment.texts import stored_samples
-from frft.models.chat import identified, template_digest
+from frft.models import load_tokenizer
+from frft.models.chat import AUTO, identified, template_digest
 from frft.reward import PolicySamples, RewardModelInfo, evaluate_reward_model, train_reward_model
+from frft.reward.model import check_reads_alone
 from frft.stages import Stage, Workload, trained_pairs, training_passes
 from frft.store import Artifact
 
@@ -105,6 +108,24 @@ class RewardModelStage(Stage):
 
     def memory(self, workload: Workload) -> float:
         return workload.classifier_training_bytes(self.config)
+
+
+def check_reading(config: RunConfig) -> None:
+    """Check now that reward models can read what they are to read, and not after supervised fine-tuning.
+
+    Raises:
+        ChatTemplateError: one reads completions without their prompts, which its chat template does not render.
+        ModelError: its tokenizer cannot be loaded.
+    """
+    policy = config.policy
+    for section in (config.reward, config.judge_model) if config.trains_judge else (config.reward,):
+        name = section.model_name_or_path or policy.model_name_or_path
+        if section.reads == "conversation" or name is None:
+            continue
+        # What starts from the SFT model finds the policy's template in its folder.
+        inherits = section.model_name_or_path is None and section.chat_template == AUTO
+        choice = policy.chat_template if inherits else section.chat_template
+        check_reads_alone(load_tokenizer(name, chat_template=choice, trust_remote_code=policy.trust_remote_code))
 
 
 def base_reward_model(context: RunContext, member: int = 0) -> Artifact:
