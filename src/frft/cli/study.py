@@ -23,11 +23,9 @@ def study_command(
     Parameters
     ----------
     name
-        Name of the study: averaging (annotators with tastes of their own) or domains (prompts of two kinds); or the
-        path of a YAML file of your own, of the same form (docs/study.md).
+        Name of the study (averaging, domains), or the path of a YAML file of your own (docs/study.md).
     overrides
-        Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64; points.NAME=null leaves a
-        point out.
+        Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64 points.kl-low=null
     out
         The folder of the study.
     store
