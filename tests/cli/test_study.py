@@ -53,7 +53,17 @@ def test_what_is_wrong_is_named(arguments, message, tmp_path, capsys):
 def test_a_study_of_ones_own_is_named_by_its_file(tmp_path, capsys):
     mine = tmp_path / "mine.yaml"
     mine.write_text((resources.files("frft.study") / "domains.yaml").read_text("utf-8"))
-    arguments = ["study", str(mine), "seeds=1", "workers=1", "--points", "centre", "--out", str(tmp_path / "out")]
+    arguments = [
+        "study",
+        str(mine),
+        "seeds=1",
+        "first_seed=0",
+        "workers=1",
+        "--points",
+        "centre",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*arguments, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cells"] == ["centre-0"]
     mine.write_text(mine.read_text().replace("gain: {point: centre}", "gain: {point: center}"))

@@ -13,7 +13,7 @@ from frft.config import load_config
 from frft.errors import ConfigError, OutputError
 from frft.experiment import interpret_seeds, seeds_columns, seeds_table
 from frft.experiment.seeds import check_seeds_folder, seeds_in, summarise_seeds, with_seed
-from frft.results import RunResults, SeedsResults
+from frft.results import EvaluationInfo, RunResults, SeedsResults
 
 from ..completed import completed
 
@@ -131,6 +131,21 @@ def test_a_figure_that_a_seed_has_not_is_left_out_and_counted():
     found = summarise_seeds(config, runs, 1.0).arms["frft"]["on_policy"]
     assert found.values == [0.0, None, 0.5]
     assert (found.over_seeds.n, found.over_seeds.mean) == (2, 0.25)
+
+
+def test_accuracy_in_each_domain_of_a_world_of_several(summary):
+    def run(seed: int):
+        found = run_results(dict.fromkeys(GOLD, 1.0), 0.5).as_dict()
+        by_domain = {f"domain-{n}": {"gold": {"accuracy": 0.6 + n / 10 + seed / 100}} for n in (0, 1)}
+        for each in (found["start"], *(arm["evaluation"] for arm in found["arms"].values())):
+            each["by_domain"] = completed(EvaluationInfo, {"by_domain": by_domain}).as_dict()["by_domain"]
+        return completed(RunResults, found)
+
+    found = summarise_seeds(load_config("demo", ["seeds=2"]), {seed: run(seed) for seed in (0, 1)}, 1.0)
+    assert found.arms["frft"]["by_domain.domain-1"].values == pytest.approx([0.7, 0.71])
+    rows = {row[0]: dict(zip(seeds_columns(found), row, strict=True)) for row in seeds_table(found)}
+    assert rows["frft"]["RM on domain-0"].startswith("60.5 ")
+    assert not any("domain" in column for column in seeds_columns(summary))
 
 
 def test_the_table_and_the_words(summary):

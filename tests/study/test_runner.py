@@ -275,7 +275,7 @@ def test_predictions_and_panels_can_be_changed_when_cells_are_done(finished_stud
 
 
 def test_a_cell_in_a_world_of_several_domains(tmp_path):
-    alone = ["primary=own", "control=own", "ceiling=own", "everywhere=[vanilla, own]"]
+    alone = ["primary=own", "control=own", "ceiling=own", "everywhere=[vanilla, own]", "points.centre.more_arms=[]"]
     study = load_study("domains", [*(each for each in SMALL if each.startswith("base.")), *alone])
     record = run_cell(study.cell("centre", 0), tmp_path)
     for arm in record.arms.values():

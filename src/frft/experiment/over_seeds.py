@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from frft.experiment.seeds import WIN_RATE_KEY, SeedFigure, figures_of
+from frft.experiment.seeds import DOMAIN_KEY, WIN_RATE_KEY, SeedFigure, figures_of
 from frft.results import OverSeeds, SeedsResults
 from frft.statistics import Estimate
 
@@ -78,7 +78,9 @@ def interpret_seeds(results: SeedsResults) -> list[str]:
 
 def _figures(results: SeedsResults) -> dict[str, SeedFigure]:
     in_a_world = results.config["data"]["world"] is not None
-    return figures_of(in_a_world=in_a_world, scores=any("judge_score" in arm for arm in results.arms.values()))
+    keys = dict.fromkeys(key for arm in results.arms.values() for key in arm)
+    domains = [key.removeprefix(DOMAIN_KEY) for key in keys if key.startswith(DOMAIN_KEY)]
+    return figures_of(in_a_world=in_a_world, scores="judge_score" in keys, domains=domains)
 
 
 def _less_vanilla(results: SeedsResults, found: Mapping[str, OverSeeds]) -> Estimate | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,15 +84,28 @@ _BY_A_JUDGE = {
 }
 
 
-def figures_of(*, in_a_world: bool, scores: bool) -> dict[str, SeedFigure]:
+DOMAIN_KEY = "by_domain."
+"""What the names of figures begin with that are about one domain, whose name follows."""
+
+
+def _in_domain(name: str) -> SeedFigure:
+    def accuracy(_: RunResults, arm: ArmFigures) -> float | None:
+        found = (arm.evaluation.by_domain or {}).get(name)
+        return None if found is None else found.gold.accuracy
+
+    return SeedFigure(f"RM on {name}", accuracy, 1, is_share=True)
+
+
+def figures_of(*, in_a_world: bool, scores: bool, domains: Iterable[str] = ()) -> dict[str, SeedFigure]:
     """The metrics compared over seeds, by their names in the results; the first is the primary one.
 
     Args:
         in_a_world: whether the gold reward is known.
         scores: whether the judge gives scores; where it does not, the win rate is the primary metric.
+        domains: names of the domains in which reward models were measured.
     """
     if in_a_world:
-        return _IN_A_WORLD
+        return {**_IN_A_WORLD, **{f"{DOMAIN_KEY}{name}": _in_domain(name) for name in domains}}
     return {key: figure for key, figure in _BY_A_JUDGE.items() if scores or key != "judge_score"}
 
 
@@ -172,7 +185,7 @@ def summarise_seeds(config: RunConfig, found: Mapping[int, RunResults], seconds:
     runs = list(found.values())
     judge = runs[0].judge.kind
     scores = any(arm.evaluation.judge_score is not None for run in runs for arm in run.arms.values())
-    figures = figures_of(in_a_world=config.data.world is not None, scores=scores)
+    figures = figures_of(in_a_world=config.data.world is not None, scores=scores, domains=runs[0].start.by_domain or ())
     values = {
         name: {key: [_number(figure.of(run, run.arms[name])) for run in runs] for key, figure in figures.items()}
         for name in config.arms
