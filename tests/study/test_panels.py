@@ -8,6 +8,7 @@ import pytest
 
 from frft.study import load_study
 from frft.study.panels import WIDTH, panels_picture
+from frft.study.picture import gains_picture
 from frft.study.summary import summarise
 
 from .conftest import typed
@@ -20,7 +21,7 @@ PANELS = [
 GAINS = {"pool-small": 0.1, "centre": 0.4, "pool-large": 0.2, "kappa-0": -0.4, "kappa-half": 0.0}
 
 
-def drawn(make_record, *, without: str = "", seeds: int = 2):
+def results(make_record, *, without: str = "", seeds: int = 2):
     study = load_study("averaging", PANELS)
     records = [
         make_record(
@@ -29,7 +30,11 @@ def drawn(make_record, *, without: str = "", seeds: int = 2):
         for point, y in ((point, 0.1 + gain) for point, gain in GAINS.items() if point != without)
         for seed in range(seeds)
     ]
-    picture = panels_picture(summarise(study, typed(records), []))
+    return summarise(study, typed(records), [])
+
+
+def drawn(make_record, **more):
+    picture = panels_picture(results(make_record, **more))
     assert picture is not None
     return ElementTree.fromstring(picture)
 
@@ -68,6 +73,11 @@ def test_arms_are_those_that_a_panel_names_and_stand_beside_each_other(make_reco
         dots(picture, colours(picture)[name])[1] for name in ("density (FRFT)", "source (perfect filter)")
     )
     assert all(one[0] < other[0] for one, other in zip(density, source, strict=True))
+
+
+def test_an_arm_has_the_colour_that_it_has_in_the_picture_of_every_point(make_record):
+    every_point = colours(ElementTree.fromstring(gains_picture(results(make_record))))
+    assert colours(drawn(make_record)).items() < every_point.items()
 
 
 def test_points_without_cells_are_left_out_and_one_seed_has_no_interval(make_record):

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from frft.config.model import VANILLA
-from frft.experiment.picture import COLOURS, GRID, round_values
+from frft.experiment.picture import GRID, round_values
 from frft.results.study import StudyPanel, StudyResults
 from frft.statistics import Estimate
+from frft.study.picture import arm_colours
 
 WIDTH, HEIGHT = 300, 250
 """Size of a panel in pixels, with its labels."""
@@ -45,12 +46,11 @@ def panels_picture(results: StudyResults) -> str | None:
     low, high = min([0.0, *ends]), max([0.0, *ends])
     room = 0.05 * (high - low) or 1.0
     low, high = low - room, high + room
-    # An arm has one colour in all panels.
     names = list(dict.fromkeys(arm for marks in drawn.values() for arm in marks))
-    colours = {arm: COLOURS[number % len(COLOURS)] for number, arm in enumerate(names)}
+    colours = arm_colours(config, names)
     legend = [
-        f'<tspan fill="{colour}" dx="{18 if number else 0}">{escape(config.with_role(arm))}</tspan>'
-        for number, (arm, colour) in enumerate(colours.items())
+        f'<tspan fill="{colours[arm]}" dx="{18 if number else 0}">{escape(config.with_role(arm))}</tspan>'
+        for number, arm in enumerate(names)
     ]
     bodies = [
         _panel(title, panel, drawn[title], colours, (low, high), WIDTH * number)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
 from frft.config.model import VANILLA
 from frft.experiment.picture import COLOURS, GRID, round_values
-from frft.results.study import StudyResults
+from frft.results.study import StudyResults, StudySettings
+
+
+def arm_colours(config: StudySettings, arms: Iterable[str] = ()) -> dict[str, str]:
+    """A colour for each arm of every point but vanilla, and for other `arms`; the same in all pictures of a study."""
+    names = dict.fromkeys([*(name for name in config.everywhere if name != VANILLA), *arms])
+    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
 
 
 def gains_picture(results: StudyResults) -> str:
@@ -46,7 +53,7 @@ def gains_picture(results: StudyResults) -> str:
         if number:
             parts.append(f'<line x1="10" x2="{left + wide}" y1="{y}" y2="{y}" {GRID}/>')
     names = [escape(results.config.with_role(arm)) for arm in arms]
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(arms))]
+    colours = list(arm_colours(results.config).values())
     legend = [
         f'<tspan fill="{colour}" dx="{18 if number else 0}">{name}</tspan>'
         for number, (name, colour) in enumerate(zip(names, colours, strict=True))
