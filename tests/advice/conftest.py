@@ -54,7 +54,7 @@ def make_evidence():
             "far_log_loss": MeasuredEvidence(0.66, 0.01),
             "locality": locality if isinstance(locality, MeasuredEvidence) else MeasuredEvidence(locality, 0.005),
             "locality_accuracy": MeasuredEvidence(0.04, 0.01),
-            "rehearsal": MeasuredEvidence(0.02, 0.02),
+            "transfer_gap": MeasuredEvidence(0.02, 0.02),
             "correction": 1.0,
             "annotator": None,
         }

@@ -83,17 +83,13 @@ def test_a_policy_outside_the_pool_is_said_to_be(make_evidence):
 
 
 @pytest.mark.parametrize(
-    ("gain", "sentence"),
-    [
-        (0.051, "5.1 more of 100 held-out near pairs rightly than"),
-        (-0.02, "2.0 fewer of 100"),
-        (0.0, "as many held-out"),
-    ],
+    ("gap", "sentence"),
+    [(0.051, "orders 5.1 fewer of 100 rightly than"), (-0.02, "2.0 more of 100"), (0.0, "orders as many rightly as")],
 )
-def test_the_rehearsal_in_words(gain, sentence, make_evidence):
-    reasons = " ".join(advise(make_evidence(rehearsal=MeasuredEvidence(gain, 0.021)), None, "e").reasons)
+def test_the_transfer_gap_in_words(gap, sentence, make_evidence):
+    reasons = " ".join(advise(make_evidence(transfer_gap=MeasuredEvidence(gap, 0.021)), None, "e").reasons)
     assert sentence in reasons
-    assert "fitted to a random quarter (standard error 2.1)" in reasons
+    assert "one fitted to its own (standard error 2.1)" in reasons
 
 
 def test_it_takes_half_a_screen(make_evidence, predictor):

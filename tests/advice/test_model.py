@@ -109,12 +109,12 @@ def test_an_input_that_is_all_error_is_not_used(make_evidence):
 def test_a_gain_below_what_is_worth_it_is_no_help(make_evidence):
     accuracy = PREDICTED_OUTCOMES["accuracy"]
     cases = [
-        KnownExperiment(f"w{n}", 0, make_evidence(rehearsal=MeasuredEvidence(0.01 * n, 0.01)), 0.01 * n - 0.01)
+        KnownExperiment(f"w{n}", 0, make_evidence(transfer_gap=MeasuredEvidence(0.01 * n, 0.01)), 0.01 * n - 0.01)
         for n in range(10)
     ]
     model = LogisticModel.train(cases, accuracy)
     worth_it = [case for case in cases if case.gain > 0.03]
     assert (model.helped, model.outcome) == (len(worth_it), "accuracy")
     assert model.test(cases).helped == len(worth_it) < sum(case.gain > 0 for case in cases)
-    assert model.coefficients["rehearsal"] > 0
+    assert model.coefficients["transfer_gap"] > 0
     assert LogisticModel.train(cases, GOLD).helped > len(worth_it)

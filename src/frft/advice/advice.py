@@ -21,7 +21,7 @@ NAMES = {
     "auc": "telling samples from the pool",
     "locality": "locality",
     "agreement": "near labels against the pool's rule",
-    "rehearsal": "the rehearsal",
+    "transfer_gap": "the transfer gap",
 }
 """The predictor's inputs in words."""
 NO_GOLD = (
@@ -117,12 +117,12 @@ def _described(evidence: Evidence) -> list[str]:
             f"pool's less than others do: that takes {ENOUGH_NEAR} at least."
         )
         return sentences
-    gain = evidence.rehearsal
-    gained = _by(100 * gain.mean, "{:.1f}", "more", "fewer")
+    gap = evidence.transfer_gap
+    lost = _by(100 * gap.mean, "{:.1f}", "fewer", "more")
     sentences.append(
-        "Rehearsed within the pool: fitted to the nearest quarter of the pairs, a small reward model orders "
-        f"{f'{gained} of 100' if gained else 'as many'} held-out near pairs rightly {'than' if gained else 'as'} "
-        f"fitted to a random quarter ({_error(gain, 1, 100)})."
+        "Transfer: of the nearest and the farthest quarter of the pairs, a small reward model fitted to the other one "
+        f"orders {f'{lost} of 100' if lost else 'as many'} rightly {'than' if lost else 'as'} one fitted to its own "
+        f"({_error(gap, 1, 100)})."
     )
     own, more_right = evidence.locality, evidence.locality_accuracy
     log_loss = _by(own.mean, "{:.4f} nats", "better", "worse")

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from frft.advice.coverage import coverage
 from frft.advice.locality import held_out
-from frft.advice.rehearsal import rehearsed_gains
+from frft.advice.transfer import transfer_gaps
 from frft.errors import SelectionError
 from frft.progress import SILENT, Progress
 from frft.selection import VectorCache
@@ -75,8 +75,8 @@ class Evidence:
         locality: how much smaller the log loss of the local fit is than the pooled fit's, on near pairs, in nats: how
             much the labels near the policy are of a kind of their own.
         locality_accuracy: how much higher the accuracy of the local fit is than the pooled fit's, on near pairs.
-        rehearsal: how much higher the accuracy on near pairs is of a small reward model that was fitted to the quarter
-            of the pairs nearest to the policy than of those fitted to random ones (see `frft.advice.rehearsal`).
+        transfer_gap: how much higher the accuracy of a small reward model is on pairs of the kind that it was fitted
+            to, the nearest quarter or the farthest, than that of the model of the other kind (see `frft.advice.transfer`).
         correction: how strongly the local fit was let differ, 0 (not at all) to 4, the mean over the folds.
         annotator: the annotator with the most near pairs; None: the pool does not say who judged them.
     """
@@ -93,7 +93,7 @@ class Evidence:
     far_log_loss: MeasuredEvidence | None
     locality: MeasuredEvidence
     locality_accuracy: MeasuredEvidence
-    rehearsal: MeasuredEvidence
+    transfer_gap: MeasuredEvidence
     correction: float
     annotator: Annotator | None
 
@@ -183,7 +183,7 @@ def gather_evidence(
     nearness_N = np.exp(ratios.log_ratios_N - ratios.log_ratios_N.max()).reshape(2, -1).mean(axis=0)
     steps_NF = _steps(pool)
     fits = held_out(steps_NF, nearness_N, near_N, prompts, seed, progress)
-    gain_N = rehearsed_gains(steps_NF, of_pair_N, near_N, prompts, seed, progress)
+    gap_N, compared_N = transfer_gaps(steps_NF, of_pair_N, prompts, seed, progress)
     covered, expected = coverage(samples, pool)
 
     def mean_of(values_N: Floats, rows_N: npt.NDArray[np.bool_]) -> MeasuredEvidence:
@@ -206,7 +206,7 @@ def gather_evidence(
         far_log_loss=mean_of(loss_N, far_N) if far_N.any() else None,
         locality=mean_of(loss_N - np.logaddexp(0, -fits.local_N), near_N),
         locality_accuracy=mean_of(_right(fits.local_N) - accuracy_N, near_N),
-        rehearsal=mean_of(gain_N, near_N),
+        transfer_gap=mean_of(gap_N, compared_N),
         correction=fits.correction,
         annotator=_annotator(table, near_N, lambda rows_N: mean_of(accuracy_N, rows_N)),
     )

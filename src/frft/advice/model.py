@@ -31,11 +31,11 @@ INPUTS: dict[str, Callable[[Evidence], MeasuredEvidence]] = {
     "auc": lambda evidence: MeasuredEvidence(evidence.auc, 0.0),
     "locality": lambda evidence: evidence.locality,
     "agreement": lambda evidence: evidence.agreement or MeasuredEvidence(0.0, None),
-    "rehearsal": lambda evidence: evidence.rehearsal,
+    "transfer_gap": lambda evidence: evidence.transfer_gap,
 }
 """What a predictor may look at: whether there is something to select by; whether labels near the policy follow a rule
 of their own; whether that is nearer than the far ones' to what all annotators share, for biases of many cancel in the
-pool; and how a selection did in a rehearsal within the pool. The error of the first is small beside what it differs by,
+pool; and whether near and far labels teach each other. The error of the first is small beside what it differs by,
 and taken as 0."""
 
 
@@ -70,7 +70,7 @@ PREDICTED_OUTCOMES = {
         ),
         PredictedOutcome(
             "accuracy",
-            ("auc", "locality", "agreement", "rehearsal"),
+            ("auc", "locality", "agreement", "transfer_gap"),
             0.03,
             "on pairs like those your policy writes, a reward model fitted to the quarter of the pool nearest to it is "
             "right on at least 3 of 100 more than one fitted to a random quarter",

@@ -16,7 +16,7 @@ from frft.fixed_actor.cases.run import CASE_SETTINGS
 
 @pytest.fixture
 def folders(measured, tmp_path):
-    """A folder to train on and one to test on, whose gains go with the rehearsal."""
+    """A folder to train on and one to test on, whose gains go with the transfer gap."""
     lines, rng = read_cases(measured), np.random.default_rng(0)
     made = []
     for folder in ("train", "test"):
@@ -25,7 +25,7 @@ def folders(measured, tmp_path):
         rows = []
         for n in range(40):
             line, gain = lines[n % len(lines)], float(rng.choice([0.0, 0.1]))
-            evidence = {**line.evidence, "rehearsal": {"mean": gain + rng.normal(0, 0.02), "error": 0.02}}
+            evidence = {**line.evidence, "transfer_gap": {"mean": gain + rng.normal(0, 0.02), "error": 0.02}}
             accuracy = line.selected.accuracy - gain
             at_random = [replace(each, accuracy=accuracy) for each in line.at_random]
             cluster = f"{folder} {n % 10}"
@@ -42,7 +42,7 @@ def test_fit_trains_on_some_folders_and_tests_on_others(folders, tmp_path, capsy
     printed = json.loads(capsys.readouterr().out)
     predictor = fit_on_cases([train], [test])
     assert printed["model"]["coefficients"] == predictor.model.coefficients
-    assert predictor.model.coefficients["rehearsal"] > 0.3
+    assert predictor.model.coefficients["transfer_gap"] > 0.3
     (tested,) = predictor.tests.items()
     assert tested[0] == "made up"
     assert (tested[1].cases, tested[1].clusters) == (40, 10)
