@@ -76,7 +76,7 @@ class Evidence:
             much the labels near the policy are of a kind of their own.
         locality_accuracy: how much higher the accuracy of the local fit is than the pooled fit's, on near pairs.
         transfer_gap: how much higher the accuracy of a small reward model is on pairs of the kind that it was fitted
-            to, the nearest quarter or the farthest, than that of the model of the other kind (see `frft.advice.transfer`).
+            to, the nearest quarter or the farthest, than that of the model of the other kind (`frft.advice.transfer`).
         correction: how strongly the local fit was let differ, 0 (not at all) to 4, the mean over the folds.
         annotator: the annotator with the most near pairs; None: the pool does not say who judged them.
     """
