@@ -110,6 +110,7 @@ def cases(
     out: Path,
     worlds: int | None = None,
     settings: int = 5,
+    first_group: int = 0,
     pairs: list[str] | None = None,
     actor_of: list[str] | None = None,
     domain_column: str | None = None,
@@ -138,6 +139,8 @@ def cases(
         Draw so many groups of made-up worlds at random, instead of --pairs.
     settings
         With --worlds: ways of judging drawn for each group.
+    first_group
+        With --worlds: number of the first group, for other worlds of the same draw.
     pairs
         Real preference pairs: files, folders, globs, or ids of data sets on the Hub.
     actor_of
@@ -192,7 +195,7 @@ def cases(
     use_threads(1)
     if pairs is None:
         planned: Iterator[PlannedCase] = chain.from_iterable(
-            world_cases(worlds or 0, settings, seed) for seed in numbers
+            world_cases(worlds or 0, settings, seed, first_group) for seed in numbers
         )
     else:
         pool = reading.load(pairs, progress).table

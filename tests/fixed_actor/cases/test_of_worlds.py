@@ -17,6 +17,7 @@ def test_families_take_turns_and_a_group_is_a_cluster():
     assert [key.family for key in keys[:1]] == [CASE_WORLDS[0]]
     assert {key.family for key in keys} == set(CASE_WORLDS)
     assert keys == [key for key, _ in world_cases(4, 5, 3)]
+    assert [key for key in keys if "texts 0" not in key.cluster] == [key for key, _ in world_cases(3, 5, 3, 1)]
     assert not {key.cluster for key in keys} & {key.cluster for key, _ in world_cases(4, 5, 4)}
 
 

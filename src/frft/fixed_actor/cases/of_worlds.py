@@ -27,15 +27,16 @@ TESTED = 800
 """Evaluation prompts with two completions of the actor; the few pairs of equal completions are left out."""
 
 
-def world_cases(groups: int, settings: int, seed: int) -> Iterator[PlannedCase]:
+def world_cases(groups: int, settings: int, seed: int, first: int = 0) -> Iterator[PlannedCase]:
     """A case for every group of worlds and way of judging; other seeds give other texts and other dials.
 
     Args:
         groups: number of groups of worlds, each with texts of its own.
         settings: ways of judging drawn for each; fewer where one is drawn twice.
         seed: seed of all draws.
+        first: number of the first group; each is drawn by itself.
     """
-    for group in range(groups):
+    for group in range(first, first + groups):
         family = CASE_WORLDS[group % 2]
         rng = np.random.default_rng([seed, group])
         world_seed = seed_for(seed, "case worlds", group)
