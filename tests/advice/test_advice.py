@@ -12,18 +12,20 @@ from frft.cli.layout import wrapped
 
 TEST = PredictorTest(clusters=5, seeds=4, cases=38, helped=21, auc=0.83, auc_low=0.75, auc_high=0.91, spearman=0.4)
 
+GAP = MeasuredEvidence(0.2, 0.02)
+
 
 @pytest.fixture
 def predictor():
-    """One that looks at agreement alone: the probability is sigmoid(20 * agreement)."""
+    """The probability is sigmoid(20 * transfer gap)."""
     inputs = PREDICTED_OUTCOMES["accuracy"].inputs
     model = LogisticModel(
         means=dict.fromkeys(inputs, 0.0),
         scales=dict.fromkeys(inputs, 1.0),
         spreads=dict.fromkeys(inputs, 1e6),
-        coefficients=dict.fromkeys(inputs, 0.0) | {"agreement": 20.0},
-        lows=dict.fromkeys(inputs, -0.2) | {"auc": 0.5},
-        highs=dict.fromkeys(inputs, 0.2) | {"auc": 0.9},
+        coefficients=dict.fromkeys(inputs, 20.0),
+        lows=dict.fromkeys(inputs, -0.2),
+        highs=dict.fromkeys(inputs, 0.2),
         intercept=0.0,
         clusters=5,
         cases=40,
@@ -34,16 +36,16 @@ def predictor():
 
 
 @pytest.mark.parametrize(
-    ("agreement", "verdict", "helps"), [(0.1, "likely", 0.88), (0.0, "unclear", 0.5), (-0.1, "unlikely", 0.12)]
+    ("gap", "verdict", "helps"), [(0.1, "likely", 0.88), (0.0, "unclear", 0.5), (-0.1, "unlikely", 0.12)]
 )
-def test_verdicts(agreement, verdict, helps, make_evidence, predictor):
-    advice = advise(make_evidence(agreement=agreement), predictor, "an embedder")
+def test_verdicts(gap, verdict, helps, make_evidence, predictor):
+    advice = advise(make_evidence(transfer_gap=MeasuredEvidence(gap, 0.02)), predictor, "an embedder")
     assert advice.verdict == verdict
     assert advice.helps == pytest.approx(helps, abs=0.005)
     assert advice.answer.startswith(f"{verdict}. Probability {helps:.2f} that on pairs like those your policy writes")
     assert ("A verdict takes" in advice.answer) == (verdict == "unclear")
     assert any("other worlds: AUC 0.83 [0.75, 0.91] on 38 cases of 5 clusters" in line for line in advice.limits)
-    assert any(f"near labels against the pool's rule {20 * agreement:+.2f}" in line for line in advice.reasons)
+    assert any(f"the transfer gap {20 * gap:+.2f}" in line for line in advice.reasons)
     # The verdict is not about the gold reward after reinforcement learning, and says so.
     assert advice.limits[0].startswith("Gold reward after reinforcement learning.")
 
@@ -61,7 +63,10 @@ def test_a_predictor_that_did_not_pass_weighs_nothing_and_says_where(failed, low
 
 def test_of_gold_reward_the_answer_speaks_of_gold_reward(make_evidence, predictor):
     inputs = PREDICTED_OUTCOMES["gold"].inputs
-    model = replace(predictor.model, outcome="gold", coefficients=dict.fromkeys(inputs, 0.0))
+    zeros = dict.fromkeys(inputs, 0.0)
+    model = replace(
+        predictor.model, outcome="gold", means=zeros, spreads=zeros, coefficients=zeros, lows=zeros, highs=zeros
+    )
     advice = advise(make_evidence(), replace(predictor, model=model), "an embedder")
     assert "that FRFT has more gold reward after the first refresh than" in advice.answer
     assert not any("Gold reward after reinforcement learning." in line for line in advice.limits)
@@ -158,12 +163,12 @@ def test_of_the_labels_of_few_near_pairs_nothing_is_said(make_evidence, predicto
     assert "Too few pairs are near the policy to tell" in few
     assert "standard error" not in few
     assert "Too few" not in enough
-    assert advise(make_evidence(near_pairs=29, agreement=0.2), predictor, "e").verdict == "unclear"
-    assert advise(make_evidence(near_pairs=30, agreement=0.2), predictor, "e").verdict == "likely"
+    assert advise(make_evidence(near_pairs=29, transfer_gap=GAP), predictor, "e").verdict == "unclear"
+    assert advise(make_evidence(near_pairs=30, transfer_gap=GAP), predictor, "e").verdict == "likely"
     assert "Labels near the policy follow a rule of their own" in enough
 
 
 def test_what_lies_beyond_the_worlds_is_named(make_evidence, predictor):
-    advice = advise(make_evidence(auc=0.95), predictor, "another embedder")
-    assert any(r.startswith("Beyond all") and "from the pool (0.500 to 0.900)" in r for r in advice.reasons)
+    advice = advise(make_evidence(transfer_gap=MeasuredEvidence(0.3, 0.02)), predictor, "another embedder")
+    assert any(r.startswith("Beyond all") and "the transfer gap (-0.200 to 0.200)" in r for r in advice.reasons)
     assert any("fitted with another one" in limit for limit in advice.limits)

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from frft.advice.evidence import MeasuredEvidence
-from frft.advice.model import INPUTS, PREDICTED_OUTCOMES, STRENGTH, KnownExperiment, LogisticModel
+from frft.advice.model import INPUTS, PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
 
 GOLD = PREDICTED_OUTCOMES["gold"]
 
@@ -25,7 +25,10 @@ def test_coefficients_are_those_of_another_optimizer(make_cases):
     sign_N = np.array([1 if case.gain > 0 else -1 for case in cases])
 
     def objective(theta):
-        return STRENGTH * np.logaddexp(0, -sign_N * (x_NF @ theta[:-1] + theta[-1])).sum() + theta[:-1] @ theta[:-1] / 2
+        return (
+            GOLD.strength * np.logaddexp(0, -sign_N * (x_NF @ theta[:-1] + theta[-1])).sum()
+            + theta[:-1] @ theta[:-1] / 2
+        )
 
     theta = minimize(objective, np.zeros(4), tol=1e-12).x
     assert [*model.coefficients.values(), model.intercept] == pytest.approx(theta, abs=2e-3)

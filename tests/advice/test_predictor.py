@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from frft.advice.evidence import MeasuredEvidence
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
 from frft.advice.predictor import SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
 from frft.errors import ArtifactError, DataError
@@ -47,7 +48,12 @@ def test_accuracy_is_tested_on_what_is_named_and_on_every_kind_left_out(make_evi
     def drawn(name, count):
         gains = rng.choice([0.0, 0.1], count) + rng.normal(0, 0.005, count)
         return [
-            KnownExperiment(f"{name}{n % 8}", 0, make_evidence(agreement=gain + rng.normal(0, 0.02)), gain)
+            KnownExperiment(
+                f"{name}{n % 8}",
+                0,
+                make_evidence(transfer_gap=MeasuredEvidence(gain + rng.normal(0, 0.02), 0.02)),
+                gain,
+            )
             for n, gain in enumerate(gains)
         ]
 

@@ -2,8 +2,7 @@
 
 It is trained on cases with a known outcome and tested on others. Cases that share a cluster (the dials of a world, the
 texts of worlds, an actor) or a seed (texts, policy and luck that all clusters have in common) are no proof of each
-other, so that intervals are by drawing whole clusters and seeds. The regularisation is strong, since there are few
-clusters, and was not tuned.
+other, so that intervals are by drawing whole clusters and seeds.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from frft.errors import DataError
 from frft.statistics.intervals import CONFIDENCE_LEVEL
 from frft.statistics.numbers import Floats
 
-STRENGTH = 0.1
-"""scikit-learn's C on standardised inputs: a prior of standard deviation 0.3 on each coefficient."""
 PREDICTOR_RESAMPLES = 2000
 """Bootstrap resamples for the interval of the AUC."""
 
@@ -47,6 +44,7 @@ class PredictedOutcome:
         name: short name, in files.
         inputs: names of `INPUTS`.
         worth: a gain above this counts as help.
+        strength: scikit-learn's C on standardised inputs, the variance of the prior on each coefficient.
         help: what help is, for "Probability that ...".
         case: what one case is, in the plural.
     """
@@ -54,6 +52,7 @@ class PredictedOutcome:
     name: str
     inputs: tuple[str, ...]
     worth: float
+    strength: float
     help: str
     case: str
 
@@ -65,13 +64,15 @@ PREDICTED_OUTCOMES = {
             "gold",
             ("auc", "locality", "agreement"),
             0.0,
+            0.1,
             "FRFT has more gold reward after the first refresh than a refresh on as many random pairs",
             "runs in made-up worlds",
         ),
         PredictedOutcome(
             "accuracy",
-            ("auc", "locality", "agreement", "transfer_gap"),
+            ("transfer_gap",),
             0.03,
+            3.0,
             "on pairs like those your policy writes, a reward model fitted to the quarter of the pool nearest to it is "
             "right on at least 3 of 100 more than one fitted to a random quarter",
             "cases with a fixed policy",
@@ -79,7 +80,8 @@ PREDICTED_OUTCOMES = {
     )
 }
 """By name: the gold reward that a policy has after reinforcement learning (of `frft study`), and the accuracy of a
-small reward model for a fixed policy (of `frft advise cases`)."""
+small reward model for a fixed policy (of `frft advise cases`). Of gold, the strength was not tuned; of accuracy, it and
+the inputs are those with the smallest log loss on groups of the training cases left out (docs/advise.md)."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class LogisticModel:
             outcome=outcome.name,
         )
         terms_NF = np.array([list(untrained.terms(case.evidence).values()) for case in cases])
-        fitted = LogisticRegression(C=STRENGTH).fit(terms_NF, helped_N)
+        fitted = LogisticRegression(C=outcome.strength).fit(terms_NF, helped_N)
         return replace(untrained, coefficients=by_input(fitted.coef_[0]), intercept=float(fitted.intercept_[0]))
 
     def terms(self, evidence: Evidence) -> dict[str, float]:
