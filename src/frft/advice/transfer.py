@@ -53,7 +53,7 @@ def transfer_gaps(
             right = {}
             for kind in (1, -1):
                 rows = np.flatnonzero((fold_N != fold) & (kind_N == kind))
-                weights_F = fit_preferences(x_NF[rows], [prompts[row] for row in rows], rng)
+                weights_F = fit_preferences(x_NF[rows], [prompts[row] for row in rows.tolist()], rng)
                 right[kind] = (np.sign(x_NF[tested] @ weights_F) + 1) / 2
             gap_N[tested] = kind_N[tested] * (right[1] - right[-1])
             task.advance(1)
