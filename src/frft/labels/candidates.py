@@ -1,0 +1,149 @@
+"""The pairs that could be labelled: any two completions of a policy to one prompt, or pairs of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class LabelCandidate:
+    """A pair that could be labelled.
+
+    Attributes:
+        prompt: text of the prompt.
+        first, second: the two completions; of a pair of the pool, chosen and rejected.
+        pair: id in the pool; None: the completions are a policy's own.
+        policy: name of the policy; None: unknown, or of a pool.
+        step: PPO steps after which the policy wrote them; None: unknown, or of a pool.
+    """
+
+    prompt: str
+    first: str
+    second: str
+    pair: str | None = None
+    policy: str | None = None
+    step: int | None = None
+
+
+class PromptCandidates(Protocol):
+    """The pairs of one prompt, numbered from 0; no two have the same texts."""
+
+    @property
+    def prompt(self) -> str:
+        """Text of the prompt."""
+
+    def __len__(self) -> int:
+        """Number of pairs, at least 1."""
+
+    def pair(self, number: int) -> LabelCandidate:
+        """The pair with this number."""
+
+
+@dataclass(frozen=True)
+class LabelCandidates:
+    """All pairs that could be labelled. Texts that differ in white space around them alone count as the same.
+
+    Attributes:
+        prompts: the pairs of each prompt that has any.
+        left_out: completions or pairs that are in no candidate, by reason, each counted once: `blank`, `repeated`,
+            `single` (the only different completion of its prompt), `same_sides`.
+        read: number of completions or pairs that were read.
+    """
+
+    prompts: Sequence[PromptCandidates]
+    left_out: dict[str, int]
+    read: int
+
+    @property
+    def pairs(self) -> int:
+        """Number of candidates."""
+        return sum(map(len, self.prompts))
+
+
+@dataclass(frozen=True)
+class _PolicyTexts:
+    """Different completions of one prompt; any two are a pair. They are not listed: 1000 texts have 499,500."""
+
+    prompt: str
+    texts: list[str]
+    policy: str | None
+    step: int | None
+
+    def __len__(self) -> int:
+        return len(self.texts) * (len(self.texts) - 1) // 2
+
+    def pair(self, number: int) -> LabelCandidate:
+        # In the order (0, 1), (0, 2), (1, 2), (0, 3), ..., text n is the later one of n pairs.
+        later = 1
+        while number >= later:
+            number -= later
+            later += 1
+        return LabelCandidate(self.prompt, self.texts[number], self.texts[later], None, self.policy, self.step)
+
+
+@dataclass(frozen=True)
+class _PoolPairs:
+    prompt: str
+    pairs: list[LabelCandidate]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def pair(self, number: int) -> LabelCandidate:
+        return self.pairs[number]
+
+
+def policy_candidates(
+    prompts: Iterable[str], completions: Iterable[str], *, policy: str | None = None, step: int | None = None
+) -> LabelCandidates:
+    """Any two different completions of one prompt, of samples in which prompts occur several times.
+
+    Args:
+        prompts, completions: the samples.
+        policy: name of the policy that wrote them.
+        step: number of PPO steps after which it wrote them.
+    """
+    different: dict[str, dict[str, str]] = {}
+    left_out = {"blank": 0, "repeated": 0, "single": 0}
+    read = 0
+    for prompt, completion in zip(prompts, completions, strict=True):
+        read += 1
+        texts = different.setdefault(prompt, {})
+        if not completion.strip():
+            left_out["blank"] += 1
+        elif completion.strip() in texts:
+            left_out["repeated"] += 1
+        else:
+            texts[completion.strip()] = completion
+    left_out["single"] = sum(len(texts) == 1 for texts in different.values())
+    found = [
+        _PolicyTexts(prompt, list(texts.values()), policy, step)
+        for prompt, texts in different.items()
+        if len(texts) > 1
+    ]
+    return LabelCandidates(found, left_out, read)
+
+
+def pool_candidates(pool: pa.Table) -> LabelCandidates:
+    """The different pairs of a pool (columns id, prompt, chosen, rejected), in either direction."""
+    by_prompt: dict[str, dict[frozenset[str], LabelCandidate]] = {}
+    left_out = {"blank": 0, "repeated": 0, "same_sides": 0}
+    columns = (pool[name].to_pylist() for name in ("id", "prompt", "chosen", "rejected"))
+    for name, prompt, chosen, rejected in zip(*columns, strict=True):
+        sides = frozenset((chosen.strip(), rejected.strip()))
+        known = by_prompt.get(prompt, {})
+        if "" in sides:
+            left_out["blank"] += 1
+        elif len(sides) == 1:
+            left_out["same_sides"] += 1
+        elif sides in known:
+            left_out["repeated"] += 1
+        else:
+            by_prompt.setdefault(prompt, {})[sides] = LabelCandidate(prompt, chosen, rejected, name)
+    found = [_PoolPairs(prompt, list(pairs.values())) for prompt, pairs in by_prompt.items()]
+    return LabelCandidates(found, left_out, pool.num_rows)

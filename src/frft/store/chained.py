@@ -1,0 +1,105 @@
+"""Journals whose rows are chained by digests, so that a row that was changed, lost or put elsewhere is found.
+
+The digest of a row is the SHA-256 of the digest of the row before it and of the row itself. A journal that lost its
+last rows as a whole is a shorter journal without a fault: nothing in it can tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frft.errors import ArtifactError, UnreadableError
+from frft.store.files import atomic_write, digest_of
+from frft.store.journal import append_rows
+
+DIGEST = "digest"
+"""The field of a row that holds its digest."""
+_FIRST = ""
+"""What stands for the digest of the row before the first one."""
+
+
+@dataclass(frozen=True)
+class ChainedRows:
+    """The content of a chained journal.
+
+    Attributes:
+        rows: its rows without their digests; row n stands on line n + 1.
+        last: digest of the last row, from which the next one goes on.
+        unfinished: whether half a line stands at the end, which a writer that was killed (or is at work) has left; it
+            is not among the rows.
+    """
+
+    rows: list[dict[str, Any]]
+    last: str
+    unfinished: bool
+
+
+def write_chained(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a new journal with its first rows; it appears whole or not at all."""
+    chained, _ = _chained(rows, _FIRST)
+    with atomic_write(path) as file:
+        file.writelines(f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n".encode() for row in chained)
+
+
+def append_chained(path: Path, rows: Iterable[Mapping[str, Any]], last: str) -> str:
+    """Append rows to a journal, wait until they are on disk, and return the digest of the last one.
+
+    Args:
+        path: the journal. Half a line at its end is cut off.
+        rows: the rows, JSON-able; none has a field `digest`.
+        last: digest of the journal's last row.
+    """
+    chained, last = _chained(rows, last)
+    append_rows(path, chained)
+    return last
+
+
+def read_chained(path: Path) -> ChainedRows:
+    """Read a journal and check every row.
+
+    Raises:
+        UnreadableError: there is no such file, or it cannot be read.
+        ArtifactError: a finished line is no row of a chained journal, or its digest is not that of the row; names the
+            first such line.
+    """
+    try:
+        *lines, end = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}. Name a file that is there.") from error
+    rows, last = [], _FIRST
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            found = row.pop(DIGEST)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(path, number, "it is not a whole row") from error
+        last = _digest(last, row)
+        if found != last:
+            raise _damaged(
+                path, number, "its digest is that of other content, or rows before it are missing or changed"
+            )
+        rows.append(row)
+    return ChainedRows(rows, last, unfinished=bool(end))
+
+
+def _damaged(path: Path, number: int, why: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path}, line {number}: damaged: {why}. Restore the file from a copy; or keep its first {number - 1} lines, "
+        "which are sound, and lose the others."
+    )
+
+
+def _chained(rows: Iterable[Mapping[str, Any]], last: str) -> tuple[list[dict[str, Any]], str]:
+    chained = []
+    for row in rows:
+        last = _digest(last, row)
+        chained.append({**row, DIGEST: last})
+    return chained, last
+
+
+def _digest(before: str, row: Mapping[str, Any]) -> str:
+    return digest_of([before, row])
