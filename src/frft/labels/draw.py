@@ -122,14 +122,10 @@ def ask_about(
     repeats = round(len(first) * shares.repeat / (1 - shares.repeat))
     questions = _with_repeats(first, min(repeats, budget - len(first)), rng)
     purposes = [question.purpose for question in questions]
-    counts = {
-        "read": candidates.read,
-        **candidates.left_out,
-        "candidates": candidates.pairs,
-        "prompts": len(candidates.prompts),
-        **{purpose: purposes.count(purpose) for purpose in PURPOSES if purpose in {shares.purpose, "test", "repeat"}},
-        "questions": len(questions),
-    }
+    counts: dict[str, int] = {"read": candidates.read, **candidates.left_out}
+    counts |= {"candidates": candidates.pairs, "prompts": len(candidates.prompts)}
+    counts |= {name: purposes.count(name) for name in PURPOSES if name in {shares.purpose, "test", "repeat"}}
+    counts["questions"] = len(questions)
     return DrawnQuestions(questions, counts)
 
 
