@@ -11,7 +11,7 @@ import frft
 from frft.config import load_config
 from frft.config.model import RunConfig
 from frft.config.problems import leaves
-from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig
+from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig, SelectionConfig
 from frft.errors import SettingsError
 
 
@@ -121,7 +121,7 @@ def test_a_schedule_must_fit_alpha_and_rise(steps):
 def test_rollouts_need_nearest_matching():
     assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"match": "nearest"}})
     with pytest.raises(SettingsError, match="match: nearest"):
-        RefreshConfig(samples="rollouts")
+        RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="part1"))
     for strategy in ("random", "density", "all"):
         assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"strategy": strategy}})
 

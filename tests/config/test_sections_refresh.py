@@ -16,7 +16,7 @@ from frft.config.sections import RefreshConfig, SelectionConfig
         ({"strategy": "source", "source": ""}, "at least 1 character"),
         ({"strategy": "column", "column": "domain"}, "strategy: column needs a column and what it says"),
         ({"strategy": "column", "value": "domain-0"}, "set column and value"),
-        ({"take": "sample"}, "take: sample draws by a density ratio, which part1 has none of"),
+        ({"strategy": "part1", "take": "sample"}, "take: sample draws by a density ratio, which part1 has none of"),
         ({"strategy": "all", "take": "sample"}, "which all has none of"),
         ({"strategy": "policy_ratio", "shuffle_embeddings": True}, "change nothing for policy_ratio"),
         ({"strategy": "random", "noise": 0.1}, "change nothing for random"),

@@ -301,7 +301,7 @@ def test_nothing_qualifies(tiny_cache, strategy, pick):
 
 
 def test_no_sample_has_a_prompt_of_the_pool(tiny_cache):
-    config = SelectionConfig(size=5)
+    config = SelectionConfig(strategy="part1", size=5)
     with pytest.raises(SelectionError, match=r"None of the 1 policy samples .*match: nearest \(--match nearest\)"):
         select(make_pool(6), ["elsewhere"], ["text"], config, tiny_cache, seed=0)
 
@@ -324,13 +324,14 @@ def test_no_sample_has_a_prompt_of_the_pool(tiny_cache):
 )
 def test_what_cannot_be_selected_from(tiny_cache, change, samples, message):
     with pytest.raises(SelectionError, match=message):
-        select(change(make_pool(6)), *samples, SelectionConfig(), tiny_cache, seed=0)
+        select(change(make_pool(6)), *samples, SelectionConfig(strategy="part1"), tiny_cache, seed=0)
 
 
 def with_rank(monkeypatch, rank, **traits):
     """`part4` under another rank function and traits, as a package's own strategy would be."""
     own = Strategy(name="part4", description="", rank=rank, **traits)
-    monkeypatch.setattr("frft.selection.filter.get_strategy", lambda name: own)
+    for module in ("frft.selection.filter", "frft.config.sections.refresh"):
+        monkeypatch.setattr(f"{module}.get_strategy", lambda name: own)
 
 
 @pytest.mark.parametrize(

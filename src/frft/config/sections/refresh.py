@@ -19,7 +19,7 @@ class SelectionConfig(Section):
 
     newer = frozenset({"clusters", "column", "value"})
 
-    strategy: str = Field(default="part1", description=described_strategies())
+    strategy: str = Field(default="density", description=described_strategies())
     # The description lists what frft.strategies holds.
     threshold: float = Field(default=0.8, ge=-1, le=1)
     """Cosine that a pair must exceed for `part1` and reach for `either`."""
