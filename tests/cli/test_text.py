@@ -253,6 +253,7 @@ def test_every_verb_and_every_judge_is_here():
 
 
 MUST_BE_SAID = {
+    "trained_parameters": "[Ww]eights trained",
     "annotated_pairs": "verdicts on",
     "completions_truncated": "the end of their completion",
     "compared": "were compared",

@@ -46,7 +46,7 @@ def test_an_error_in_a_worker_is_the_error_of_the_run(pairs_file, settings_file,
     said = []
     for workers in (1, 2):
         command = ["run", str(settings_file), f"data.pairs={pairs_file}", f"workers={workers}"]
-        broken = ["arms={vanilla: {alpha: 0}, hopeless: {selection: {threshold: 0.999}}}", "arms.random=null"]
+        broken = ["arms={vanilla: {alpha: 0}, hopeless: {selection: {strategy: part1, threshold: 0.999}}}", "arms.random=null"]
         status = main([*command, *broken, "arms.part1=null", "--out", str(tmp_path / f"out{workers}")])
         said.append((status, capsys.readouterr().err.splitlines()[-1]))
     assert said[0] == said[1]
