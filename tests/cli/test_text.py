@@ -278,7 +278,7 @@ MUST_BE_SAID = {
     "parameters": "parameters",
     "samples.of": "samples",
     "n_to_settle": "prompts would show",
-    "near_pairs": "Near the policy",
+    "near_pairs": "Near the policy|[Nn]ear it|near your policy",
     "prompts_truncated": "lost the beginning of their prompt|lost their beginning",
     "repeated": "repeat|once",
     "repeated_prompts": "repeat",

@@ -46,7 +46,8 @@ def test_an_error_in_a_worker_is_the_error_of_the_run(pairs_file, settings_file,
     said = []
     for workers in (1, 2):
         command = ["run", str(settings_file), f"data.pairs={pairs_file}", f"workers={workers}"]
-        broken = ["arms={vanilla: {alpha: 0}, hopeless: {selection: {strategy: part1, threshold: 0.999}}}", "arms.random=null"]
+        hopeless = "{selection: {strategy: part1, threshold: 0.999}}"
+        broken = [f"arms={{vanilla: {{alpha: 0}}, hopeless: {hopeless}}}", "arms.random=null"]
         status = main([*command, *broken, "arms.part1=null", "--out", str(tmp_path / f"out{workers}")])
         said.append((status, capsys.readouterr().err.splitlines()[-1]))
     assert said[0] == said[1]

@@ -112,7 +112,7 @@ def train(
     else:
         print_text(f"The model to start from has {base.head.described}.")
     what = "those of the head" if config.freeze_backbone else "those of adapters and head" if config.lora else "all"
-    print_text(f"Weights trained: {report.trained_parameters}, {what}.")
+    print_text(f"Weights trained: {report.trained_parameters:,} ({what}).")
     if grew:
         print_text(
             f"The vocabulary grew from {tokens['before']} to {tokens['after']} tokens: the tokenizer has tokens that "
