@@ -18,6 +18,7 @@ import pytest
 from frft.cli import app, main
 from frft.config.sections import WorldConfig
 from frft.evaluation.judge_names import judge_kinds
+from frft.labels import AskedBatch, DrawShares, QueueHead, draw_questions, open_queue, policy_candidates, write_queue
 from frft.reward import RewardModel
 from frft.worlds import World, write_world
 
@@ -74,6 +75,7 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
         write(name, [*rows, {"prompt": f"{name}?", "completion": "Alone."}])
     texts = [json.loads(line) for name in ("one", "two") for line in Path(found[name]).read_text().splitlines()]
     write("scores", [{**text, "score": len(text["completion"]) % 7} for text in texts])
+    found["queue"], found["asked"] = (write_labels(folder / f"{name}.jsonl") for name in ("queue", "asked"))
     write("annotations", [
         {"prompt": prompt, "first": f" One {n} eggs{long * (n < 4)}.", "second": f" Two {n} eggs{long * (n < 4)}.",
          "preference": [1, 0, 1, None][n % 4]}
@@ -98,6 +100,22 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield found
     endpoint.close()
+
+
+def write_labels(path: Path) -> str:
+    """A file of labels with everything in it that can be counted: two labellers, repetitions, skips, failures."""
+    rows = [(f"How do I bake {n} loaves?", f"{side} {n} eggs") for n in range(20) for side in ("Mix", "Take")]
+    candidates = policy_candidates(*zip(*rows, strict=True), step=40)
+    drawn = draw_questions(candidates, 24, seed=0, shares=DrawShares(test=0.25, repeat=0.25))
+    head = QueueHead(1, "2026-01-02T03:04:05+00:00", "random", 0, 24, {"samples": ["one"]}, drawn.counts)
+    write_queue(path, head, drawn.questions)
+    with open_queue(path) as queue:
+        names = list(queue.questions)
+        for n, name in enumerate(names[:-2]):
+            queue.answer(name, ("left", "right", "left", "tie", "skip")[n % 5], "Ann", seconds=2.5)
+        queue.undo("Ann")
+        queue.add_answers([], AskedBatch("openai:m", "2026-01-02T03:04:05+00:00", 2, names[-1:], 214, 0.0002))
+    return str(path)
 
 
 def save_lm_without_padding(folder: Path) -> None:
@@ -168,6 +186,12 @@ CASES = [
     Case("bench fixed-actor", "bench fixed-actor --out {bench}", True),
     Case("bench fixed-actor", "bench fixed-actor --pairs {halves} --domain-column kind --actor-of one two --out "
          "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear", True),
+    Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
+         "--step 40"),
+    Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),
+    Case("label status", "label status {queue}"),
+    *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in
+      JUDGES.items()),
     Case("run", "run demo --out {run} --dry-run", json=False),
     Case("study", "study averaging seeds=2 --points kl-low --out {study} --dry-run"),
     Case("store list", "store list --store {store}"),
@@ -286,6 +310,26 @@ MUST_BE_SAID = {
     "prompt_tokens": "Questions",
     "completion_tokens": "Questions",
     "rejected": "rejected",
+    "blank": "without text",
+    "alone": "alone with their prompt",
+    "candidates": "to choose from",
+    "questions": "questions|Questions",
+    "repeat": "repetitions",
+    "audit": "audit",
+    "answered": "answered",
+    "skipped": "skipped",
+    "pending": "open",
+    "failed": "failed|usable reply|open",
+    "purposes.test": "test",
+    "left": "left",
+    "right": "right",
+    "tie": "tie",
+    "undone": "undone",
+    "repeats": "repetitions",
+    "same": "answered as before",
+    "exchanged": "exchanged sides",
+    "same_side": "same side",
+    "tokens": "tokens",
     "unmatched.first": "no partner",
     "unmatched.second": "no partner",
     "sequences": "lost the beginning",
@@ -313,7 +357,7 @@ NEED_NOT_BE_SAID = {
     # Settings, and figures that are said in units.
     "prompts", "prompts_written_to", "texts",
     "level", "seed", "seeds", "folds", "share", "weight", "size", "test_size", "format", "max_length", "workers",
-    "bytes", "max_bytes", "seconds",
+    "bytes", "max_bytes", "seconds", "budget",
 }  # fmt: skip
 """Other whole numbers of the JSON, by a name in their place. A number that is in neither fails the test: decide."""
 

@@ -27,7 +27,7 @@ def pair_of(question):
 def test_any_two_different_completions_of_a_prompt_are_a_pair():
     texts = [("a", "x"), ("a", " x\n"), ("a", "y"), ("b", "x"), ("a", "z"), ("c", " "), ("c", "u"), ("a", "v")]
     found = policy_candidates(*zip(*texts, strict=True))
-    assert found.left_out == {"blank": 1, "repeated": 1, "single": 2}
+    assert found.left_out == {"blank": 1, "repeated": 1, "alone": 2}
     (only,) = found.prompts
     pairs = [(only.pair(n).first, only.pair(n).second) for n in range(len(only))]
     assert sorted(map(sorted, pairs)) == [list(pair) for pair in combinations("vxyz", 2)]
@@ -128,7 +128,7 @@ def test_conversations_are_not_divided_between_training_and_test():
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(UsageError, match="at least 1"):
         draw_questions(written([2]), 0, seed=0)
-    with pytest.raises(SelectionError, match="1 single"):
+    with pytest.raises(SelectionError, match="1 alone"):
         draw_questions(written([1]), 1, seed=0)
     for wrong in ({"test": -0.1}, {"repeat": 0.5}, {"test": 0.9, "repeat": 0.2}, {"purpose": "gate", "test": 0.1},
                   {"purpose": "repeat"}):  # fmt: skip

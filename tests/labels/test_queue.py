@@ -8,7 +8,16 @@ import sys
 import pytest
 
 from frft.errors import ArtifactError, OutputError, UsageError
-from frft.labels import AskedBatch, QueueHead, draw_questions, open_queue, policy_candidates, read_queue, write_queue
+from frft.labels import (
+    AskedBatch,
+    LabelAnswer,
+    QueueHead,
+    draw_questions,
+    open_queue,
+    policy_candidates,
+    read_queue,
+    write_queue,
+)
 from frft.labels.draw import DrawShares
 
 HEAD = QueueHead(1, "2026-01-02T03:04:05+00:00", "random", 3, 6, {"samples": ["s.jsonl"]}, {"read": 12})
@@ -21,6 +30,10 @@ def path(tmp_path):
     drawn = draw_questions(policy_candidates(*zip(*texts, strict=True), step=20), 6, seed=3, shares=SHARES)
     write_queue(tmp_path / "queue.jsonl", HEAD, drawn.questions)
     return tmp_path / "queue.jsonl"
+
+
+def judged(question, choice, preference):
+    return LabelAnswer(question, choice, "rm:x", "2026-01-02T03:04:06+00:00", None, 0, preference)
 
 
 def adds_up(queue):
@@ -40,7 +53,7 @@ def test_what_is_written_comes_back(path):
         queue.answer(names[1], "skip", "Ann")
         queue.answer(names[0], "tie", "Bob")
         batch = AskedBatch("rm:x", "2026-01-02T03:04:06+00:00", 3, [names[5]], 90, 0.25)
-        queue.answer_all(batch, [(names[0], "right", 0.25), (names[2], "left", 0.75)])
+        queue.add_answers([judged(names[0], "right", 0.25), judged(names[2], "left", 0.75)], batch)
         assert [each.id for each in queue.pending("Ann")] == names[2:]
         assert queue.undo("Ann").question == names[1]
         assert queue.undo("Cid") is None
@@ -80,14 +93,14 @@ def test_a_contradiction_does_not_reach_the_file(path):
         # Of several rows, those before the one that is refused are in the file, as they are in memory.
         batch = AskedBatch("rm:x", "2026-01-02T03:04:06+00:00", 1, [], None, None)
         with pytest.raises(UsageError):
-            queue.answer_all(batch, [(first.id, "left", 1.0), (first.id, "left", 1.0)])
+            queue.add_answers([judged(first.id, "left", 1.0), judged(first.id, "left", 1.0)], batch)
         queue.answer(list(queue.questions)[1], "left", "Ann")
         answers = queue.answers()
     assert read_queue(path).answers() == answers
 
 
 def test_a_file_that_contradicts_itself_is_refused_by_line(path):
-    from frft.labels.rows import LabelAnswer, as_row
+    from frft.labels.rows import as_row
     from frft.store.chained import append_chained, read_chained
 
     answer = LabelAnswer("0" * 16, "left", "Ann", "2026-01-02T03:04:06+00:00", None, 0)

@@ -21,6 +21,7 @@ from frft.cli.data import data_command
 from frft.cli.diagnose import diagnose_command
 from frft.cli.eval import eval_app
 from frft.cli.generate import generate_command
+from frft.cli.label import label_app
 from frft.cli.output import print_error
 from frft.cli.reward import reward_app
 from frft.cli.reward_check import check_command
@@ -57,6 +58,7 @@ reward_app.command(score_command, name="score")
 reward_app.command(check_command, name="check")
 app.command(reward_app)
 app.command(eval_app)
+app.command(label_app)
 app.command(bench_app)
 app.command(world_app)
 app.command(store_app)

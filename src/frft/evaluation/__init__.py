@@ -3,6 +3,7 @@
 from frft.evaluation.annotations import StoredAnnotations
 from frft.evaluation.chat import ChatJudge, ChatUsage, kept_replies
 from frft.evaluation.judge import Judge, ScoringJudge, counts_in_words
+from frft.evaluation.judge_labeller import JudgeLabeller
 from frft.evaluation.length import LengthControlled, length_controlled, prompt_difficulty
 from frft.evaluation.matching import Matched, match
 from frft.evaluation.ranking import Ranked, rank
@@ -17,6 +18,7 @@ __all__ = [
     "Comparison",
     "GoldJudge",
     "Judge",
+    "JudgeLabeller",
     "LengthControlled",
     "Matched",
     "Ranked",

@@ -1,5 +1,6 @@
 """Fresh labels: which pairs to label, by whom, and what the labels say of sources and labellers."""
 
+from frft.labels.asking import AskReport, GivenLabel, LabelBudget, LabelCost, Labeller, ask_labeller
 from frft.labels.candidates import LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
 from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers
@@ -15,30 +16,42 @@ from frft.labels.rows import (
     Purpose,
     QueueHead,
 )
+from frft.labels.summary import LabellerSummary, QueueSummary, RepeatConsistency, repeat_consistency, summarise_queue
 
 __all__ = [
     "CHOICES",
     "PURPOSES",
     "QUEUE_FORMAT",
+    "AskReport",
     "AskedBatch",
     "Choice",
     "DrawShares",
     "DrawnQuestions",
+    "GivenLabel",
     "LabelAnswer",
+    "LabelBudget",
     "LabelCandidate",
     "LabelCandidates",
+    "LabelCost",
     "LabelCounts",
     "LabelQuestion",
     "LabelQueue",
     "LabelledAnswers",
+    "Labeller",
+    "LabellerSummary",
     "Purpose",
     "QueueHead",
+    "QueueSummary",
     "QueueWriter",
+    "RepeatConsistency",
+    "ask_labeller",
     "draw_questions",
     "labelled_answers",
     "open_queue",
     "policy_candidates",
     "pool_candidates",
     "read_queue",
+    "repeat_consistency",
+    "summarise_queue",
     "write_queue",
 ]

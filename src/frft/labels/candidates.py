@@ -51,7 +51,7 @@ class LabelCandidates:
     Attributes:
         prompts: the pairs of each prompt that has any.
         left_out: completions or pairs that are in no candidate, by reason, each counted once: `blank`, `repeated`,
-            `single` (the only different completion of its prompt), `same_sides`.
+            `alone` (the only different completion of its prompt), `same_sides`.
         read: number of completions or pairs that were read.
     """
 
@@ -109,7 +109,7 @@ def policy_candidates(
         step: number of PPO steps after which it wrote them.
     """
     different: dict[str, dict[str, str]] = {}
-    left_out = {"blank": 0, "repeated": 0, "single": 0}
+    left_out = {"blank": 0, "repeated": 0, "alone": 0}
     read = 0
     for prompt, completion in zip(prompts, completions, strict=True):
         read += 1
@@ -120,7 +120,7 @@ def policy_candidates(
             left_out["repeated"] += 1
         else:
             texts[completion.strip()] = completion
-    left_out["single"] = sum(len(texts) == 1 for texts in different.values())
+    left_out["alone"] = sum(len(texts) == 1 for texts in different.values())
     found = [
         _PolicyTexts(prompt, list(texts.values()), policy, step)
         for prompt, texts in different.items()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,35 +179,30 @@ class QueueWriter(LabelQueue):
         """
         self._add(questions)
 
-    def answer(
-        self,
-        question: str,
-        choice: Choice,
-        labeller: str,
-        *,
-        seconds: float | None = None,
-        preference: float | None = None,
-        when: str | None = None,
-    ) -> LabelAnswer:
-        """Add an answer; arguments as in `LabelAnswer`, and `when` None: now.
+    def answer(self, question: str, choice: Choice, labeller: str, *, seconds: float | None = None) -> None:
+        """Add an answer that was given now; arguments as in `LabelAnswer`.
 
         Raises:
             UsageError: there is no such question or choice, or this labeller has answered it.
         """
-        if choice not in CHOICES:
-            raise UsageError(f"{choice!r} is no answer; it must be {', '.join(CHOICES)}.")
-        answer = LabelAnswer(question, choice, labeller, when or now(), seconds, self.given(labeller), preference)
-        self._add([answer])
-        return answer
+        self.add_answers([LabelAnswer(question, choice, labeller, now(), seconds, 0)])
 
-    def answer_all(self, batch: AskedBatch, answers: Iterable[tuple[str, Choice, float | None]]) -> None:
-        """Add what it took to ask a labeller some questions, and its answers: question, choice and preference."""
-        given = self.given(batch.labeller)
-        rows = [
-            LabelAnswer(question, choice, batch.labeller, batch.when, None, given + n, preference)
-            for n, (question, choice, preference) in enumerate(answers)
-        ]
-        self._add([batch, *rows])
+    def add_answers(self, answers: Iterable[LabelAnswer], batch: AskedBatch | None = None) -> None:
+        """Add answers, in the order in which they were given, and before them what it took to get them.
+
+        Their positions are counted here.
+
+        Raises:
+            UsageError: there is no such question or choice, or the labeller has answered it.
+        """
+        self._add([] if batch is None else [batch])
+        self._add(self._placed(answers))
+
+    def _placed(self, answers: Iterable[LabelAnswer]) -> Iterator[LabelAnswer]:
+        for answer in answers:
+            if answer.choice not in CHOICES:
+                raise UsageError(f"{answer.choice!r} is no answer; it must be {', '.join(CHOICES)}.")
+            yield replace(answer, position=self.given(answer.labeller))
 
     def undo(self, labeller: str) -> LabelAnswer | None:
         """Take back a labeller's last answer and return it; None: there is none."""
@@ -226,10 +221,21 @@ class QueueWriter(LabelQueue):
                 taken.append(as_row(value))
         finally:
             # The rows before such a one are part of this object by now, so they must be part of the file.
-            self._last = append_chained(self._path, taken, self._last)
+            if taken:
+                self._last = append_chained(self._path, taken, self._last)
 
 
 Q = TypeVar("Q", bound=LabelQueue)
+
+
+def check_free(path: Path) -> None:
+    """Check that there is no file at the path of a new file of labels.
+
+    Raises:
+        OutputError: there is one.
+    """
+    if path.exists():
+        raise OutputError(f"{path} exists, and labels are never overwritten. Name another file.")
 
 
 def write_queue(path: Path, head: QueueHead, questions: Iterable[LabelQuestion]) -> None:
@@ -239,8 +245,7 @@ def write_queue(path: Path, head: QueueHead, questions: Iterable[LabelQuestion])
         OutputError: the file exists; labels are never overwritten.
         UsageError: two questions are the same, or one repeats a later one.
     """
-    if path.exists():
-        raise OutputError(f"{path} exists, and labels are never overwritten. Name another file.")
+    check_free(path)
     queue = LabelQueue(head)
     for question in questions:
         queue.apply(question)

@@ -1,0 +1,152 @@
+"""What a file of labels holds: who answered what, how fast, and how consistently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from frft.labels.queue import LabelCounts, LabelQueue
+from frft.labels.rows import PURPOSES, LabelAnswer, LabelQuestion
+from frft.statistics.intervals import wilson
+from frft.store import plain
+
+_OTHER_SIDE = {"left": "right", "right": "left", "tie": "tie", "skip": "skip"}
+
+
+@dataclass(frozen=True)
+class RepeatConsistency:
+    """One labeller's answers to repetitions, skipped questions aside.
+
+    Attributes:
+        repeats: number of repetitions that were answered, and the question that they repeat as well.
+        same: those among them with the same completion chosen, or a tie, both times.
+        share: same / repeats.
+        interval: Wilson's 95 % interval of the share.
+        exchanged: those among `repeats` whose sides were exchanged.
+        same_side: those among `exchanged` with the same side chosen both times: what the order alone explains.
+    """
+
+    repeats: int
+    same: int
+    share: float
+    interval: tuple[float, float]
+    exchanged: int
+    same_side: int
+
+
+@dataclass(frozen=True)
+class LabellerSummary:
+    """One labeller's answers.
+
+    Attributes:
+        counts: questions by what became of them.
+        left, right, tie: number of answers by side.
+        undone: number of answers taken back.
+        median_seconds: median time of an answer, in seconds; None: no time is known.
+        consistency: answers to repetitions; None: none was answered.
+        pool: answers left or right to pairs of a pool, repetitions aside.
+        pool_agrees: those among them that chose what the pool calls chosen.
+        tokens: tokens that the answers took; None: not counted.
+        cost: what they cost; None: unknown.
+    """
+
+    counts: LabelCounts
+    left: int
+    right: int
+    tie: int
+    undone: int
+    median_seconds: float | None
+    consistency: RepeatConsistency | None
+    pool: int
+    pool_agrees: int
+    tokens: int | None
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class QueueSummary:
+    """A whole file of labels.
+
+    Attributes:
+        all: questions by what all labellers together did.
+        purposes: number of questions by what they are for.
+        steps: number of questions by the step of the policy that wrote the texts; only where a step is known.
+        labellers: every labeller's answers, by name.
+    """
+
+    all: LabelCounts
+    purposes: dict[str, int]
+    steps: dict[int, int]
+    labellers: dict[str, LabellerSummary]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able values."""
+        return plain(self)
+
+
+def summarise_queue(queue: LabelQueue) -> QueueSummary:
+    """Count the questions of a file of labels, and the answers of each labeller."""
+    questions = list(queue.questions.values())
+    purposes = Counter(question.purpose for question in questions)
+    steps = Counter(question.step for question in questions if question.step is not None)
+    return QueueSummary(
+        all=queue.counts(),
+        purposes={name: purposes[name] for name in PURPOSES if name in purposes},
+        steps=dict(sorted(steps.items())),
+        labellers={name: _summary(queue, name) for name in queue.labellers},
+    )
+
+
+def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | None:
+    """How a labeller answered repetitions; None: it answered none whose original it answered, too."""
+    found: list[tuple[LabelQuestion, str, str]] = []
+    for answer in queue.answers(labeller):
+        question = queue.questions[answer.question]
+        before = None if question.repeats is None else queue.answer_of(labeller, question.repeats)
+        if before is not None and "skip" not in (before.choice, answer.choice):
+            found.append((question, before.choice, answer.choice))
+    if not found:
+        return None
+    same = sum((_OTHER_SIDE[first] if question.exchanged else first) == again for question, first, again in found)
+    exchanged = [(first, again) for question, first, again in found if question.exchanged]
+    return RepeatConsistency(
+        repeats=len(found),
+        same=same,
+        share=same / len(found),
+        interval=wilson(same, len(found)),
+        exchanged=len(exchanged),
+        same_side=sum(first == again != "tie" for first, again in exchanged),
+    )
+
+
+def _summary(queue: LabelQueue, name: str) -> LabellerSummary:
+    answers = queue.answers(name)
+    chosen = Counter(answer.choice for answer in answers)
+    seconds = [answer.seconds for answer in answers if answer.seconds is not None]
+    of_pool = [each for answer in answers if (each := _pool_choices(queue, answer)) is not None]
+    batches = [batch for batch in queue.batches if batch.labeller == name]
+    tokens = [batch.tokens for batch in batches if batch.tokens is not None]
+    costs = [batch.cost for batch in batches if batch.cost is not None]
+    return LabellerSummary(
+        counts=queue.counts(name),
+        left=chosen["left"],
+        right=chosen["right"],
+        tie=chosen["tie"],
+        undone=queue.undone[name],
+        median_seconds=median(seconds) if seconds else None,
+        consistency=repeat_consistency(queue, name),
+        pool=len(of_pool),
+        pool_agrees=sum(choice == known for choice, known in of_pool),
+        tokens=sum(tokens) if batches and len(tokens) == len(batches) else None,
+        cost=sum(costs) if batches and len(costs) == len(batches) else None,
+    )
+
+
+def _pool_choices(queue: LabelQueue, answer: LabelAnswer) -> tuple[str, str] | None:
+    """The side that was chosen and the one that the pool calls chosen; None: there are not both."""
+    question = queue.questions[answer.question]
+    if question.pool_choice is None or question.repeats is not None or answer.choice not in ("left", "right"):
+        return None
+    return answer.choice, question.pool_choice

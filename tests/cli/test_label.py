@@ -1,0 +1,118 @@
+"""`frft label` as a person uses and misuses it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from frft.cli import main
+from frft.config.sections import WorldConfig
+from frft.labels import read_queue
+from frft.worlds import World, write_world
+
+PROMPT = "\n\nHuman: How do I bake {} loaves?\n\nAssistant:"
+
+
+@pytest.fixture
+def samples(write_rows):
+    rows = [
+        {"prompt": PROMPT.format(n), "completion": f" Mix {k} eggs.", "model": "mine"}
+        for n in range(20)
+        for k in range(3)
+    ]
+    return str(write_rows("samples.jsonl", [*rows, {**rows[0], "completion": " "}, {**rows[0], "prompt": "Alone?"}]))
+
+
+def drawn(samples, tmp_path, *more):
+    path = tmp_path / "queue.jsonl"
+    assert main(["label", "pick", "--samples", samples, "--out", str(path), "--budget", "20", *more]) == 0
+    return path
+
+
+def test_picking_says_what_there_was(samples, tmp_path, capsys):
+    path = drawn(samples, tmp_path, "--test-share", "0.2", "--repeat-share", "0.1", "--step", "40", "--seed", "3")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "20 questions (14 train, 4 test, 2 hidden repetitions)" in said
+    assert "Read 62 completions, 1 without text, 1 alone with their prompt, which are left out" in said
+    assert "60 pairs to choose from, on 20 prompts" in said
+    queue = read_queue(path)
+    assert {(question.step, question.policy) for question in queue.questions.values()} == {(40, "mine")}
+    assert queue.head.read == {"samples": [samples]}
+    assert (
+        main(["label", "pick", "--samples", samples, "--out", str(tmp_path / "all"), "--budget", "99", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["counts"] == {
+        "read": 62, "blank": 1, "repeated": 0, "alone": 1, "candidates": 60, "prompts": 20, "train": 60, "test": 0,
+        "repeat": 0, "questions": 60}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either --samples or --pairs"),
+        (["--samples", "samples.jsonl", "--pairs", "samples.jsonl"], "either --samples or --pairs"),
+        (["--pairs", "samples.jsonl", "--step", "3"], "leave them out with --pairs"),
+        (["--samples", "samples.jsonl", "--step", "-1"], "at least 0"),
+        (["--samples", "samples.jsonl", "--test-share", "2"], "share of test questions"),
+        (["--samples", "two.jsonl"], "of several models: mine, other"),
+        (["--samples", "samples.jsonl", "--budget", "0"], "at least 1"),
+        (["--samples", "samples.jsonl", "--out", "samples.jsonl"], "Name another file"),
+        (["--samples", "samples.jsonl", "--out", "there"], "never overwritten"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_picked_is_refused(arguments, said, samples, write_rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_rows("two.jsonl", [{"prompt": "p", "completion": each, "model": each} for each in ("mine", "other")])
+    (tmp_path / "there").touch()
+    out = [] if "--out" in arguments else ["--out", "queue.jsonl"]
+    budget = [] if "--budget" in arguments else ["--budget", "5"]
+    before = sorted(tmp_path.iterdir())
+    assert main(["label", "pick", *arguments, *out, *budget]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_gold_reward_labels_and_the_labels_train(tmp_path, capsys):
+    """From a world's texts to pairs whose chosen side is the one with more gold reward."""
+    dials = {"pool_size": 20, "demonstrations": 20, "evaluation_prompts": 20, "train_prompts": 20, "categories": 3}
+    world = World(WorldConfig(**dials))
+    write_world(world, tmp_path / "world")
+    prompts = world.prompts(0, 20, "evaluation")
+    rows = [
+        {"prompt": prompt, "completion": text}
+        for source in range(2)
+        for prompt, text in zip(prompts, world.write(prompts, source), strict=True)
+    ]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = drawn(str(tmp_path / "samples.jsonl"), tmp_path, "--repeat-share", "0.1")
+    judge = f"gold:{tmp_path / 'world'}"
+    ask = ["label", "ask", str(path), "--judge", judge, "--labeller", "gold"]
+    capsys.readouterr()
+    assert main([*ask, "--budget", "9"]) == 0
+    assert "Stopped at the budget in labels" in capsys.readouterr().out
+    assert main([*ask, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answered"], found["counts"]["pending"], found["stopped"]) == (11, 0, None)
+    assert main([*ask, "--budget-tokens", "9"]) == 2
+    assert "budget is in tokens" in capsys.readouterr().err
+    assert main(["label", "status", str(path), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)["labellers"]["gold"]
+    assert summary["consistency"]["same"] == summary["consistency"]["repeats"] == 2
+    queue = read_queue(path)
+    for answer in queue.answers("gold"):
+        question = queue.questions[answer.question]
+        left, right = world.gold([question.prompt] * 2, [question.left, question.right])
+        assert answer.choice == ("left" if left > right else "right" if right > left else "tie")
+
+
+def test_a_damaged_file_is_status_1_and_names_its_line(samples, tmp_path, capsys):
+    path = drawn(samples, tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], lines[4].replace(b"eggs", b"hens"), *lines[5:]]))
+    for verb in (["status"], ["ask", "--judge", "gold:x"]):
+        assert main(["label", verb[0], str(path), *verb[1:]]) == 1
+        assert f"{path}, line 5: damaged" in "".join(capsys.readouterr().err.split("\n"))
+    assert main(["label", "status", samples]) == 1
+    assert main(["label", "status", str(tmp_path / "none")]) == 2
+    assert "No such file" in capsys.readouterr().err

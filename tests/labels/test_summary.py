@@ -1,0 +1,36 @@
+"""Consistency on repetitions, by hand."""
+
+from __future__ import annotations
+
+from frft.labels import QueueHead, draw_questions, open_queue, pool_candidates, summarise_queue, write_queue
+from frft.labels.draw import DrawShares
+from frft.statistics import wilson
+
+from .test_draw import load_pool_of
+
+
+def test_a_summary_by_hand(tmp_path):
+    path = tmp_path / "queue.jsonl"
+    drawn = draw_questions(pool_candidates(load_pool_of(30).table), 40, seed=0, shares=DrawShares(repeat=0.25))
+    write_queue(path, QueueHead(1, "2026-01-02T03:04:05+00:00", "random", 0, 40, {}, {}), drawn.questions)
+    with open_queue(path) as queue:
+        for question in queue.questions.values():
+            # One always finds what the pool does, the other always takes the left side, the third skips repetitions.
+            queue.answer(question.id, question.pool_choice, "same", seconds=len(question.id))
+            queue.answer(question.id, "left", "left")
+            queue.answer(question.id, "skip" if question.repeats else "tie", "tired")
+        queue.undo("left")
+        found = summarise_queue(queue)
+        exchanged = sum(bool(question.exchanged) for question in queue.questions.values())
+        assert 0 < exchanged < 10
+        same, left, tired = (found.labellers[name] for name in ("same", "left", "tired"))
+        assert (same.consistency.repeats, same.consistency.same, same.consistency.same_side) == (10, 10, 0)
+        assert same.consistency.interval == wilson(10, 10)
+        assert (same.pool, same.pool_agrees, same.median_seconds) == (30, 30, 16)
+        repeats = left.consistency.repeats
+        assert repeats + (list(queue.questions.values())[-1].repeats is not None) == 10
+        assert (left.consistency.same_side, left.consistency.exchanged) == (repeats - left.consistency.same,) * 2
+        assert (left.undone, left.right, tired.consistency, tired.pool) == (1, 0, None, 0)
+        assert (tired.tie, tired.counts.skipped, tired.counts.pending) == (30, 10, 0)
+        assert found.purposes == {"train": 30, "repeat": 10}
+        assert vars(found.all) == {"questions": 40, "answered": 40, "skipped": 0, "pending": 0, "failed": 0}
