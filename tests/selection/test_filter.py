@@ -376,6 +376,7 @@ def test_metadata_says_how_it_was_made(tiny_cache):
         "embedder": tiny_cache.embedder.digest,
         "density": None,
         "weights": None,
+        "nearest_source": None,
         "mixture_distance": None,
     }
     assert all(

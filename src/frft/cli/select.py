@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -126,6 +126,8 @@ def _summary(selection: Selection) -> list[str]:
         lines.append(
             f"A classifier tells held-out samples from the pool with AUC {density['auc']:.3f} (0.5: not at all)."
         )
+    if (nearest := selection.metadata["nearest_source"]) is not None:
+        lines += _named_source(nearest)
     if (distance := selection.metadata["mixture_distance"]) is not None:
         lines.append(
             f"Kept pairs and samples differ in {distance:.1%} of their mixture of prompt clusters (total variation)."
@@ -137,6 +139,28 @@ def _summary(selection: Selection) -> list[str]:
         )
     if counts["taken"] < counts["wanted"]:
         lines.append(f"Fewer than the {counts['wanted']} wanted: {_too_few(selection)}.")
+    return lines
+
+
+def _named_source(found: dict[str, Any]) -> list[str]:
+    """Which source the samples were taken for, and whether they are like it at all."""
+    from frft.errors import printable
+
+    name = found["name"]
+    others = sorted(((share, source) for source, share in found["shares"].items() if source != name), reverse=True)
+    lines = [
+        f"Of {found['samples']:,} samples {found['shares'][name]:.1%} are taken for {printable(name)}, of its own "
+        f"held-out texts {found['recalls'][name]:.1%} ({found['texts']:,} texts of {len(found['shares'])} sources were "
+        f"learned); next is {printable(others[0][1])} with {others[0][0]:.1%}."
+    ]
+    if found["outside"]:
+        lines.append(
+            "The samples are outside all sources: they are taken for this one less than half as often as its own are. "
+            "That its annotators judge texts like them well is not to be expected."
+        )
+    if found["left_out"]:
+        count = sum(found["left_out"].values())
+        lines.append(f"{len(found['left_out'])} sources with too few texts ({count:,} in all) were no candidates.")
     return lines
 
 

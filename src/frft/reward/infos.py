@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from frft.models import TruncationCount
 from frft.reward.alarm import Alarm
@@ -175,6 +175,7 @@ class SelectionInfo(OpenValue):
         counts: how many samples and pairs there were, and what became of the pairs.
         mixture_distance: how far the selected pairs are from the samples' mixture of prompt clusters (total variation,
             0 to 1), where `clusters` is set; else None.
+        nearest_source: the source that the strategy near_source named, and by what (`NearestSource`); else None.
     """
 
     format: str
@@ -185,3 +186,4 @@ class SelectionInfo(OpenValue):
     weights: dict[str, float] | None
     counts: SelectionCounts
     mixture_distance: float | None = None
+    nearest_source: dict[str, Any] | None = None

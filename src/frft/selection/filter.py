@@ -17,6 +17,7 @@ exp(tau * score) is then the pair's density ratio at tau = 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,13 @@ from frft.selection.selection import (
     Selection,
     table_counts,
 )
+from frft.selection.sources import nearest_source
 from frft.selection.thresholds import nothing_qualifies
 from frft.selection.vectors import VectorCache
 from frft.selection.weights import LogRatios, draw_rows, effective_sample_size, temper
 from frft.statistics.numbers import Floats, Indices
 from frft.strategies import Candidates, Strategy, get_strategy, strategy_origin
+from frft.strategies.built_in import SOURCES
 
 
 def select(
@@ -57,6 +60,7 @@ def select(
     progress: Progress = SILENT,
     *,
     log_ratios: LogRatios | None = None,
+    start: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Selection:
     """Select the `config.size` best pairs of the pool by `config.strategy`, best first in `Selection.train_ids`.
 
@@ -81,6 +85,8 @@ def select(
         progress: receives the progress of embedding and comparing.
         log_ratios: log ratios of the policy and the SFT model, in the pool's order, for `policy_ratio`; None for every
             other strategy.
+        start: prompts and completions of the policy before its training, for `near_source`; None: the samples are
+            these.
 
     Raises:
         SelectionError: there are no pairs, no samples, or no usable ones; a column is missing; or no pair qualifies.
@@ -105,6 +111,19 @@ def select(
         evidence = tell_apart(pool, samples, config, strategy.reads, vectors, seed, progress)
     elif strategy.reads == "cosines":
         evidence = compare_completions(pool, samples, config, vectors, seed, progress)
+    found = None
+    if strategy.names_source:
+        columns = {name: _taken(pool_table[name], by_id) for name in SOURCES}
+        written = samples["completion"] if start is None else _texts(start[1])
+        now = () if start is None else samples["completion"]
+        found = nearest_source(
+            [*pool["prompt"], *pool["prompt"]],
+            [*pool["chosen"], *pool["rejected"]],
+            [*columns["chosen_source"], *columns["rejected_source"]],
+            written,
+            seed,
+            now=now,
+        )
     if config.shuffle_embeddings:
         evidence = evidence.dealt_out(np.random.default_rng([seed, 5]))
     chosen_N, rejected_N, log_ratios_N = evidence.values_3N
@@ -113,8 +132,8 @@ def select(
         similarity_rejected=rejected_N,
         log_ratios=log_ratios_N,
         rng=np.random.default_rng([seed, 0]),
-        columns={name: pool_table[name].take(by_id).to_pylist() for name in config.columns},
-        source=config.source,
+        columns={name: _taken(pool_table[name], by_id) for name in config.columns},
+        source=config.source if found is None else found.name,
         column=config.column,
         value=config.value,
         threshold=config.threshold,
@@ -161,6 +180,7 @@ def select(
         "embedder": vectors.embedder.digest if strategy.embeds or clusters is not None else None,
         "density": evidence.density,
         "weights": weights,
+        "nearest_source": None if found is None else asdict(found),
         "mixture_distance": None if clusters is None else clusters.distance(taken),
         "counts": counts,
     }
@@ -225,6 +245,11 @@ def _table(
         },
         schema=SCHEMA,
     )
+
+
+def _taken(column: pa.ChunkedArray, rows: Sequence[int]) -> list[Any]:
+    """The values of a column at these rows."""
+    return list(column.take(rows).to_pylist())
 
 
 def _texts(texts: Sequence[Any], rows: Sequence[int] | None = None) -> list[str]:

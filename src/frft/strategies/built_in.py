@@ -208,6 +208,14 @@ BUILT_IN = (
         needs_source=True,
     ),
     Strategy(
+        name="near_source",
+        description="pairs of the source that the policy's texts before its training are taken for, in random order",
+        rank=of_one_source,
+        reads="nearest source",
+        columns=SOURCES,
+        unqualified="from another source",
+    ),
+    Strategy(
         name="column",
         description="pairs with `value` in the column `column` of the pool, in random order",
         rank=of_one_value,

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from frft.statistics.numbers import Floats, Indices
 
 PairEvidence: TypeAlias = Literal[
-    "cosines", "density ratio", "prompt density ratio", "joint density ratio", "policy ratio"
+    "cosines", "density ratio", "prompt density ratio", "joint density ratio", "policy ratio", "nearest source"
 ]
 """What the filter computes of each pair before a strategy ranks it. `cosines`: cosine similarities of its two
 completions with the policy's samples; `density ratio`: how much likelier they are among the samples than in the pool,
 by a classifier of their embeddings; `prompt density ratio`: the same of the prompt alone; `joint density ratio`: of
-prompt and completion together; `policy ratio`: how much likelier under the policy than under the SFT model."""
+prompt and completion together; `policy ratio`: how much likelier under the policy than under the SFT model. `nearest
+source`: no figure of a pair, but the source that the policy's texts before its training are most often taken for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,11 @@ class Strategy:
     def tells_apart(self) -> bool:
         """Whether a classifier tells texts of the policy from those of the pool: of completions, prompts, or both."""
         return self.reads in ("density ratio", "prompt density ratio", "joint density ratio")
+
+    @property
+    def names_source(self) -> bool:
+        """Whether the filter names the source to select, by texts that the policy wrote before its training."""
+        return self.reads == "nearest source"
 
     @property
     def matches_prompts(self) -> bool:

@@ -92,9 +92,10 @@ def samples_of(
 ) -> PolicySamples:
     """Samples of the frozen policy: new completions of prompts of D, or its rollouts in these segments (`samples`).
 
-    Empty for an arm whose strategy embeds nothing and that has no gate: such an arm does not use samples.
+    Empty for an arm whose strategy reads no texts and that has no gate: such an arm does not use samples.
     """
-    if not arm.selection.embeds and arm.gate is None:
+    names_source = get_strategy(arm.selection.strategy).names_source
+    if not arm.selection.embeds and not names_source and arm.gate is None:
         return PolicySamples.of([], [])
     if arm.samples == "rollouts":
         return rollout_samples(segments, arm.max_samples)

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from frft.errors import SelectionError
 from frft.models import seed_for
 from frft.reward.identity import pairs_identity
 from frft.reward.infos import SelectionInfo
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, read_pairs
+from frft.reward.samples import PolicySamples
 from frft.reward.stages.inputs import RefreshInputs
 from frft.selection import LogRatios, select
 from frft.stages import Stage, Workload
@@ -42,16 +44,29 @@ class SelectionStage(Stage):
     def _strategy(self) -> Strategy:
         return get_strategy(self.given.config.selection.strategy)
 
+    @property
+    def _start(self) -> PolicySamples:
+        """Texts of the policy before its training, for a strategy that names a source by them."""
+        start = self.given.reference_samples
+        if start is None:
+            raise SelectionError(
+                f"The strategy {self._strategy.name} needs texts that the policy wrote before its training: give "
+                "reference_samples (frft.PolicySamples.of(prompts, completions)); in a run, set "
+                "reward.normalise_samples above 0."
+            )
+        return start
+
     def inputs(self) -> Mapping[str, Any]:
         of, config, ratios = self.given, self.given.config.selection, self.log_ratios
         origin = strategy_origin(config.strategy)
         return {
             "pool": of.pool if isinstance(of.pool, Artifact) else pairs_identity(of.pool, *config.columns),
-            "samples": of.samples.identity if config.embeds else None,
+            "samples": of.samples.identity if config.embeds or self._strategy.names_source else None,
             "log_ratios": ratios.identity if isinstance(ratios, LogRatios) else ratios,
             "selection": config.identity(),
             "embedder": of.vectors.embedder.digest if config.embeds else None,
             "seed": self._seed,
+            **({"start": self._start.identity} if self._strategy.names_source else {}),
             # The code of a strategy that comes with frft changes with frft alone.
             **({} if origin is None else {"strategy": origin}),
         }
@@ -66,6 +81,7 @@ class SelectionStage(Stage):
             self._seed,
             of.progress,
             log_ratios=LogRatios.read(ratios.path / LOG_RATIOS_FILE) if isinstance(ratios, Artifact) else ratios,
+            start=self._start.load() if self._strategy.names_source else None,
         )
         selection.write(folder / SELECTION_FILE)
         return SelectionInfo.of(selection.metadata, folder / SELECTION_FILE).as_dict()
