@@ -27,7 +27,7 @@ OUTSIDE = 0.5
 held-out texts are."""
 
 
-WORDS = r"(?u)\w+|[^\w\s]"
+STYLE_TOKENS = r"(?u)\w+|[^\w\s]"
 """A word, or a mark of punctuation, by which styles differ as well. Blank texts have none."""
 
 
@@ -105,7 +105,7 @@ def nearest_source(
     of_source = np.array([sources[row] for row in rows], dtype=object)
     own_texts, openings = [texts[row] for row in rows], [opening(prompts[row]) for row in rows]
     classifier = make_pipeline(
-        TfidfVectorizer(token_pattern=WORDS, ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(token_pattern=STYLE_TOKENS, ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(C=10, class_weight="balanced", max_iter=1000),
     )
     folds = GroupKFold(min(FOLDS, len(set(openings))))
