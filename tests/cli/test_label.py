@@ -106,6 +106,33 @@ def test_a_gold_reward_labels_and_the_labels_train(tmp_path, capsys):
         assert answer.choice == ("left" if left > right else "right" if right > left else "tie")
 
 
+def test_answers_go_out_as_pairs_and_come_in_as_rows(samples, tmp_path, capsys):
+    path = drawn(samples, tmp_path, "--step", "40")
+    asked, pairs = tmp_path / "asked.jsonl", tmp_path / "pairs.jsonl"
+    export = ["label", "export", str(path), "--out"]
+    assert main([*export, str(asked), "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in asked.read_text().splitlines()]
+    asked.write_text("".join(json.dumps({**row, "choice": "left"}) + "\n" for row in rows))
+    assert main(["label", "import", str(path), str(asked)]) == 2
+    assert "name one for all by --labeller" in " ".join(capsys.readouterr().err.split())
+    assert main(["label", "import", str(path), str(asked), "--labeller", "Ann"]) == 0
+    assert "20 answers added" in capsys.readouterr().out
+    assert main([*export, str(pairs), "--format", "pairs"]) == 0
+    assert main(["data", str(pairs), "--json"]) == 0
+    assert [(row["chosen"], row["step"]) for row in map(json.loads, pairs.read_text().splitlines())] == [
+        (row["left"], 40) for row in rows
+    ]
+    for more, said in (
+        (["--format", "pairs", "--open-for", "Ann"], "belongs to questions"),
+        (["--format", "csv", "--purpose", "test"], "Leave them out"),
+        (["--format", "pairs", "--labellers", "Bob"], "nobody here is called Bob. There are: Ann."),
+    ):
+        assert main([*export, str(tmp_path / "out"), *more]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert main([*export, str(path), "--format", "csv"]) == 2
+    assert "the file of labels itself" in capsys.readouterr().err
+
+
 def test_a_damaged_file_is_status_1_and_names_its_line(samples, tmp_path, capsys):
     path = drawn(samples, tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)

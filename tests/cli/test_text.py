@@ -18,7 +18,16 @@ import pytest
 from frft.cli import app, main
 from frft.config.sections import WorldConfig
 from frft.evaluation.judge_names import judge_kinds
-from frft.labels import AskedBatch, DrawShares, QueueHead, draw_questions, open_queue, policy_candidates, write_queue
+from frft.labels import (
+    AskedBatch,
+    DrawShares,
+    QueueHead,
+    draw_questions,
+    open_queue,
+    policy_candidates,
+    read_queue,
+    write_queue,
+)
 from frft.reward import RewardModel
 from frft.worlds import World, write_world
 
@@ -75,7 +84,12 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
         write(name, [*rows, {"prompt": f"{name}?", "completion": "Alone."}])
     texts = [json.loads(line) for name in ("one", "two") for line in Path(found[name]).read_text().splitlines()]
     write("scores", [{**text, "score": len(text["completion"]) % 7} for text in texts])
-    found["queue"], found["asked"] = (write_labels(folder / f"{name}.jsonl") for name in ("queue", "asked"))
+    for name in ("queue", "asked", "filled"):
+        found[name] = write_labels(folder / f"{name}.jsonl")
+    write(
+        "answers",
+        [{"question": name, "choice": choice, "labeller": "Ann"} for name, choice in answers_to(found["filled"])],
+    )
     write("annotations", [
         {"prompt": prompt, "first": f" One {n} eggs{long * (n < 4)}.", "second": f" Two {n} eggs{long * (n < 4)}.",
          "preference": [1, 0, 1, None][n % 4]}
@@ -116,6 +130,13 @@ def write_labels(path: Path) -> str:
         queue.undo("Ann")
         queue.add_answers([], AskedBatch("openai:m", "2026-01-02T03:04:05+00:00", 2, names[-1:], 214, 0.0002))
     return str(path)
+
+
+def answers_to(path: str) -> list[tuple[str, str | None]]:
+    """Of a file of labels: an answer that is there, and one that is not; and a question without one."""
+    queue = read_queue(Path(path))
+    known, new, empty = queue.answers("Ann")[0], *queue.pending("Ann")[:2]
+    return [(known.question, known.choice), (new.id, "right"), (empty.id, None)]
 
 
 def save_lm_without_padding(folder: Path) -> None:
@@ -192,6 +213,9 @@ CASES = [
     Case("label status", "label status {queue}"),
     *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in
       JUDGES.items()),
+    Case("label export", "label export {queue} --out {new} --format pairs"),
+    Case("label export", "label export {queue} --out {new} --format csv --open-for Ann"),
+    Case("label import", "label import {filled} {answers}"),
     Case("run", "run demo --out {run} --dry-run", json=False),
     Case("study", "study averaging seeds=2 --points kl-low --out {study} --dry-run"),
     Case("store list", "store list --store {store}"),
@@ -316,6 +340,13 @@ MUST_BE_SAID = {
     "questions": "questions|Questions",
     "repeat": "repetitions",
     "audit": "audit",
+    "left_out.tie": "left out: .*tie",
+    "left_out.skip": "left out: .*skip",
+    "left_out.test": "left out: .*test",
+    "left_out.repeat": "left out: .*repeat",
+    "added": "answers added",
+    "known": "already",
+    "empty": "have no answer",
     "answered": "answered",
     "skipped": "skipped",
     "pending": "open",

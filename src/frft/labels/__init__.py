@@ -3,6 +3,7 @@
 from frft.labels.asking import AskReport, GivenLabel, LabelBudget, LabelCost, Labeller, ask_labeller
 from frft.labels.candidates import LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
+from frft.labels.exchange import ImportReport, export_questions, import_answers
 from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers
 from frft.labels.queue import LabelCounts, LabelQueue, QueueWriter, open_queue, read_queue, write_queue
 from frft.labels.rows import (
@@ -28,6 +29,7 @@ __all__ = [
     "DrawShares",
     "DrawnQuestions",
     "GivenLabel",
+    "ImportReport",
     "LabelAnswer",
     "LabelBudget",
     "LabelCandidate",
@@ -46,6 +48,8 @@ __all__ = [
     "RepeatConsistency",
     "ask_labeller",
     "draw_questions",
+    "export_questions",
+    "import_answers",
     "labelled_answers",
     "open_queue",
     "policy_candidates",
