@@ -44,10 +44,9 @@ def test_verdicts(gap, verdict, helps, make_evidence, predictor):
     assert advice.helps == pytest.approx(helps, abs=0.005)
     assert advice.answer.startswith(f"{verdict}. Probability {helps:.2f} that on pairs like those your policy writes")
     assert ("A verdict takes" in advice.answer) == (verdict == "unclear")
-    assert any("other worlds: AUC 0.83 [0.75, 0.91] on 38 cases of 5 clusters" in line for line in advice.limits)
-    assert any(f"the transfer gap {20 * gap:+.2f}" in line for line in advice.reasons)
+    assert any("other worlds, AUC 0.83 [0.75, 0.91] on 38 cases of 5 clusters" in line for line in advice.limits)
     # The verdict is not about the gold reward after reinforcement learning, and says so.
-    assert advice.limits[0].startswith("Gold reward after reinforcement learning.")
+    assert advice.limits[0].startswith("Gold reward after reinforcement learning: ")
 
 
 @pytest.mark.parametrize("failed", ["other worlds", "real data"])
@@ -69,7 +68,9 @@ def test_of_gold_reward_the_answer_speaks_of_gold_reward(make_evidence, predicto
     )
     advice = advise(make_evidence(), replace(predictor, model=model), "an embedder")
     assert "that FRFT has more gold reward after the first refresh than" in advice.answer
-    assert not any("Gold reward after reinforcement learning." in line for line in advice.limits)
+    # Of several inputs, it is said what each adds.
+    assert any(line.startswith("Log odds, above 0 for a refresh: telling samples") for line in advice.reasons)
+    assert not any("Gold reward after reinforcement learning" in line for line in advice.limits)
 
 
 def test_without_a_predictor_there_is_no_verdict(make_evidence):
@@ -89,19 +90,18 @@ def test_a_policy_outside_the_pool_is_said_to_be(make_evidence):
 
 @pytest.mark.parametrize(
     ("gap", "sentence"),
-    [(0.051, "orders 5.1 fewer of 100 rightly than"), (-0.02, "2.0 more of 100"), (0.0, "orders as many rightly as")],
+    [(0.051, "right on 5.1 fewer of 100 than"), (-0.02, "right on 2.0 more of 100 than"), (0.0, "right on as many as")],
 )
 def test_the_transfer_gap_in_words(gap, sentence, make_evidence):
     reasons = " ".join(advise(make_evidence(transfer_gap=MeasuredEvidence(gap, 0.021)), None, "e").reasons)
     assert sentence in reasons
-    assert "one fitted to its own (standard error 2.1)" in reasons
+    assert "one of their own (standard error 2.1)" in reasons
 
 
 def test_it_takes_half_a_screen(make_evidence, predictor):
-    who = Annotator("annotator-17", 0.5, 0.2, MeasuredEvidence(0.4, 0.03))
-    advice = advise(make_evidence(agreement=0.1, coverage=0.5, annotator=who), predictor, "an embedder")
+    advice = advise(make_evidence(agreement=0.1), predictor, "an embedder")
     lines = [f"Answer: {advice.answer}", *(f"  - {each}" for each in (*advice.reasons, *advice.limits))]
-    assert sum(len(wrapped(line, 80)) for line in lines) <= 34
+    assert sum(len(wrapped(line, 80)) for line in lines) <= 24
 
 
 def test_reasons_have_the_numbers(make_evidence):
@@ -111,7 +111,6 @@ def test_reasons_have_the_numbers(make_evidence):
         "AUC 0.800",
         "500 of 4,000 pairs (12.5%)",
         "standard error 0.0050",
-        "4.0 more of 100 rightly",
     ):
         assert figure in text
     assert "follow a rule of their own: a fit" in text
@@ -140,17 +139,12 @@ def test_what_is_said_where(changes, sentence, make_evidence):
 
 
 @pytest.mark.parametrize(
-    ("locality", "more_right", "better", "more"),
-    [
-        (-0.0035, -0.02, "0.0035 nats worse than", "2.0 fewer of 100 rightly"),
-        (0.0035, 0.04, "0.0035 nats better than", "4.0 more of 100 rightly"),
-        (-0.00001, 0.0, "as well as", "as many rightly"),
-    ],
+    ("locality", "better"),
+    [(-0.0035, "0.0035 nats worse than"), (0.0035, "0.0035 nats better than"), (-0.00001, "as well as")],
 )
-def test_a_negative_gain_is_worse(locality, more_right, better, more, make_evidence):
-    accuracy = {"locality_accuracy": MeasuredEvidence(more_right, 0.01)}
-    reasons = " ".join(advise(make_evidence(locality=locality, **accuracy), None, "e").reasons)
-    assert f"predicts them {better} a fit to the whole pool (standard error 0.0050), and {more}." in reasons
+def test_a_negative_gain_is_worse(locality, better, make_evidence):
+    reasons = " ".join(advise(make_evidence(locality=locality), None, "e").reasons)
+    assert f"predicts them {better} a fit to all (standard error 0.0050)." in reasons
 
 
 def test_of_the_labels_of_few_near_pairs_nothing_is_said(make_evidence, predictor):

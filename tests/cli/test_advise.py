@@ -51,7 +51,7 @@ def test_without_a_predictor_the_evidence_alone(arguments, monkeypatch, capsys):
     monkeypatch.setattr(advice, "packaged_predictor", lambda: None)
     assert main(["advise", *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "The policy's 20 samples are told from the pool's completions with AUC" in printed
+    assert "The policy's 20 samples are told from the pool with AUC" in printed
     assert "no predictor is fitted" in printed
     assert printed.startswith("Answer: no verdict.")
 

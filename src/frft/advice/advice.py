@@ -25,8 +25,8 @@ NAMES = {
 }
 """The predictor's inputs in words."""
 NO_GOLD = (
-    "Gold reward after reinforcement learning. In 104 runs in made-up worlds nothing measured here predicted it, and "
-    "where labels near the policy are wrong in their own way, following them does harm."
+    "Gold reward after reinforcement learning: in 104 runs in made-up worlds nothing measured here predicted it. "
+    "Labels near the policy may be wrong in their own way."
 )
 
 
@@ -67,9 +67,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
     model, about = predictor.model, predictor.outcome.help
     limits = [NO_GOLD] if predictor.outcome.name != "gold" else []
     limits.append(
-        f"Whether your data are like the {model.cases} {predictor.outcome.case} that the predictor was fitted to. "
-        f"Tested on others, {'; '.join(f'{name}: {test.sentence()}' for name, test in predictor.tests.items())} (0.5: "
-        f"a coin; a verdict takes an interval above {SHOWN})."
+        f"Whether your data are like the {model.cases} {predictor.outcome.case} behind this. On cases it had not seen: "
+        f"{'; '.join(f'{name}, {test.sentence()}' for name, test in predictor.tests.items())}. A coin has 0.5; a "
+        f"verdict takes an interval above {SHOWN}."
     )
     # The terms of a model that did not pass are noise, so no reason is taken from them.
     if not predictor.is_shown:
@@ -78,8 +78,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
             f"AUC does not lie above {SHOWN}. Compare a refresh with one on as many random pairs."
         )
         return Advice(about, None, "unclear", answer, reasons, limits)
-    terms = ", ".join(f"{NAMES[name]} {term:+.2f}" for name, term in model.terms(evidence).items())
-    reasons.append(f"The predictor's log odds, above 0 for a refresh: {terms}; without them {model.intercept:+.2f}.")
+    if len(model.coefficients) > 1:
+        terms = ", ".join(f"{NAMES[name]} {term:+.2f}" for name, term in model.terms(evidence).items())
+        reasons.append(f"Log odds, above 0 for a refresh: {terms}; without them {model.intercept:+.2f}.")
     reasons += [
         f"Beyond all that the predictor was fitted to, and counted as the nearest of it: {NAMES[name]} "
         f"({model.lows[name]:.3f} to {model.highs[name]:.3f})."
@@ -102,9 +103,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
 
 def _described(evidence: Evidence) -> list[str]:
     sentences = [
-        f"The policy's {evidence.samples:,} samples are told from the pool's completions with AUC {evidence.auc:.3f} "
-        f"(0.5: nothing to select by; near 1: the pool hardly holds their like). Near it lie {evidence.near_pairs:,} "
-        f"of {evidence.pairs:,} pairs ({evidence.near_share:.1%}).",
+        f"The policy's {evidence.samples:,} samples are told from the pool with AUC {evidence.auc:.3f} (0.5: nothing "
+        f"to select by; near 1: the pool hardly holds their like); {evidence.near_pairs:,} of {evidence.pairs:,} pairs "
+        f"({evidence.near_share:.1%}) are near it.",
     ]
     if evidence.coverage < LITTLE_COVERED * evidence.coverage_expected:
         sentences.append(
@@ -117,20 +118,15 @@ def _described(evidence: Evidence) -> list[str]:
             f"pool's less than others do: that takes {ENOUGH_NEAR} at least."
         )
         return sentences
-    gap = evidence.transfer_gap
+    gap, own = evidence.transfer_gap, evidence.locality
     lost = _by(100 * gap.mean, "{:.1f}", "fewer", "more")
     sentences.append(
-        "Transfer: of the nearest and the farthest quarter of the pairs, a small reward model fitted to the other one "
-        f"orders {f'{lost} of 100' if lost else 'as many'} rightly {'than' if lost else 'as'} one fitted to its own "
+        "Transfer: on the nearest and the farthest quarter of the pairs, a small reward model of the other quarter is "
+        f"right on {f'{lost} of 100' if lost else 'as many'} {'than' if lost else 'as'} one of their own "
         f"({_error(gap, 1, 100)})."
     )
-    own, more_right = evidence.locality, evidence.locality_accuracy
     log_loss = _by(own.mean, "{:.4f} nats", "better", "worse")
-    right = _by(100 * more_right.mean, "{:.1f}", "more", "fewer")
-    tested = (
-        f"predicts them {log_loss or 'as well'} {'than' if log_loss else 'as'} a fit to the whole pool "
-        f"({_error(own, 4)}), and {f'{right} of 100' if right else 'as many'} rightly"
-    )
+    tested = f"predicts them {log_loss or 'as well'} {'than' if log_loss else 'as'} a fit to all ({_error(own, 4)})"
     if _clear(own) and own.mean > 0:
         sentences.append(f"Labels near the policy follow a rule of their own: a fit that leans on near pairs {tested}.")
     else:
@@ -147,7 +143,7 @@ def _described(evidence: Evidence) -> list[str]:
                 else "worse than far ones, so they are noisier or judged differently"
             )
         sentences.append(
-            f"What the pool as a whole prefers predicts near labels {what}: {near.mean:.1%} against {far.mean:.1%} "
+            f"The pool's common rule predicts near labels {what}: {near.mean:.1%} against {far.mean:.1%} "
             f"({_error(apart, 1, 100)})."
         )
     who = evidence.annotator
