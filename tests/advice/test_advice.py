@@ -10,7 +10,7 @@ from frft.advice.model import PREDICTED_OUTCOMES, LogisticModel, PredictorTest
 from frft.advice.predictor import SHOWN, Predictor
 from frft.cli.layout import wrapped
 
-TEST = PredictorTest(clusters=5, seeds=4, cases=38, helped=21, auc=0.83, auc_low=0.75, auc_high=0.91, spearman=0.4)
+TEST = PredictorTest(clusters=15, seeds=4, cases=38, helped=21, auc=0.83, auc_low=0.75, auc_high=0.91, spearman=0.4)
 
 GAP = MeasuredEvidence(0.2, 0.02)
 
@@ -44,7 +44,7 @@ def test_verdicts(gap, verdict, helps, make_evidence, predictor):
     assert advice.helps == pytest.approx(helps, abs=0.005)
     assert advice.answer.startswith(f"{verdict}. Probability {helps:.2f} that on pairs like those your policy writes")
     assert ("A verdict takes" in advice.answer) == (verdict == "unclear")
-    assert any("other worlds, AUC 0.83 [0.75, 0.91] on 38 cases of 5 clusters" in line for line in advice.limits)
+    assert any("other worlds, AUC 0.83 [0.75, 0.91] on 38 cases of 15 clusters" in line for line in advice.limits)
     # The verdict is not about the gold reward after reinforcement learning, and says so.
     assert advice.limits[0].startswith("Gold reward after reinforcement learning: ")
 
@@ -55,7 +55,7 @@ def test_a_predictor_that_did_not_pass_weighs_nothing_and_says_where(failed, low
     tests = predictor.tests | {failed: replace(TEST, auc=0.46, auc_low=low)}
     advice = advise(make_evidence(agreement=0.1), replace(predictor, tests=tests), "an embedder")
     assert (advice.helps, advice.verdict) == (None, "unclear")
-    assert advice.answer.startswith(f"unclear. The predictor did not pass its test on {failed}: the interval")
+    assert advice.answer.startswith(f"unclear. The predictor did not pass its test on {failed} (the interval")
     assert any("AUC 0.46" in line for line in advice.limits)
     assert advice.reasons == advise(make_evidence(agreement=0.1), None, "an embedder").reasons
 

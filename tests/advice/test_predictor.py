@@ -8,7 +8,7 @@ import pytest
 
 from frft.advice.evidence import MeasuredEvidence
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
-from frft.advice.predictor import SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
+from frft.advice.predictor import FEWEST_CLUSTERS, SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
 from frft.errors import ArtifactError, DataError
 
 
@@ -33,10 +33,13 @@ def test_no_signal_is_not_shown(make_cases):
 def test_every_test_must_be_passed(make_cases):
     found = fit_predictor(make_cases(1.0), "e")
     test = next(iter(found.tests.values()))
-    low, high = replace(test, auc_low=SHOWN), replace(test, auc_low=SHOWN + 0.01)
-    for one, two, failed in ((high, high, []), (high, low, ["b"]), (low, high, ["a"])):
+    low, high = (replace(test, auc_low=SHOWN + more, clusters=FEWEST_CLUSTERS) for more in (0, 0.01))
+    few = replace(high, clusters=FEWEST_CLUSTERS - 1)
+    for one, two, failed in ((high, high, []), (high, low, ["b"]), (low, high, ["a"]), (few, high, ["a"])):
         tested = replace(found, tests={"a": one, "b": two})
-        assert (tested.failed, tested.is_shown) == (failed, not failed)
+        assert (list(tested.failed), tested.is_shown) == (failed, not failed)
+    assert "rests on 9 clusters" in replace(found, tests={"a": few}).failed["a"]
+    assert "does not lie above 0.7" in replace(found, tests={"a": low}).failed["a"]
     assert not replace(found, tests={"a": high, "b": replace(low, auc_low=None)}).is_shown
     assert not replace(found, tests={}).is_shown
     assert replace(found, tests={"a": high}, others={"b": low}).is_shown
@@ -49,7 +52,7 @@ def test_accuracy_is_tested_on_what_is_named_and_on_every_kind_left_out(make_evi
         gains = rng.choice([0.0, 0.1], count) + rng.normal(0, 0.005, count)
         return [
             KnownExperiment(
-                f"{name}{n % 8}",
+                f"{name}{n % 10}",
                 0,
                 make_evidence(transfer_gap=MeasuredEvidence(gain + rng.normal(0, 0.02), 0.02)),
                 gain,
@@ -68,7 +71,7 @@ def test_accuracy_is_tested_on_what_is_named_and_on_every_kind_left_out(make_evi
     assert sorted(found.others) == [f"{kind}, trained on all other kinds" for kind in ("real", "worlds")]
     assert found.others["worlds, trained on all other kinds"].cases == 80
     assert fit_with_tests(trained[::-1], {"worlds": worlds, "real": real}, kinds, "e").model == found.model
-    with pytest.raises(DataError, match="share 8 clusters"):
+    with pytest.raises(DataError, match="share 10 clusters"):
         fit_with_tests(trained, {"the same": trained[:20]}, kinds, "e")
 
 

@@ -42,7 +42,7 @@ def predictor_file(tmp_path):
     inputs = PREDICTED_OUTCOMES["accuracy"].inputs
     zeros, ones = dict.fromkeys(inputs, 0.0), dict.fromkeys(inputs, 1.0)
     model = LogisticModel(zeros, ones, ones, zeros, dict.fromkeys(inputs, -1.0), ones, 1.0, 5, 40, 30, "accuracy")
-    test = PredictorTest(5, 4, 40, 25, 0.85, 0.75, 0.9, 0.3)
+    test = PredictorTest(15, 4, 40, 25, 0.85, 0.75, 0.9, 0.3)
     Predictor(Embedder().digest, model, {"others": test}, {}).write(tmp_path / "predictor.json")
     return tmp_path / "predictor.json"
 

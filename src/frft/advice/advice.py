@@ -74,8 +74,9 @@ def advise(evidence: Evidence, predictor: Predictor | None, embedder: str) -> Ad
     # The terms of a model that did not pass are noise, so no reason is taken from them.
     if not predictor.is_shown:
         answer = (
-            f"unclear. The predictor did not pass its test on {' and on '.join(predictor.failed)}: the interval of its "
-            f"AUC does not lie above {SHOWN}. Compare a refresh with one on as many random pairs."
+            "unclear. The predictor did not pass its test on "
+            f"{', nor on '.join(f'{name} ({why})' for name, why in predictor.failed.items())}. Compare a refresh with "
+            "one on as many random pairs."
         )
         return Advice(about, None, "unclear", answer, reasons, limits)
     if len(model.coefficients) > 1:

@@ -288,7 +288,6 @@ def fit(
     """
     from dataclasses import asdict
 
-    from frft.advice.predictor import SHOWN
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_writable_folder
     from frft.fixed_actor.cases import fit_on_cases
@@ -327,8 +326,8 @@ def fit(
         print_text(f"For comparison, {name}: {tested.sentence()}")
     if not predictor.is_shown:
         print_text(
-            f"The interval does not lie above {SHOWN} in {', '.join(predictor.failed)}, so the verdict will be "
-            "`unclear`, without a probability."
+            f"Not passed: {'; '.join(f'{name}: {why}' for name, why in predictor.failed.items())}. So the verdict will "
+            "be `unclear`, without a probability."
         )
     print_text(f"Wrote {out}")
 
