@@ -225,6 +225,7 @@ ELSEWHERE = (
     ("advise fit", "study/test_advice.py"),
     ("diagnose", "e2e/test_diagnose.py"),
     ("eval tasks", "cli/test_eval_tasks.py"),
+    ("label answer", "cli/test_label_answer.py"),
     ("run", "e2e/test_world.py"),
     ("study", "study/test_runner.py"),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
+from frft.cli.label_answer import answer_command
 from frft.cli.label_exchange import export_command, import_command
 from frft.cli.pool import PoolOptions, Reading, as_in_a_run
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 label_app = App(
     name="label", help="Fresh labels: choose pairs, have them labelled by judges or people, and use the answers."
 )
+label_app.command(answer_command, name="answer")
 label_app.command(export_command, name="export")
 label_app.command(import_command, name="import")
 

@@ -1,0 +1,81 @@
+"""How `frft label answer` shows a question. Texts come from data and models: what a terminal might obey is escaped."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from frft.conversation import content_of, parse_dialogue
+from frft.errors import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from frft.labels import LabelQuestion
+
+SIDE_BY_SIDE = 100
+"""Columns of a terminal from which on two texts stand side by side; below, one above the other."""
+KEYS = "1 ← first   2 → second   t tie   s skip   u take back   q stop"
+_TAB = 4
+_JOINERS = "\u200c\u200d"
+"""Zero-width joiners, which Persian, Indian scripts and emoji are written with. No terminal obeys them."""
+_SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
+
+
+def shown_text(text: str) -> str:
+    """A text as a person can read it: spaces of all kinds as spaces, and what a terminal might obey escaped."""
+    return "".join(map(_shown, text.replace("\r\n", "\n").expandtabs(_TAB)))
+
+
+def _shown(character: str) -> str:
+    if character == "\n" or character in _JOINERS:
+        return character
+    return " " if unicodedata.category(character) == "Zs" else printable(character)
+
+
+class LabelScreen:
+    """A terminal, or a file, that questions are shown on."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, markup=False, emoji=False)
+
+    def show(self, question: LabelQuestion, progress: str) -> None:
+        """Show a question, and how far the labeller is, in one sentence; a terminal is cleared before."""
+        from rich.rule import Rule
+
+        if self._console.is_terminal:
+            self._console.clear()
+        self._console.print(Rule(progress, align="left", characters="─"))
+        for message in parse_dialogue(question.prompt):
+            self._console.print(self._spoken(_SPEAKERS[message["role"]], message["content"]))
+        self._console.print(self._texts(question))
+        self._console.print(f"Which one is better?\n{KEYS}")
+
+    def say(self, text: str) -> None:
+        """Print a remark below the question."""
+        self._console.print(text)
+
+    def _texts(self, question: LabelQuestion) -> RenderableType:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
+        panels = [
+            Panel(Text(shown_text(content_of(question.prompt, text)), overflow="fold"), title=title, title_align="left")
+            for title, text in (("1", question.left), ("2", question.right))
+        ]
+        if self._console.width < SIDE_BY_SIDE:
+            return Group(*panels)
+        grid = Table.grid(expand=True)
+        for _ in panels:
+            grid.add_column(ratio=1)
+        grid.add_row(*panels)
+        return grid
+
+    def _spoken(self, speaker: str, content: str) -> RenderableType:
+        from rich.text import Text
+
+        return Text.assemble((f"{speaker}: ", "bold"), shown_text(content), "\n", overflow="fold")
