@@ -49,7 +49,7 @@ def log_det(precision, differences, margins, rows):
 def test_d_optimal_is_greedy_over_log_determinants(past):
     differences, margins = features(25, 4)
     precision = laplace_precision(*features(past, 4, seed=1), 0.5)
-    prompts = [row // 3 for row in range(25)]
+    prompts = [row % 5 for row in range(25)]
     chosen: list[int] = []
     for _ in range(8):
         taken = Counter(prompts[row] for row in chosen)
@@ -128,7 +128,7 @@ def coverage(cosines, rows):
 def test_representative_is_greedy_over_coverage():
     rng = np.random.default_rng(0)
     vectors, samples = rng.normal(size=(30, 5)), rng.normal(size=(17, 5))
-    prompts = [row // 4 for row in range(30)]
+    prompts = [row % 5 for row in range(30)]
     cosines = (vectors / np.linalg.norm(vectors, axis=1)[:, None]) @ (
         samples / np.linalg.norm(samples, axis=1)[:, None]
     ).T
@@ -174,14 +174,14 @@ def all_choices(prompts, size, per_prompt, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    prompts=st.lists(st.sampled_from("abcde"), min_size=1, max_size=20),
-    per_prompt=st.integers(1, 4),
-    share=st.floats(0, 1),
+    prompts=st.lists(st.sampled_from("abc"), min_size=6, max_size=15),
+    per_prompt=st.integers(1, 3),
+    fewer=st.integers(0, 1),
     seed=st.integers(0, 99),
 )
-def test_every_choice_keeps_to_its_prompts(prompts, per_prompt, share, seed):
+def test_every_choice_keeps_to_its_prompts(prompts, per_prompt, fewer, seed):
     most = most_pairs(prompts, per_prompt)
-    size = round(share * most)
+    size = most - fewer
     for chosen in all_choices(prompts, size, per_prompt, seed):
         assert len(chosen) == len(set(chosen.tolist())) == size
         counts = Counter(prompts[row] for row in chosen.tolist())

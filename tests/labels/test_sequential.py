@@ -23,7 +23,7 @@ from frft.labels.sequential import (
     audit_sources,
     sequential_p_value,
 )
-from frft.statistics import Estimate, holm
+from frft.statistics import Estimate
 
 AGREE, DISAGREE = "agrees", "disagrees"
 PAGE = (Path(__file__).resolve().parents[2] / "docs/labels-audit.md").read_text()
@@ -166,8 +166,11 @@ def test_more_sources_need_more_labels_until_others_are_decided():
     relieved = audit_sources({"a": some} | {name: [AGREE] * 20 for name in "bcd"}, 0.8, 25)["a"]
     assert relieved.p_use == pytest.approx(alone.p_use)
     assert relieved.decision == "use"
-    p = {"x": 0.01, "y": 0.02}
-    assert holm(p) == {"x": 0.02, "y": 0.02}
+    # The same of refusals.
+    other = [DISAGREE] * 9 + [AGREE] * 2
+    refused = audit_sources({"a": other} | {name: [] for name in "bcd"}, 0.8, 25)["a"]
+    assert (refused.decision, refused.p_refuse) == ("unknown", pytest.approx(among.p_use))
+    assert audit_sources({"a": other}, 0.8, 25)["a"].decision == "refuse"
 
 
 def test_agreement_with_gold_is_corrected_for_the_labeller():
@@ -175,8 +178,13 @@ def test_agreement_with_gold_is_corrected_for_the_labeller():
     given = audit_sources({"a": answers}, 0.8, 100)["a"].with_gold
     # theta = 0.63 = 1/2 + 0.6 (g - 1/2)
     assert given.mean == pytest.approx(0.5 + 0.13 / 0.6)
-    unsure = audit_sources({"a": answers}, Estimate(0.8, 0.7, 0.9, 60), 100)["a"].with_gold
-    assert unsure.low < given.low < given.mean < given.high < unsure.high
+    for agreements in (90, 63, 50, 20):
+        answers = [AGREE] * agreements + [DISAGREE] * (100 - agreements)
+        # With q = 1, g is theta; then g is 1/2 + (theta - 1/2) / (2 q - 1) at the worst q of the interval.
+        theta = audit_sources({"a": answers}, 1.0, 100)["a"].with_gold
+        unsure = audit_sources({"a": answers}, Estimate(0.8, 0.7, 0.9, 60), 100)["a"].with_gold
+        corners = [0.5 + (t - 0.5) / (2 * q - 1) for t in theta.interval for q in (0.7, 0.9)]
+        assert unsure.interval == pytest.approx((max(0.0, min(corners)), min(1.0, max(corners))))
     assert audit_sources({"a": [AGREE] * 5}, 0.8, 100)["a"].with_gold.high == 1.0
     assert audit_sources({"a": ["skip"]}, 0.8, 100)["a"].with_gold is None
 
@@ -255,6 +263,23 @@ def test_what_the_page_says_beside_its_tables():
     ]
     missing = [row for row in ["| no limit | " + " | ".join(anytime) + " |", *needed] if row not in PAGE]
     assert not missing, "docs/labels-audit.md should have:\n" + "\n".join(missing)
+
+
+def test_shared_errors_of_the_page():
+    # The correlation with which a source right in 45 % and a labeller right in 80 % agree in half of the pairs.
+    g, q = 0.45, 0.8
+    spread = math.sqrt(g * (1 - g) * q * (1 - q))
+    rho = 0.3 * (1 - 2 * g) / spread / 2
+    both_right = g * q + rho * spread
+    assert both_right + (1 - g - q + both_right) == pytest.approx(0.5)
+    assert f"a correlation of {rho:.3f}" in PAGE
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_agreement_with_a_labeller_is_near_that_with_gold(right):
+    # Whatever the errors share: pairs (source right, labeller right), who agree where both are right or both wrong.
+    agreement, g = np.mean([source == labeller for source, labeller in right]), np.mean([source for source, _ in right])
+    assert abs(agreement - g) <= 1 - np.mean([labeller for _, labeller in right]) + 1e-12
 
 
 def test_the_fixed_sample_figures_of_the_pilot():

@@ -7,8 +7,9 @@ probability
     theta = g q + (1 - g) (1 - q) = 1/2 + (2 q - 1) (g - 1/2),
 
 so theta <= 1/2 exactly where g <= 1/2, whatever q is: the decision needs no value of q, only q > 1/2, and q sets how
-many labels it takes. Errors that source and labeller share (both prefer the longer completion, say) raise theta, and
-no number of labels shows it. The pairs must be a random sample of those that the claim is about.
+many labels it takes. Errors that source and labeller share (both prefer the longer completion, say) raise theta by
+2 Cov(source right, labeller right), and no number of labels shows it. The pairs must be a random sample, in random
+order, of those that the claim is about, at most one of a prompt.
 
 Two null hypotheses are tested for each source: g <= 1/2, whose rejection means `use`, and g >= 1/2, whose rejection
 means `refuse`. Each p-value may be looked at after every label. With at most N labels it is exact: with S_n agreements
