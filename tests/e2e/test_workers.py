@@ -92,6 +92,45 @@ def test_ctrl_c_stops_all_and_says_how_to_go_on(pairs_file, settings_file, tmp_p
     assert not any(is_running(worker) for worker in workers)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_one_that_started_it(number, pairs_file, settings_file, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "frft", "run", str(settings_file), f"data.pairs={pairs_file}", "workers=2"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("stages/ppo-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    ours = of_session(process.pid)
+    assert len(ours) >= 4, "the run, the fork server and two workers"
+    # To the run alone, and not to its group, as `kill` and the out-of-memory killer do.
+    process.send_signal(number)
+    process.wait(timeout=60)
+    deadline = time.monotonic() + 10
+    while any(map(is_running, ours)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in ours if is_running(pid)]
+    if number == signal.SIGKILL:
+        again = subprocess.run([*command, "--out", str(out)], capture_output=True, timeout=300)
+        assert again.returncode == 0, again.stderr.decode()
+
+
+def of_session(leader: int) -> list[int]:
+    """All processes of the session that this process leads, itself among them."""
+    found = []
+    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        try:
+            if os.getsid(pid) == leader and is_running(pid):
+                found.append(pid)
+        except ProcessLookupError:
+            continue
+    return found
+
+
 def test_a_worker_that_is_killed_is_an_error_that_says_so(pairs_file, settings_file, tmp_path):
     out = tmp_path / "out"
     config = load_config(str(settings_file), [f"data.pairs={pairs_file}", "workers=2"])

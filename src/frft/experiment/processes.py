@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -73,6 +74,7 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
 def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tuple[Any, ...]) -> None:
     os.environ.clear()
     os.environ.update(environment)
+    end_with_starter()
     # Whoever started Python's fork server first may have done so outside `without_interrupts`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # tqdm (in TRL and sentence-transformers) makes a semaphore that processes can share. A worker that is terminated
@@ -82,6 +84,24 @@ def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tu
     _import_libraries()
     gc.freeze()
     begin(*given)
+
+
+def end_with_starter() -> None:
+    """End this process as soon as the one that started it has ended, however that was: killed, too.
+
+    The fork server, which is the parent as the system sees it, lives as long as one of its processes does, so that the
+    kernel's parent-death signal would never come. What tells is a pipe, of which the starter holds the other end. What
+    the process was at is left unfinished, as it is when the process is killed itself, and made anew by the next start.
+    """
+    starter = multiprocessing.parent_process()
+    if starter is not None:
+        threading.Thread(target=_end_after, args=(starter.sentinel,), daemon=True, name="starter").start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    # Nobody is left who could be told, and Python's own end would wait for the training.
+    os._exit(1)
 
 
 @contextmanager
