@@ -127,6 +127,8 @@ def write_labels(path: Path) -> str:
         names = list(queue.questions)
         for n, name in enumerate(names[:-2]):
             queue.answer(name, ("left", "right", "left", "tie", "skip")[n % 5], "Ann", seconds=2.5)
+            if n % 3:
+                queue.answer(name, ("left", "right")[n % 2], "Bob")
         queue.undo("Ann")
         queue.add_answers([], AskedBatch("openai:m", "2026-01-02T03:04:05+00:00", 2, names[-1:], 214, 0.0002))
     return str(path)
@@ -341,6 +343,9 @@ MUST_BE_SAID = {
     "questions": "questions|Questions",
     "repeat": "repetitions",
     "audit": "audit",
+    "alpha.answers": "alpha",
+    "undefined_draws": "bootstrap",
+    "agree": "agree in",
     "left_out.tie": "left out: .*tie",
     "left_out.skip": "left out: .*skip",
     "left_out.test": "left out: .*test",
@@ -366,6 +371,7 @@ MUST_BE_SAID = {
     "unmatched.second": "no partner",
     "sequences": "lost the beginning",
     "single": "one completion",
+    "alpha.single": "fewer than two",
     "counts.test": "test",
     "samples_empty": "have no text",
     "ties": "ties|W / T / L|equal scores",

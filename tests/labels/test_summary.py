@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from frft.labels import QueueHead, draw_questions, open_queue, pool_candidates, summarise_queue, write_queue
+from frft.labels.agreement import krippendorff_alpha
 from frft.labels.draw import DrawShares
 from frft.statistics import wilson
 
@@ -32,5 +35,21 @@ def test_a_summary_by_hand(tmp_path):
         assert (left.consistency.same_side, left.consistency.exchanged) == (repeats - left.consistency.same,) * 2
         assert (left.undone, left.right, tired.consistency, tired.pool) == (1, 0, None, 0)
         assert (tired.tie, tired.counts.skipped, tired.counts.pending) == (30, 10, 0)
+        # All three answered 30 questions but the one that was taken back: two always agree where the pool says left.
+        by_names = {(pair.first, pair.second): pair for pair in found.agreement.pairs}
+        pair = by_names["same", "left"]
+        lefts = [each.pool_choice == "left" for each in queue.questions.values() if each.repeats is None]
+        taken_back = list(queue.questions.values())[-1]
+        if taken_back.repeats is None:
+            lefts = lefts[:-1]
+        assert (pair.questions, pair.agree) == (len(lefts), sum(lefts))
+        p = pair.agree / pair.questions
+        assert pair.accuracy.mean == pytest.approx((1 + max(0, 2 * p - 1) ** 0.5) / 2)
+        assert by_names["same", "tired"].accuracy is None
+        rows = [[queue.answer_of(name, each.id) for name in ("same", "left", "tired")]
+                for each in queue.questions.values() if each.repeats is None]  # fmt: skip
+        expected = krippendorff_alpha([[each and each.choice for each in row] for row in rows], 0)
+        assert found.agreement.alpha.alpha.mean == expected.alpha.mean
+        assert same.consistency.accuracy.mean == 1
         assert found.purposes == {"train": 30, "repeat": 10}
         assert vars(found.all) == {"questions": 40, "answered": 40, "skipped": 0, "pending": 0, "failed": 0}

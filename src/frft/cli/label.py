@@ -17,8 +17,9 @@ from frft.config.sections import Section
 from frft.errors import UsageError
 
 if TYPE_CHECKING:
-    from frft.labels import DrawnQuestions, LabelCandidates, LabellerSummary, QueueSummary
+    from frft.labels import DrawnQuestions, LabelCandidates, LabellerAgreement, LabellerSummary, QueueSummary
     from frft.progress import Progress
+    from frft.statistics.estimates import Estimate
 
 label_app = App(
     name="label", help="Fresh labels: choose pairs, have them labelled by judges or people, and use the answers."
@@ -298,6 +299,9 @@ def _print(summary: QueueSummary) -> None:
     for name, each in summary.labellers.items():
         for line in _remarks(name, each):
             print_text(line)
+    if summary.agreement is not None:
+        for line in _agreement_in_words(summary.agreement):
+            print_text(line)
 
 
 def _cells(each: LabellerSummary) -> tuple[str, ...]:
@@ -305,6 +309,31 @@ def _cells(each: LabellerSummary) -> tuple[str, ...]:
     numbers = (counts.answered, each.left, each.right, each.tie, counts.skipped, counts.pending, counts.failed)
     seconds = "–" if each.median_seconds is None else f"{each.median_seconds:.1f} s"
     return (*map(str, numbers), str(each.undone), seconds)
+
+
+def _percent(estimate: Estimate) -> str:
+    low, high = estimate.interval or (estimate.mean, estimate.mean)
+    return f"{100 * estimate.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _agreement_in_words(found: LabellerAgreement) -> list[str]:
+    alpha = found.alpha
+    value = "undefined, because all answers are the same"
+    if alpha.alpha is not None:
+        low, high = alpha.alpha.interval or (alpha.alpha.mean, alpha.alpha.mean)
+        value = f"{alpha.alpha.mean:.2f} [{low:.2f}, {high:.2f}]"
+    lines = [f"Krippendorff's alpha of {alpha.answers} answers to questions with two or more: {value}."]
+    if alpha.single:
+        lines.append(f"{alpha.single} questions have fewer than two answers.")
+    if alpha.undefined_draws:
+        lines.append(f"{alpha.undefined_draws} of the interval's bootstrap samples have no alpha, and are left out.")
+    lines += [
+        f"{pair.first} and {pair.second} agree in {pair.agree} of {pair.questions} questions, ties aside. If they err "
+        f"independently, each is right in about {_percent(pair.accuracy)}; in fewer if they err alike."
+        for pair in found.pairs
+        if pair.accuracy is not None
+    ]
+    return lines
 
 
 def _remarks(name: str, each: LabellerSummary) -> list[str]:
@@ -316,6 +345,11 @@ def _remarks(name: str, each: LabellerSummary) -> list[str]:
             f"[{100 * low:.0f}, {100 * high:.0f}]; of {same.exchanged} with exchanged sides, {same.same_side} with the "
             "same side again."
         )
+        if same.accuracy is not None:
+            lines.append(
+                f"{name}: whoever is that consistent is right in at most {_percent(same.accuracy)} of such pairs, ties "
+                "aside; less, if the same errors come twice."
+            )
     if each.pool:
         lines.append(f"{name}: agrees with the pool's own label in {each.pool_agrees} of {each.pool} pairs.")
     if each.tokens is not None:

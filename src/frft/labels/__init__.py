@@ -17,7 +17,16 @@ from frft.labels.rows import (
     Purpose,
     QueueHead,
 )
-from frft.labels.summary import LabellerSummary, QueueSummary, RepeatConsistency, repeat_consistency, summarise_queue
+from frft.labels.summary import (
+    LabellerAgreement,
+    LabellerSummary,
+    PairAgreement,
+    QueueSummary,
+    RepeatConsistency,
+    labeller_agreement,
+    repeat_consistency,
+    summarise_queue,
+)
 
 __all__ = [
     "CHOICES",
@@ -40,7 +49,9 @@ __all__ = [
     "LabelQueue",
     "LabelledAnswers",
     "Labeller",
+    "LabellerAgreement",
     "LabellerSummary",
+    "PairAgreement",
     "Purpose",
     "QueueHead",
     "QueueSummary",
@@ -51,6 +62,7 @@ __all__ = [
     "export_questions",
     "import_answers",
     "labelled_answers",
+    "labeller_agreement",
     "open_queue",
     "policy_candidates",
     "pool_candidates",

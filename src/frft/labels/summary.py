@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import median
 from typing import Any
 
+from frft.conversation import opening
+from frft.labels.agreement import LabelReliability, accuracy_from_agreement, krippendorff_alpha
 from frft.labels.queue import LabelCounts, LabelQueue
 from frft.labels.rows import PURPOSES, LabelAnswer, LabelQuestion
+from frft.statistics.estimates import Estimate
 from frft.statistics.intervals import wilson
 from frft.store import plain
 
+_SIDES = ("left", "right")
 _OTHER_SIDE = {"left": "right", "right": "left", "tie": "tie", "skip": "skip"}
 
 
@@ -26,6 +31,8 @@ class RepeatConsistency:
         interval: Wilson's 95 % interval of the share.
         exchanged: those among `repeats` whose sides were exchanged.
         same_side: those among `exchanged` with the same side chosen both times: what the order alone explains.
+        accuracy: accuracy that these answers imply, ties aside; an upper bound, because who always errs in the same way
+            is consistent (`accuracy_from_agreement`). None: no repetition without ties.
     """
 
     repeats: int
@@ -34,6 +41,7 @@ class RepeatConsistency:
     interval: tuple[float, float]
     exchanged: int
     same_side: int
+    accuracy: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,38 @@ class LabellerSummary:
 
 
 @dataclass(frozen=True)
+class PairAgreement:
+    """Two labellers' answers to the same questions, repetitions, ties and skips aside.
+
+    Attributes:
+        first, second: their names.
+        questions: number of questions that both answered left or right.
+        agree: those among them with the same answer.
+        accuracy: accuracy of each that this implies if they err independently of one another; an upper bound where they
+            err alike. None: there are no such questions.
+    """
+
+    first: str
+    second: str
+    questions: int
+    agree: int
+    accuracy: Estimate | None
+
+
+@dataclass(frozen=True)
+class LabellerAgreement:
+    """How far labellers agree on the questions that two or more answered, repetitions and skips aside.
+
+    Attributes:
+        alpha: Krippendorff's alpha, a tie being an answer like others; conversations are resampled for its interval.
+        pairs: every two labellers.
+    """
+
+    alpha: LabelReliability
+    pairs: list[PairAgreement]
+
+
+@dataclass(frozen=True)
 class QueueSummary:
     """A whole file of labels.
 
@@ -74,12 +114,14 @@ class QueueSummary:
         purposes: number of questions by what they are for.
         steps: number of questions by the step of the policy that wrote the texts; only where a step is known.
         labellers: every labeller's answers, by name.
+        agreement: agreement between labellers; None: no question was answered by two.
     """
 
     all: LabelCounts
     purposes: dict[str, int]
     steps: dict[int, int]
     labellers: dict[str, LabellerSummary]
+    agreement: LabellerAgreement | None
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values."""
@@ -96,7 +138,34 @@ def summarise_queue(queue: LabelQueue) -> QueueSummary:
         purposes={name: purposes[name] for name in PURPOSES if name in purposes},
         steps=dict(sorted(steps.items())),
         labellers={name: _summary(queue, name) for name in queue.labellers},
+        agreement=labeller_agreement(queue),
     )
+
+
+def labeller_agreement(queue: LabelQueue) -> LabellerAgreement | None:
+    """How far labellers agree; None: no question was answered by two."""
+    asked = [question for question in queue.questions.values() if question.repeats is None]
+    names = queue.labellers
+    answers = [[_choice(queue, name, question.id) for name in names] for question in asked]
+    if not any(sum(choice is not None for choice in row) > 1 for row in answers):
+        return None
+    conversations = [opening(question.prompt) for question in asked]
+    pairs = []
+    for one, other in combinations(range(len(names)), 2):
+        both = [
+            (row[one] == row[other], conversation)
+            for row, conversation in zip(answers, conversations, strict=True)
+            if row[one] in _SIDES and row[other] in _SIDES
+        ]
+        agree = [each for each, _ in both]
+        accuracy = accuracy_from_agreement(agree, [conversation for _, conversation in both]) if both else None
+        pairs.append(PairAgreement(names[one], names[other], len(both), sum(agree), accuracy))
+    return LabellerAgreement(krippendorff_alpha(answers, queue.head.seed, conversations), pairs)
+
+
+def _choice(queue: LabelQueue, labeller: str, question: str) -> str | None:
+    answer = queue.answer_of(labeller, question)
+    return None if answer is None or answer.choice == "skip" else answer.choice
 
 
 def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | None:
@@ -109,6 +178,11 @@ def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | 
             found.append((question, before.choice, answer.choice))
     if not found:
         return None
+    told = [
+        ((_OTHER_SIDE[first] if question.exchanged else first) == again, opening(question.prompt))
+        for question, first, again in found
+        if "tie" not in (first, again)
+    ]
     same = sum((_OTHER_SIDE[first] if question.exchanged else first) == again for question, first, again in found)
     exchanged = [(first, again) for question, first, again in found if question.exchanged]
     return RepeatConsistency(
@@ -118,6 +192,7 @@ def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | 
         interval=wilson(same, len(found)),
         exchanged=len(exchanged),
         same_side=sum(first == again != "tie" for first, again in exchanged),
+        accuracy=accuracy_from_agreement(*map(list, zip(*told, strict=True))) if told else None,
     )
 
 
@@ -147,6 +222,6 @@ def _summary(queue: LabelQueue, name: str) -> LabellerSummary:
 def _pool_choices(queue: LabelQueue, answer: LabelAnswer) -> tuple[str, str] | None:
     """The side that was chosen and the one that the pool calls chosen; None: there are not both."""
     question = queue.questions[answer.question]
-    if question.pool_choice is None or question.repeats is not None or answer.choice not in ("left", "right"):
+    if question.pool_choice is None or question.repeats is not None or answer.choice not in _SIDES:
         return None
     return answer.choice, question.pool_choice
