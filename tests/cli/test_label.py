@@ -38,13 +38,13 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
     assert "60 pairs to choose from, on 20 prompts" in said
     queue = read_queue(path)
     assert {(question.step, question.policy) for question in queue.questions.values()} == {(40, "mine")}
-    assert queue.head.read == {"samples": [samples]}
+    assert queue.head.read == {"samples": [samples], "not_in": []}
     assert (
         main(["label", "pick", "--samples", samples, "--out", str(tmp_path / "all"), "--budget", "99", "--json"]) == 0
     )
     assert json.loads(capsys.readouterr().out)["counts"] == {
-        "read": 62, "blank": 1, "repeated": 0, "alone": 1, "candidates": 60, "prompts": 20, "train": 60, "test": 0,
-        "repeat": 0, "questions": 60}  # fmt: skip
+        "read": 62, "blank": 1, "repeated": 0, "alone": 1, "asked_before": 0, "candidates": 60, "prompts": 20,
+        "train": 60, "test": 0, "repeat": 0, "questions": 60}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,25 @@ def test_a_gold_reward_labels_and_the_labels_train(tmp_path, capsys):
         question = queue.questions[answer.question]
         left, right = world.gold([question.prompt] * 2, [question.left, question.right])
         assert answer.choice == ("left" if left > right else "right" if right > left else "tie")
+
+
+def test_a_later_draw_leaves_out_what_was_asked_before(samples, tmp_path, capsys):
+    first = drawn(samples, tmp_path, "--repeat-share", "0.1")
+    second = tmp_path / "second.jsonl"
+    command = ["label", "pick", "--samples", samples, "--budget", "99", "--out"]
+    assert main([*command, str(second), "--not-in", str(first)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "There are 42 pairs to choose from" in said
+    assert "Another 18 pairs are in the files of --not-in" in said
+
+    def pairs(path):
+        return {(each.prompt, frozenset((each.left, each.right))) for each in read_queue(path).questions.values()}
+
+    assert len(pairs(first)) + len(pairs(second)) == len(pairs(first) | pairs(second)) == 60
+    assert main([*command, str(tmp_path / "third"), "--not-in", str(first), str(second)]) == 1
+    assert "60 pairs were asked about before" in " ".join(capsys.readouterr().err.split())
+    assert main(["label", "export", str(tmp_path / "none"), "--out", str(second), "--format", "csv"]) == 2
+    assert "No such file" in capsys.readouterr().err
 
 
 def test_answers_go_out_as_pairs_and_come_in_as_rows(samples, tmp_path, capsys):

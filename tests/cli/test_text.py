@@ -84,6 +84,8 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
         write(name, [*rows, {"prompt": f"{name}?", "completion": "Alone."}])
     texts = [json.loads(line) for name in ("one", "two") for line in Path(found[name]).read_text().splitlines()]
     write("scores", [{**text, "score": len(text["completion"]) % 7} for text in texts])
+    write("loaves", [{"prompt": f"How do I bake {n} loaves?", "completion": f"{side} {n} eggs"}
+                     for n in range(20) for side in ("Mix", "Take", "Leave")])  # fmt: skip
     for name in ("queue", "asked", "filled"):
         found[name] = write_labels(folder / f"{name}.jsonl")
     write(
@@ -212,6 +214,7 @@ CASES = [
     Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
          "--step 40"),
     Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),
+    Case("label pick", "label pick --samples {loaves} --out {new} --budget 5 --not-in {queue}"),
     Case("label status", "label status {queue}"),
     *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in
       JUDGES.items()),
@@ -340,6 +343,7 @@ MUST_BE_SAID = {
     "blank": "without text",
     "alone": "alone with their prompt",
     "candidates": "to choose from",
+    "asked_before": "--not-in",
     "questions": "questions|Questions",
     "repeat": "repetitions",
     "audit": "audit",

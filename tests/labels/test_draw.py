@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,28 @@ def test_any_two_different_completions_of_a_prompt_are_a_pair():
     (only,) = found.prompts
     pairs = [(only.pair(n).first, only.pair(n).second) for n in range(len(only))]
     assert sorted(map(sorted, pairs)) == [list(pair) for pair in combinations("vxyz", 2)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(2, 6), min_size=1, max_size=4), st.integers(0, 9), st.booleans())
+def test_what_was_asked_before_is_gone_and_all_else_is_there(sizes, seed, of_pool):
+    candidates = written(sizes)
+    if of_pool:
+        every = [each.pair(n) for each in candidates.prompts for n in range(len(each))]
+        columns = {"id": [str(n) for n in range(len(every))], "prompt": [each.prompt for each in every]}
+        sides = {"chosen": [each.first for each in every], "rejected": [each.second for each in every]}
+        candidates = pool_candidates(pa.table({**columns, **sides}))
+    drawn = draw_questions(candidates, max(1, candidates.pairs // 2), seed=seed).questions
+    left = candidates.without(drawn)
+    # Asked about twice, or of another prompt: nothing more is gone.
+    assert left.without(drawn).pairs == left.pairs == candidates.pairs - len(drawn)
+    remaining = {
+        (each.prompt, frozenset((each.pair(n).first, each.pair(n).second)))
+        for each in left.prompts
+        for n in range(len(each))
+    }
+    assert len(remaining) == left.pairs
+    assert not remaining & set(map(pair_of, drawn))
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,8 +124,6 @@ def load_pool_of(n):
 
 
 def test_pairs_of_a_pool_are_asked_about_once_in_either_direction():
-    import pyarrow as pa
-
     rows = [
         ("1", "p", "a", "b"),
         ("2", "p", "b ", "a"),

@@ -54,6 +54,7 @@ def pick_command(
     purpose: Literal["train", "test", "audit", "gate"] = "train",
     test_share: float = 0.0,
     repeat_share: float = 0.0,
+    not_in: list[Path] | None = None,
     seed: int = 0,
     json: bool = False,
 ) -> None:
@@ -90,6 +91,8 @@ def pick_command(
     repeat_share
         Share of the budget for hidden repetitions of earlier questions, below 0.5, half of them with their sides
         exchanged: they measure how consistent a labeller is.
+    not_in
+        Earlier files of labels, whose pairs are not asked about again.
     seed
         Random seed of the draw; take another one for another refresh.
     json
@@ -97,7 +100,7 @@ def pick_command(
     """
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_not_read
-    from frft.labels import DrawShares, QueueHead, draw_questions, write_queue
+    from frft.labels import DrawShares, QueueHead, draw_questions, read_queue, write_queue
     from frft.labels.queue import check_free
     from frft.labels.rows import QUEUE_FORMAT, now
     from frft.progress import for_terminal
@@ -114,7 +117,9 @@ def pick_command(
     check_not_read([out], sources, split=reading.split)
     check_free(out)
     progress = for_terminal()
+    earlier = [read_queue(each, progress) for each in not_in or []]
     candidates = _candidates(samples, pairs, reading, keys, model, step, progress)
+    candidates = candidates.without(question for each in earlier for question in each.questions.values())
     drawn = draw_questions(candidates, budget, seed=seed, shares=shares)
     head = QueueHead(
         format=QUEUE_FORMAT,
@@ -122,7 +127,7 @@ def pick_command(
         pick=pick,
         seed=seed,
         budget=budget,
-        read={"samples" if pairs is None else "pairs": sources},
+        read={"samples" if pairs is None else "pairs": sources, "not_in": [str(each) for each in not_in or []]},
         counts=drawn.counts,
     )
     write_queue(out, head, drawn.questions)
@@ -171,6 +176,8 @@ def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str) ->
         f"Read {counts['read']} {what}{out_of}. There are {counts['candidates']} pairs to choose from, on "
         f"{counts['prompts']} prompts."
     )
+    if counts["asked_before"]:
+        lines.append(f"Another {counts['asked_before']} pairs are in the files of --not-in.")
     if counts["questions"] < budget:
         lines.append(f"That is fewer than the budget of {budget} labels: there are no more pairs.")
     lines.append(f"Next: `frft label answer {out} --as NAME` or `frft label ask {out} --judge JUDGE`.")
@@ -231,8 +238,13 @@ def ask_command(
     with open_queue(queue, progress) as file:
         asked = options.judge(judge, reading.split, reading.max_rejected, progress)
         name = labeller or judge
-        with options.accounted(asked, progress):
-            report = ask_labeller(file, JudgeLabeller(asked, name), limits, progress)
+        try:
+            with options.accounted(asked, progress):
+                report = ask_labeller(file, JudgeLabeller(asked, name), limits, progress)
+        except BaseException as stop:
+            if not getattr(stop, "__notes__", None):
+                stop.add_note("Answers so far are kept, and the same command goes on with them.")
+            raise
         counts = file.counts(name)
     if json:
         print_json(

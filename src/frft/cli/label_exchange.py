@@ -51,9 +51,9 @@ def export_command(
     if format != "pairs" and (purpose is not None or labellers is not None):
         raise UsageError("--purpose and --labellers choose answers for --format pairs. Leave them out.")
     check_file(out)
+    file = read_queue(queue, for_terminal())
     if out.exists() and out.samefile(queue):
         raise UsageError(f"{out} is the file of labels itself. Name another file.")
-    file = read_queue(queue, for_terminal())
     if format != "pairs":
         written = export_questions(file, out, format, open_for=open_for)
         if json:

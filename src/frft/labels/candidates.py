@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from frft.labels.rows import LabelQuestion
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class PromptCandidates(Protocol):
     def pair(self, number: int) -> LabelCandidate:
         """The pair with this number."""
 
+    def number_of(self, one: str, other: str) -> int | None:
+        """The number of the pair with these completions, in either order; None: there is none."""
+
 
 @dataclass(frozen=True)
 class LabelCandidates:
@@ -53,16 +58,58 @@ class LabelCandidates:
         left_out: completions or pairs that are in no candidate, by reason, each counted once: `blank`, `repeated`,
             `alone` (the only different completion of its prompt), `same_sides`.
         read: number of completions or pairs that were read.
+        asked_before: number of pairs that would be candidates, but were asked about before.
     """
 
     prompts: Sequence[PromptCandidates]
     left_out: dict[str, int]
     read: int
+    asked_before: int = 0
 
     @property
     def pairs(self) -> int:
         """Number of candidates."""
         return sum(map(len, self.prompts))
+
+    def without(self, questions: Iterable[LabelQuestion]) -> LabelCandidates:
+        """The candidates without those that these questions ask about, whichever side they show on the left."""
+        asked: dict[str, set[int]] = {}
+        by_prompt = {each.prompt: each for each in self.prompts}
+        for question in questions:
+            found = by_prompt.get(question.prompt)
+            number = None if found is None else found.number_of(question.left, question.right)
+            if number is not None:
+                asked.setdefault(question.prompt, set()).add(number)
+        left = [_Remaining(each, sorted(asked.get(each.prompt, ()))) for each in self.prompts]
+        before = sum(map(len, asked.values()))
+        return replace(self, prompts=[each for each in left if len(each)], asked_before=self.asked_before + before)
+
+
+@dataclass(frozen=True)
+class _Remaining:
+    """The pairs of a prompt without those of certain numbers, in ascending order."""
+
+    all: PromptCandidates
+    gone: list[int]
+
+    @property
+    def prompt(self) -> str:
+        return self.all.prompt
+
+    def __len__(self) -> int:
+        return len(self.all) - len(self.gone)
+
+    def pair(self, number: int) -> LabelCandidate:
+        return self.all.pair(self._before(number))
+
+    def number_of(self, one: str, other: str) -> int | None:
+        number = self.all.number_of(one, other)
+        return None if number is None or number in self.gone else number - sum(each < number for each in self.gone)
+
+    def _before(self, number: int) -> int:
+        for each in self.gone:
+            number += each <= number
+        return number
 
 
 @dataclass(frozen=True)
@@ -85,6 +132,11 @@ class _PolicyTexts:
             later += 1
         return LabelCandidate(self.prompt, self.texts[number], self.texts[later], None, self.policy, self.step)
 
+    def number_of(self, one: str, other: str) -> int | None:
+        places = {text.strip(): place for place, text in enumerate(self.texts)}
+        first, later = sorted(places.get(text.strip(), -1) for text in (one, other))
+        return later * (later - 1) // 2 + first if 0 <= first < later else None
+
 
 @dataclass(frozen=True)
 class _PoolPairs:
@@ -96,6 +148,11 @@ class _PoolPairs:
 
     def pair(self, number: int) -> LabelCandidate:
         return self.pairs[number]
+
+    def number_of(self, one: str, other: str) -> int | None:
+        sides = {one.strip(), other.strip()}
+        found = (n for n, pair in enumerate(self.pairs) if {pair.first.strip(), pair.second.strip()} == sides)
+        return next(found, None)
 
 
 def policy_candidates(

@@ -27,8 +27,8 @@ class DrawnQuestions:
 
     Attributes:
         questions: the questions.
-        counts: `read` completions or pairs, those left out by reason, `candidates` (pairs that could be drawn) and
-            `prompts` with any; then the questions drawn, by purpose, and `questions`, all of them.
+        counts: `read` completions or pairs, those left out by reason, pairs `asked_before`, `candidates` (pairs that
+            could be drawn) and `prompts` with any; then the questions drawn, by purpose, and `questions`, all of them.
     """
 
     questions: list[LabelQuestion]
@@ -85,8 +85,9 @@ def draw_questions(
         raise UsageError(f"The budget is {budget} labels; it must be at least 1.")
     if not candidates.pairs:
         raise SelectionError(
-            f"There is no pair to label among the {candidates.read} rows: {_reasons(candidates)}. A pair is two "
-            "different completions of one prompt; give samples with two or more for each prompt."
+            f"There is no pair to label among the {candidates.read} rows: {_reasons(candidates)}; "
+            f"{candidates.asked_before} pairs were asked about before. A pair is two different completions of one "
+            "prompt; give samples with two or more for each prompt."
         )
     rng = random.Random(seed)  # noqa: S311 - a draw, not a secret
     drawn = _spread(candidates, min(budget - round(budget * shares.repeat), candidates.pairs), rng)
@@ -123,6 +124,7 @@ def ask_about(
     questions = _with_repeats(first, min(repeats, budget - len(first)), rng)
     purposes = [question.purpose for question in questions]
     counts: dict[str, int] = {"read": candidates.read, **candidates.left_out}
+    counts["asked_before"] = candidates.asked_before
     counts |= {"candidates": candidates.pairs, "prompts": len(candidates.prompts)}
     counts |= {name: purposes.count(name) for name in PURPOSES if name in {shares.purpose, "test", "repeat"}}
     counts["questions"] = len(questions)
