@@ -162,3 +162,31 @@ def test_a_damaged_file_is_status_1_and_names_its_line(samples, tmp_path, capsys
     assert main(["label", "status", samples]) == 1
     assert main(["label", "status", str(tmp_path / "none")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_an_interrupted_judge_keeps_its_answers_and_says_so(write_rows, tmp_path, monkeypatch, capsys):
+    from frft.evaluation import StoredAnnotations
+
+    rows = [{"prompt": f"p{n}", "completion": side} for n in range(50) for side in ("yes", "no")]
+    path = tmp_path / "queue.jsonl"
+    samples = str(write_rows("fifty.jsonl", rows))
+    assert main(["label", "pick", "--samples", samples, "--out", str(path), "--budget", "50"]) == 0
+    kept = [{"prompt": f"p{n}", "first": "yes", "second": "no", "preference": 1} for n in range(50)]
+    ask = ["label", "ask", str(path), "--judge", f"annotations:{write_rows('kept.jsonl', kept)}"]
+    whole, calls = StoredAnnotations.prefer, []
+
+    def interrupted(self, *texts):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, *texts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredAnnotations, "prefer", interrupted)
+        assert main(ask) == 130
+    assert "interrupted. Answers so far are kept, and the same command goes on" in capsys.readouterr().err
+    assert main([*ask, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answered"], found["counts"]["answered"]) == (18, 50)
+    queue = read_queue(path)
+    assert {getattr(queue.questions[each.question], each.choice) for each in queue.answers()} == {"yes"}
