@@ -147,7 +147,6 @@ class LabelQueue:
                 "taken back first"
             )
         self._standing.setdefault(answer.labeller, {})[answer.question] = answer
-        self._failed.get(answer.labeller, set()).discard(answer.question)
 
     def _undo(self, undone: AnswerUndone) -> None:
         if self._standing.get(undone.labeller, {}).pop(undone.question, None) is None:
