@@ -53,6 +53,8 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         ([], "either --samples or --pairs"),
         (["--samples", "samples.jsonl", "--pairs", "samples.jsonl"], "either --samples or --pairs"),
         (["--pairs", "samples.jsonl", "--step", "3"], "leave them out with --pairs"),
+        (["--pairs", "samples.jsonl", "--completion-key", "x"], "leave them out with --pairs"),
+        (["--samples", "samples.jsonl", "--prompt-key", "x"], "named by --samples-prompt-key"),
         (["--samples", "samples.jsonl", "--step", "-1"], "at least 0"),
         (["--samples", "samples.jsonl", "--test-share", "2"], "share of test questions"),
         (["--samples", "two.jsonl"], "of several models: mine, other"),

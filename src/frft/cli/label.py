@@ -108,8 +108,16 @@ def pick_command(
     sources = samples if pairs is None else pairs
     if sources is None or None not in (samples, pairs):
         raise UsageError("Give either --samples or --pairs: what to choose pairs of.")
-    if pairs is not None and (model is not None or step is not None):
-        raise UsageError("--model and --step say whose completions --samples holds; leave them out with --pairs.")
+    if pairs is not None and (model is not None or step is not None or keys.model_fields_set):
+        raise UsageError(
+            "--model, --step, --samples-prompt-key and --completion-key describe --samples; leave them out with "
+            "--pairs."
+        )
+    if pairs is None and reading.model_fields_set & {"prompt_key", "chosen_key", "rejected_key"}:
+        raise UsageError(
+            "--prompt-key, --chosen-key and --rejected-key name columns of --pairs. Those of samples are named by "
+            "--samples-prompt-key and --completion-key."
+        )
     if step is not None and step < 0:
         raise UsageError(f"--step is {step}; it must be at least 0.")
     shares = DrawShares(purpose, test_share, repeat_share)
