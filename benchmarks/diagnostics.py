@@ -222,7 +222,7 @@ def _gain(point: str, records: Sequence[CellRecord], arm: str, other: str) -> li
     refreshes = sum(len(record.arms[arm].refreshed_after) for record in records)
     rows = []
     for when, name in {"in the mean after the first refresh": "gold", "at the end": "gold_final"}.items():
-        pairs = [(MEASURES[name](record.arms[arm]), MEASURES[name](record.arms[other])) for record in records]
+        pairs = [(MEASURES[name](record, arm), MEASURES[name](record, other)) for record in records]
         differences = [own - others for own, others in pairs if own is not None and others is not None]
         rows.append(
             _row(

@@ -227,6 +227,7 @@ CASES = [
     Case("store prune", "store prune --store {store}", json=False),
 ]  # fmt: skip
 ELSEWHERE = (
+    ("advise cases", "fixed_actor/cases/test_run.py"),
     ("advise fit", "study/test_advice.py"),
     ("diagnose", "e2e/test_diagnose.py"),
     ("eval tasks", "cli/test_eval_tasks.py"),

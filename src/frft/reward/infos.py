@@ -185,5 +185,5 @@ class SelectionInfo(OpenValue):
     density: dict[str, float] | None
     weights: dict[str, float] | None
     counts: SelectionCounts
-    mixture_distance: float | None = None
-    nearest_source: dict[str, Any] | None = None
+    mixture_distance: Annotated[float | None, OMITTED] = None
+    nearest_source: Annotated[dict[str, Any] | None, OMITTED] = None

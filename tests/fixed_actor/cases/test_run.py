@@ -43,3 +43,16 @@ def test_cases_of_another_embedder_are_not_mixed(measured, planned, minilm_vecto
 def test_options_that_contradict_each_other(arguments, complaint, tmp_path, capsys):
     assert main(["advise", "cases", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert complaint in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_command_says_what_it_measured(two_domains, minilm_vectors, tmp_path, shown, fits, capsys):
+    for domain in ("cooking", "computers"):
+        rows = [row for row in two_domains.to_pylist() if row["kind"] == domain]
+        (tmp_path / f"{domain}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = [str(tmp_path / f"{domain}.jsonl") for domain in ("cooking", "computers")]
+    command = ["advise", "cases", "--out", str(tmp_path / "out"), "--pairs", *pairs, "--actor-of", "cooking"]
+    assert main([*command, "--family", "made up", "--folds", "3", "--store", str(tmp_path / "store")]) == 0
+    fits(shown)
+    text, rows = " ".join(capsys.readouterr().out.split()), (tmp_path / "out" / CASES).read_text().splitlines()
+    assert len(rows) == 3
+    assert "│ made up │ 3 │ 1 │" in text
