@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -89,13 +90,13 @@ class Terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def wait_for(self, text, limit_s=60.0):
-        """Read until a text is shown, and forget what was before it."""
-        end = time.monotonic() + limit_s
-        while text not in self.seen:
+        """Read until a text is shown, however its lines are broken, and forget what was before it."""
+        wanted, end = re.compile(r"\s+".join(map(re.escape, text.split()))), time.monotonic() + limit_s
+        while not (found := wanted.search(self.seen)):
             assert time.monotonic() < end, self.seen
             if select.select([self.ours], [], [], 0.1)[0]:
-                self.seen += os.read(self.ours, 65536).decode()
-        self.seen = self.seen.partition(text)[2]
+                self.seen += os.read(self.ours, 65536).decode(errors="replace")
+        self.seen = self.seen[found.end() :]
 
     def press(self, keys):
         os.write(self.ours, keys)
