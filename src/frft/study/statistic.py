@@ -56,18 +56,23 @@ class _Comparison(_Statistic):
         return measured.gains(point, arm, over, self.measure, seeds)
 
 
-class GainStatistic(_Comparison):
-    """How much more of a measure one arm has than another, at one point."""
+class _AtOnePoint(Section):
+    """What statistics of one point have."""
 
     point: str
     """The point."""
-    offset: float = 0.0
-    """Added to the gain: a margin by which it may be smaller."""
 
     @property
     def named_points(self) -> dict[str, list[str]]:
         """The points that it names, by the key that names them."""
         return {"point": [self.point]}
+
+
+class GainStatistic(_AtOnePoint, _Comparison):
+    """How much more of a measure one arm has than another, at one point."""
+
+    offset: float = 0.0
+    """Added to the gain: a margin by which it may be smaller."""
 
     def values(self, measured: StudyMeasurements, roles: Roles) -> list[float]:
         """Its value for each seed.
@@ -149,18 +154,11 @@ class SlopeStatistic(_Comparison):
         return [slope(numbers, of_seed) for of_seed in zip(*gains, strict=True)]
 
 
-class MeanStatistic(_Statistic):
+class MeanStatistic(_AtOnePoint, _Statistic):
     """The mean of a measure of one arm at one point, less a constant."""
 
-    point: str
-    """The point."""
     minus: float = 0.0
     """The constant, such as 0.5 for an accuracy that a coin has."""
-
-    @property
-    def named_points(self) -> dict[str, list[str]]:
-        """The points that it names, by the key that names them."""
-        return {"point": [self.point]}
 
     def values(self, measured: StudyMeasurements, roles: Roles) -> list[float]:
         """Its value for each seed.
