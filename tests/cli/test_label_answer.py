@@ -88,6 +88,8 @@ class Terminal:
         import termios
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # Whoever has started these tests in the background has made their processes deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def wait_for(self, text, limit_s=60.0):
         """Read until a text is shown, however its lines are broken, and forget what was before it."""
