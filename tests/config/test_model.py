@@ -11,7 +11,7 @@ import frft
 from frft.config import load_config
 from frft.config.model import RunConfig
 from frft.config.problems import leaves
-from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig, SelectionConfig
+from frft.config.sections import DataConfig, PPOConfig, RefreshConfig, SamplingConfig
 from frft.errors import SettingsError
 
 
@@ -116,14 +116,6 @@ def test_a_schedule_must_fit_alpha_and_rise(steps):
     assert RefreshConfig(alpha=2, at_steps=[0, 8]).refresh_steps(10) == [0, 8]
     with pytest.raises(SettingsError, match="at_steps"):
         RefreshConfig(alpha=2, at_steps=steps)
-
-
-def test_rollouts_need_nearest_matching():
-    assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"match": "nearest"}})
-    with pytest.raises(SettingsError, match="match: nearest"):
-        RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="part1"))
-    for strategy in ("random", "density", "all"):
-        assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"strategy": strategy}})
 
 
 def test_an_arm_is_refresh_with_its_own_changes():

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig, SelectionConfig
+from frft.errors import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,11 @@ def test_elsewhere_there_is_no_test_split_unless_it_is_asked_for():
     assert SelectionConfig().places == SelectionConfig().size == 2000
     assert RefreshConfig.model_validate({"selection": {"size": 10}}).selection.places == 10
     assert SelectionConfig(size=10, test_size=3).places == 13
+
+
+def test_rollouts_need_nearest_matching():
+    assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"match": "nearest"}})
+    with pytest.raises(SettingsError, match="match: nearest"):
+        RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="part1"))
+    for strategy in ("random", "density", "all"):
+        assert RefreshConfig.model_validate({"samples": "rollouts", "selection": {"strategy": strategy}})

@@ -65,6 +65,12 @@ def test_a_hub_without_such_a_data_set_says_so(hub):
     assert asked == ["/api/datasets/owner/mistyped"]
 
 
+def test_a_name_that_no_data_set_can_have_is_not_a_hub_out_of_reach(hub):
+    hub("http://127.0.0.1:9")
+    with pytest.raises(UnreadableError, match="Nor does the Hugging Face Hub have a data set of that name"):
+        load_pool("x..y/z--w")
+
+
 def test_the_libraries_are_left_as_they_were(hub):
     import datasets
 

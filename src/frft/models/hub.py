@@ -1,16 +1,16 @@
-"""Models by name: the Hugging Face Hub is asked once whether it has one."""
+"""Models and data sets by name: the Hugging Face Hub is asked once whether it has one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from frft.errors import ModelError
 
-_TIMEOUT = 10.0
-"""Seconds in which the Hub must say whether it has a model."""
+HUB_TIMEOUT = 10.0
+"""Seconds in which the Hub must say whether it has a model or a data set."""
 _REMEMBERED = 60.0
 """Seconds for which its answer counts: one model is loaded in several steps."""
 _answers: dict[str, tuple[float, bool]] = {}
@@ -46,17 +46,34 @@ def _has_answered(name: str) -> bool:
 
 def _ask(name: str) -> bool:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
-    try:
-        HfApi().model_info(name, timeout=_TIMEOUT)
-    except GatedRepoError:
-        return True  # Loading it says what to do.
-    except (RepositoryNotFoundError, HFValidationError) as error:
+    there = hub_has(lambda: HfApi().model_info(name, timeout=HUB_TIMEOUT))
+    if there is False:
         raise ModelError(
             f"There is no folder {name!r} here, and the Hugging Face Hub has no model of that name, or it is closed to "
             "you (`hf auth login`). Check the spelling."
-        ) from error
-    except Exception:  # noqa: BLE001 - whatever the network raises: the Hub did not answer
+        )
+    return there is True
+
+
+def hub_has(ask: Callable[[], object]) -> bool | None:
+    """Whether the Hub has a model or a data set.
+
+    Args:
+        ask: asks the Hub about it, by a method of `huggingface_hub.HfApi`.
+
+    Returns:
+        True: it has (it may be gated: loading it says what to do). False: it has none of that name, or the name cannot
+        be one, or access is denied. None: the Hub did not answer.
+    """
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        ask()
+    except GatedRepoError:
+        return True
+    except (RepositoryNotFoundError, HFValidationError):
         return False
+    except Exception:  # noqa: BLE001 - whatever the network raises: the Hub did not answer
+        return None
     return True

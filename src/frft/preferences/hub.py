@@ -16,8 +16,6 @@ from frft.preferences.sources import HubSource
 
 READ_ROWS = 512
 """Rows of a Parquet file or Hub data set that are held as Python objects at a time."""
-HUB_TIMEOUT = 10.0
-"""Seconds in which the Hub must say whether it has a data set."""
 
 
 def hub_tables(source: HubSource) -> Iterator[pa.Table]:
@@ -71,20 +69,16 @@ def _one_try(source: HubSource) -> Iterator[bool]:
 def _answers(source: HubSource) -> bool:
     """Whether the Hub has the data set; False: it could not be asked."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    try:
-        HfApi().dataset_info(source.repository, timeout=HUB_TIMEOUT)
-    except GatedRepoError:
-        return True  # Loading it says what to do.
-    except RepositoryNotFoundError as error:
+    from frft.models.hub import HUB_TIMEOUT, hub_has
+
+    there = hub_has(lambda: HfApi().dataset_info(source.repository, timeout=HUB_TIMEOUT))
+    if there is False:
         raise UnreadableError(
             f"{_no_path(source)} Nor does the Hugging Face Hub have a data set of that name, or it is closed to you "
             "(`hf auth login`). Check the spelling."
-        ) from error
-    except Exception:  # noqa: BLE001 - whatever the network raises: the Hub did not answer
-        return False
-    return True
+        )
+    return there is True
 
 
 def _no_path(source: HubSource) -> str:

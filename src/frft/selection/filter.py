@@ -111,15 +111,15 @@ def select(
         evidence = tell_apart(pool, samples, config, strategy.reads, vectors, seed, progress)
     elif strategy.reads == "cosines":
         evidence = compare_completions(pool, samples, config, vectors, seed, progress)
+    columns = {name: pool_table[name].take(by_id).to_pylist() for name in config.columns}
     found = None
     if strategy.names_source:
-        columns = {name: _taken(pool_table[name], by_id) for name in SOURCES}
         written = samples["completion"] if start is None else _texts(start[1])
         now = () if start is None else samples["completion"]
         found = nearest_source(
             [*pool["prompt"], *pool["prompt"]],
             [*pool["chosen"], *pool["rejected"]],
-            [*columns["chosen_source"], *columns["rejected_source"]],
+            [source for name in SOURCES for source in columns[name]],
             written,
             seed,
             now=now,
@@ -132,7 +132,7 @@ def select(
         similarity_rejected=rejected_N,
         log_ratios=log_ratios_N,
         rng=np.random.default_rng([seed, 0]),
-        columns={name: _taken(pool_table[name], by_id) for name in config.columns},
+        columns=columns,
         source=config.source if found is None else found.name,
         column=config.column,
         value=config.value,
@@ -245,11 +245,6 @@ def _table(
         },
         schema=SCHEMA,
     )
-
-
-def _taken(column: pa.ChunkedArray, rows: Sequence[int]) -> list[Any]:
-    """The values of a column at these rows."""
-    return list(column.take(rows).to_pylist())
 
 
 def _texts(texts: Sequence[Any], rows: Sequence[int] | None = None) -> list[str]:
