@@ -105,7 +105,11 @@ def test_the_plan_names_the_stages_that_were_made(world_run, world_settings, tmp
 
 def test_a_run_in_a_world_of_two_domains(world_settings, tmp_path, capsys):
     out, dials = tmp_path / "run", DIALS | {"domains": 2, "policy_mixture": [0.0, 1.0]}
-    more = ["data.world.domains=2", "data.world.policy_mixture=[0.0, 1.0]", "arms={vanilla: {alpha: 0}, part1: {}}"]
+    more = [
+        "data.world.domains=2",
+        "data.world.policy_mixture=[0.0, 1.0]",
+        "arms={vanilla: {alpha: 0}, part1: {}, near: {selection: {strategy: near_source}}}",
+    ]
     assert main(["run", str(world_settings), *more, "--out", str(out)]) == 0
     assert "mean true reward of what the arm writes of its prompt's domain" in capsys.readouterr().out
     results, world = read_json(out / "results.json"), World(WorldConfig(**dials))
@@ -115,6 +119,11 @@ def test_a_run_in_a_world_of_two_domains(world_settings, tmp_path, capsys):
     texts = [row["completion"] for row in [*rows, *again]]
     found = results["arms"]["part1"]["evaluation"]["gold"]
     assert found["mean"] == pytest.approx(world.gold([*asked, *asked], texts).mean())
+    # The source is named by what the SFT model wrote; the rollouts say whether the policy still writes like it.
+    selected = results["arms"]["near"]["refreshes"][0]["selection"]
+    named = selected["nearest_source"]
+    assert named["name"] in world.sources.names
+    assert named["share_now"] is not None
     pool = world.pairs(0, DIALS["pool_size"])
     assert set(pool["domain"].to_pylist()) == {"domain-0", "domain-1"}
     trained_on = {prompt for prompt in pool["prompt"].to_pylist() if world.domains_of([prompt])[0]}

@@ -73,6 +73,26 @@ def test_sources_with_few_texts_are_no_candidates_and_are_counted():
         named(pool, [" "])
 
 
+def test_few_samples_are_not_enough_to_be_outside():
+    texts = [f"{word} {n}" for n in range(40) for word in ("red", "green", "blue")]
+    prompts, sources = [f"p{n}" for n in range(40) for _ in range(3)], ["r", "g", "b"] * 40
+    one_each = ["red", "green", "blue"]
+    few, many = (nearest_source(prompts, texts, sources, one_each * times, 0) for times in (1, 20))
+    # A third is below one half in both, which of three samples may be luck.
+    assert few.shares == many.shares
+    assert min(few.recalls.values()) == 1
+    assert (few.outside, many.outside) == (False, True)
+
+
+def test_texts_on_one_conversation_are_held_out_together():
+    # A conversation's own word tells its source, and nothing else does.
+    rows = [(f"p{n}", f"word{n}", "ab"[n % 2]) for _ in range(4) for n in range(40)]
+    prompts, texts, sources = zip(*rows, strict=True)
+    found = nearest_source(prompts, texts, sources, ["word3"], 0)
+    assert np.mean(list(found.recalls.values())) < 0.7
+    assert found.name == "b"
+
+
 def test_of_too_many_texts_each_source_gives_as_many():
     sources = ["large"] * MOST_TEXTS + ["small"] * 50
     rows = _drawn(sources, {"large": MOST_TEXTS, "small": 50}, np.random.default_rng(0))
