@@ -1,16 +1,15 @@
-"""Models and data sets by name: the Hugging Face Hub is asked once whether it has one."""
+"""Models by name: the Hugging Face Hub is asked once whether it has one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from frft.errors import ModelError
+from frft.hub import HUB_TIMEOUT, hub_has
 
-HUB_TIMEOUT = 10.0
-"""Seconds in which the Hub must say whether it has a model or a data set."""
 _REMEMBERED = 60.0
 """Seconds for which its answer counts: one model is loaded in several steps."""
 _answers: dict[str, tuple[float, bool]] = {}
@@ -54,26 +53,3 @@ def _ask(name: str) -> bool:
             "you (`hf auth login`). Check the spelling."
         )
     return there is True
-
-
-def hub_has(ask: Callable[[], object]) -> bool | None:
-    """Whether the Hub has a model or a data set.
-
-    Args:
-        ask: asks the Hub about it, by a method of `huggingface_hub.HfApi`.
-
-    Returns:
-        True: it has (it may be gated: loading it says what to do). False: it has none of that name, or the name cannot
-        be one, or access is denied. None: the Hub did not answer.
-    """
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-
-    try:
-        ask()
-    except GatedRepoError:
-        return True
-    except (RepositoryNotFoundError, HFValidationError):
-        return False
-    except Exception:  # noqa: BLE001 - whatever the network raises: the Hub did not answer
-        return None
-    return True

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from frft.errors import UnreadableError
+from frft.hub import HUB_TIMEOUT, hub_has
 from frft.preferences.sources import HubSource
 
 READ_ROWS = 512
@@ -69,8 +70,6 @@ def _one_try(source: HubSource) -> Iterator[bool]:
 def _answers(source: HubSource) -> bool:
     """Whether the Hub has the data set; False: it could not be asked."""
     from huggingface_hub import HfApi
-
-    from frft.models.hub import HUB_TIMEOUT, hub_has
 
     there = hub_has(lambda: HfApi().dataset_info(source.repository, timeout=HUB_TIMEOUT))
     if there is False:
