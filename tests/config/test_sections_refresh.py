@@ -55,6 +55,8 @@ def test_settings_that_go_together(settings):
         ({"gate": {}, "selection": {"strategy": "none"}}, "no reward model that a gate could examine"),
         ({"when": "drift", "drift": 0.4}, "greater than or equal to 0.5"),
         ({"every": 0}, "greater than 0"),
+        ({"restart_policy": True, "kl_anchor": "previous"}, "leave kl_anchor: previous out"),
+        ({"restart_policy": True, "reset_optimizer": True}, "leave reset_optimizer out"),
         ({"replay": 1}, "less than 1"),
         ({"replay": 0.5, "selection": {"strategy": "all"}}, "strategy: all leaves none"),
         ({"replay": 0.5, "selection": {"strategy": "none"}}, "strategy: none trains on none"),

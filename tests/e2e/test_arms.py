@@ -53,6 +53,7 @@ arms:
   nothing: {selection: {strategy: none}}
   reset: {selection: {strategy: none}, reset_optimizer: true}
   anchor: {selection: {strategy: none}, kl_anchor: previous}
+  sft-again: {selection: {strategy: random}, restart_policy: true}
   oracle: {labels: gold, selection: {strategy: all}}
   ocrm: {selection: {strategy: policy_ratio, take: sample}}
   shut: {selection: {strategy: random}, gate: {pairs: 20, margin: 0}}
@@ -107,6 +108,24 @@ def test_without_new_data_only_the_anchor_or_the_moments_change(arms):
     assert arms["reset"]["ppo"][-1]["reward"] != pytest.approx(scores(arms["reset"])[-1], abs=1e-4)
     # Other moments, other steps of the same gradients: a policy of its own.
     assert len({arms[name]["stages"][1] for name in ("vanilla", "reset", "anchor")}) == 3
+
+
+def test_a_policy_that_starts_again_is_the_sft_model(arms, out, capsys):
+    again, vanilla = arms["sft-again"], arms["vanilla"]
+    assert again["restarted_after"] == [1]
+    assert vanilla["restarted_after"] == []
+    assert [row["step"] for row in again["ppo"]] == [1, 2]
+    assert again["stages"][0] == vanilla["stages"][0]
+    assert vanilla["ppo"][1]["kl_sft_k1"] != 0
+    assert again["ppo"][1]["kl_sft_k1"] == again["ppo"][1]["kl_sft_k3"] == 0
+    told = " ".join(interpret(RunResults.read(out / "results.json")))
+    assert (
+        "Arm sft-again: after step 1 its policy was trained from SFT again. The policy that is compared has 1 step"
+        in told
+    )
+    # The plan names the folders that the run has made.
+    assert main(["run", str(out.parent / "arms.yaml"), "--out", str(out), "--dry-run"]) == 0
+    assert again["stages"][1] in capsys.readouterr().out
 
 
 def test_the_oracle_trains_on_what_the_policy_writes_by_the_gold_reward(arms, out):
@@ -187,6 +206,10 @@ def test_a_refresh_says_how_both_reward_models_order_what_the_policy_writes(arms
     [
         ({"data": {"world": None, "pairs": "x"}}, "labels: gold needs data.world"),
         ({"algorithm": "rloo"}, "reset_optimizer cannot be used"),
+        (
+            {"algorithm": "rloo", "arms": {"vanilla": {"alpha": 0}, "bad": {"restart_policy": True}}},
+            "restart_policy cannot be used",
+        ),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"ensemble": 2}}}, "ensemble of 2 .* is not refreshed"),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"labels": "gold"}}}, "strategy: all"),
         ({"arms": {"vanilla": {"alpha": 0}, "bad": {"at_steps": [0]}}}, "none before the first step"),

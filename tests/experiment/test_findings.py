@@ -40,6 +40,7 @@ def results(**intervals) -> dict:
             "refreshes": [],
             "looks": [],
             "refreshed_after": [],
+            "restarted_after": [],
             "stopped_after": None,
         }
         for name, interval in {"vanilla": None, **intervals}.items()

@@ -45,13 +45,14 @@ class Script:
         )
         self.look_steps, self.cuts = {0, 2, 4, 6, 8}, sorted({0, 2, 4, 6, 8, *self.config.arm("a").refresh_steps(8)})
         self.sft = artifact("sft")
-        self.found, self.accepts, self.told = found or {}, list(accepts), []
+        self.found, self.accepts, self.told, self.starts = found or {}, list(accepts), [], []
 
     def reward(self, config):
         return SimpleNamespace(refreshes=[])
 
     def train(self, policy, reward, anchor, *, until_step, reset_optimizer):
         self.told.append(("train", until_step, anchor.digest, reset_optimizer))
+        self.starts.append(policy.digest)
         return artifact(f"policy {until_step}")
 
     def look(self, step, policy, reward, began, since):
@@ -105,6 +106,20 @@ def test_a_refresh_without_data_moves_the_anchor_and_leaves_what_looks_compare_w
     run_arm(script, "a")
     assert script.calls("train")[2:] == [(6, "policy 4", True), (8, "policy 4", False)]
     assert script.calls("look")[-1] == (8, "sft", ["policy 2", "policy 4", "policy 6", "policy 8"])
+
+
+@pytest.mark.parametrize("data", [{}, {"selection": {"strategy": "none"}}])
+def test_the_policy_starts_from_sft_again_after_a_refresh_that_was_accepted(data):
+    script = Script({"alpha": 3, "at_steps": [0, 2, 6], "restart_policy": True, **data}, accepts=[True, False, True])
+    arm = run_arm(script, "a")
+    # A refresh without data has no gate to refuse it; before the first step there is nothing to start again.
+    restarts = [2, 6] if data else [6]
+    assert arm.restarted_after == restarts
+    assert script.starts == ["sft", *("sft" if step in restarts else f"policy {step}" for step in (2, 4, 6))]
+    assert script.calls("train") == [(step, "sft", False) for step in (2, 4, 6, 8)]
+    # What the policy wrote before is not what this one writes.
+    assert script.calls("look")[-1] == (8, "sft", ["policy 8"])
+    assert arm.policy.digest == "policy 8"
 
 
 def test_alpha_is_the_most_refreshes_that_looks_decide():

@@ -24,11 +24,14 @@ class Reward:
 
     def __init__(self, calls):
         # As one has counted that was used before.
+        self.before_the_first, self.began = None, {}
         self.calls, self.left, self.counts = 0, calls, TruncationCount(sequences=5, prompts=2, completions=3)
 
     def __call__(self, prompts, completions):
         if self.calls == self.left:
             raise KeyboardInterrupt
+        if not self.calls and self.before_the_first:
+            self.began = self.before_the_first()
         self.calls += 1
         self.counts.sequences += len(prompts)
         self.counts.completions += sum(len(text) > 10 for text in completions)
@@ -39,7 +42,7 @@ class Reward:
 def train(tiny_lm_folder, tiny_tokenizer):
     """Train a segment with a reward that answers so many times; returns what it says, and the reward."""
 
-    def run(path, *, save_steps, calls=-1, until=STEPS, start=None, reset_optimizer=False):
+    def run(path, *, save_steps, calls=-1, until=STEPS, start=None, reset_optimizer=False, from_step=0):
         config = PPOConfig(
             total_steps=STEPS,
             rollout_batch_size=4,
@@ -54,7 +57,16 @@ def train(tiny_lm_folder, tiny_tokenizer):
         critic = Critic.from_causal_lm(policy)
         trainer = PPOTrainer(policy, critic, reference, tiny_tokenizer, reward, PROMPTS, config, seed=1)
         path.mkdir(exist_ok=True)
-        settings = {"scored": lambda: reward.counts, "save_steps": save_steps, "peers": ALONE, "progress": SILENT}
+        reward.before_the_first = lambda: {
+            name: each.clone() for name, each in trainer.actor_critic.state_dict().items()
+        }
+        settings = {
+            "from_step": from_step,
+            "scored": lambda: reward.counts,
+            "save_steps": save_steps,
+            "peers": ALONE,
+            "progress": SILENT,
+        }
         found = train_segment(path, trainer, start, until, reset_optimizer=reset_optimizer, **settings)
         return found.as_dict(), reward
 
@@ -126,6 +138,35 @@ def test_a_later_segment_goes_on_from_an_earlier_one(train, tmp_path):
     _, reward = train(second, save_steps=1, start=first)
     assert reward.calls == 2
     assert folder_digest(second / STATE_FOLDER) == folder_digest(tmp_path / "whole" / STATE_FOLDER)
+
+
+def test_a_policy_that_starts_again_has_the_weights_of_sft_and_the_steps_that_are_left(
+    train, tmp_path, tiny_lm_folder, tiny_tokenizer
+):
+    _, whole = train(tmp_path / "whole", save_steps=1)
+    expected, reward = train(tmp_path / "again", save_steps=1, from_step=2)
+    sft = load_causal_lm(tiny_lm_folder, tiny_tokenizer).state_dict()
+    own = {name.removeprefix("policy."): each for name, each in reward.began.items() if name.startswith("policy.")}
+    assert own.keys() == sft.keys()
+    assert all(torch.equal(own[name], sft[name]) for name in sft)
+    # The critic, too, is the one that the arm started with.
+    assert all(torch.equal(reward.began[name], whole.began[name]) for name in whole.began)
+    rows = read_rows(tmp_path / "again" / METRICS)
+    assert [row["step"] for row in rows] == list(range(3, STEPS + 1))
+    assert rows[0]["kl_sft_k1"] == rows[0]["kl_sft_k3"] == 0
+    state = torch.load(tmp_path / "again" / STATE_FOLDER / OPTIMIZER, weights_only=True)
+    assert {int(moments["step"]) for moments in state["state"].values()} == {STEPS - 2}
+    # The learning rate of the last step, as in a training that was never interrupted.
+    assert [group["lr"] for group in state["param_groups"]] == pytest.approx([1e-3 / STEPS] * 2)
+    # Prompts go on where the steps are; completions are drawn with the random numbers of these steps.
+    prompts = {name: [row["prompt"] for row in read_rows(tmp_path / name / ROLLOUTS)] for name in ("whole", "again")}
+    assert prompts["again"] == prompts["whole"][2 * 4 :]
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", save_steps=1, calls=2, from_step=2)
+    found, resumed = train(tmp_path / "stopped", save_steps=1, from_step=2)
+    assert resumed.calls == STEPS - 2 - 2
+    assert left_in(tmp_path / "stopped") == left_in(tmp_path / "again")
+    assert told(found) == told(expected)
 
 
 def test_the_optimizers_moments_can_be_forgotten_between_segments(train, tmp_path):

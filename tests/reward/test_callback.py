@@ -179,8 +179,9 @@ def test_more_refreshes_than_a_training_has_room_for_are_refused(script, alpha, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kl_anchor": "previous"}, "kl_anchor: the optimizer and the KL reference belong to"),
-        ({"reset_optimizer": True}, "reset_optimizer: the optimizer and the KL reference belong to"),
+        ({"kl_anchor": "previous"}, "kl_anchor: the policy, its optimizer and the KL reference belong to"),
+        ({"reset_optimizer": True}, "reset_optimizer: the policy, its optimizer and the KL reference belong to"),
+        ({"restart_policy": True}, "restart_policy: the policy, its optimizer and the KL reference belong to"),
         ({"selection": SelectionConfig(strategy="none")}, "Set alpha: 0"),
     ],
 )

@@ -21,7 +21,7 @@ class PolicyAlgorithm:
         has_critic: whether it trains a critic beside the policy; without one, it samples several completions to a
             prompt (`group.num_generations`) and compares them with each other.
         kl_in: where its KL penalty is: in the reward, in the loss, or in either, as `ppo.kl_penalty` says.
-        can_reset_optimizer: whether it supports an arm's `reset_optimizer`.
+        can_reset_optimizer: whether it supports an arm's `reset_optimizer` and `restart_policy`.
         unread: names of settings that have no effect, by section. A run reports them, and does not refuse them.
         refused: names of settings of `ppo` that it does not support. They are refused if set, since they would change
             the objective.

@@ -239,11 +239,12 @@ class RunConfig(Section):
                 raise ValueError(
                     f"arms.{name}: an ensemble needs scores of one scale; reward.normalise_samples must not be 0"
                 )
-            if arm.reset_optimizer and not self.trained_by.can_reset_optimizer:
-                raise ValueError(
-                    f"arms.{name}: reset_optimizer cannot be used with algorithm: {self.algorithm}, whose optimizer is "
-                    "TRL's; leave it out"
-                )
+            for setting in ("reset_optimizer", "restart_policy"):
+                if getattr(arm, setting) and not self.trained_by.can_reset_optimizer:
+                    raise ValueError(
+                        f"arms.{name}: {setting} cannot be used with algorithm: {self.algorithm}, whose optimizer is "
+                        "TRL's; leave it out"
+                    )
         return self
 
     @model_validator(mode="after")

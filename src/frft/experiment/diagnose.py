@@ -282,8 +282,8 @@ class _FinishedRun:
         return agreement(scorer, self.judge, self.rows[0].splits.evaluation)
 
     def _course(self, arm: ArmFigures) -> Course | None:
-        """The course of training since the last accepted refresh: scores of two reward models have no common scale."""
-        begin = max((made.after_step for made in arm.accepted), default=0)
+        """The course since the last accepted refresh or restart: scores of two reward models have no common scale."""
+        begin = max((*(made.after_step for made in arm.accepted), *arm.restarted_after), default=0)
         steps = [row for row in arm.ppo if row.step > begin]
         if not steps or self.world is not None:
             return course_of(steps, [math.nan if row.gold is None else row.gold for row in steps])
@@ -387,7 +387,7 @@ def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
     done = {row.step for row in steps} & {row.step for row in rollouts}
     # Without strictness: an arm that is refreshed without data has steps here, but no refresh of its reward model.
     accepted = [step for step, made in zip(arm.refreshed_after, arm.refreshes, strict=False) if made.accepted]
-    begin = max((step for step in accepted if step < max(done, default=0)), default=0)
+    begin = max((step for step in (*accepted, *arm.restarted_after) if step < max(done, default=0)), default=0)
     return (
         [row for row in steps if row.step in done and row.step > begin],
         [row for row in rollouts if row.step in done and row.step > begin],

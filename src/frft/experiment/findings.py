@@ -29,7 +29,7 @@ def interpret(results: RunResults) -> list[str]:
     lines.append(
         "One seed: before believing a difference, repeat with others: the same command with seeds=3 and another --out."
     )
-    return [*lines, *_looks(results), *_gates(results), *_short_selections(results)]
+    return [*lines, *_restarts(results), *_looks(results), *_gates(results), *_short_selections(results)]
 
 
 def memory_line(results: RunResults) -> str:
@@ -178,6 +178,17 @@ def _against_chance(found: OrderAccuracy | RewardEvaluation) -> str:
         return NOTHING
     low, high = found.interval
     return ABOVE if low > 0.5 else BELOW if high < 0.5 else NOT_SHOWN
+
+
+def _restarts(results: RunResults) -> list[str]:
+    """Arms whose policy was trained from SFT again, and what is left of their budget."""
+    return [
+        f"Arm {name}: after step {', '.join(map(str, arm.restarted_after))} its policy was trained from SFT again. The "
+        f"policy that is compared has {left} step{'s' * (left != 1)} behind it, not {len(arm.ppo)}, at the learning "
+        "rates of the last ones."
+        for name, arm in results.arms.items()
+        if arm.restarted_after and (left := len(arm.ppo) - arm.restarted_after[-1])
+    ]
 
 
 def _looks(results: RunResults) -> list[str]:

@@ -7,8 +7,8 @@ RLHF.
 All arms are cut into the same segments and start alike, so what arms have in common (SFT, base reward model, the
 segments before the first refresh, the samples of a refresh) is one artifact, computed once. Optimizers, critic and
 learning rates carry over in every arm, refreshed or not: arms differ in their reward model and in nothing else, unless
-an arm asks for more (`kl_anchor`, `reset_optimizer`); with `monitor.stop`, one may have fewer steps. The authors' code
-restarts the optimizers and the critic at a refresh.
+an arm asks for more (`kl_anchor`, `reset_optimizer`, `restart_policy`); with `monitor.stop`, one may have fewer steps.
+The authors' code restarts the optimizers and the critic at a refresh.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Arm:
         changes: in a world, for each refresh, the accuracy on the policy's own completions of the reward model before
             it and of the one after it, by the gold reward; empty elsewhere.
         refreshed_after: numbers of PPO steps completed when a refresh was made, accepted by the gate or not.
+        restarted_after: numbers of PPO steps completed when the policy became the SFT model again (`restart_policy`).
         looks: the looks (diagnoses during training, `monitor.every`), in order.
         stopped_after: the step at which a look ended the training; None: it had all its steps.
     """
@@ -44,6 +45,7 @@ class Arm:
     segments: list[Artifact] = field(default_factory=list)
     changes: list[tuple[Artifact, Artifact]] = field(default_factory=list)
     refreshed_after: list[int] = field(default_factory=list)
+    restarted_after: list[int] = field(default_factory=list)
     looks: list[Artifact] = field(default_factory=list)
     stopped_after: int | None = None
 
@@ -87,6 +89,9 @@ def run_arm(stages: Stages, name: str) -> Arm:
             if refresh is None or refresh.accepted:
                 restart = config.reset_optimizer and bool(arm.segments)
                 anchor = arm.policy if config.kl_anchor == "previous" else anchor
+                if config.restart_policy and arm.segments:
+                    arm.policy, since = stages.sft, []
+                    arm.restarted_after.append(step)
         if refresh is not None and refresh.accepted:
             began, since = arm.policy, []
         # Not after an accepted refresh: the look was at the reward model that has just been replaced.

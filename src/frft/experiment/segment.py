@@ -37,6 +37,7 @@ def train_segment(
     start: Path | None,
     until_step: int,
     *,
+    from_step: int = 0,
     reset_optimizer: bool,
     scored: Callable[[], TruncationCount],
     save_steps: int | None,
@@ -48,8 +49,10 @@ def train_segment(
     Args:
         path: the segment's folder; empty, or as an earlier call that was stopped has left it.
         trainer: a trainer at step 0; its state is restored here.
-        start: folder of the segment before; None: this is the first.
+        start: folder of the segment before; None: the trainer's own models are trained, as it was made with them.
         until_step: number of steps completed at the end of the segment, counted from the start of the arm.
+        from_step: where `start` is None, the number of steps that count as completed: more than 0 where a policy is
+            trained from SFT again, with the prompts, random draws and learning rate of the steps from there on.
         reset_optimizer: start with new optimizer moments instead of those of the segment before.
         scored: returns the reward's truncation counts so far, in this process.
         save_steps: number of steps between checkpoints; None: see `Checkpoints`.
@@ -70,6 +73,9 @@ def train_segment(
         if reset_optimizer:
             # Only PPO's trainer has this method; configurations refuse `reset_optimizer` for the others.
             cast("PPOTrainer", trainer).reset_optimizer()
+    else:
+        # Above 0 only in PPO: configurations refuse `restart_policy` for the others.
+        trainer.step_number = from_step
     begin = trainer.step_number
     if peers.is_main:
         _go_back(path, begin, newest)

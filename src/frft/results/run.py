@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -164,6 +164,7 @@ class ArmFigures(StoredValue):
         refreshes: the refreshes that made a reward model, in order.
         ppo: one row for each step of training the policy.
         refreshed_after: steps after which it was refreshed, including refreshes without data (strategy none).
+        restarted_after: steps after which its policy was trained from SFT again (restart_policy).
         stopped_after: the step at which a look ended its training; None: it had all its steps.
         looks: the diagnoses during its training (monitor.every), in order.
         stages: folders of its training in stages/, segment by segment.
@@ -178,6 +179,7 @@ class ArmFigures(StoredValue):
     stopped_after: int | None
     looks: list[LookInfo]
     stages: list[str]
+    restarted_after: list[int] = field(default_factory=list)
 
     @property
     def accepted(self) -> list[RefreshFigures]:

@@ -200,13 +200,13 @@ class AlignedReward:
         fields = RefreshConfig.model_fields
         ignored = [
             name
-            for name in ("reset_optimizer", "kl_anchor")
+            for name in ("reset_optimizer", "restart_policy", "kl_anchor")
             if self.config.alpha and getattr(self.config, name) != fields[name].default
         ]
         if ignored:
             raise UsageError(
-                f"{', '.join(ignored)}: the optimizer and the KL reference belong to TRL's trainer, and this reward "
-                "cannot change them. Leave these settings out."
+                f"{', '.join(ignored)}: the policy, its optimizer and the KL reference belong to TRL's trainer, and "
+                "this reward cannot change them. Leave these settings out."
             )
         strategy = get_strategy(self.config.selection.strategy)
         if self.config.alpha and (self.config.labels == "gold" or strategy.needs_models):

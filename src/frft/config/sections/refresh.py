@@ -146,6 +146,8 @@ class GateConfig(Section):
 class RefreshConfig(Section):
     """When and how an arm refreshes its reward model (FRFT-alpha). `alpha: 0` is vanilla RLHF."""
 
+    newer = frozenset({"restart_policy"})
+
     alpha: int = Field(default=1, ge=0)
     """Number of refreshes in the run; where `when` is not `scheduled`, the maximum number."""
     when: Literal["scheduled", "drift", "alarms"] = "scheduled"
@@ -173,6 +175,10 @@ class RefreshConfig(Section):
     reset_optimizer: bool = False
     """Reset the Adam moments of the policy (and the critic) at a refresh, as the authors' code does; weights
     and the learning rate's schedule carry over in any case."""
+    restart_policy: bool = False
+    """After a refresh, train the policy from the SFT model again, against the refreshed reward model. The critic starts
+    again from the base reward model, and both optimizers and an adaptive KL coefficient anew; steps are counted on, so
+    that the learning rate goes on falling, and the final policy has only the steps since the last refresh."""
     num_train_epochs: float = Field(default=1.0, gt=0)
     """Epochs over the selected pairs."""
     max_steps: int | None = Field(default=None, gt=0)
@@ -256,6 +262,12 @@ class RefreshConfig(Section):
             raise ValueError(
                 f"replay: {self.replay} adds pairs that were not selected to those that were, and strategy: "
                 f"{strategy.name} {'leaves none' if strategy.takes_all else 'trains on none'}; set replay: 0"
+            )
+        if self.restart_policy and self.alpha > 0 and (self.kl_anchor == "previous" or self.reset_optimizer):
+            other = "kl_anchor: previous" if self.kl_anchor == "previous" else "reset_optimizer"
+            raise ValueError(
+                f"restart_policy starts from the SFT model with new optimizers, and {other} is about a policy that is "
+                f"trained on; leave {other} out"
             )
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")

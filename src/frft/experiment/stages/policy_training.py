@@ -27,7 +27,8 @@ class PolicyTrainingStage(Stage):
 
     Attributes:
         context: the run.
-        policy: where the training starts: the SFT model, or the segment before.
+        policy: where the training starts: the SFT model (also after a refresh, with `restart_policy`), or the segment
+            before.
         reward: the reward that the policy is trained with.
         anchor: the reference of the KL penalty: the SFT model, or the segment at the last refresh (`kl_anchor`).
         sft: the SFT model.
@@ -55,6 +56,16 @@ class PolicyTrainingStage(Stage):
     def peers(self) -> Peers:
         return self.context.peers
 
+    @property
+    def _from_step(self) -> int:
+        """Number of steps completed before the segment: all arms are cut at the same steps."""
+        return max((step for step in self.context.cuts if step < self.until_step), default=0)
+
+    @property
+    def _restarts(self) -> bool:
+        """Whether it trains the SFT model anew, though steps were completed before it."""
+        return self.policy.digest == self.sft.digest and self._from_step > 0
+
     def inputs(self) -> Mapping[str, Any]:
         context, config = self.context, self.context.config
         return {
@@ -71,6 +82,7 @@ class PolicyTrainingStage(Stage):
             "until_step": self.until_step,
             "reset_optimizer": self.reset_optimizer,
             "seed": context.seed("ppo"),
+            **({"from_step": self._from_step} if self._restarts else {}),
         }
 
     def build(self, folder: Path) -> Mapping[str, Any]:
@@ -90,6 +102,7 @@ class PolicyTrainingStage(Stage):
             trainer,
             None if self.policy.digest == self.sft.digest else self.policy.path,
             self.until_step,
+            from_step=self._from_step if self._restarts else 0,
             reset_optimizer=self.reset_optimizer,
             scored=lambda: reward.model.truncated,
             save_steps=context.config.ppo.save_steps,
@@ -103,14 +116,13 @@ class PolicyTrainingStage(Stage):
 
     def flops(self, workload: Workload) -> float:
         config = self.context.config
-        begin = max((step for step in self.context.cuts if step < self.until_step), default=0)
         # In forward passes over the sequences: sampling (1), log-probabilities of policy and reference (2), values by a
         # separate critic (1), and in every epoch 3 (forward 1, backward 2) for the policy and for a separate critic.
         has_critic = config.trained_by.has_critic
         separate = has_critic and config.ppo.critic == "separate"
         epochs = config.ppo.num_ppo_epochs if has_critic else config.group.num_iterations
         passes = 1 + 2 + separate + epochs * (1 + separate) * 3
-        sequences = (self.until_step - begin) * config.ppo.rollout_batch_size
+        sequences = (self.until_step - self._from_step) * config.ppo.rollout_batch_size
         return workload.flops(passes * sequences * workload.sequence)
 
     def memory(self, workload: Workload) -> float:
