@@ -19,6 +19,7 @@ MUST_BE_SAID = {
     "identical": "left out|Questions",
     "judged": "Questions",
     "missing field": "missing field",
+    "missing": "could not be read",
     "unknown format": "unknown format",
     "agreement.cut": "Not compared",
     "agreement.named": "Not compared",
@@ -98,7 +99,7 @@ NEED_NOT_BE_SAID = {
     # Settings, and figures that are said in units.
     "prompts", "prompts_written_to", "texts",
     "level", "seed", "seeds", "folds", "share", "weight", "size", "test_size", "format", "max_length", "workers",
-    "bytes", "max_bytes", "seconds", "budget",
+    "at_most", "orders", "bytes", "max_bytes", "seconds", "budget",
 }  # fmt: skip
 """Other whole numbers of the JSON, by a name in their place. A number that is in neither fails the test: decide."""
 

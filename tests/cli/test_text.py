@@ -74,6 +74,10 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
         {"prompt": f"\n\nHuman: {kind} {n}?\n\nAssistant:", "chosen": f" Yes {n}.", "rejected": f" No {n}.", "kind":
         kind} for n in range(60) for kind in ("one", "two")
     ])  # fmt: skip
+    write("verdicts", [
+        {"prompt": f"{n}", "half": "ab"[n % 2], "verdicts": {"Ann, whose name is long": n % 3 > 0, "B": [True, None]}}
+        for n in range(20)
+    ])  # fmt: skip
     # Two sides that are the same once they are cut.
     alike = {"prompt": prompts[0], "chosen": f"{long}.", "rejected": f"{long}!"}
     write("cut_pairs", [*map(json.loads, Path(found["pairs"]).read_text().splitlines()), alike])
@@ -211,6 +215,7 @@ CASES = [
     Case("bench fixed-actor", "bench fixed-actor --out {bench}", True),
     Case("bench fixed-actor", "bench fixed-actor --pairs {halves} --domain-column kind --actor-of one two --out "
          "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear", True),
+    Case("bench audit", "bench audit {verdicts} --labeller-accuracy 0.8 --at-most 9 --orders 20 --region-column half"),
     Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
          "--step 40"),
     Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),

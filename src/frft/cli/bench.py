@@ -1,4 +1,4 @@
-"""`frft bench fixed-actor`."""
+"""`frft bench fixed-actor` (`frft bench audit` is in `bench_audit`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from frft.cli.bench_audit import audit_command
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, FixedActorConfig, OwnPromptsConfig
@@ -17,6 +18,7 @@ bench_app = App(
     help="Benchmarks of the method on data of your own.",
     default_parameter=Parameter(negative="", consume_multiple=1),
 )
+bench_app.command(audit_command, name="audit")
 
 
 @bench_app.command

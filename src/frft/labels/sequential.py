@@ -87,10 +87,10 @@ class SourceAudit:
 
 @dataclass(frozen=True)
 class AuditCharacteristics:
-    """What an audit of one source comes to, exactly.
+    """What an audit of one source comes to: exact probabilities, or shares of simulated audits.
 
     Attributes:
-        use, refuse, unknown: probabilities of the three decisions; they add up to 1.
+        use, refuse, unknown: probabilities, or shares, of the three decisions; they add up to 1.
         mean_labels: mean number of labels when labelling stops at a decision, or when none can be reached any more.
     """
 
@@ -101,7 +101,9 @@ class AuditCharacteristics:
 
 
 def audit_sources(
-    answers: Mapping[str, Sequence[AuditAnswer]], labeller: float | Estimate, at_most: int | None = None
+    answers: Mapping[str, Sequence[AuditAnswer]],
+    labeller: float | Estimate,
+    at_most: int | Mapping[str, int] | None = None,
 ) -> dict[str, SourceAudit]:
     """Decide for each source whether to use it; may be asked again after every label.
 
@@ -112,22 +114,24 @@ def audit_sources(
         answers: by source, the answers to its pairs, in the order in which they were given. Sources without answers
             count in the correction.
         labeller: q, the probability that the labeller is right; an Estimate brings its uncertainty along.
-        at_most: largest number N of telling answers per source, fixed before the first; None: no limit, at the price of
-            more labels for a decision.
+        at_most: largest number N of telling answers per source, or that of each source by its name, fixed before the
+            first; None: no limit, at the price of more labels for a decision.
 
     Raises:
         DataError: an answer is none of the four, q is not above 1/2 or not a probability, or at_most is below 1.
     """
     q_low, q, q_high = _accuracy(labeller)
-    if at_most is not None and at_most < 1:
-        raise DataError(f"An audit needs at least one label for each source; at_most is {at_most}.")
+    most = {source: at_most[source] if isinstance(at_most, Mapping) else at_most for source in answers}
+    for limit in most.values():
+        if limit is not None and limit < 1:
+            raise DataError(f"An audit needs at least one label for each source; at_most is {limit}.")
     told = {source: _telling(source, given) for source, given in answers.items()}
-    tested = {source: agrees[:at_most] for source, agrees in told.items()}
-    p_use = holm({source: sequential_p_value(agrees, at_most) for source, agrees in tested.items()})
-    p_refuse = holm({source: sequential_p_value(~agrees, at_most) for source, agrees in tested.items()})
+    tested = {source: agrees[: most[source]] for source, agrees in told.items()}
+    p_use = holm({source: sequential_p_value(agrees, most[source]) for source, agrees in tested.items()})
+    p_refuse = holm({source: sequential_p_value(~agrees, most[source]) for source, agrees in tested.items()})
     found = {}
     for source, agrees in tested.items():
-        decision, reason = _decide(agrees, p_use[source], p_refuse[source], at_most, can_tell=q_low > 0.5)
+        decision, reason = _decide(agrees, p_use[source], p_refuse[source], most[source], can_tell=q_low > 0.5)
         right = int(agrees.sum())
         gold = _with_gold(right, len(agrees), (q_low, q, q_high)) if q_low > 0.5 and len(agrees) else None
         count = answers[source].count
@@ -239,6 +243,21 @@ def audit_labels_needed(
     return above
 
 
+def can_still_decide(boundary: Indices, count: int, agreements_R: Indices) -> npt.NDArray[np.bool_]:
+    """Whether answers to the labels that are left could reach a boundary: for R audits with `count` answers each, (R,).
+
+    Args:
+        boundary: from `audit_boundary`, for `count` labels or more.
+        count: number of answers so far.
+        agreements_R: number of agreements among them.
+    """
+    if count == len(boundary):
+        return np.zeros(len(agreements_R), bool)
+    needed = count + _lead(boundary)[count]
+    possible_R: npt.NDArray[np.bool_] = (agreements_R >= needed) | (count - agreements_R >= needed)
+    return possible_R
+
+
 def _telling(source: str, answers: Sequence[AuditAnswer]) -> npt.NDArray[np.bool_]:
     """Agreement (true) or disagreement of the answers that are neither ties nor skips, in order."""
     for place, answer in enumerate(answers):
@@ -278,12 +297,8 @@ def _decide(
 
 def _can_decide(agrees: npt.NDArray[np.bool_], at_most: int) -> bool:
     """Whether further answers could decide at the uncorrected level, the loosest that Holm's correction comes to."""
-    count, right = len(agrees), int(agrees.sum())
-    boundary = _cached_boundary(at_most, SIGNIFICANCE_LEVEL)
-    if count == at_most:
-        return False
-    needed = count + _lead(np.asarray(boundary))[count]
-    return bool(right >= needed or count - right >= needed)
+    boundary = np.asarray(_cached_boundary(at_most, SIGNIFICANCE_LEVEL))
+    return bool(can_still_decide(boundary, len(agrees), np.array([agrees.sum()]))[0])
 
 
 @lru_cache(maxsize=4096)
