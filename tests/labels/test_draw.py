@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frft.config.sections import PickConfig
 from frft.errors import SelectionError, UsageError
-from frft.labels import draw_questions, policy_candidates, pool_candidates
+from frft.labels import CandidateEvidence, draw_questions, policy_candidates, pool_candidates
 from frft.labels.draw import REPEAT_DISTANCE, DrawShares
 from frft.preferences import load_pool
 
@@ -95,6 +97,79 @@ def test_the_same_seed_draws_the_same_and_another_one_differs():
     one, same, other = (draw_questions(candidates, 40, seed=seed).questions for seed in (1, 1, 2))
     assert one == same
     assert len(set(map(pair_of, one)) & set(map(pair_of, other))) < 20
+
+
+def test_each_pair_of_a_prompt_is_as_likely():
+    candidates = written([3] * 200)
+    drawn = [question for seed in range(25) for question in draw_questions(candidates, 200, seed=seed).questions]
+    chosen = Counter(frozenset((question.left, question.right)) for question in drawn)
+    # 5,000 draws of 3 pairs: standard error 33.
+    assert sorted(chosen.values()) == pytest.approx([5000 / 3] * 3, abs=120)
+
+
+def by_last_letters(pairs):
+    """As a reward model whose margin is the difference of the completions' last numbers."""
+    margins = [float(pair.second.split()[-1]) - float(pair.first.split()[-1]) for pair in pairs]
+    return CandidateEvidence(margins_KN=np.array([margins]), cut={"completions_truncated": 3})
+
+
+LARGEST_GAP = PickConfig(pick="gap", quantile=1.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(2, 5), min_size=2, max_size=12),
+    st.integers(1, 40),
+    st.integers(0, 5),
+    st.sampled_from([(0.0, 0.0), (0.3, 0.0), (0.2, 0.2), (1.0, 0.0)]),
+)
+def test_a_rule_chooses_among_what_is_not_tested_on(sizes, budget, seed, shares):
+    candidates = written(sizes)
+    drawn = draw_questions(
+        candidates, budget, seed=seed, shares=DrawShares("train", *shares), rule=LARGEST_GAP, look=by_last_letters
+    )
+    of = {purpose: [q for q in drawn.questions if q.purpose == purpose] for purpose in ("train", "test", "repeat")}
+    assert {question.pick for question in of["test"]} <= {"random"}
+    assert {question.pick for question in of["train"]} <= {"gap"}
+    assert not {q.prompt for q in of["test"]} & {q.prompt for q in of["train"]}
+    assert len(set(map(pair_of, of["train"] + of["test"]))) == len(of["train"] + of["test"])
+    counts = drawn.counts
+    assert counts["looked_at"] + counts["not_looked_at"] + counts["test_conversations"] == counts["candidates"]
+    assert counts.get("completions_truncated", 0) == (3 if of["train"] else 0)
+    assert counts["questions"] == len(drawn.questions) <= budget
+    # The first pair of each prompt is that with the largest gap, and no prompt has many more than others need.
+    largest = {each.prompt: len(each_texts(each)) - 1 for each in candidates.prompts}
+    first = {question.prompt: question for question in reversed(of["train"])}
+    for prompt, question in first.items():
+        assert abs(int(question.left.split()[-1]) - int(question.right.split()[-1])) == largest[prompt]
+
+
+def each_texts(candidates):
+    pairs = [candidates.pair(number) for number in range(len(candidates))]
+    return {text for pair in pairs for text in (pair.first, pair.second)}
+
+
+def test_a_rule_looks_at_so_many_pairs_and_the_rest_are_counted():
+    candidates = written([5] * 30)
+    looked = []
+
+    def look(pairs):
+        looked.extend(pairs)
+        return by_last_letters(pairs)
+
+    rule = PickConfig(pick="gap", candidates=60)
+    drawn = draw_questions(candidates, 20, seed=0, rule=rule, look=look)
+    assert len(looked) == len({(pair.prompt, pair.first, pair.second) for pair in looked}) == 60
+    assert set(Counter(pair.prompt for pair in looked).values()) == {2}, "spread over the prompts"
+    assert (drawn.counts["looked_at"], drawn.counts["not_looked_at"], drawn.counts["candidates"]) == (60, 240, 300)
+    assert len({question.prompt for question in drawn.questions}) == 20, "of a prompt no more than needed"
+    with pytest.raises(UsageError, match="choose 70 pairs, but may look at 60"):
+        draw_questions(candidates, 70, seed=0, rule=rule, look=look)
+    with pytest.raises(UsageError, match="give `look`"):
+        draw_questions(candidates, 20, seed=0, rule=rule)
+    for purpose in ("audit", "gate", "test"):
+        with pytest.raises(UsageError, match="drawn at random"):
+            draw_questions(candidates, 20, seed=0, shares=DrawShares(purpose), rule=rule, look=look)
 
 
 def test_coins_are_fair():

@@ -21,7 +21,6 @@ from frft.labels.picking import (
     laplace_variance,
     moderate_gap,
     most_pairs,
-    random_pairs,
     representative_pairs,
 )
 from frft.statistics.ridge import fit_ridge
@@ -165,7 +164,6 @@ def all_choices(prompts, size, per_prompt, seed):
     x, margins = features(count, 3, seed)
     precision = laplace_precision(np.empty((0, 3)), np.empty(0), 1.0)
     return [
-        random_pairs(prompts, size, per_prompt, seed, 0),
         highest_pairs(margins, prompts, size, per_prompt),
         d_optimal_pairs(precision, x, margins, prompts, size, per_prompt),
         representative_pairs(x, x, prompts, size, per_prompt),
@@ -187,19 +185,7 @@ def test_every_choice_keeps_to_its_prompts(prompts, per_prompt, fewer, seed):
         counts = Counter(prompts[row] for row in chosen.tolist())
         assert max(counts.values(), default=0) <= per_prompt
     with pytest.raises(SelectionError, match=f"{most + 1} pairs were asked for, but {most} can be chosen"):
-        random_pairs(prompts, most + 1, per_prompt, seed, 0)
-
-
-def test_random_draws_are_repeatable_and_differ_by_refresh():
-    prompts = [row // 5 for row in range(1000)]
-    first = random_pairs(prompts, 100, 1, seed=3, refresh=0)
-    assert first.tolist() == random_pairs(prompts, 100, 1, seed=3, refresh=0).tolist()
-    for other in (random_pairs(prompts, 100, 1, 3, 1), random_pairs(prompts, 100, 1, 4, 0)):
-        assert len(set(first.tolist()) & set(other.tolist())) < 40
-    # Each of a prompt's five pairs is as likely.
-    drawn = np.concatenate([random_pairs(prompts, 200, 1, 0, refresh) for refresh in range(25)]) % 5
-    # 5,000 draws: standard error 28.
-    assert np.bincount(drawn) == pytest.approx(np.full(5, 1000), abs=100)
+        highest_pairs(np.zeros(len(prompts)), prompts, most + 1, per_prompt)
 
 
 def test_what_cannot_be_chosen_from_is_refused():

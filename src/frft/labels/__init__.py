@@ -2,6 +2,7 @@
 
 from frft.labels.asking import AskReport, GivenLabel, LabelBudget, LabelCost, Labeller, ask_labeller
 from frft.labels.candidates import LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
+from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
 from frft.labels.exchange import ImportReport, export_questions, import_answers
 from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers
@@ -34,6 +35,7 @@ __all__ = [
     "QUEUE_FORMAT",
     "AskReport",
     "AskedBatch",
+    "CandidateEvidence",
     "Choice",
     "DrawShares",
     "DrawnQuestions",
@@ -51,6 +53,7 @@ __all__ = [
     "Labeller",
     "LabellerAgreement",
     "LabellerSummary",
+    "Look",
     "PairAgreement",
     "Purpose",
     "QueueHead",
@@ -58,6 +61,7 @@ __all__ = [
     "QueueWriter",
     "RepeatConsistency",
     "ask_labeller",
+    "choose_pairs",
     "draw_questions",
     "export_questions",
     "import_answers",

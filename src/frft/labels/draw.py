@@ -1,7 +1,11 @@
-"""Draws pairs to have labelled at random, the control of every other rule, and makes questions of pairs.
+"""Picks pairs to have labelled, at random or by another rule, and makes questions of them.
 
-The budget counts every label: training, test and repetitions. It is spread over the prompts as evenly as their numbers
-of pairs allow. No pair is asked about twice but as a repetition; a coin decides which completion is shown on the left.
+The budget counts every label: training, test and repetitions. A random draw is spread over the prompts as evenly as
+their numbers of pairs allow; other rules take no more pairs of any prompt than they need to. No pair is asked about
+twice but as a repetition; a coin decides which completion is shown on the left.
+
+Questions to test on are drawn at random under every rule, and the rule then chooses among the pairs of other
+conversations: accuracy on pairs that were chosen for their difficulty would say nothing of any others.
 """
 
 from __future__ import annotations
@@ -9,16 +13,20 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from frft.config.sections import PickConfig
 from frft.conversation import opening
 from frft.errors import SelectionError, UsageError
 from frft.labels.candidates import LabelCandidate, LabelCandidates
+from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
 from frft.labels.rows import PURPOSES, LabelQuestion, Purpose, question_id
 
 REPEAT_DISTANCE = 10
 """Questions between a question and its repetition, at least, so that the answer is not just remembered; among fewer
 than twice as many questions, half of them."""
+AT_RANDOM = PickConfig()
+"""The rule that draws at random."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,9 @@ class DrawnQuestions:
         questions: the questions.
         counts: `read` completions or pairs, those left out by reason, pairs `asked_before`, `candidates` (pairs that
             could be drawn) and `prompts` with any; then the questions drawn, by purpose, and `questions`, all of them.
+            Of a rule other than random: `looked_at`, `not_looked_at` (beyond the rule's largest number) and
+            `test_conversations` (pairs of conversations that are tested on) add up to `candidates`; the texts of the
+            pairs looked at that were read only in part follow (`CandidateEvidence.cut`).
     """
 
     questions: list[LabelQuestion]
@@ -67,22 +78,36 @@ class DrawShares:
 
 
 def draw_questions(
-    candidates: LabelCandidates, budget: int, *, seed: int, shares: DrawShares = DrawShares()
+    candidates: LabelCandidates,
+    budget: int,
+    *,
+    seed: int,
+    shares: DrawShares = DrawShares(),
+    rule: PickConfig = AT_RANDOM,
+    look: Look | None = None,
 ) -> DrawnQuestions:
-    """Draw pairs at random, and ask about them.
+    """Pick pairs, and ask about them: random ones in a random order, others in the order in which they were chosen.
 
     Args:
         candidates: the pairs that could be labelled.
         budget: number of labels; fewer are drawn where there are fewer candidates.
         seed: random seed of all draws; another seed for another refresh.
         shares: what the labels are for.
+        rule: how pairs to train on are chosen.
+        look: finds what the rule reads; None for the rule random, which reads nothing.
 
     Raises:
-        UsageError: the budget is below 1.
-        SelectionError: there are no candidates.
+        UsageError: the budget is below 1, the rule may look at fewer pairs than it is to choose, or the labels are not
+            for training and the rule is not random.
+        SelectionError: there are no candidates, or the rule cannot choose among them.
     """
     if budget < 1:
         raise UsageError(f"The budget is {budget} labels; it must be at least 1.")
+    if rule.pick != "random" and shares.purpose != "train":
+        raise UsageError(
+            f"Labels for the purpose {shares.purpose!r} must be of pairs drawn at random; what is measured on pairs "
+            f"chosen by {rule.pick} is true of such pairs alone. Pick them at random."
+        )
     if not candidates.pairs:
         raise SelectionError(
             f"There is no pair to label among the {candidates.read} rows: {_reasons(candidates)}; "
@@ -90,45 +115,70 @@ def draw_questions(
             "prompt; give samples with two or more for each prompt."
         )
     rng = random.Random(seed)  # noqa: S311 - a draw, not a secret
-    drawn = _spread(candidates, min(budget - round(budget * shares.repeat), candidates.pairs), rng)
+    total = min(budget - round(budget * shares.repeat), candidates.pairs)
+    drawn = _spread(candidates, total, rng)
     rng.shuffle(drawn)
-    return ask_about(drawn, candidates, budget, pick="random", rng=rng, shares=shares)
-
-
-def ask_about(
-    chosen: Sequence[LabelCandidate],
-    candidates: LabelCandidates,
-    budget: int,
-    *,
-    pick: str,
-    rng: random.Random,
-    shares: DrawShares,
-) -> DrawnQuestions:
-    """Make questions of chosen pairs, with their purposes, sides and repetitions.
-
-    Args:
-        chosen: the pairs, in the order in which they are asked about.
-        candidates: what they were chosen from.
-        budget: number of labels that were asked for.
-        pick: name of the rule that chose them.
-        rng: decides sides, purposes and repetitions.
-        shares: what the labels are for.
-    """
-    testing = _test_prompts(chosen, round(budget * shares.test), rng)
-    first = [
-        _question(pair, pick, "test" if pair.prompt in testing else shares.purpose, exchanged=rng.random() < 0.5)
-        for pair in chosen
-    ]
-    # Where there are fewer pairs than the budget asks for, repetitions keep their share of all.
-    repeats = round(len(first) * shares.repeat / (1 - shares.repeat))
-    questions = _with_repeats(first, min(repeats, budget - len(first)), rng)
+    testing = _test_prompts(drawn, round(budget * shares.test), rng)
+    looked: dict[str, int] = {}
+    if rule.pick != "random":
+        test = [pair for pair in drawn if pair.prompt in testing]
+        chosen, looked = _chosen(rule, look, candidates, set(map(opening, testing)), total - len(test), rng)
+        drawn = _mixed(chosen, test, rng)
+    questions = _ask_about(drawn, testing, budget, rule.pick, rng, shares)
     purposes = [question.purpose for question in questions]
     counts: dict[str, int] = {"read": candidates.read, **candidates.left_out}
     counts["asked_before"] = candidates.asked_before
-    counts |= {"candidates": candidates.pairs, "prompts": len(candidates.prompts)}
+    counts |= {"candidates": candidates.pairs, "prompts": len(candidates.prompts), **looked}
     counts |= {name: purposes.count(name) for name in PURPOSES if name in {shares.purpose, "test", "repeat"}}
     counts["questions"] = len(questions)
     return DrawnQuestions(questions, counts)
+
+
+def _chosen(
+    rule: PickConfig, look: Look | None, candidates: LabelCandidates, held: set[str], size: int, rng: random.Random
+) -> tuple[list[LabelCandidate], dict[str, int]]:
+    """`size` pairs by a rule other than random, of conversations that are not held out, and the counts of its look."""
+    if look is None:
+        raise UsageError(f"The rule {rule.pick} chooses by what is known of the pairs; give `look`, which finds it.")
+    open_pairs = replace(candidates, prompts=[each for each in candidates.prompts if opening(each.prompt) not in held])
+    size = min(size, open_pairs.pairs)
+    if rule.candidates < size:
+        raise UsageError(
+            f"The rule {rule.pick} is to choose {size} pairs, but may look at {rule.candidates} alone. Raise "
+            "candidates far above the number of pairs to choose, or there is little to choose from."
+        )
+    looked = _spread(open_pairs, min(rule.candidates, open_pairs.pairs), rng) if size else []
+    # There is nothing to choose where all is for the test.
+    evidence = look(looked) if size else CandidateEvidence()
+    rows = choose_pairs(rule, evidence, [pair.prompt for pair in looked], size).tolist() if size else []
+    counts = {
+        "looked_at": len(looked),
+        "not_looked_at": open_pairs.pairs - len(looked),
+        "test_conversations": candidates.pairs - open_pairs.pairs,
+        **evidence.cut,
+    }
+    return [looked[row] for row in rows], counts
+
+
+def _mixed(chosen: list[LabelCandidate], test: list[LabelCandidate], rng: random.Random) -> list[LabelCandidate]:
+    """Both in their orders, the test ones at random places, so that a tired labeller is tired for both."""
+    places = set(rng.sample(range(len(chosen) + len(test)), len(test)))
+    rest, tested = iter(chosen), iter(test)
+    return [next(tested) if place in places else next(rest) for place in range(len(chosen) + len(test))]
+
+
+def _ask_about(
+    chosen: Sequence[LabelCandidate], testing: set[str], budget: int, pick: str, rng: random.Random, shares: DrawShares
+) -> list[LabelQuestion]:
+    """Questions about chosen pairs in that order, with their purposes, sides and repetitions."""
+    first = [
+        _question(pair, "random" if test else pick, "test" if test else shares.purpose, exchanged=rng.random() < 0.5)
+        for pair in chosen
+        for test in [pair.prompt in testing]
+    ]
+    # Where there are fewer pairs than the budget asks for, repetitions keep their share of all.
+    repeats = round(len(first) * shares.repeat / (1 - shares.repeat))
+    return _with_repeats(first, min(repeats, budget - len(first)), rng)
 
 
 def _reasons(candidates: LabelCandidates) -> str:

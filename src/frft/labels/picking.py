@@ -3,8 +3,8 @@
 In all of this file, `differences_ND` are the D features of the last layer for the first completion of each pair less
 those for the second, and `margins_N` the reward model's score of the first less that of the second. Which completion is
 first does not matter: exchanging the two changes no score and no choice. Every choice takes at most `per_prompt` pairs
-of a prompt, gives indices in the order in which they were chosen, and takes the smaller index where pairs tie. Only
-`random_pairs` draws; the other choices change with the reward model and the candidates.
+of a prompt, gives indices in the order in which they were chosen, and takes the smaller index where pairs tie. Nothing
+is drawn here: choices change with the reward model and the candidates. Random draws, their control, are in `draw.py`.
 
 A choice that maximises a monotone submodular function greedily (`d_optimal_pairs`, `representative_pairs`) reaches at
 least 1 - 1/e of the maximum, and one half of it where `per_prompt` binds (Nemhauser et al. 1978; Fisher et al. 1978).
@@ -42,23 +42,6 @@ def most_pairs(prompts: Sequence[Hashable], per_prompt: int) -> int:
     if per_prompt < 1:
         raise SelectionError(f"At most {per_prompt} pairs of a prompt can be no choice; give at least 1.")
     return sum(min(count, per_prompt) for count in Counter(prompts).values())
-
-
-def random_pairs(prompts: Sequence[Hashable], size: int, per_prompt: int, seed: int, refresh: int) -> Indices:
-    """Pairs drawn at random without replacement, the control of all other choices; O(N).
-
-    Args:
-        prompts: prompt of each candidate, N.
-        size: number of pairs to choose.
-        per_prompt: largest number of pairs of a prompt.
-        seed: seed of the run, at least 0.
-        refresh: number of the refresh, from 0; each has a draw of its own.
-
-    Raises:
-        SelectionError: fewer than `size` pairs can be chosen.
-    """
-    order_N = np.random.default_rng([seed, refresh]).permutation(len(prompts))
-    return _first_of_each(order_N.tolist(), prompts, size, per_prompt)
 
 
 def highest_pairs(scores_N: Floats, prompts: Sequence[Hashable], size: int, per_prompt: int) -> Indices:

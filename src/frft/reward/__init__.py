@@ -15,6 +15,7 @@ from frft.reward.infos import (
 )
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
+from frft.reward.picking import PairFeatures, look_at_pairs, pair_features
 from frft.reward.refresh import Refresh
 from frft.reward.samples import PolicySamples
 from frft.reward.spread import ScoreSpread, spread_of_scores
@@ -24,6 +25,7 @@ __all__ = [
     "AlignedReward",
     "FrozenEnsembleReward",
     "GateInfo",
+    "PairFeatures",
     "PolicySamples",
     "Refresh",
     "RefreshedModelInfo",
@@ -37,7 +39,9 @@ __all__ = [
     "TrainReport",
     "TrainSummary",
     "evaluate_reward_model",
+    "look_at_pairs",
     "model_identity",
+    "pair_features",
     "pairs_identity",
     "requests",
     "score_margins",

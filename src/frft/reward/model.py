@@ -272,14 +272,9 @@ class RewardModel:
         if len(prompts) != len(completions):
             raise RewardError(f"{len(prompts)} prompts but {len(completions)} completions; there must be one each.")
         sequences = [tuple(ids) for ids in self.token_ids(prompts, completions)]
-        ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
         score_of: dict[tuple[int, ...], float] = {}
-        with progress.task("Scoring", len(ordered)) as task:
-            # Longest batches first: if one does not fit into memory, that shows at once, not after an hour.
-            for stop in range(len(ordered), 0, -batch_size):
-                batch = ordered[max(0, stop - batch_size) : stop]
-                score_of.update(zip(batch, self._forward(batch), strict=True))
-                task.advance(len(batch))
+        for batch, scores_B in self.scored_batches(sequences, batch_size=batch_size, progress=progress):
+            score_of.update(zip(batch, scores_B, strict=True))
         scores = np.array([score_of[ids] for ids in sequences], dtype=np.float64)
         unusable = np.flatnonzero(~np.isfinite(scores)).tolist()
         if unusable:
@@ -290,6 +285,18 @@ class RewardModel:
                 "train it again with a lower learning rate."
             )
         return scores
+
+    def scored_batches(
+        self, sequences: Sequence[tuple[int, ...]], *, batch_size: int, progress: Progress
+    ) -> Iterator[tuple[list[tuple[int, ...]], list[float]]]:
+        """Batches of the different token sequences among N, each with its raw scores, which may not be finite."""
+        ordered = sorted(set(sequences), key=lambda ids: (len(ids), ids))
+        with progress.task("Scoring", len(ordered)) as task:
+            # Longest batches first: if one does not fit into memory, that shows at once, not after an hour.
+            for stop in range(len(ordered), 0, -batch_size):
+                batch = ordered[max(0, stop - batch_size) : stop]
+                yield batch, self._forward(batch)
+                task.advance(len(batch))
 
     def normalise(self, prompts: Sequence[str], completions: Sequence[str], *, progress: Progress = SILENT) -> None:
         """Set gain and bias so that the scores of these samples have mean 0 and variance 1 (divisor N).

@@ -16,6 +16,7 @@ from frft.config.sections.models import (
     TrainConfig,
 )
 from frft.config.sections.monitor import MonitorConfig
+from frft.config.sections.picks import PickConfig, PickName
 from frft.config.sections.refresh import GateConfig, RefreshConfig, SamplingConfig, SelectionConfig
 from frft.config.sections.training import GroupConfig, PPOConfig
 from frft.config.sections.world import WorldConfig
@@ -32,6 +33,8 @@ __all__ = [
     "MonitorConfig",
     "OwnPromptsConfig",
     "PPOConfig",
+    "PickConfig",
+    "PickName",
     "PolicyConfig",
     "RefreshConfig",
     "RewardModelConfig",
