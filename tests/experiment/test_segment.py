@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
 from frft.config.sections import PPOConfig, SamplingConfig
-from frft.experiment import segment
+from frft.errors import ArtifactError
 from frft.experiment.segment import METRICS, STATE_FOLDER, train_segment
 from frft.experiment.texts import ROLLOUTS
 from frft.models import TruncationCount, load_causal_lm
-from frft.policy import Critic, PPOTrainer
-from frft.policy.ppo.checkpoint import OPTIMIZER
+from frft.policy import Critic, PPOTrainer, training_state
+from frft.policy.ppo.checkpoint import OPTIMIZER, TRAINED_WEIGHTS
 from frft.progress import SILENT
-from frft.store import ALONE, folder_digest, read_rows
+from frft.store import ALONE, MANIFEST, folder_digest, read_rows, seal
 
 STEPS = 6
 PROMPTS = [f"Tell me about {topic} and everything around it, please." for topic in ("bread", "tea", "rain", "maps")]
@@ -185,14 +187,12 @@ def test_the_optimizers_moments_can_be_forgotten_between_segments(train, tmp_pat
 
 
 def test_a_save_that_was_cut_short_leaves_the_one_before(train, tmp_path, monkeypatch):
-    write_json = segment.write_json
-
-    def cut_short(path, value):
-        if path.parent.name.startswith(".checkpoint-3"):
+    def cut_short(folder, *given):
+        if folder.name.startswith(".checkpoint-3"):
             raise KeyboardInterrupt
-        write_json(path, value)
+        return seal(folder, *given)
 
-    monkeypatch.setattr(segment, "write_json", cut_short)
+    monkeypatch.setattr(training_state, "seal", cut_short)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", save_steps=1)
     monkeypatch.undo()
@@ -200,3 +200,71 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(train, tmp_path, monkey
     assert reward.calls == STEPS - 2
     train(tmp_path / "whole", save_steps=1)
     assert left_in(tmp_path / "stopped") == left_in(tmp_path / "whole")
+
+
+@pytest.fixture
+def stopped(train, tmp_path):
+    """A segment that was stopped in its fifth step, with a checkpoint of its third and journals of four."""
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", save_steps=3, calls=4)
+    assert [row["step"] for row in read_rows(tmp_path / "stopped" / METRICS)] == [1, 2, 3, 4]
+    return tmp_path / "stopped"
+
+
+@pytest.mark.parametrize("name", [METRICS, ROLLOUTS])
+@pytest.mark.parametrize("damage", ["cut before the checkpoint", "a row removed", "a digit edited", "removed"])
+def test_a_damaged_journal_stops_the_resume_and_a_new_start_has_the_same_outcome(
+    train, stopped, tmp_path, name, damage
+):
+    lines = (stopped / name).read_bytes().splitlines(keepends=True)
+    if damage == "removed":
+        (stopped / name).unlink()
+    else:
+        digit = lines[0].replace(b'"step": 1', b'"step": 2', 1)
+        damaged = {"cut before the checkpoint": lines[:2], "a row removed": lines[1:], "a digit edited": [digit]}
+        (stopped / name).write_bytes(b"".join(damaged[damage] + (lines[1:] if damage == "a digit edited" else [])))
+    with pytest.raises(ArtifactError, match=rf"{name} has not the rows .*Delete {stopped} and run the same command"):
+        train(stopped, save_steps=3)
+    shutil.rmtree(stopped)
+    train(stopped, save_steps=3)
+    train(tmp_path / "whole", save_steps=3)
+    assert left_in(stopped) == left_in(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("file", [TRAINED_WEIGHTS, OPTIMIZER, MANIFEST])
+def test_a_damaged_checkpoint_stops_the_resume_and_without_it_the_outcome_is_the_same(train, stopped, tmp_path, file):
+    damaged = stopped / "checkpoint-3" / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"checkpoint-3.*Delete \S*checkpoint-3 and run the same command again"):
+        train(stopped, save_steps=3)
+    shutil.rmtree(stopped / "checkpoint-3")
+    _, reward = train(stopped, save_steps=3)
+    assert reward.calls == STEPS, "from the start"
+    train(tmp_path / "whole", save_steps=3)
+    assert left_in(stopped) == left_in(tmp_path / "whole")
+
+
+def test_a_journal_that_is_cut_during_the_training_is_noticed_at_its_end(train, tmp_path, monkeypatch):
+    path, original = tmp_path / "cut", Reward.__call__
+
+    def cuts(self, prompts, completions):
+        if self.calls == STEPS - 1:
+            (path / ROLLOUTS).write_bytes((path / ROLLOUTS).read_bytes().split(b"\n", 1)[1])
+        return original(self, prompts, completions)
+
+    monkeypatch.setattr(Reward, "__call__", cuts)
+    with pytest.raises(ArtifactError, match=rf"{ROLLOUTS} was changed while it was being written"):
+        train(path, save_steps=None)
+
+
+def test_links_in_the_folder_of_a_stopped_segment_are_not_followed(train, stopped, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine.txt").write_text("mine")
+    for name in ("checkpoint-9", "checkpoint-last", "policy"):
+        (stopped / name).symlink_to(outside)
+    _, reward = train(stopped, save_steps=3)
+    assert reward.calls == STEPS - 3, "it went on from checkpoint-3"
+    assert [file.name for file in outside.iterdir()] == ["mine.txt"]

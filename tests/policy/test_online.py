@@ -343,7 +343,7 @@ def test_a_training_ends_where_its_learning_rate_does_and_goes_on_by_restoring(m
     trainer.save(tmp_path / "state")
     with pytest.raises(UsageError, match="8 optimizer steps; this one has 16"):
         make(total_steps=8).restore(tmp_path / "state")
-    with pytest.raises(ArtifactError, match="no checkpoint"):
+    with pytest.raises(ArtifactError, match="holds no state of a training by"):
         make().restore(tmp_path)
     done = make()
     done.restore(tmp_path / "state")

@@ -114,11 +114,11 @@ def test_a_failed_stage_leaves_nothing_that_is_found(root):
 
 
 def test_a_crash_between_the_files_and_the_manifest_makes_the_stage_run_again(root, monkeypatch):
-    def crash(path, value):
+    def crash(*given):
         raise KeyboardInterrupt
 
     build = Build()
-    monkeypatch.setattr(artifact_module, "write_manifest", crash)
+    monkeypatch.setattr(artifact_module, "seal", crash)
     with pytest.raises(KeyboardInterrupt):
         ArtifactStore(root).make("sft", {"seed": 0}, build)
     monkeypatch.undo()
@@ -229,11 +229,11 @@ def test_what_a_stage_goes_on_from_stays_until_the_artifact_is_there(root, monke
         (path / "whole.bin").write_bytes(b"whole")
         return {"found": found}
 
-    def killed(path, value):
+    def killed(*given):
         raise KeyboardInterrupt
 
     store = ArtifactStore(root)
-    monkeypatch.setattr(artifact_module, "write_manifest", killed)
+    monkeypatch.setattr(artifact_module, "seal", killed)
     with pytest.raises(KeyboardInterrupt):
         store.make("ppo", {}, build, scratch="kept-*")
     monkeypatch.undo()
@@ -358,3 +358,30 @@ def test_peers_that_share_no_folder_are_told_so(root):
     _, made = together([root, root.with_name("elsewhere")])
     assert made[0].info == {"from": 0}
     assert "folder that all of its processes share" in str(made[1])
+
+
+@pytest.mark.parametrize("scratch", [None, "kept-*"])
+def test_a_link_in_the_place_of_an_unfinished_folder_is_replaced_and_not_followed(root, tmp_path, scratch):
+    """The next build would clear what it points to, and write there."""
+    store, outside = ArtifactStore(root), tmp_path / "outside"
+    outside.mkdir()
+    for name in ("mine.txt", MANIFEST):
+        (outside / name).write_text("mine")
+    path = store.nowhere("sft", {}, Build()).path
+    path.parent.mkdir(parents=True)
+    path.with_name(f"{path.name}.unfinished").symlink_to(outside)
+    made = store.make("sft", {}, Build(), scratch=scratch)
+    assert not made.path.is_symlink()
+    assert {file.name: file.read_text() for file in outside.iterdir()} == {"mine.txt": "mine", MANIFEST: "mine"}
+
+
+def test_a_link_in_the_place_of_an_artifact_is_replaced_and_not_followed(root, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine.txt").write_text("mine")
+    path = ArtifactStore(root).nowhere("sft", {}, Build()).path
+    path.parent.mkdir(parents=True)
+    path.symlink_to(outside)
+    made = ArtifactStore(root).make("sft", {}, Build())
+    assert not made.path.is_symlink()
+    assert (outside / "mine.txt").read_text() == "mine"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import append_rows, keep_rows, read_rows
+from frft.store import Journal, append_rows, read_rows, sha256_file
 from frft.store.journal import BLOCK_BYTES
 
 ROWS = [{"step": 1, "text": "a\nb"}, {"step": 2, "text": "é\u2028\x1b"}, {"step": 3, "text": ""}]
@@ -61,16 +61,85 @@ def test_a_finished_line_that_is_not_json_is_an_error_with_its_number(tmp_path):
         read_rows(path)
 
 
-def test_rows_beyond_a_point_are_cut_away(tmp_path):
+def test_a_journal_goes_on_behind_its_checkpoint_and_later_rows_are_cut_off(tmp_path):
     path = tmp_path / "rows.jsonl"
-    keep_rows(path, lambda row: True)
-    assert not path.exists()
-    append_rows(path, ROWS)
+    journal = Journal.create(path)
+    journal.append(ROWS[:1])
+    journal.append(ROWS[1:2])
+    mark = journal.mark()
+    journal.append(ROWS[2:])
     with path.open("ab") as file:
         file.write(b'{"step": 4')
-    keep_rows(path, lambda row: row["step"] <= 2)
+    resumed = Journal.resume(path, mark, "Start again.")
     assert read_rows(path) == ROWS[:2]
-    append_rows(path, ROWS[2:])
+    resumed.append(ROWS[2:])
+    resumed.verify("Start again.")
     whole = tmp_path / "whole.jsonl"
     append_rows(whole, ROWS)
     assert path.read_bytes() == whole.read_bytes()
+    assert resumed.mark() == {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def test_a_journal_cut_or_flipped_anywhere_before_its_checkpoint_is_an_error(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    journal = Journal.create(path)
+    journal.append(ROWS[:2])
+    mark, rows = journal.mark(), path.stat().st_size
+    journal.append(ROWS[2:])
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        if length < rows:
+            with pytest.raises(ArtifactError, match=rf"rows\.jsonl has not the rows .* it has {length} bytes.*Again!"):
+                Journal.resume(path, mark, "Again!")
+            assert path.read_bytes() == whole[:length], "it is left as it is"
+        else:
+            Journal.resume(path, mark, "Again!")
+            assert read_rows(path) == ROWS[:2]
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            if place < rows:
+                with pytest.raises(ArtifactError, match="its content is another"):
+                    Journal.resume(path, mark, "Again!")
+            else:
+                Journal.resume(path, mark, "Again!")
+    path.unlink()
+    with pytest.raises(ArtifactError, match="it has 0 bytes"):
+        Journal.resume(path, mark, "Again!")
+
+
+def test_a_journal_that_somebody_else_changes_is_noticed_at_its_end(tmp_path):
+    journal = Journal.create(tmp_path / "rows.jsonl")
+    journal.append(ROWS)
+    journal.verify("Again!")
+    append_rows(journal.path, ROWS[:1])
+    with pytest.raises(ArtifactError, match=r"was changed while it was being written.*Again!"):
+        journal.verify("Again!")
+    journal.path.unlink()
+    with pytest.raises(ArtifactError, match="it has 0 bytes"):
+        journal.verify("Again!")
+
+
+def test_a_journal_never_writes_through_a_link_or_into_a_copy_of_the_run(tmp_path):
+    path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    journal = Journal.create(path)
+    journal.append(ROWS[:1])
+    mark = journal.mark()
+    other.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(other)
+    Journal.resume(path, mark, "").append(ROWS[1:])
+    assert read_rows(path) == ROWS
+    assert read_rows(other) == ROWS[:1]
+    path.unlink()
+    path.hardlink_to(other)  # as cp -al does
+    Journal.resume(path, mark, "").append(ROWS[1:])
+    assert read_rows(path) == ROWS
+    assert read_rows(other) == ROWS[:1]
+    path.unlink()
+    path.symlink_to(other)
+    Journal.create(path).append(ROWS[1:])
+    assert read_rows(other) == ROWS[:1]

@@ -85,7 +85,64 @@ def test_other_formats_are_recognised_by_their_number(made, number, said):
     with pytest.raises(ArtifactError, match=f"{said}; this version of frft reads format 2"):
         find(made)
     if number is None:
+        rewrite(made.path, lambda manifest: [manifest.pop(key) for key in ("sha256", "code")])
         assert read_manifest(made.path, older=True)["info"]["accuracy"] == 0.5
     else:
         with pytest.raises(ArtifactError, match=said):
             read_manifest(made.path, older=True)
+
+
+def test_a_damaged_format_number_does_not_pass_for_an_older_manifest(made):
+    """One of format 1 has no checksum, so whatever lost its number would be taken unverified."""
+    rewrite(made.path, lambda manifest: (manifest.pop("format"), manifest["info"].update(accuracy=0.9)))
+    with pytest.raises(ArtifactError, match="has format 1; this version"):
+        read_manifest(made.path, older=True)
+
+
+def test_a_flipped_bit_anywhere_is_an_error_or_harmless(made):
+    file = made.path / MANIFEST
+    whole, content = file.read_bytes(), json.loads(file.read_bytes())
+    detected = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            file.write_bytes(damaged)
+            try:
+                found = read_manifest(made.path, older=True)
+            except ArtifactError:
+                detected += 1
+            else:
+                assert found == content, f"byte {place}, bit {bit}"
+    assert detected > 0.99 * 8 * len(whole)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", '"\\ud800"'])
+def test_what_no_manifest_is_written_with_is_an_error(made, value):
+    file = made.path / MANIFEST
+    file.write_text(file.read_text().replace('"accuracy": 0.5', f'"accuracy": {value}'))
+    with pytest.raises(ArtifactError, match="was changed after it was written"):
+        read_manifest(made.path)
+
+
+def test_files_and_folders_are_on_disk_before_the_manifest_is_there(tmp_path, monkeypatch):
+    """A power cut must not leave a manifest whose files are empty."""
+    import os
+
+    from frft.store import seal
+
+    (tmp_path / "below").mkdir()
+    for name in ("one.txt", "below/two.txt"):
+        (tmp_path / name).write_text("1")
+    synced, fsync = [], os.fsync
+
+    def watch(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, (tmp_path / MANIFEST).exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    seal(tmp_path, {})
+    before = {inode for inode, is_there in synced if not is_there}
+    paths = (tmp_path, tmp_path / "below", tmp_path / "one.txt", tmp_path / "below" / "two.txt")
+    assert {path.stat().st_ino for path in paths} <= before
+    assert (tmp_path.stat().st_ino, True) in synced, "the manifest's own name, too"

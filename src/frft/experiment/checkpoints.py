@@ -6,16 +6,17 @@ not deleted here: the caller deletes what `PATTERN` matches once the finished tr
 
 from __future__ import annotations
 
-import shutil
+import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from frft.store import Peers, atomic_folder
+from frft.store import Peers, atomic_folder, remove
 
 PREFIX = "checkpoint-"
 PATTERN = f"{PREFIX}*"
+_NAME = re.compile(rf"{PREFIX}\d+")
 SHARE_OF_TIME = 0.02
 """By default, the largest fraction of the training time that may go into saving checkpoints. A stopped training then
 loses at most the time of 50 saves: a few seconds for a small model."""
@@ -37,7 +38,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The checkpoint to resume from, the same in all processes; None: there is none, start from step 0."""
-        names = sorted((path.name for path in self._folder.glob(PATTERN)), key=_step_of)
+        names = sorted((path.name for path in self._saved()), key=_step_of)
         name = self._peers.agree(names[-1] if names else None)
         return None if name is None else self._folder / name
 
@@ -57,7 +58,7 @@ class Checkpoints:
         if not self._peers.agree(due):
             return
         started = time.monotonic()
-        older = list(self._folder.glob(PATTERN))
+        older = self._saved()
         path = self._folder / f"{PREFIX}{step}"
         with atomic_folder(path) if self._peers.is_main else nullcontext(path) as folder:
             write(folder)
@@ -65,9 +66,13 @@ class Checkpoints:
             # A process that is killed here leaves an older checkpoint half deleted. That does no harm: `newest` takes
             # the highest step, which is the one just saved.
             for each in older:
-                shutil.rmtree(each)
+                remove(each)
         self._last = time.monotonic()
         self._cost = self._last - started
+
+    def _saved(self) -> list[Path]:
+        # A link was not saved here: what it points to is not for this training to read, or to delete.
+        return [path for path in self._folder.glob(PATTERN) if _NAME.fullmatch(path.name) and not path.is_symlink()]
 
 
 def _step_of(name: str) -> int:

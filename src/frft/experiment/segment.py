@@ -3,22 +3,22 @@
 metrics.jsonl, rollouts.jsonl   one row for each step, and one for each sampled sequence
 policy/                         the policy at the end of the segment, a plain model folder
 state/                          the rest of what the next segment resumes from (optimizers, critic, RNG state, ...)
-checkpoint-STEP/                during training only: policy, state and counts after STEP steps; not in the artifact
+checkpoint-STEP/                during training only: the state after STEP steps, with counts of texts and the length
+                                and digest of both journals; not in the artifact
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from frft.experiment.checkpoints import Checkpoints
-from frft.experiment.texts import ROLLOUTS, append_rollout
+from frft.experiment.texts import ROLLOUTS, rollout_rows
 from frft.models import TruncationCount
 from frft.progress import Progress
 from frft.results import SegmentInfo
-from frft.store import Peers, append_rows, keep_rows, read_json, write_json
+from frft.store import Journal, Peers, remove
 
 if TYPE_CHECKING:
     from frft.policy import PPOTrainer
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 STATE_FOLDER = "state"
-COUNTS = "counts.json"
 LOGS = "logs"
+REMEDY = (
+    "Delete {folder} and run the same command again: the steps of this stage are done again from the stage before it, "
+    "with the same outcome."
+)
+"""What to do about a damaged journal; {folder} stands for the folder of the segment."""
 
 
 def train_segment(
@@ -65,9 +69,10 @@ def train_segment(
     checkpoints = Checkpoints(path, save_steps, peers)
     newest = checkpoints.newest()
     counted = {"rollouts_truncated": TruncationCount().as_dict(), "scoring_truncated": TruncationCount().as_dict()}
+    marks: dict[str, Any] = {}
     if newest is not None:
-        trainer.restore(newest)
-        counted = read_json(newest / COUNTS)
+        along = trainer.restore(newest)
+        counted, marks = along["counts"], along["journals"]
     elif start is not None:
         trainer.restore(start / STATE_FOLDER)
         if reset_optimizer:
@@ -77,8 +82,7 @@ def train_segment(
         # Above 0 only in PPO: configurations refuse `restart_policy` for the others.
         trainer.step_number = from_step
     begin = trainer.step_number
-    if peers.is_main:
-        _go_back(path, begin, newest)
+    journals = _go_back(path, newest, marks) if peers.is_main else {}
     # The reward counts over its life, with earlier segments' texts: the segment's own count is the difference.
     scored_before = scored().as_dict()
     last: dict[str, Any] = {}
@@ -89,10 +93,8 @@ def train_segment(
         return {part: {name: count + counted[part][name] for name, count in found[part].items()} for part in found}
 
     def save(folder: Path) -> None:
-        trainer.save(folder)
         so_far = counts()
-        if peers.is_main:
-            write_json(folder / COUNTS, so_far)
+        trainer.save(folder, {"counts": so_far, "journals": {name: each.mark() for name, each in journals.items()}})
 
     with progress.task(f"training the policy, steps {begin + 1} to {until_step}", until_step - begin) as task:
 
@@ -100,8 +102,8 @@ def train_segment(
             step = metrics["step"]
             last.update(metrics)
             if peers.is_main:
-                append_rows(path / METRICS, [metrics])
-                append_rollout(path, step, rollout)
+                journals[METRICS].append([metrics])
+                journals[ROLLOUTS].append(rollout_rows(step, rollout))
             trainer.accelerator.log(metrics, step=step)
             # After the journals: a checkpoint must not be ahead of them. The last step ends in the artifact instead.
             if step < until_step:
@@ -109,19 +111,30 @@ def train_segment(
             task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
 
         trainer.train(until_step, on_step)
+    for journal in journals.values():
+        journal.verify(REMEDY.format(folder=path))
     trainer.save(path / STATE_FOLDER)
     trainer.save_policy(path / "policy")
     return SegmentInfo.of({"last": last, **counts()}, path)
 
 
-def _go_back(path: Path, step: int, checkpoint: Path | None) -> None:
-    """Delete whatever a stopped call left beyond `step`: rows of later steps, and all but journals and `checkpoint`."""
+def _go_back(path: Path, checkpoint: Path | None, marks: dict[str, Any]) -> dict[str, Journal]:
+    """Delete whatever a stopped call left beyond its checkpoint, and return the journals as they were then.
+
+    Args:
+        path: the folder of the segment.
+        checkpoint: what is gone on from; None: the segment starts at its beginning, with empty journals.
+        marks: of each journal, by its name, what the checkpoint says of it.
+    """
     kept = {METRICS, ROLLOUTS, LOGS, *([checkpoint.name] if checkpoint else [])}
     for entry in path.iterdir():
         if entry.name not in kept:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for name in (METRICS, ROLLOUTS):
-        keep_rows(path / name, lambda row: row["step"] <= step)
+            remove(entry)
+    remedy = REMEDY.format(folder=path)
+    return {
+        name: Journal.create(path / name) if checkpoint is None else Journal.resume(path / name, marks[name], remedy)
+        for name in (METRICS, ROLLOUTS)
+    }
 
 
 def _total(trainer: PPOTrainer | GroupTrainer, counts: dict[str, int]) -> dict[str, int]:

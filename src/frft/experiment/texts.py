@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frft.models import TruncationCount
 from frft.policy import Completions
@@ -59,10 +59,10 @@ def stored_samples(artifact: Artifact) -> PolicySamples:
     return PolicySamples(artifact, load)
 
 
-def append_rollout(folder: Path, step: int, rollout: Rollout | GroupRollout) -> None:
-    """Append the sequences of one step to rollouts.jsonl, a row each: step, prompt, completion, score."""
+def rollout_rows(step: int, rollout: Rollout | GroupRollout) -> list[dict[str, Any]]:
+    """The sequences of one step as rows of rollouts.jsonl: step, prompt, completion, score."""
     columns = zip(rollout.prompts, rollout.completions, rollout.scores_B.tolist(), strict=True)
-    append_rows(folder / ROLLOUTS, [RolloutRow(step, *row).as_dict() for row in columns])
+    return [RolloutRow(step, *row).as_dict() for row in columns]
 
 
 def rollout_samples(segments: Sequence[Artifact], newest: int | None) -> PolicySamples:

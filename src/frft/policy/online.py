@@ -27,10 +27,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -51,6 +52,7 @@ from frft.policy.order import prompt_indices
 from frft.policy.ppo.collect import Reward, checked_scores
 from frft.policy.ppo.functions import kl_k1, kl_k3
 from frft.policy.ppo.rollout import forward_batches, response_logprobs
+from frft.policy.training_state import TrainingState, read_training_state
 from frft.store import read_json
 
 if TYPE_CHECKING:
@@ -181,23 +183,36 @@ class GroupTrainer:
         with self._forwards, quiet(), seeded(self.seed):
             self._trl.train(resume_from_checkpoint=self._resumed_from and str(self._resumed_from))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, along: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Save a checkpoint in TRL's format; a training resumed from it gives the same result as one never stopped.
 
-        Under several processes, every process must call it.
+        A checksum covers all of it. Under several processes, every process must call it.
+
+        Args:
+            path: the folder.
+            along: JSON-able values of the caller, which `restore` returns.
         """
         with quiet():
             self._trl.args.output_dir = str(path)
             self._trl._save_checkpoint(self._trl.model_wrapped, trial=None)
         self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            TrainingState(self.algorithm, {}, along).seal(path, list(path.glob("checkpoint-*")))
+        self.accelerator.wait_for_everyone()
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path) -> dict[str, Any]:
         """Resume from a checkpoint of `save`; every random draw is seeded by the step number.
 
+        Every byte is verified first.
+
+        Returns:
+            The caller's values that were saved along with it.
+
         Raises:
-            ArtifactError: the folder holds no checkpoint.
+            ArtifactError: the folder holds no checkpoint, or was damaged.
             UsageError: it was saved from a training with another number of steps.
         """
+        kept = read_training_state(path, self.algorithm)
         found = list(path.glob("checkpoint-*/trainer_state.json"))
         if len(found) != 1:
             raise ArtifactError(f"{path} holds no checkpoint of {self.algorithm.upper()}. Start that training again.")
@@ -209,6 +224,7 @@ class GroupTrainer:
             )
         self._resumed_from = found[0].parent
         self.step_number = state["global_step"] // self.updates_per_step
+        return dict(kept.along)
 
     def save_policy(self, path: Path) -> None:
         """Save the policy as a plain model folder; adapters are merged into the weights (in a copy)."""

@@ -9,12 +9,13 @@ from frft.store.files import (
     folder_digest,
     peak_memory,
     read_json,
+    remove,
     sha256_file,
     write_json,
 )
-from frft.store.journal import append_rows, keep_rows, read_rows
+from frft.store.journal import Journal, append_rows, read_rows
 from frft.store.lock import locked
-from frft.store.manifest import MANIFEST, read_manifest
+from frft.store.manifest import MANIFEST, read_manifest, seal, verify_files
 from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
 from frft.store.stored import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, plain
 
@@ -27,6 +28,7 @@ __all__ = [
     "ArtifactStore",
     "Build",
     "Code",
+    "Journal",
     "OpenValue",
     "Peers",
     "SharedStore",
@@ -40,7 +42,6 @@ __all__ = [
     "fault",
     "folder_digest",
     "format_of",
-    "keep_rows",
     "link_or_copy",
     "locked",
     "open_store",
@@ -52,7 +53,10 @@ __all__ = [
     "read_manifest",
     "read_rows",
     "readable_bytes",
+    "remove",
+    "seal",
     "sha256_file",
     "source_of",
+    "verify_files",
     "write_json",
 ]

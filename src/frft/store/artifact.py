@@ -12,7 +12,6 @@ one shared store (shared.py): what is not in the folder is taken from there, and
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -23,9 +22,9 @@ from typing import Any, Protocol, Self, TypeVar
 
 from frft.errors import ArtifactError, check_type
 from frft.store.code import code_of
-from frft.store.files import digest_of, forget_memory, peak_memory
+from frft.store.files import digest_of, forget_memory, peak_memory, remove, sync_folder
 from frft.store.lock import locked
-from frft.store.manifest import MANIFEST, list_files, read_manifest, verify_files, write_manifest
+from frft.store.manifest import MANIFEST, read_manifest, seal, verify_files
 from frft.store.shared import SharedStore
 
 LOCKS = ".locks"
@@ -258,13 +257,12 @@ class ArtifactStore:
     @staticmethod
     def _take(shared: SharedStore, path: Path, digest: str) -> Artifact | None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():  # without a manifest (else it would have been found), so incomplete
-            shutil.rmtree(path)
+        remove(path)  # without a manifest (else it would have been found), so incomplete
         manifest = shared.take(path.name, digest, path)
         if manifest is None:
             return None
         # The leftovers of a build that was stopped in this folder are not needed any more.
-        shutil.rmtree(_unfinished(path), ignore_errors=True)
+        remove(_unfinished(path))
         return _artifact(path, manifest)
 
     def _build(self, wanted: _Wanted, scratch: str | None, peers: Peers) -> Artifact | None:
@@ -272,9 +270,10 @@ class ArtifactStore:
         path = self.root / wanted.name
         unfinished = _unfinished(path)
         if peers.is_main:
-            if scratch is None:
+            if scratch is None or unfinished.is_symlink():
                 # A stage without checkpoints cannot resume, and its half-written files must not end up in the artifact.
-                shutil.rmtree(unfinished, ignore_errors=True)
+                # A link was not left by a build, and what it points to must not be cleared.
+                remove(unfinished)
             unfinished.mkdir(parents=True, exist_ok=True)
             (unfinished / MANIFEST).unlink(missing_ok=True)
         peers.agree(None)  # no process writes before the main one has prepared the folder
@@ -284,21 +283,21 @@ class ArtifactStore:
         if peers.is_main:
             # Through JSON and back (tuples become lists, ...), so that a built artifact equals one that is read.
             info = json.loads(json.dumps(dict(built), allow_nan=False))
-            manifest = {
+            content = {
                 **wanted.contents,
                 "digest": wanted.digest,
                 "info": info,
                 "seconds": round(time.monotonic() - started, 3),
                 "peak_memory": peak_memory(),
-                "files": list_files(unfinished, apart_from=set(_matches(unfinished, scratch))),
             }
             # The manifest is the last file written, and the rename is atomic: a folder of this name with a manifest is
             # complete, whenever the process is killed.
-            write_manifest(unfinished, manifest)
-            shutil.rmtree(path, ignore_errors=True)
+            manifest = seal(unfinished, content, set(unfinished.iterdir()).difference(_matches(unfinished, scratch)))
+            remove(path)
             unfinished.replace(path)
+            sync_folder(path.parent)
             for folder in _matches(path, scratch):
-                shutil.rmtree(folder)
+                remove(folder)
         peers.agree(None)
         return _artifact(path, manifest) if peers.is_main else None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import hashlib
 import json
 import os
 import resource
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +40,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -51,14 +54,45 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     the next one for the same path.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    remove(unfinished)
     unfinished.mkdir(parents=True)
     yield unfinished
-    for file in unfinished.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
+    sync_below(unfinished)
     unfinished.rename(path)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a folder or a link, but never what a link points to; nothing may be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync_below(folder: Path) -> None:
+    """Wait until a folder with all that is below it is on disk, contents and names."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)  # noqa: PTH118 - as os.walk gives them
+            # What a link points to is not part of the folder.
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                with open(path, "rb") as file:  # noqa: PTH123
+                    os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk: without it, a power cut may undo a rename."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems (network, FUSE) cannot do this for folders, and order renames themselves.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,87 +1,108 @@
-"""manifest.json, the description of an artifact: figures, a checksum of every file, and one of its own content.
+"""manifest.json: what a finished folder holds, with a checksum of every file and one of the manifest's own content.
 
-    {"format": 2, "kind": ..., "digest": ..., "inputs": ..., "code": ..., "info": ..., "seconds": ...,
-     "peak_memory": ..., "files": {NAME: {"bytes": ..., "sha256": ...}}, "sha256": of all of the above}
+    {"format": 2, ..., "files": {NAME: {"bytes": ..., "sha256": ...}}, "sha256": of all of the above}
 
-The checksum of the content covers the figures in `info` and the list of files: a changed figure, or a file struck from
-the list, is detected as surely as a changed file.
+The manifest of an artifact also has "kind", "digest", "inputs", "code", "info", "seconds" and "peak_memory", that of a
+training's state has what the training says of itself. The checksum of the content covers these and the list of files: a
+changed figure, or a file struck from the list, is detected as surely as a changed file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
-from frft.store.files import digest_of, read_json, sha256_file, write_json
+from frft.store.files import digest_of, read_json, sha256_file, sync_below, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 2
 """Format number of manifests. Format 1 had neither a number nor a checksum of its content."""
 OLD_FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "files"}
-"""Keys of a manifest of format 1."""
+"""Keys of an artifact's manifest of format 1."""
 FIELDS = {*OLD_FIELDS, "code"}
-"""Keys of a manifest of format 2, besides its format number and checksum."""
+"""Keys of an artifact's manifest of format 2, besides its format number and checksum."""
+RUN_AGAIN = "Delete the folder {folder} and run again to make it anew."
+"""What to do about a damaged artifact; {folder} stands for its folder."""
 
 
-def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write the manifest of a folder, atomically. `content` holds `FIELDS`; the format and the checksum are added."""
-    stamped = {"format": FORMAT, **content}
-    write_json(folder / MANIFEST, {**stamped, "sha256": digest_of(stamped)})
+def seal(folder: Path, content: Mapping[str, Any], parts: Collection[Path] | None = None) -> dict[str, Any]:
+    """Write the manifest of a folder that is complete, after all of its files are on disk; returns the manifest.
+
+    Args:
+        folder: the folder.
+        content: what the manifest says besides the files, JSON-able.
+        parts: the files and folders in it that it consists of; None: all of them.
+    """
+    entries = set(folder.iterdir() if parts is None else parts) - {folder / MANIFEST}
+    stamped = {"format": FORMAT, **content, "files": _list_files(folder, entries)}
+    sync_below(folder)
+    manifest = {**stamped, "sha256": digest_of(stamped)}
+    write_json(folder / MANIFEST, manifest)
+    return manifest
 
 
-def read_manifest(folder: Path, *, older: bool = False) -> dict[str, Any]:
+def read_manifest(
+    folder: Path, *, older: bool = False, fields: Collection[str] = FIELDS, remedy: str = RUN_AGAIN
+) -> dict[str, Any]:
     """Read the manifest of a folder and verify its checksum; `verify_files` verifies the files.
 
     Args:
-        folder: the artifact.
-        older: whether to accept a manifest of format 1, which has no checksum.
+        folder: the folder.
+        older: whether to accept an artifact's manifest of format 1, which has no checksum.
+        fields: keys that it must have.
+        remedy: what to do if it is damaged, a sentence; {folder} stands for the folder.
 
     Raises:
         ArtifactError: there is none, it is of another format, or it was changed after it was written.
     """
-    path = folder / MANIFEST
+    path, advice = folder / MANIFEST, remedy.format(folder=folder)
     manifest = read_json(path)
-    if not isinstance(manifest, dict) or not manifest.keys() >= OLD_FIELDS:
-        raise ArtifactError(f"{path} is not a manifest. Delete the folder {folder} and run again.")
-    number = manifest.get("format", 1)
-    if older and number == 1:
+    if not isinstance(manifest, dict) or not manifest.keys() >= {*fields} - {"code"}:
+        raise ArtifactError(f"{path} is not a manifest. {advice}")
+    # Format 1 has exactly these keys: one of format 2 whose number was damaged must not pass for one of format 1.
+    if older and manifest.keys() == OLD_FIELDS:
         return manifest
-    if number != FORMAT or "code" not in manifest:
+    number = manifest.get("format", 1)
+    if number != FORMAT or not manifest.keys() >= {*fields}:
         raise ArtifactError(
-            f"{path} has format {number}; this version of frft reads format {FORMAT}. Use the version that wrote it, "
-            "or delete the folder and run again."
+            f"{path} has format {number}; this version of frft reads format {FORMAT}. Use the version that wrote it. "
+            f"Or: {advice}"
         )
     content = {key: value for key, value in manifest.items() if key != "sha256"}
-    if digest_of(content) != manifest.get("sha256"):
+    try:
+        is_whole = digest_of(content) == manifest.get("sha256")
+    except ValueError:  # NaN or half a surrogate, which no manifest is written with
+        is_whole = False
+    if not is_whole:
         raise ArtifactError(
-            f"{path} was changed after it was written: its checksum does not fit its content (figures in info, inputs, "
-            f"list of files). Delete the folder {folder} and run again to make it anew."
+            f"{path} was changed after it was written: its checksum does not fit its content (figures, inputs, list "
+            f"of files). {advice}"
         )
     return manifest
 
 
-def list_files(folder: Path, *, apart_from: set[Path]) -> dict[str, dict[str, Any]]:
-    """Size in bytes and SHA-256 of all files below a folder, by relative path; `apart_from`: entries to leave out."""
-    return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-        for entry in sorted(set(folder.iterdir()) - apart_from)
-        for file in (sorted(entry.rglob("*")) if entry.is_dir() else [entry])
-        if file.is_file()
-    }
-
-
-def verify_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Compare the size and checksum of all files of an artifact with its manifest.
+def verify_files(folder: Path, manifest: Mapping[str, Any], *, remedy: str = RUN_AGAIN) -> None:
+    """Compare the size and checksum of all files of a folder with its manifest.
 
     Raises:
-        ArtifactError: a file is missing or differs.
+        ArtifactError: a file is missing or differs; says what to do by `remedy` (see `read_manifest`).
     """
     for name, recorded in manifest["files"].items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != recorded["bytes"] or sha256_file(file) != recorded["sha256"]:
             raise ArtifactError(
                 f"{file} differs from the manifest written with it (damaged, edited or cut short). "
-                f"Delete the folder {folder} and run again to make it anew."
+                f"{remedy.format(folder=folder)}"
             )
+
+
+def _list_files(folder: Path, entries: Collection[Path]) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of all files among and below the entries of a folder, by relative path."""
+    return {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+        for entry in sorted(entries)
+        for file in (sorted(entry.rglob("*")) if entry.is_dir() else [entry])
+        if file.is_file()
+    }

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError, OutputError, UsageError
+from frft.store.files import remove
 from frft.store.lock import locked, locked_now
 from frft.store.manifest import MANIFEST, read_manifest, verify_files
 
@@ -331,7 +332,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def _link_folder(source: Path, target: Path) -> None:
     """Link or copy every file of an artifact into the new folder `target`; files not in its manifest stay behind."""
-    shutil.rmtree(target, ignore_errors=True)
+    remove(target)
     target.mkdir(parents=True)
     for name in (*read_manifest(source)["files"], MANIFEST):
         (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,37 +1,52 @@
-"""Checkpoints of PPO between two steps, as three files: trained weights, optimizer state, and scalars as JSON."""
+"""The state of a training by PPO between two steps: trained weights, optimizer state, and scalars in the manifest."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from frft.errors import ArtifactError
-from frft.store import read_json, write_json
+from frft.policy.training_state import TrainingState, read_training_state
 
 if TYPE_CHECKING:
     from torch import nn
 
 TRAINED_WEIGHTS = "trained.safetensors"
 OPTIMIZER = "optimizer.pt"
-PPO_STATE = "ppo.json"
+ALGORITHM = "ppo"
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Write the trained weights (frozen ones are left out), the optimizer's state, and `state`, a JSON-able dict."""
+def save_state(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scalars: Mapping[str, Any],
+    along: Mapping[str, Any],
+) -> None:
+    """Write the trained weights (frozen ones are left out), the optimizer's state, and the manifest that covers both.
+
+    Args:
+        path: the folder.
+        model: of which the trainable weights are saved.
+        optimizer: whose state is saved.
+        scalars: the trainer's values, JSON-able.
+        along: the caller's values, JSON-able.
+    """
     from safetensors.torch import save_file
 
     path.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().contiguous() for name, weight in _trained(model).items()}
     save_file(weights, path / TRAINED_WEIGHTS)
     torch.save(optimizer.state_dict(), path / OPTIMIZER)
-    write_json(path / PPO_STATE, state)
+    TrainingState(ALGORITHM, scalars, along).seal(path, [path / TRAINED_WEIGHTS, path / OPTIMIZER])
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put what `save_state` wrote into a model and an optimizer of the same make; returns `state`.
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Verify what `save_state` wrote, and put it into a model and an optimizer of the same make.
 
     Raises:
         ArtifactError: the folder is damaged, or holds the weights of another model.
@@ -39,6 +54,7 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    state = read_training_state(path, ALGORITHM)
     trained = _trained(model)
     device = str(next(iter(trained.values())).device)
     try:
@@ -59,7 +75,6 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
         for name, weight in trained.items():
             weight.copy_(weights[name])
     optimizer.load_state_dict(moments)
-    state: dict[str, Any] = read_json(path / PPO_STATE)
     return state
 
 

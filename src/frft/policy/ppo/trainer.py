@@ -20,9 +20,10 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -337,29 +338,38 @@ class PPOTrainer:
             return model
         return model.to(self.accelerator.device).eval().requires_grad_(False)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, along: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Save all that the next step depends on; a resumed training gives the same result as one never stopped.
 
-        Under several processes, every process must call it; the main one writes.
+        A checksum covers all of it. Under several processes, every process must call it; the main one writes.
+
+        Args:
+            path: the folder.
+            along: JSON-able values of the caller, which `restore` returns.
         """
         if self.accelerator.is_main_process:
-            state = {"step": self.step_number, "kl_coef": self.kl.coef, "seed": self.seed}
-            save_state(path, self.actor_critic, self.optimizer, state)
+            scalars = {"step": self.step_number, "kl_coef": self.kl.coef, "seed": self.seed}
+            save_state(path, self.actor_critic, self.optimizer, scalars, along)
         self.accelerator.wait_for_everyone()
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path) -> dict[str, Any]:
         """Resume from what `save` wrote: weights, optimizer, beta and step number, which seeds every random draw.
 
-        The reward, the KL anchor and the prompts are whatever this trainer was made with.
+        Every byte is verified first. The reward, the KL anchor and the prompts are whatever this trainer was made with.
+
+        Returns:
+            The caller's values that were saved along with it.
 
         Raises:
             ArtifactError: the folder is damaged, or was saved from other models.
             UsageError: it was saved from a training with another seed.
         """
         state = load_state(path, self.actor_critic, self.optimizer)
-        if state["seed"] != self.seed:
-            raise UsageError(f"{path} belongs to a training with seed {state['seed']}; this one has {self.seed}.")
-        self.step_number, self.kl.coef = state["step"], state["kl_coef"]
+        scalars = state.scalars
+        if scalars["seed"] != self.seed:
+            raise UsageError(f"{path} belongs to a training with seed {scalars['seed']}; this one has {self.seed}.")
+        self.step_number, self.kl.coef = scalars["step"], scalars["kl_coef"]
+        return dict(state.along)
 
     def reset_optimizer(self) -> None:
         """Clear the optimizer's moments; weights, beta, step number and the learning-rate schedule are kept."""
