@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 METRICS = "metrics.jsonl"
 STATE_FOLDER = "state"
 LOGS = "logs"
-REMEDY = (
+_REMEDY = (
     "Delete {folder} and run the same command again: the steps of this stage are done again from the stage before it, "
     "with the same outcome."
 )
@@ -112,7 +112,7 @@ def train_segment(
 
         trainer.train(until_step, on_step)
     for journal in journals.values():
-        journal.verify(REMEDY.format(folder=path))
+        journal.verify(_REMEDY.format(folder=path))
     trainer.save(path / STATE_FOLDER)
     trainer.save_policy(path / "policy")
     return SegmentInfo.of({"last": last, **counts()}, path)
@@ -130,7 +130,7 @@ def _go_back(path: Path, checkpoint: Path | None, marks: dict[str, Any]) -> dict
     for entry in path.iterdir():
         if entry.name not in kept:
             remove(entry)
-    remedy = REMEDY.format(folder=path)
+    remedy = _REMEDY.format(folder=path)
     return {
         name: Journal.create(path / name) if checkpoint is None else Journal.resume(path / name, marks[name], remedy)
         for name in (METRICS, ROLLOUTS)

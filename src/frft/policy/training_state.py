@@ -14,7 +14,7 @@ from typing import Any
 from frft.errors import ArtifactError
 from frft.store import MANIFEST, read_manifest, seal, verify_files
 
-REMEDY = (
+_REMEDY = (
     "Delete {folder} and run the same command again: the steps since the state before it (an earlier stage, or the "
     "start) are done again, with the same outcome."
 )
@@ -56,10 +56,10 @@ def read_training_state(folder: Path, algorithm: str) -> TrainingState:
         raise ArtifactError(
             f"{folder} holds no state of a training by {name}, or one of an early version of frft: it has no "
             f"{MANIFEST} to verify it by. Name the folder that `save` was given, or train anew. In a run: "
-            f"{REMEDY.format(folder=folder)}"
+            f"{_REMEDY.format(folder=folder)}"
         )
-    manifest = read_manifest(folder, fields={"algorithm", "scalars", "along", "files"}, remedy=REMEDY)
-    verify_files(folder, manifest, remedy=REMEDY)
+    manifest = read_manifest(folder, fields={"algorithm", "scalars", "along", "files"}, remedy=_REMEDY)
+    verify_files(folder, manifest, remedy=_REMEDY)
     if manifest["algorithm"] != algorithm:
         raise ArtifactError(
             f"{folder} holds the state of a training by {manifest['algorithm'].upper()}, and this one is by {name}. "
