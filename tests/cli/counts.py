@@ -44,6 +44,11 @@ MUST_BE_SAID = {
     "alone": "alone with their prompt",
     "candidates": "to choose from",
     "asked_before": "--not-in",
+    "looked_at": "looked at",
+    "not_looked_at": "not looked at",
+    "test_conversations": "tested on",
+    "labelled": "labelled before",
+    "beyond_window": "embedder's window",
     "questions": "questions|Questions",
     "repeat": "repetitions",
     "audit": "audit",
@@ -98,8 +103,8 @@ NEED_NOT_BE_SAID = {
     "completions", "rows", "reasons", "step", "steps", "forms",
     # Settings, and figures that are said in units.
     "prompts", "prompts_written_to", "texts",
-    "level", "seed", "seeds", "folds", "share", "weight", "size", "test_size", "format", "max_length", "workers",
-    "at_most", "orders", "bytes", "max_bytes", "seconds", "budget",
+    "level", "rule", "seed", "seeds", "folds", "share", "weight", "size", "test_size", "format", "max_length",
+    "workers", "at_most", "orders", "bytes", "max_bytes", "seconds", "budget",
 }  # fmt: skip
 """Other whole numbers of the JSON, by a name in their place. A number that is in neither fails the test: decide."""
 

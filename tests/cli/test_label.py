@@ -61,6 +61,13 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         (["--samples", "samples.jsonl", "--budget", "0"], "at least 1"),
         (["--samples", "samples.jsonl", "--out", "samples.jsonl"], "Name another file"),
         (["--samples", "samples.jsonl", "--out", "there"], "never overwritten"),
+        (["--samples", "samples.jsonl", "--pick", "gap"], "give one (--reward-model)"),
+        (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "b"], "reads one reward model"),
+        (["--samples", "samples.jsonl", "--reward-model", "a"], "The rule random reads no reward model"),
+        (["--samples", "samples.jsonl", "--max-length", "9"], "that of --reward-model"),
+        (["--samples", "samples.jsonl", "--store", "none"], "with --pick representative alone"),
+        (["--samples", "samples.jsonl", "--quantile", "0.2"], "quantile"),
+        (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "--purpose", "test"], "at random"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_picked_is_refused(arguments, said, samples, write_rows, tmp_path, monkeypatch, capsys):
@@ -73,6 +80,32 @@ def test_what_cannot_be_picked_is_refused(arguments, said, samples, write_rows, 
     assert main(["label", "pick", *arguments, *out, *budget]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_rule_picks_by_a_reward_model_and_says_what_it_saw(samples, tiny_lm_folder, tmp_path, capsys):
+    from frft.reward import RewardModel
+
+    model = tmp_path / "model"
+    RewardModel.load(tiny_lm_folder, seed=0, max_length=64).save(model)
+    rule = ["--pick", "d_optimal", "--reward-model", str(model)]
+    first = drawn(samples, tmp_path, *rule, "--max-candidates", "40", "--prior-precision", "0.5")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The rule d_optimal looked at 40 pairs, drawn at random; 20 more were not looked at." in said
+    assert "It takes into account 0 pairs that were labelled before" in said
+    queue = read_queue(first)
+    assert {question.pick for question in queue.questions.values()} == {"d_optimal"} == {queue.head.pick}
+    assert queue.head.rule == {"prior_precision": 0.5, "max_candidates": 40}
+    assert queue.head.read["reward_model"] == [str(model)]
+    rows = [{"question": name, "choice": ("left", "tie")[n % 2], "labeller": "Ann"}
+            for n, name in enumerate(queue.questions)]  # fmt: skip
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["label", "import", str(first), str(answers)]) == 0
+    command = ["label", "pick", "--samples", samples, "--budget", "20", "--not-in", str(first), *rule]
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "second"), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert (counts["labelled"], counts["looked_at"], counts["not_looked_at"]) == (10, 40, 0)
 
 
 def test_a_gold_reward_labels_and_the_labels_train(tmp_path, capsys):

@@ -220,6 +220,14 @@ CASES = [
          "--step 40"),
     Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 5 --not-in {queue}"),
+    Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --test-share 0.3 --pick gap --quantile 0.2"
+         " --max-candidates 30 --reward-model {model} --max-length 12"),
+    Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --pick disagreement --reward-model "
+         "{model} {judge}"),
+    Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --pick d_optimal --reward-model {model} "
+         "--not-in {queue}"),
+    Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --pick representative --store "
+         "{store}", True),
     Case("label status", "label status {queue}"),
     *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in
       JUDGES.items()),

@@ -143,7 +143,7 @@ def test_what_cannot_be_chosen_by_is_refused(rule, changes, said):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"pick": "gap", "prior_precision": 2}, {"pick": "d_optimal", "quantile": 0.1}, {"candidates": 9}]
+    "settings", [{"pick": "gap", "prior_precision": 2}, {"pick": "d_optimal", "quantile": 0.1}, {"max_candidates": 9}]
 )
 def test_a_setting_that_a_rule_does_not_read_is_refused(settings):
     with pytest.raises(SettingsError, match="leave it out"):

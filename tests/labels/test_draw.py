@@ -157,7 +157,7 @@ def test_a_rule_looks_at_so_many_pairs_and_the_rest_are_counted():
         looked.extend(pairs)
         return by_last_letters(pairs)
 
-    rule = PickConfig(pick="gap", candidates=60)
+    rule = PickConfig(pick="gap", max_candidates=60)
     drawn = draw_questions(candidates, 20, seed=0, rule=rule, look=look)
     assert len(looked) == len({(pair.prompt, pair.first, pair.second) for pair in looked}) == 60
     assert set(Counter(pair.prompt for pair in looked).values()) == {2}, "spread over the prompts"

@@ -98,7 +98,7 @@ def test_several_models_bring_margins_and_one_its_last_layer(model, tiny_lm_fold
 @pytest.mark.parametrize(
     ("rule", "given", "said"),
     [
-        ("gap", {}, "give a reward model"),
+        ("gap", {}, "give one"),
         ("gap", {"models": 2}, "reads one reward model, and 2 are given"),
         ("d_optimal", {"models": 2}, "reads one reward model, and 2 are given"),
         ("representative", {}, "give both"),

@@ -1,29 +1,27 @@
-"""`frft label`: `pick`, `ask` and `status` (the others are in `label_exchange` and `label_answer`)."""
+"""`frft label`: `ask` and `status` (the others are in the files beside this one, `label_*.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.label_answer import answer_command
 from frft.cli.label_exchange import export_command, import_command
-from frft.cli.pool import PoolOptions, Reading, as_in_a_run
-from frft.cli.samples import SampleKeys, SamplesBesidePairs
+from frft.cli.label_pick import pick_command, purposes_in_words
+from frft.cli.pool import as_in_a_run
 from frft.config.sections import Section
-from frft.errors import UsageError
 
 if TYPE_CHECKING:
-    from frft.labels import DrawnQuestions, LabelCandidates, LabellerAgreement, LabellerSummary, QueueSummary
-    from frft.progress import Progress
+    from frft.labels import LabellerAgreement, LabellerSummary, QueueSummary
     from frft.statistics.estimates import Estimate
 
 label_app = App(
     name="label", help="Fresh labels: choose pairs, have them labelled by judges or people, and use the answers."
 )
+label_app.command(pick_command, name="pick")
 label_app.command(answer_command, name="answer")
 label_app.command(export_command, name="export")
 label_app.command(import_command, name="import")
@@ -37,164 +35,6 @@ class AnnotationOptions(Section):
 
 
 Annotating = Annotated[AnnotationOptions, Parameter(name="*")]
-
-
-@label_app.command(name="pick")
-def pick_command(
-    *,
-    out: Path,
-    budget: int,
-    samples: list[str] | None = None,
-    pairs: list[str] | None = None,
-    pick: Literal["random"] = "random",
-    reading: Reading = PoolOptions(),
-    keys: SamplesBesidePairs = SampleKeys(),
-    model: str | None = None,
-    step: int | None = None,
-    purpose: Literal["train", "test", "audit", "gate"] = "train",
-    test_share: float = 0.0,
-    repeat_share: float = 0.0,
-    not_in: list[Path] | None = None,
-    seed: int = 0,
-    json: bool = False,
-) -> None:
-    """Choose pairs to have labelled: of a policy's own completions, or of a pool of preference pairs.
-
-    The budget is spread evenly over the prompts. No pair is asked about twice, and a coin decides which completion is
-    shown on the left.
-
-    Parameters
-    ----------
-    out
-        File of the questions and of all answers to them; a new one.
-    budget
-        Number of labels: training, test and repetitions together.
-    samples
-        The policy's completions, two or more for a prompt: rows of prompt and completion. Any two different completions
-        of one prompt are a pair. Files, folders, globs, or ids of data sets on the Hub.
-    pairs
-        Instead of samples: preference pairs, whose own labels nobody is shown.
-    pick
-        How pairs are chosen: random, the control of every other rule.
-    reading
-        How to read pairs and samples.
-    keys
-        How to read the samples.
-    model
-        Use only the samples whose column `model` has this value; needed where they are of several.
-    step
-        PPO steps after which the policy wrote the samples; kept with the labels.
-    purpose
-        What the labels are for.
-    test_share
-        Share of the budget to set aside for a test, 0 to 1; a conversation is in one of the two alone.
-    repeat_share
-        Share of the budget for hidden repetitions of earlier questions, below 0.5, half of them with their sides
-        exchanged: they measure how consistent a labeller is.
-    not_in
-        Earlier files of labels, whose pairs are not asked about again.
-    seed
-        Random seed of the draw; take another one for another refresh.
-    json
-        Print the counts as JSON.
-    """
-    from frft.cli.output import print_json, print_text
-    from frft.cli.targets import check_file, check_not_read
-    from frft.labels import DrawShares, QueueHead, draw_questions, read_queue, write_queue
-    from frft.labels.queue import check_free
-    from frft.labels.rows import QUEUE_FORMAT, now
-    from frft.progress import for_terminal
-
-    sources = samples if pairs is None else pairs
-    if sources is None or None not in (samples, pairs):
-        raise UsageError("Give either --samples or --pairs: what to choose pairs of.")
-    if pairs is not None and (model is not None or step is not None or keys.model_fields_set):
-        raise UsageError(
-            "--model, --step, --samples-prompt-key and --completion-key describe --samples; leave them out with "
-            "--pairs."
-        )
-    if pairs is None and reading.model_fields_set & {"prompt_key", "chosen_key", "rejected_key"}:
-        raise UsageError(
-            "--prompt-key, --chosen-key and --rejected-key name columns of --pairs. Those of samples are named by "
-            "--samples-prompt-key and --completion-key."
-        )
-    if step is not None and step < 0:
-        raise UsageError(f"--step is {step}; it must be at least 0.")
-    shares = DrawShares(purpose, test_share, repeat_share)
-    check_file(out)
-    check_not_read([out], sources, split=reading.split)
-    check_free(out)
-    progress = for_terminal()
-    earlier = [read_queue(each, progress) for each in not_in or []]
-    candidates = _candidates(samples, pairs, reading, keys, model, step, progress)
-    candidates = candidates.without(question for each in earlier for question in each.questions.values())
-    drawn = draw_questions(candidates, budget, seed=seed, shares=shares)
-    head = QueueHead(
-        format=QUEUE_FORMAT,
-        made=now(),
-        pick=pick,
-        seed=seed,
-        budget=budget,
-        read={"samples" if pairs is None else "pairs": sources, "not_in": [str(each) for each in not_in or []]},
-        counts=drawn.counts,
-    )
-    write_queue(out, head, drawn.questions)
-    if json:
-        print_json({"file": str(out), "pick": pick, "seed": seed, "budget": budget, "counts": drawn.counts})
-        return
-    for line in _drawn_in_words(drawn, out, budget, "completions" if pairs is None else "pairs"):
-        print_text(line)
-
-
-def _candidates(
-    samples: list[str] | None,
-    pairs: list[str] | None,
-    reading: PoolOptions,
-    keys: SampleKeys,
-    model: str | None,
-    step: int | None,
-    progress: Progress,
-) -> LabelCandidates:
-    from frft.labels import policy_candidates, pool_candidates
-
-    if pairs is not None:
-        return pool_candidates(reading.load(pairs, progress).table)
-    written = keys.beside(reading).load(samples or [], progress, model=model)
-    if model is None and len(written.models) > 1:
-        names = ", ".join(sorted(written.models))
-        raise UsageError(f"The samples are of several models: {names}. Name the one to have labelled: --model NAME.")
-    policy = model or next(iter(written.models), None)
-    return policy_candidates(written.prompts, written.completions, policy=policy, step=step)
-
-
-_REASONS = {
-    "blank": "without text",
-    "repeated": "that repeat another one",
-    "alone": "alone with their prompt",
-    "same_sides": "with two equal sides",
-}
-
-
-def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str) -> list[str]:
-    counts = drawn.counts
-    lines = [f"Wrote {out}: {counts['questions']} questions ({_purposes_in_words(counts)})."]
-    left_out = [f"{counts[name]} {said}" for name, said in _REASONS.items() if counts.get(name)]
-    out_of = f", {', '.join(left_out)}, which are left out" if left_out else ""
-    lines.append(
-        f"Read {counts['read']} {what}{out_of}. There are {counts['candidates']} pairs to choose from, on "
-        f"{counts['prompts']} prompts."
-    )
-    if counts["asked_before"]:
-        lines.append(f"Another {counts['asked_before']} pairs are in the files of --not-in.")
-    if counts["questions"] < budget:
-        lines.append(f"That is fewer than the budget of {budget} labels: there are no more pairs.")
-    lines.append(f"Next: `frft label answer {out} --as NAME` or `frft label ask {out} --judge JUDGE`.")
-    return lines
-
-
-def _purposes_in_words(counts: Mapping[str, int]) -> str:
-    found = [f"{counts[name]} {name}" for name in ("train", "test", "audit", "gate") if counts.get(name)]
-    return ", ".join([*found, *([f"{counts['repeat']} hidden repetitions"] if counts.get("repeat") else [])])
 
 
 @label_app.command(name="ask")
@@ -303,7 +143,7 @@ def _print(summary: QueueSummary) -> None:
 
     whole = summary.all
     print_text(
-        f"{whole.questions} questions ({_purposes_in_words(summary.purposes)}): {whole.answered} answered, "
+        f"{whole.questions} questions ({purposes_in_words(summary.purposes)}): {whole.answered} answered, "
         f"{whole.skipped} skipped by all who saw them, {whole.pending} open."
     )
     if summary.steps:

@@ -5,7 +5,7 @@ from frft.labels.candidates import LabelCandidate, LabelCandidates, policy_candi
 from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
 from frft.labels.exchange import ImportReport, export_questions, import_answers
-from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers
+from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers, labelled_candidates
 from frft.labels.queue import LabelCounts, LabelQueue, QueueWriter, open_queue, read_queue, write_queue
 from frft.labels.rows import (
     CHOICES,
@@ -66,6 +66,7 @@ __all__ = [
     "export_questions",
     "import_answers",
     "labelled_answers",
+    "labelled_candidates",
     "labeller_agreement",
     "open_queue",
     "policy_candidates",

@@ -38,8 +38,9 @@ class DrawnQuestions:
         counts: `read` completions or pairs, those left out by reason, pairs `asked_before`, `candidates` (pairs that
             could be drawn) and `prompts` with any; then the questions drawn, by purpose, and `questions`, all of them.
             Of a rule other than random: `looked_at`, `not_looked_at` (beyond the rule's largest number) and
-            `test_conversations` (pairs of conversations that are tested on) add up to `candidates`; the texts of the
-            pairs looked at that were read only in part follow (`CandidateEvidence.cut`).
+            `test_conversations` (pairs of conversations that are tested on) add up to `candidates`; then the pairs
+            `labelled` by now, where it reads those, and the texts of the pairs looked at that were read only in part
+            (`CandidateEvidence.cut`).
     """
 
     questions: list[LabelQuestion]
@@ -142,12 +143,12 @@ def _chosen(
         raise UsageError(f"The rule {rule.pick} chooses by what is known of the pairs; give `look`, which finds it.")
     open_pairs = replace(candidates, prompts=[each for each in candidates.prompts if opening(each.prompt) not in held])
     size = min(size, open_pairs.pairs)
-    if rule.candidates < size:
+    if rule.max_candidates < size:
         raise UsageError(
-            f"The rule {rule.pick} is to choose {size} pairs, but may look at {rule.candidates} alone. Raise "
-            "candidates far above the number of pairs to choose, or there is little to choose from."
+            f"The rule {rule.pick} is to choose {size} pairs, but may look at {rule.max_candidates} alone. Raise "
+            "max_candidates far above the number of pairs to choose, or there is little to choose from."
         )
-    looked = _spread(open_pairs, min(rule.candidates, open_pairs.pairs), rng) if size else []
+    looked = _spread(open_pairs, min(rule.max_candidates, open_pairs.pairs), rng) if size else []
     # There is nothing to choose where all is for the test.
     evidence = look(looked) if size else CandidateEvidence()
     rows = choose_pairs(rule, evidence, [pair.prompt for pair in looked], size).tolist() if size else []
@@ -155,6 +156,7 @@ def _chosen(
         "looked_at": len(looked),
         "not_looked_at": open_pairs.pairs - len(looked),
         "test_conversations": candidates.pairs - open_pairs.pairs,
+        **({} if evidence.labelled_margins_M is None else {"labelled": len(evidence.labelled_margins_M)}),
         **evidence.cut,
     }
     return [looked[row] for row in rows], counts

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frft.labels.candidates import LabelCandidate
 from frft.labels.queue import LabelQueue
 from frft.labels.rows import LabelAnswer, LabelQuestion, Purpose
 from frft.preferences.pool import content_id
@@ -75,6 +76,17 @@ def labelled_answers(
             rows.append(_row(question, answer, seen))
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _KINDS.items()])
     return LabelledAnswers(pa.Table.from_pylist(rows, schema), dict(left_out))
+
+
+def labelled_candidates(queues: Iterable[LabelQueue]) -> list[LabelCandidate]:
+    """The pairs to train on that somebody has answered left or right, each once, with the left completion first."""
+    found = {
+        question.id: LabelCandidate(question.prompt, question.left, question.right)
+        for queue in queues
+        for answer in queue.answers()
+        if answer.choice in ("left", "right") and (question := queue.questions[answer.question]).purpose in TRAINING
+    }
+    return list(found.values())
 
 
 def _row(question: LabelQuestion, answer: LabelAnswer, seen: Counter[str]) -> dict[str, object]:

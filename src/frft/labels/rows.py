@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
@@ -33,8 +33,9 @@ class QueueHead(StoredValue):
         pick: name of the rule that chose the pairs.
         seed: seed of the draw.
         budget: number of labels that were asked for.
-        read: what the pairs were read from, by option (`samples`, `pairs`).
-        counts: how many pairs there were, and what became of them; see `frft.labels.draw.Drawn`.
+        read: what was read, by option (`samples`, `pairs`, `not_in`, `reward_model`).
+        counts: how many pairs there were, and what became of them; see `frft.labels.draw.DrawnQuestions`.
+        rule: the settings that the rule reads, by name; empty for random draws.
     """
 
     format: int
@@ -44,6 +45,7 @@ class QueueHead(StoredValue):
     budget: int
     read: Mapping[str, list[str]]
     counts: Mapping[str, int]
+    rule: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def check_evidence(rule: PickConfig, *, models: int, embedder: bool) -> None:
         UsageError: something is missing, or there is something that the rule does not read.
     """
     if rule.reads_models and not models:
-        raise UsageError(f"The rule {rule.pick} chooses by a reward model's scores; give a reward model.")
+        raise UsageError(f"The rule {rule.pick} chooses by a reward model's scores; give one (--reward-model).")
     if models > 1 and rule.pick in ("gap", "d_optimal"):
         raise UsageError(f"The rule {rule.pick} reads one reward model, and {models} are given; give one.")
     if models and not rule.reads_models:

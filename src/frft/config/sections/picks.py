@@ -29,7 +29,7 @@ class PickConfig(Section):
     prior_precision: float = Field(default=1.0, gt=0)
     """disagreement of one model, d_optimal: 1 / the variance that a typical candidate's difference of scores has before
     any label. The larger, the less the pairs labelled so far count."""
-    candidates: int = Field(default=2000, gt=0)
+    max_candidates: int = Field(default=2000, gt=0)
     """Largest number of pairs that a rule other than random looks at, drawn at random and spread over the prompts: the
     policy's texts have as many pairs as any two completions of a prompt make."""
 
@@ -43,12 +43,25 @@ class PickConfig(Section):
         """Whether the rule reads embeddings of the candidates and of the policy's texts."""
         return self.pick == "representative"
 
+    def read_settings(self, models: int) -> dict[str, float]:
+        """The settings that this choice reads, by name.
+
+        Args:
+            models: number of reward models.
+        """
+        if self.pick == "random":
+            return {}
+        names = [name for name, rules in _READ_BY.items() if self.pick in rules]
+        if self.pick == "disagreement" and models > 1:
+            names.remove("prior_precision")
+        return {name: getattr(self, name) for name in [*names, "max_candidates"]}
+
     @model_validator(mode="after")
     def _means_something(self) -> Self:
         for name, rules in _READ_BY.items():
             value = getattr(self, name)
             if value != type(self).model_fields[name].default and self.pick not in rules:
                 raise ValueError(f"{name}: {value:g} is read with pick: {' or '.join(rules)} alone; leave it out")
-        if self.candidates != type(self).model_fields["candidates"].default and self.pick == "random":
-            raise ValueError("candidates: is for rules other than random, which looks at none; leave it out")
+        if self.max_candidates != type(self).model_fields["max_candidates"].default and self.pick == "random":
+            raise ValueError("max_candidates: is for rules other than random, which looks at none; leave it out")
         return self
