@@ -55,6 +55,7 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         (["--pairs", "samples.jsonl", "--step", "3"], "leave them out with --pairs"),
         (["--pairs", "samples.jsonl", "--completion-key", "x"], "leave them out with --pairs"),
         (["--samples", "samples.jsonl", "--prompt-key", "x"], "named by --samples-prompt-key"),
+        (["--samples", "samples.jsonl", "--unlabelled"], "--unlabelled describes --pairs"),
         (["--samples", "samples.jsonl", "--step", "-1"], "at least 0"),
         (["--samples", "samples.jsonl", "--test-share", "2"], "share of test questions"),
         (["--samples", "two.jsonl"], "of several models: mine, other"),

@@ -219,6 +219,8 @@ CASES = [
     Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
          "--step 40"),
     Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),
+    Case("label pick", "label pick --pairs {pairs} --unlabelled --out {new} --budget 4"),
+    Case("label plan", "label plan --labeller-accuracy 0.9 --ties 0.25 --sources 3 --right 0.6 1 --gains 0.1"),
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 5 --not-in {queue}"),
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --test-share 0.3 --pick gap --quantile 0.2"
          " --max-candidates 30 --reward-model {model} --max-length 12"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -230,3 +231,14 @@ def test_what_cannot_be_drawn_is_refused():
                   {"purpose": "repeat"}):  # fmt: skip
         with pytest.raises(UsageError, match=r"share|divided"):
             DrawShares(**wrong)
+
+
+def test_pairs_without_labels_have_no_side_that_the_pool_calls_chosen():
+    pool = load_pool_of(20).table
+    labelled, unlabelled = (
+        draw_questions(pool_candidates(pool, labelled=each), 20, seed=0).questions for each in (True, False)
+    )
+    assert {question.pool_choice for question in labelled} == {"left", "right"}
+    assert {question.pool_choice for question in unlabelled} == {None}
+    # All else is as it was.
+    assert [replace(question, pool_choice=None) for question in labelled] == list(unlabelled)

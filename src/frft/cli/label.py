@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from frft.cli.judges import JudgeArguments, Judging
+from frft.cli.label_agreement import agreement_in_words, percent_in_words
 from frft.cli.label_answer import answer_command
 from frft.cli.label_exchange import export_command, import_command
 from frft.cli.label_pick import pick_command, purposes_in_words
+from frft.cli.label_plan import plan_command
 from frft.cli.pool import as_in_a_run
 from frft.config.sections import Section
 
 if TYPE_CHECKING:
-    from frft.labels import LabellerAgreement, LabellerSummary, QueueSummary
-    from frft.statistics.estimates import Estimate
+    from frft.labels import LabellerSummary, QueueSummary
 
 label_app = App(
     name="label", help="Fresh labels: choose pairs, have them labelled by judges or people, and use the answers."
@@ -25,6 +26,7 @@ label_app.command(pick_command, name="pick")
 label_app.command(answer_command, name="answer")
 label_app.command(export_command, name="export")
 label_app.command(import_command, name="import")
+label_app.command(plan_command, name="plan")
 
 
 class AnnotationOptions(Section):
@@ -160,7 +162,7 @@ def _print(summary: QueueSummary) -> None:
         for line in _remarks(name, each):
             print_text(line)
     if summary.agreement is not None:
-        for line in _agreement_in_words(summary.agreement):
+        for line in agreement_in_words(summary.agreement):
             print_text(line)
 
 
@@ -169,31 +171,6 @@ def _cells(each: LabellerSummary) -> tuple[str, ...]:
     numbers = (counts.answered, each.left, each.right, each.tie, counts.skipped, counts.pending, counts.failed)
     seconds = "–" if each.median_seconds is None else f"{each.median_seconds:.1f} s"
     return (*map(str, numbers), str(each.undone), seconds)
-
-
-def _percent(estimate: Estimate) -> str:
-    low, high = estimate.interval or (estimate.mean, estimate.mean)
-    return f"{100 * estimate.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def _agreement_in_words(found: LabellerAgreement) -> list[str]:
-    alpha = found.alpha
-    value = "undefined, because all answers are the same"
-    if alpha.alpha is not None:
-        low, high = alpha.alpha.interval or (alpha.alpha.mean, alpha.alpha.mean)
-        value = f"{alpha.alpha.mean:.2f} [{low:.2f}, {high:.2f}]"
-    lines = [f"Krippendorff's alpha of {alpha.answers} answers to questions with two or more: {value}."]
-    if alpha.single:
-        lines.append(f"{alpha.single} questions have fewer than two answers.")
-    if alpha.undefined_draws:
-        lines.append(f"{alpha.undefined_draws} of the interval's bootstrap samples have no alpha, and are left out.")
-    lines += [
-        f"{pair.first} and {pair.second} agree in {pair.agree} of {pair.questions} questions, ties aside. If they err "
-        f"independently, each is right in about {_percent(pair.accuracy)}; in fewer if they err alike."
-        for pair in found.pairs
-        if pair.accuracy is not None
-    ]
-    return lines
 
 
 def _remarks(name: str, each: LabellerSummary) -> list[str]:
@@ -207,8 +184,8 @@ def _remarks(name: str, each: LabellerSummary) -> list[str]:
         )
         if same.accuracy is not None:
             lines.append(
-                f"{name}: whoever is that consistent is right in at most {_percent(same.accuracy)} of such pairs, ties "
-                "aside; less, if the same errors come twice."
+                f"{name}: whoever is that consistent is right in at most {percent_in_words(same.accuracy)} of such "
+                "pairs, ties aside; less, if the same errors come twice."
             )
     if each.pool:
         lines.append(f"{name}: agrees with the pool's own label in {each.pool_agrees} of {each.pool} pairs.")

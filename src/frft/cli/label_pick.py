@@ -26,6 +26,7 @@ def pick_command(
     budget: int,
     samples: list[str] | None = None,
     pairs: list[str] | None = None,
+    unlabelled: bool = False,
     rule: Annotated[PickConfig, Parameter(name="*")] = PickConfig(),
     reward_model: list[str] | None = None,
     max_length: int | None = None,
@@ -58,6 +59,8 @@ def pick_command(
         of one prompt are a pair. Files, folders, globs, or ids of data sets on the Hub.
     pairs
         Instead of samples: preference pairs, whose own labels nobody is shown.
+    unlabelled
+        The pairs have no labels: what --chosen-key and --rejected-key name are two completions in any order.
     rule
         The rule by which pairs are chosen. Questions to test on are drawn at random under every rule.
     reward_model
@@ -102,6 +105,8 @@ def pick_command(
 
     models = reward_model or []
     sources = _sources(samples, pairs, reading, keys, model, step)
+    if pairs is None and unlabelled:
+        raise UsageError("--unlabelled describes --pairs; samples have no labels. Leave it out.")
     _check_rule(rule, models, embedder, max_length, store, of_samples=samples is not None)
     shares = DrawShares(purpose, test_share, repeat_share)
     check_file(out)
@@ -109,7 +114,7 @@ def pick_command(
     check_free(out)
     progress = for_terminal()
     earlier = [read_queue(each, progress) for each in not_in or []]
-    candidates, written = _candidates(samples, pairs, reading, keys, model, step, progress)
+    candidates, written = _candidates(samples, pairs, unlabelled, reading, keys, model, step, progress)
     candidates = candidates.without(question for each in earlier for question in each.questions.values())
     labelled = labelled_candidates(earlier) if rule.pick != "random" else []
 
@@ -190,6 +195,7 @@ def _check_rule(
 def _candidates(
     samples: list[str] | None,
     pairs: list[str] | None,
+    unlabelled: bool,
     reading: PoolOptions,
     keys: SampleKeys,
     model: str | None,
@@ -200,7 +206,7 @@ def _candidates(
     from frft.labels import policy_candidates, pool_candidates
 
     if pairs is not None:
-        return pool_candidates(reading.load(pairs, progress).table), None
+        return pool_candidates(reading.load(pairs, progress).table, labelled=not unlabelled), None
     written = keys.beside(reading).load(samples or [], progress, model=model)
     if model is None and len(written.models) > 1:
         names = ", ".join(sorted(written.models))

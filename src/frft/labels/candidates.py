@@ -20,6 +20,7 @@ class LabelCandidate:
         prompt: text of the prompt.
         first, second: the two completions; of a pair of the pool, chosen and rejected.
         pair: id in the pool; None: the completions are a policy's own.
+        labelled: whether `first` is what the pool calls chosen; False: the pool's order says nothing.
         policy: name of the policy; None: unknown, or of a pool.
         step: PPO steps after which the policy wrote them; None: unknown, or of a pool.
     """
@@ -30,6 +31,7 @@ class LabelCandidate:
     pair: str | None = None
     policy: str | None = None
     step: int | None = None
+    labelled: bool = False
 
 
 class PromptCandidates(Protocol):
@@ -186,8 +188,13 @@ def policy_candidates(
     return LabelCandidates(found, left_out, read)
 
 
-def pool_candidates(pool: pa.Table) -> LabelCandidates:
-    """The different pairs of a pool (columns id, prompt, chosen, rejected), in either direction."""
+def pool_candidates(pool: pa.Table, *, labelled: bool = True) -> LabelCandidates:
+    """The different pairs of a pool (columns id, prompt, chosen, rejected), in either direction.
+
+    Args:
+        pool: the pairs.
+        labelled: whether chosen is the better one; False: the two stand in any order.
+    """
     by_prompt: dict[str, dict[frozenset[str], LabelCandidate]] = {}
     left_out = {"blank": 0, "repeated": 0, "same_sides": 0}
     columns = (pool[name].to_pylist() for name in ("id", "prompt", "chosen", "rejected"))
@@ -201,6 +208,6 @@ def pool_candidates(pool: pa.Table) -> LabelCandidates:
         elif sides in known:
             left_out["repeated"] += 1
         else:
-            by_prompt.setdefault(prompt, {})[sides] = LabelCandidate(prompt, chosen, rejected, name)
+            by_prompt.setdefault(prompt, {})[sides] = LabelCandidate(prompt, chosen, rejected, name, labelled=labelled)
     found = [_PoolPairs(prompt, list(pairs.values())) for prompt, pairs in by_prompt.items()]
     return LabelCandidates(found, left_out, pool.num_rows)

@@ -233,7 +233,7 @@ def _question(pair: LabelCandidate, pick: str, purpose: Purpose, *, exchanged: b
         pick=pick,
         purpose=purpose,
         pair=pair.pair,
-        pool_choice=None if pair.pair is None else "right" if exchanged else "left",
+        pool_choice=None if not pair.labelled else "right" if exchanged else "left",
         policy=pair.policy,
         step=pair.step,
     )

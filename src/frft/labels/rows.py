@@ -59,7 +59,7 @@ class LabelQuestion(StoredValue):
         pick: name of the rule that chose the pair.
         purpose: what the label is for.
         pair: id of the pair in the pool; None: the completions are a policy's own.
-        pool_choice: the side that the pool calls chosen; None: the pair is not of a pool.
+        pool_choice: the side that the pool calls chosen; None: the pair is not of a pool, or has no label there.
         policy: name of the policy that wrote both; None: unknown, or of a pool.
         step: PPO steps after which the policy wrote them; None: unknown, or of a pool.
         repeats: id of the question that this one repeats, to measure the labeller's consistency; None: no repetition.

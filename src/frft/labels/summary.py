@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -10,6 +11,7 @@ from typing import Any
 
 from frft.conversation import opening
 from frft.labels.agreement import LabelReliability, accuracy_from_agreement, krippendorff_alpha
+from frft.labels.consensus import label_consensus
 from frft.labels.queue import LabelCounts, LabelQueue
 from frft.labels.rows import PURPOSES, LabelAnswer, LabelQuestion
 from frft.statistics.estimates import Estimate
@@ -17,6 +19,7 @@ from frft.statistics.intervals import wilson
 from frft.store import plain
 
 _SIDES = ("left", "right")
+_SURE = 0.95
 _OTHER_SIDE = {"left": "right", "right": "left", "tie": "tie", "skip": "skip"}
 
 
@@ -81,6 +84,8 @@ class PairAgreement:
         first, second: their names.
         questions: number of questions that both answered left or right.
         agree: those among them with the same answer.
+        both_tie: number of other questions that both called a tie.
+        one_tie: number of other questions that one called a tie, and the other did not.
         accuracy: accuracy of each that this implies if they err independently of one another; an upper bound where they
             err alike. None: there are no such questions.
     """
@@ -89,7 +94,41 @@ class PairAgreement:
     second: str
     questions: int
     agree: int
+    both_tie: int
+    one_tie: int
     accuracy: Estimate | None
+
+
+@dataclass(frozen=True)
+class LabellerErrors:
+    """How often one labeller is wrong, by the consensus of all.
+
+    Attributes:
+        accuracy: estimated rate of right answers, 0 to 1.
+        where_left, where_right: estimated rates of wrong answers where the left, or the right, completion is better.
+            Their difference is a preference for a side.
+    """
+
+    accuracy: float
+    where_left: float
+    where_right: float
+
+
+@dataclass(frozen=True)
+class ConsensusSummary:
+    """What the labellers together say, and how often each is wrong, if they err independently of one another.
+
+    The model of Dawid and Skene (`label_consensus`) of the answers left and right; repetitions, ties and skips aside.
+
+    Attributes:
+        questions: number of questions that somebody answered left or right.
+        sure: those among them whose answer has a probability of 95 % or more.
+        labellers: each labeller's error rates, by name.
+    """
+
+    questions: int
+    sure: int
+    labellers: dict[str, LabellerErrors]
 
 
 @dataclass(frozen=True)
@@ -99,10 +138,12 @@ class LabellerAgreement:
     Attributes:
         alpha: Krippendorff's alpha, a tie being an answer like others; conversations are resampled for its interval.
         pairs: every two labellers.
+        consensus: error rates by the consensus; None for two labellers, of whom nobody knows which one errs.
     """
 
     alpha: LabelReliability
     pairs: list[PairAgreement]
+    consensus: ConsensusSummary | None
 
 
 @dataclass(frozen=True)
@@ -159,8 +200,26 @@ def labeller_agreement(queue: LabelQueue) -> LabellerAgreement | None:
         ]
         agree = [each for each, _ in both]
         accuracy = accuracy_from_agreement(agree, [conversation for _, conversation in both]) if both else None
-        pairs.append(PairAgreement(names[one], names[other], len(both), sum(agree), accuracy))
-    return LabellerAgreement(krippendorff_alpha(answers, queue.head.seed, conversations), pairs)
+        ties = [(row[one], row[other]).count("tie") for row in answers if None not in (row[one], row[other])]
+        pairs.append(
+            PairAgreement(names[one], names[other], len(both), sum(agree), ties.count(2), ties.count(1), accuracy)
+        )
+    return LabellerAgreement(
+        krippendorff_alpha(answers, queue.head.seed, conversations), pairs, _consensus(names, answers)
+    )
+
+
+def _consensus(names: Sequence[str], answers: Sequence[Sequence[str | None]]) -> ConsensusSummary | None:
+    sided = [[choice == "left" if choice in _SIDES else None for choice in row] for row in answers]
+    told = [row for row in sided if row.count(None) < len(row)]
+    if len(names) < 3 or not told:
+        return None
+    found = label_consensus(told)
+    sure_N = [max(p, 1 - p) >= _SURE for p in found.yes_N.tolist()]
+    rates = zip(names, found.accuracies.tolist(), found.error_rates_L2.tolist(), strict=True)
+    return ConsensusSummary(
+        len(told), sum(sure_N), {name: LabellerErrors(right, *wrong) for name, right, wrong in rates}
+    )
 
 
 def _choice(queue: LabelQueue, labeller: str, question: str) -> str | None:
