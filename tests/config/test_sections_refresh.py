@@ -55,6 +55,8 @@ def test_settings_that_go_together(settings):
         ({"gate": {}, "selection": {"strategy": "none"}}, "no reward model that a gate could examine"),
         ({"when": "drift", "drift": 0.4}, "greater than or equal to 0.5"),
         ({"every": 0}, "greater than 0"),
+        ({"references": 2}, "read with reward_shaping: par alone"),
+        ({"reward_shaping": "par", "alpha": 0, "ensemble": 2}, "not of an ensemble of 2"),
         ({"restart_policy": True, "kl_anchor": "previous"}, "leave kl_anchor: previous out"),
         ({"restart_policy": True, "reset_optimizer": True}, "leave reset_optimizer out"),
         ({"replay": 1}, "less than 1"),

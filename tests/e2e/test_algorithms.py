@@ -9,13 +9,19 @@ from frft.models import load_causal_lm, load_tokenizer
 from frft.store import read_json, read_rows
 
 ANCHOR = "arms.random.kl_anchor=previous"
+PAR = "arms.par={alpha: 0, reward_shaping: par}"
 LESS_MEMORY = ["policy.lora={r: 2}", "ppo.bf16=true", "ppo.gradient_checkpointing=true"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [["algorithm=rloo"], ["algorithm=grpo", "policy.lora={r: 2}"], LESS_MEMORY, [*LESS_MEMORY, "ppo.critic=shared"]],
+    [
+        ["algorithm=rloo", PAR],
+        ["algorithm=grpo", "policy.lora={r: 2}"],
+        LESS_MEMORY,
+        [*LESS_MEMORY, "ppo.critic=shared"],
+    ],
     ids=["rloo", "grpo with adapters", "less memory", "least memory"],
 )
 def test_it_trains_from_data_to_results_and_is_planned_as_it_runs(
@@ -30,13 +36,16 @@ def test_it_trains_from_data_to_results_and_is_planned_as_it_runs(
     algorithm = settings[0].removeprefix("algorithm=") if "algorithm" in settings[0] else "ppo"
     results = read_json(out / "results.json")
     stages = {entry["stage"] for entry in results["stages"] if entry["kind"] == algorithm}
-    assert len(stages) == 1 + 3  # the segment that all arms share, and one for each
+    # The segment that all arms share, and one for each; PAR has both for itself.
+    assert len(stages) == 1 + 3 + 2 * (PAR in settings)
     assert all(stage in plan for stage in stages)
     for name, arm in results["arms"].items():
         assert [row["step"] for row in arm["ppo"]] == [1, 2, 3, 4]
-        assert len(arm["refreshes"]) == (name != "vanilla")
+        assert len(arm["refreshes"]) == (name not in ("vanilla", "par"))
         folder = out / "arms" / name / "policy"
         policy = load_causal_lm(folder, load_tokenizer(folder))
         assert not any("lora" in weight for weight, _ in policy.named_parameters())
+        if name == "par":
+            assert all(0 < row["score"] < 1 for row in arm["ppo"])
     rows = read_rows(out / "metrics.jsonl")
     assert {row["step"]: row["kl_sft_k3"] for row in rows if row["arm"] == "vanilla"}[4] > 1e-6

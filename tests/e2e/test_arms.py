@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,8 +17,9 @@ from frft.config.sections import WorldConfig
 from frft.experiment import interpret
 from frft.models import load_causal_lm, load_tokenizer
 from frft.results import RunResults
+from frft.reward import RewardModel
 from frft.selection import LogRatios, Selection
-from frft.store import read_json
+from frft.store import read_json, read_rows
 from frft.worlds import World
 
 needs_embedder = pytest.mark.skipif(
@@ -55,6 +57,8 @@ arms:
   anchor: {selection: {strategy: none}, kl_anchor: previous}
   sft-again: {selection: {strategy: random}, restart_policy: true}
   oracle: {labels: gold, selection: {strategy: all}}
+  par: {alpha: 0, reward_shaping: par, references: 2}
+  par-random: {reward_shaping: par, references: 2, selection: {strategy: random}}
   ocrm: {selection: {strategy: policy_ratio, take: sample}}
   shut: {selection: {strategy: random}, gate: {pairs: 20, margin: 0}}
   open: {selection: {strategy: random}, gate: {pairs: 20, margin: 1, alarms: false}}
@@ -126,6 +130,46 @@ def test_a_policy_that_starts_again_is_the_sft_model(arms, out, capsys):
     # The plan names the folders that the run has made.
     assert main(["run", str(out.parent / "arms.yaml"), "--out", str(out), "--dry-run"]) == 0
     assert again["stages"][1] in capsys.readouterr().out
+
+
+def by_par(model: Path, rows: list[dict], references: list[list[dict]]) -> np.ndarray:
+    """PAR of these rollouts, completion by completion, by the raw scores of a saved reward model."""
+    reward = RewardModel.load(model, seed=0)
+    margins = [
+        [
+            float(np.diff(reward.raw_scores([row["prompt"]] * 2, [other[row["prompt"]], row["completion"]]))[0])
+            for other in ({each["prompt"]: each["completion"] for each in texts} for texts in references)
+        ]
+        for row in rows
+    ]
+    return np.mean(1 / (1 + np.exp(-np.array(margins))), axis=1)
+
+
+def test_par_trains_on_the_probability_of_being_preferred_to_sft(arms, out):
+    stages = out / "stages"
+    rolled = {
+        name: [read_rows(stages / stage / "rollouts.jsonl") for stage in arms[name]["stages"]]
+        for name in ("par", "par-random", "vanilla")
+    }
+    prompts = {row["prompt"] for rows in rolled["par"] for row in rows}
+    # One artifact for each reference, which all arms share, with the prompts that are rolled out and no others.
+    written = [read_rows(path) for path in sorted(stages.glob("completions-*/completions.jsonl"))]
+    references = [rows for rows in written if {row["prompt"] for row in rows} == prompts and len(rows) == len(prompts)]
+    assert len(references) == 2
+    assert [row["completion"] for row in references[0]] != [row["completion"] for row in references[1]]
+    base = (out / "arms" / "vanilla" / "reward_model").resolve()
+    refreshed = (out / "arms" / "par-random" / "reward_model").resolve()
+    for name, model in (("par", base), ("par-random", refreshed)):
+        got = [row["score"] for row in rolled[name][1]]
+        assert got == pytest.approx(by_par(model, rolled[name][1], references).tolist(), abs=1e-5)
+        assert arms[name]["references"] == 2
+    assert arms["vanilla"]["references"] == 0
+    # The first rollout is the same, by the same model; PAR orders what is written to one prompt as its scores do.
+    assert [row["completion"] for row in rolled["par"][0]] == [row["completion"] for row in rolled["vanilla"][0]]
+    assert arms["par"]["stages"][0] == arms["par-random"]["stages"][0] != arms["vanilla"]["stages"][0]
+    told = " ".join(interpret(RunResults.read(out / "results.json")))
+    assert "Arm par was trained with PAR, against 2 completions of SFT a prompt" in told
+    assert "Arm vanilla was trained with PAR" not in told
 
 
 def test_the_oracle_trains_on_what_the_policy_writes_by_the_gold_reward(arms, out):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from frft.selection import Selection
 from frft.store import MANIFEST, read_json
@@ -42,6 +43,25 @@ def test_two_processes_give_what_one_gives(finished_run, pairs_file, settings_fi
     assert all(done.stderr.count(f"  {stage['stage']}  ") == 1 for stage in two["stages"])
     sft = read_json(next(out.glob(f"stages/sft-*/{MANIFEST}")))
     assert sft["files"] == read_json(next(finished_run.glob(f"stages/sft-*/{MANIFEST}")))["files"]
+
+
+@pytest.mark.slow
+def test_two_processes_shape_rewards_as_one_does(pairs_file, settings_file, tmp_path):
+    settings = yaml.safe_load(settings_file.read_text())
+    settings["data"]["pairs"] = str(pairs_file)
+    settings["arms"] = {"vanilla": {"alpha": 0}, "par": {"reward_shaping": "par", "selection": {"strategy": "random"}}}
+    (tmp_path / "par.yaml").write_text(yaml.safe_dump(settings))
+    for processes in (1, 2):
+        command = ["-m", "frft", "run", tmp_path / "par.yaml", "--out", tmp_path / f"out-{processes}"]
+        done = run_python(*command, folder=tmp_path / "said", processes=processes, env=WIDE)
+        assert done.returncode == 0, done.stderr
+    one, two = (read_json(tmp_path / f"out-{n}" / "results.json")["arms"]["par"] for n in (1, 2))
+    assert one["references"] == two["references"] == 1
+    assert one["stages"] == two["stages"]
+    for alone, step in zip(one["ppo"], two["ppo"], strict=True):
+        assert 0 < alone["score"] < 1
+        for figure in ("score", "score_std", "reward", "kl_sft_k1", "has_eos"):
+            assert step[figure] == pytest.approx(alone[figure], rel=1e-3, abs=1e-4), figure
 
 
 def test_workers_do_not_go_with_a_launcher(pairs_file, settings_file, tmp_path):

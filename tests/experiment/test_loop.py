@@ -50,7 +50,7 @@ class Script:
     def reward(self, config):
         return SimpleNamespace(refreshes=[])
 
-    def train(self, policy, reward, anchor, *, until_step, reset_optimizer):
+    def train(self, policy, reward, anchor, config, *, until_step, reset_optimizer):
         self.told.append(("train", until_step, anchor.digest, reset_optimizer))
         self.starts.append(policy.digest)
         return artifact(f"policy {until_step}")

@@ -310,6 +310,8 @@ def _arm(refresh: RefreshConfig, changes: dict[str, Any]) -> RefreshConfig:
         values |= {name: default for name, default in defaults.items() if name not in changes}
     if values["when"] != "drift" and "drift" not in changes:
         values["drift"] = RefreshConfig.model_fields["drift"].default
+    if values["reward_shaping"] == "none" and "references" not in changes:
+        values["references"] = RefreshConfig.model_fields["references"].default
     if values["alpha"] == 0 and "at_steps" not in changes:
         values["at_steps"] = None
     return _with_test_pairs(RefreshConfig.model_validate(values))

@@ -29,7 +29,14 @@ def interpret(results: RunResults) -> list[str]:
     lines.append(
         "One seed: before believing a difference, repeat with others: the same command with seeds=3 and another --out."
     )
-    return [*lines, *_restarts(results), *_looks(results), *_gates(results), *_short_selections(results)]
+    return [
+        *lines,
+        *_shaped(results),
+        *_restarts(results),
+        *_looks(results),
+        *_gates(results),
+        *_short_selections(results),
+    ]
 
 
 def memory_line(results: RunResults) -> str:
@@ -178,6 +185,16 @@ def _against_chance(found: OrderAccuracy | RewardEvaluation) -> str:
         return NOTHING
     low, high = found.interval
     return ABOVE if low > 0.5 else BELOW if high < 0.5 else NOT_SHOWN
+
+
+def _shaped(results: RunResults) -> list[str]:
+    """Arms that were trained with a shaped reward."""
+    return [
+        f"Arm {name} was trained with PAR, against {arm.references} completion{'s' * (arm.references > 1)} of SFT a "
+        "prompt: its scores during training are probabilities of being preferred, not to be compared with other arms'."
+        for name, arm in results.arms.items()
+        if arm.references
+    ]
 
 
 def _restarts(results: RunResults) -> list[str]:

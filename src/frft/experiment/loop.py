@@ -70,7 +70,7 @@ def run_arm(stages: Stages, name: str) -> Arm:
     restart = False
     for step in stages.cuts:
         if step:
-            arm.policy = stages.train(arm.policy, arm.reward, anchor, until_step=step, reset_optimizer=restart)
+            arm.policy = stages.train(arm.policy, arm.reward, anchor, config, until_step=step, reset_optimizer=restart)
             arm.segments.append(arm.policy)
             since.append(arm.policy)
             restart = False

@@ -48,7 +48,10 @@ def draw_picture(results: RunResults) -> str:
         )
         for number, (title, figure) in enumerate(panels)
     ]
-    entries = [(_stroke(number), name) for number, name in enumerate(steps)]
+    entries = [
+        (_stroke(number), f"{name} (PAR: scores from 0 to 1)" if results.arms[name].references else name)
+        for number, name in enumerate(steps)
+    ]
     entries += [(REFRESHED, "a reward model was refreshed: later scores are those of another")] * bool(refreshes)
     height = HEIGHT + LEGEND_ROW * len(entries) + 8
     legend = [

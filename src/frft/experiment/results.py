@@ -185,6 +185,7 @@ def _arm(arm: Arm, config: RefreshConfig, evaluation: Artifact, world: World | N
         ppo=[row for segment in arm.segments for row in _steps(segment, world)],
         refreshed_after=arm.refreshed_after,
         restarted_after=arm.restarted_after,
+        references=0 if config.reward_shaping == "none" else config.references,
         stopped_after=arm.stopped_after,
         looks=[look.info_as(LookInfo) for look in arm.looks],
         stages=[segment.path.name for segment in arm.segments],

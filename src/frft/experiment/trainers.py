@@ -10,7 +10,8 @@ from frft.experiment.policies import load_policy
 from frft.models import WithoutAdapters, add_adapters
 from frft.policy import Critic, PPOTrainer
 from frft.policy.critic import ValueHead
-from frft.reward import AlignedReward, FrozenEnsembleReward, RewardModel
+from frft.policy.ppo.collect import Reward
+from frft.reward import RewardModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ def make_policy_trainer(
     sft: Path,
     anchor: Path | None,
     base_reward: Path,
-    reward: AlignedReward | FrozenEnsembleReward,
+    reward: Reward,
     prompts: Sequence[str],
     *,
     seed: int,

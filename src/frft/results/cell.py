@@ -25,7 +25,7 @@ class StepCurves(StoredValue):
     Attributes:
         gold: mean gold reward of each step's rollouts.
         kl: KL divergence from the SFT model of each step's rollouts, in nats a completion (k1).
-        score: mean score of each step's rollouts by the reward model, normalised.
+        score: mean score of each step's rollouts by the reward model, normalised; or their mean PAR.
     """
 
     gold: list[float]

@@ -34,7 +34,8 @@ class RolloutRow(StoredValue):
         step: number of the step, from 1.
         prompt: the prompt.
         completion: the policy's completion.
-        score: normalised score of the reward model; for a completion without EOS, missing_eos_penalty if that is set.
+        score: normalised score of the reward model, or PAR (reward_shaping); for a completion without EOS,
+            missing_eos_penalty if that is set.
     """
 
     step: int

@@ -42,7 +42,7 @@ class StepMetrics(OpenValue):
 
     Attributes:
         step: number of the step, from 1.
-        score: mean score of the rollouts by the reward model, normalised.
+        score: mean score of the rollouts by the reward model, normalised; with reward_shaping: par, their mean PAR.
         score_std: standard deviation of those scores.
         score_clipped: share of the rollouts whose score was beyond reward_clip.
         reward: mean of what was maximised: the clipped score less the KL penalty, where that is in the reward.

@@ -164,6 +164,8 @@ class ArmFigures(StoredValue):
         refreshes: the refreshes that made a reward model, in order.
         ppo: one row for each step of training the policy.
         refreshed_after: steps after which it was refreshed, including refreshes without data (strategy none).
+        references: completions of the SFT model that its reward compared each of its own with, by PAR (reward_shaping);
+            0: rewards were not shaped. With more, the scores in `ppo` are PAR's, from 0 to 1.
         restarted_after: steps after which its policy was trained from SFT again (restart_policy).
         stopped_after: the step at which a look ended its training; None: it had all its steps.
         looks: the diagnoses during its training (monitor.every), in order.
@@ -180,6 +182,7 @@ class ArmFigures(StoredValue):
     looks: list[LookInfo]
     stages: list[str]
     restarted_after: list[int] = field(default_factory=list)
+    references: int = 0
 
     @property
     def accepted(self) -> list[RefreshFigures]:

@@ -59,7 +59,7 @@ def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> N
     """Check that the settings of refreshes fit the backbone and the pool.
 
     Raises:
-        UsageError: `init: sft` without a backbone, or an ensemble of more than one.
+        UsageError: `init: sft` without a backbone, an ensemble of more than one, or a shaped reward.
         DataError: the pool is empty, or lacks columns that the strategy reads.
     """
     if config.init == "sft" and backbone is None:
@@ -70,6 +70,11 @@ def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> N
     if config.ensemble > 1:
         raise UsageError(
             f"This reward is one model, not an ensemble of {config.ensemble}. Use frft.FrozenEnsembleReward."
+        )
+    if config.reward_shaping != "none":
+        raise UsageError(
+            f"reward_shaping: {config.reward_shaping} compares with completions of the SFT model, which this reward "
+            "does not have; `frft run` samples them. Leave the setting out."
         )
     if not pool.num_rows:
         raise DataError("pool holds no preference pairs to refresh on; give at least one.")

@@ -146,7 +146,7 @@ class GateConfig(Section):
 class RefreshConfig(Section):
     """When and how an arm refreshes its reward model (FRFT-alpha). `alpha: 0` is vanilla RLHF."""
 
-    newer = frozenset({"restart_policy"})
+    newer = frozenset({"restart_policy", "reward_shaping", "references"})
 
     alpha: int = Field(default=1, ge=0)
     """Number of refreshes in the run; where `when` is not `scheduled`, the maximum number."""
@@ -196,6 +196,12 @@ class RefreshConfig(Section):
     gate: GateConfig | None = None
     """Swap the refreshed reward model in only if it is no worse near the policy, else keep it aside and go on with the
     current one; `gate: {}` takes the defaults; none: always swap."""
+    reward_shaping: Literal["none", "par"] = "none"
+    """What the policy is trained with: the reward model's scores; or PAR (Fu et al. 2502.18770), the probability by the
+    reward model that a completion is preferred to a reference, which is a completion of the same prompt by the SFT
+    model; of several references, the mean. It lies between 0 and 1, so that ppo.kl_coef weighs more beside it."""
+    references: int = Field(default=1, gt=0)
+    """References of each prompt for `reward_shaping: par`; the authors find one enough."""
     ensemble: int = Field(default=1, gt=0)
     """Base reward models, trained alike from different seeds, of whose scores the reward is the mean less
     ensemble_coef times the variance (UWO, Coste et al. 2310.02743); only where nothing is refreshed."""
@@ -268,6 +274,15 @@ class RefreshConfig(Section):
             raise ValueError(
                 f"restart_policy starts from the SFT model with new optimizers, and {other} is about a policy that is "
                 f"trained on; leave {other} out"
+            )
+        if self.references != type(self).model_fields["references"].default and self.reward_shaping == "none":
+            raise ValueError(
+                f"references: {self.references} is read with reward_shaping: par alone; set that, or leave it out"
+            )
+        if self.reward_shaping != "none" and self.ensemble > 1:
+            raise ValueError(
+                f"reward_shaping: {self.reward_shaping} compares scores of one reward model, not of an ensemble of "
+                f"{self.ensemble}; leave one of them out"
             )
         if self.ensemble > 1 and self.alpha > 0:
             raise ValueError(f"an ensemble of {self.ensemble} reward models is not refreshed; set alpha: 0 with it")

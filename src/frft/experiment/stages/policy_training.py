@@ -11,6 +11,7 @@ from frft.experiment.checkpoints import PATTERN as CHECKPOINTS
 from frft.experiment.policies import policy_folder
 from frft.experiment.segment import LOGS, train_segment
 from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.references import shaped
 from frft.experiment.stages.scoring import scored_by
 from frft.experiment.trainers import make_policy_trainer
 from frft.reward import AlignedReward, FrozenEnsembleReward
@@ -35,6 +36,7 @@ class PolicyTrainingStage(Stage):
         base_reward: the reward model that the critic starts from.
         until_step: number of steps completed at the end of the segment, counted from the start of the arm.
         reset_optimizer: whether the training starts with new optimizer moments instead of those of the segment before.
+        references: completions of the SFT model that a shaped reward compares with; none: the reward is not shaped.
     """
 
     context: RunContext
@@ -45,6 +47,7 @@ class PolicyTrainingStage(Stage):
     base_reward: Artifact
     until_step: int
     reset_optimizer: bool = False
+    references: tuple[Artifact, ...] = ()
 
     scratch = CHECKPOINTS
 
@@ -83,6 +86,7 @@ class PolicyTrainingStage(Stage):
             "reset_optimizer": self.reset_optimizer,
             "seed": context.seed("ppo"),
             **({"from_step": self._from_step} if self._restarts else {}),
+            **({"references": list(self.references)} if self.references else {}),
         }
 
     def build(self, folder: Path) -> Mapping[str, Any]:
@@ -92,7 +96,7 @@ class PolicyTrainingStage(Stage):
             self.sft.path,
             None if self.anchor.digest == self.sft.digest else policy_folder(self.anchor),
             self.base_reward.path,
-            reward,
+            shaped(reward, self.references),
             context.splits.prompts,
             seed=context.seed("ppo"),
             logs=folder / LOGS,

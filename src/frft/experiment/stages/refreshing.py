@@ -31,7 +31,8 @@ def reward_of(context: RunContext, arm: RefreshConfig) -> AlignedReward | Frozen
     reward = AlignedReward(
         base_reward_model(context),
         splits.pool,
-        arm,
+        # Training shapes the scores of this reward (`frft.experiment.stages.references`); its refreshes are the same.
+        arm.model_copy(update={"reward_shaping": "none"}),
         config.reward,
         backbone=config.reward.model_name_or_path or sft_model(context),
         vectors=context.vectors,

@@ -13,6 +13,7 @@ from frft.experiment.stages.evaluation import evaluation_of
 from frft.experiment.stages.judges import judge_of
 from frft.experiment.stages.look import look_at
 from frft.experiment.stages.policy_training import PolicyTrainingStage
+from frft.experiment.stages.references import references_of
 from frft.experiment.stages.refreshing import refresh_reward, reward_of
 from frft.experiment.stages.reward_model import base_reward_model
 from frft.experiment.stages.sft import sft_model
@@ -69,16 +70,17 @@ class Stages:
         policy: Artifact,
         reward: AlignedReward | FrozenEnsembleReward,
         anchor: Artifact,
+        arm: RefreshConfig,
         *,
         until_step: int,
         reset_optimizer: bool = False,
     ) -> Artifact:
         """Train on from `policy` (the SFT model or the segment before) until `until_step` steps are completed.
 
-        See `PolicyTrainingStage` for the arguments.
+        See `PolicyTrainingStage` for the arguments; `arm` says whether the reward is shaped.
         """
         given = (self.context, policy, reward, anchor, self.sft, self.base_reward, until_step, reset_optimizer)
-        return self.context.make(PolicyTrainingStage(*given))
+        return self.context.make(PolicyTrainingStage(*given, references_of(self.context, arm)))
 
     def look(
         self,
