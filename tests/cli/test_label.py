@@ -62,6 +62,9 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         (["--samples", "samples.jsonl", "--budget", "0"], "at least 1"),
         (["--samples", "samples.jsonl", "--out", "samples.jsonl"], "Name another file"),
         (["--samples", "samples.jsonl", "--out", "there"], "never overwritten"),
+        (["--samples", "samples.jsonl", "--purpose", "audit"], "Give --pairs instead"),
+        (["--pairs", "samples.jsonl", "--by", "source"], "give --purpose audit"),
+        (["--pairs", "pairs.jsonl", "--purpose", "audit", "--unlabelled"], "said to have none"),
         (["--samples", "samples.jsonl", "--pick", "gap"], "give one (--reward-model)"),
         (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "b"], "reads one reward model"),
         (["--samples", "samples.jsonl", "--reward-model", "a"], "The rule random reads no reward model"),
@@ -73,6 +76,7 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
 )  # fmt: skip
 def test_what_cannot_be_picked_is_refused(arguments, said, samples, write_rows, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    write_rows("pairs.jsonl", [{"prompt": "p", "chosen": "yes", "rejected": "no"}])
     write_rows("two.jsonl", [{"prompt": "p", "completion": each, "model": each} for each in ("mine", "other")])
     (tmp_path / "there").touch()
     out = [] if "--out" in arguments else ["--out", "queue.jsonl"]
@@ -81,6 +85,55 @@ def test_what_cannot_be_picked_is_refused(arguments, said, samples, write_rows, 
     assert main(["label", "pick", *arguments, *out, *budget]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
+    rows = [
+        {"prompt": PROMPT.format(n), "chosen": f" {good} {n}.", "rejected": f" {bad} {n}.", "annotator": annotator}
+        for n in range(60)
+        for annotator, good, bad in (("right", "Yes", "No"), ("wrong", "No", "Yes"))
+    ]
+    pool, path = str(write_rows("pool.jsonl", rows)), tmp_path / "audit.jsonl"
+    pick = ["label", "pick", "--pairs", pool, "--out", str(path), "--budget", "30", "--purpose", "audit"]
+    assert main([*pick, "--by", "nobody"]) == 2
+    assert "no column 'nobody'" in " ".join(capsys.readouterr().err.split())
+    assert main([*pick, "--by", "annotator"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "60 whose texts another source has labelled, too" in said
+    assert "right (30), wrong (30)" in said
+    queue = read_queue(path)
+    assert queue.head.read["by"] == ["annotator"]
+    # What goes to labellers elsewhere says nothing of sources.
+    assert main(["label", "export", str(path), "--out", str(tmp_path / "out"), "--format", "jsonl"]) == 0
+    asked = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert "annotator" not in str(asked)
+    assert "sources" not in str(asked)
+    answers = write_rows("answers.jsonl", [
+        {"question": row["question"], "choice": "left" if "Yes" in row["left"] else "right", "labeller": "Ann"}
+        for row in asked
+    ])  # fmt: skip
+    assert main(["label", "audit", str(path), "--labeller-accuracy", "0.9"]) == 2
+    assert "Nobody has answered yet" in capsys.readouterr().err
+    assert main(["label", "import", str(path), str(answers)]) == 0
+    capsys.readouterr()
+    assert main(["label", "audit", str(path), "--labeller-accuracy", "0.9"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "right: use. Its labels are right more often than not" in said
+    assert "wrong: refuse. Its labels are right less often than not" in said
+    assert main(["label", "audit", str(path), "--labeller-accuracy", "0.9", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["sources"]
+    assert {name: (each["audit"]["decision"], each["audit"]["agreements"]) for name, each in found.items()} == {
+        "right": ("use", 30), "wrong": ("refuse", 0)}  # fmt: skip
+    for more, said in (
+        (["--labeller-accuracy", "0.4"], "right more often than not"),
+        (["--at-most", "0"], "at least 1"),
+        (["--labeller", "Bob"], "nobody here is called Bob"),
+    ):
+        given = [] if "--labeller-accuracy" in more else ["--labeller-accuracy", "0.9"]
+        assert main(["label", "audit", str(path), *given, *more]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert main(["label", "audit", str(path)]) == 2
+    assert "draw with --repeat-share" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_rule_picks_by_a_reward_model_and_says_what_it_saw(samples, tiny_lm_folder, tmp_path, capsys):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from frft.cli import app, main
@@ -24,6 +25,7 @@ from frft.labels import (
     draw_questions,
     open_queue,
     policy_candidates,
+    pool_candidates,
     read_queue,
     write_queue,
 )
@@ -92,6 +94,7 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
                      for n in range(20) for side in ("Mix", "Take", "Leave")])  # fmt: skip
     for name in ("queue", "asked", "filled"):
         found[name] = write_labels(folder / f"{name}.jsonl")
+    found["audited"] = write_audit(folder / "audited.jsonl")
     write(
         "answers",
         [{"question": name, "choice": choice, "labeller": "Ann"} for name, choice in answers_to(found["filled"])],
@@ -137,6 +140,25 @@ def write_labels(path: Path) -> str:
                 queue.answer(name, ("left", "right")[n % 2], "Bob")
         queue.undo("Ann")
         queue.add_answers([], AskedBatch("openai:m", "2026-01-02T03:04:05+00:00", 2, names[-1:], 214, 0.0002))
+    return str(path)
+
+
+def write_audit(path: Path) -> str:
+    """A file of labels for an audit of two sources, one of which is right: with ties, skips and repetitions."""
+    rows = [
+        (f"How do I bake {n} loaves?", f"{n} eggs", "No.", source) for n in range(60) for source in ("ours", "shop")
+    ]
+    sides = [(good, bad) if source == "ours" else (bad, good) for _, good, bad, source in rows]
+    columns = {"id": [str(n) for n in range(len(rows))], "prompt": [row[0] for row in rows]}
+    texts = {"chosen": [one for one, _ in sides], "rejected": [other for _, other in sides]}
+    pool = pa.table({**columns, **texts, "by": [row[3] for row in rows]})
+    candidates = pool_candidates(pool, audit=True, by="by")
+    drawn = draw_questions(candidates, 50, seed=0, shares=DrawShares("audit", repeat=0.2))
+    write_queue(path, QueueHead(1, "2026-01-02T03:04:05+00:00", "random", 0, 50, {}, drawn.counts), drawn.questions)
+    with open_queue(path) as queue:
+        for n, question in enumerate(list(queue.questions.values())[:-3]):
+            choice = "left" if question.left != "No." else "right"
+            queue.answer(question.id, {7: "tie", 9: "skip"}.get(n % 11, choice), "Ann")
     return str(path)
 
 
@@ -221,6 +243,7 @@ CASES = [
     Case("label pick", "label pick --pairs {pairs} --out {new} --budget 40 --purpose audit"),
     Case("label pick", "label pick --pairs {pairs} --unlabelled --out {new} --budget 4"),
     Case("label plan", "label plan --labeller-accuracy 0.9 --ties 0.25 --sources 3 --right 0.6 1 --gains 0.1"),
+    Case("label pick", "label pick --pairs {pairs} {pairs} --out {new} --budget 9 --purpose audit --by chosen_source"),
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 5 --not-in {queue}"),
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --test-share 0.3 --pick gap --quantile 0.2"
          " --max-candidates 30 --reward-model {model} --max-length 12"),
@@ -231,6 +254,8 @@ CASES = [
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --pick representative --store "
          "{store}", True),
     Case("label status", "label status {queue}"),
+    Case("label audit", "label audit {audited}"),
+    Case("label audit", "label audit {audited} --labeller-accuracy 0.9 --at-most 10"),
     *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in
       JUDGES.items()),
     Case("label export", "label export {queue} --out {new} --format pairs"),

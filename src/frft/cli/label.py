@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from frft.cli.judges import JudgeArguments, Judging
 from frft.cli.label_agreement import agreement_in_words, percent_in_words
 from frft.cli.label_answer import answer_command
+from frft.cli.label_audit import audit_sources_command
 from frft.cli.label_exchange import export_command, import_command
 from frft.cli.label_pick import pick_command, purposes_in_words
 from frft.cli.label_plan import plan_command
@@ -24,6 +25,7 @@ label_app = App(
 )
 label_app.command(pick_command, name="pick")
 label_app.command(answer_command, name="answer")
+label_app.command(audit_sources_command, name="audit")
 label_app.command(export_command, name="export")
 label_app.command(import_command, name="import")
 label_app.command(plan_command, name="plan")

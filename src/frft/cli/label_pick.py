@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,9 +13,11 @@ from cyclopts import Parameter
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, PickConfig
-from frft.errors import UsageError
+from frft.errors import UsageError, printable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from frft.labels import CandidateEvidence, DrawnQuestions, LabelCandidate, LabelCandidates
     from frft.preferences import Samples
     from frft.progress import Progress
@@ -36,6 +39,7 @@ def pick_command(
     model: str | None = None,
     step: int | None = None,
     purpose: Literal["train", "test", "audit", "gate"] = "train",
+    by: str | None = None,
     test_share: float = 0.0,
     repeat_share: float = 0.0,
     not_in: list[Path] | None = None,
@@ -79,7 +83,11 @@ def pick_command(
     step
         PPO steps after which the policy wrote the samples; kept with the labels.
     purpose
-        What the labels are for.
+        What the labels are for. audit: to see which sources of --pairs are right more often than not; the budget is
+        spread evenly over the sources, one pair of a conversation for each (`frft label audit`).
+    by
+        With --purpose audit: the column of --pairs that says the source of a pair (its annotator, its data set).
+        Default: all pairs are one source.
     test_share
         Share of the budget to set aside for a test, 0 to 1; a conversation is in one of the two alone.
     repeat_share
@@ -98,7 +106,15 @@ def pick_command(
     """
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file, check_not_read
-    from frft.labels import DrawShares, QueueHead, draw_questions, labelled_candidates, read_queue, write_queue
+    from frft.labels import (
+        DrawShares,
+        QueueHead,
+        draw_questions,
+        labelled_candidates,
+        pool_candidates,
+        read_queue,
+        write_queue,
+    )
     from frft.labels.queue import check_free
     from frft.labels.rows import QUEUE_FORMAT, now
     from frft.progress import for_terminal
@@ -108,13 +124,18 @@ def pick_command(
     if pairs is None and unlabelled:
         raise UsageError("--unlabelled describes --pairs; samples have no labels. Leave it out.")
     _check_rule(rule, models, embedder, max_length, store, of_samples=samples is not None)
+    if purpose == "audit" and pairs is None:
+        raise UsageError("--purpose audit: an audit is of labels that there are. Give --pairs instead of --samples.")
+    if by is not None and purpose != "audit":
+        raise UsageError("--by names the sources of an audit; give --purpose audit, or leave it out.")
     shares = DrawShares(purpose, test_share, repeat_share)
     check_file(out)
     check_not_read([out], sources, split=reading.split)
     check_free(out)
     progress = for_terminal()
     earlier = [read_queue(each, progress) for each in not_in or []]
-    candidates, written = _candidates(samples, pairs, unlabelled, reading, keys, model, step, progress)
+    of_pool = partial(pool_candidates, labelled=not unlabelled, audit=purpose == "audit", by=by)
+    candidates, written = _candidates(samples, pairs, of_pool, reading, keys, model, step, progress)
     candidates = candidates.without(question for each in earlier for question in each.questions.values())
     labelled = labelled_candidates(earlier) if rule.pick != "random" else []
 
@@ -132,6 +153,7 @@ def pick_command(
             "samples" if pairs is None else "pairs": sources,
             "not_in": [str(each) for each in not_in or []],
             **({"reward_model": models} if models else {}),
+            **({"by": [by]} if by else {}),
         },
         counts=drawn.counts,
         rule=rule.read_settings(len(models)),
@@ -139,7 +161,8 @@ def pick_command(
     write_queue(out, head, drawn.questions)
     if json:
         found = {"file": str(out), "pick": rule.pick, "rule": dict(head.rule), "seed": seed, "budget": budget}
-        print_json({**found, "counts": drawn.counts})
+        audited = {"sources": _sources_drawn(drawn)} if purpose == "audit" else {}
+        print_json({**found, "counts": drawn.counts, **audited})
         return
     for line in _drawn_in_words(drawn, out, budget, "completions" if pairs is None else "pairs", rule):
         print_text(line)
@@ -195,7 +218,7 @@ def _check_rule(
 def _candidates(
     samples: list[str] | None,
     pairs: list[str] | None,
-    unlabelled: bool,
+    of_pool: Callable[[pa.Table], LabelCandidates],
     reading: PoolOptions,
     keys: SampleKeys,
     model: str | None,
@@ -203,10 +226,10 @@ def _candidates(
     progress: Progress,
 ) -> tuple[LabelCandidates, Samples | None]:
     """The pairs that could be labelled, and the policy's texts where they are of those."""
-    from frft.labels import policy_candidates, pool_candidates
+    from frft.labels import policy_candidates
 
     if pairs is not None:
-        return pool_candidates(reading.load(pairs, progress).table, labelled=not unlabelled), None
+        return of_pool(reading.load(pairs, progress).table), None
     written = keys.beside(reading).load(samples or [], progress, model=model)
     if model is None and len(written.models) > 1:
         names = ", ".join(sorted(written.models))
@@ -243,6 +266,7 @@ _REASONS = {
     "repeated": "that repeat another one",
     "alone": "alone with their prompt",
     "same_sides": "with two equal sides",
+    "other_source": "whose texts another source has labelled, too",
 }
 _CUT = {
     "prompts_truncated": "lost the beginning of their prompt in the reward model",
@@ -264,10 +288,23 @@ def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, ru
         lines.append(f"Another {counts['asked_before']} pairs are in the files of --not-in.")
     if "looked_at" in counts:
         lines += _looked_in_words(counts, rule)
+    if sources := _sources_drawn(drawn):
+        shown = ", ".join(f"{printable(name)} ({count})" for name, count in sources.items())
+        lines.append(f"Questions about each source, of which one question may serve several: {shown}.")
     if counts["questions"] < budget:
-        lines.append(f"That is fewer than the budget of {budget} labels: there are no more pairs.")
+        why = (
+            "there are no more conversations, of which each source has one pair"
+            if sources
+            else "there are no more pairs"
+        )
+        lines.append(f"That is fewer than the budget of {budget} labels: {why}.")
     lines.append(f"Next: `frft label answer {out} --as NAME` or `frft label ask {out} --judge JUDGE`.")
     return lines
+
+
+def _sources_drawn(drawn: DrawnQuestions) -> dict[str, int]:
+    """Number of questions about each source that is audited."""
+    return dict(sorted(Counter(name for question in drawn.questions for name in question.sources).items()))
 
 
 def _looked_in_words(counts: Mapping[str, int], rule: PickConfig) -> list[str]:

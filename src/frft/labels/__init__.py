@@ -18,6 +18,7 @@ from frft.labels.rows import (
     Purpose,
     QueueHead,
 )
+from frft.labels.source_audit import AuditedSource, LabelAudit, audit_labels
 from frft.labels.summary import (
     LabellerAgreement,
     LabellerSummary,
@@ -35,6 +36,7 @@ __all__ = [
     "QUEUE_FORMAT",
     "AskReport",
     "AskedBatch",
+    "AuditedSource",
     "CandidateEvidence",
     "Choice",
     "DrawShares",
@@ -42,6 +44,7 @@ __all__ = [
     "GivenLabel",
     "ImportReport",
     "LabelAnswer",
+    "LabelAudit",
     "LabelBudget",
     "LabelCandidate",
     "LabelCandidates",
@@ -61,6 +64,7 @@ __all__ = [
     "QueueWriter",
     "RepeatConsistency",
     "ask_labeller",
+    "audit_labels",
     "choose_pairs",
     "draw_questions",
     "export_questions",

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from frft.errors import DataError, UsageError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -23,6 +25,7 @@ class LabelCandidate:
         labelled: whether `first` is what the pool calls chosen; False: the pool's order says nothing.
         policy: name of the policy; None: unknown, or of a pool.
         step: PPO steps after which the policy wrote them; None: unknown, or of a pool.
+        sources: sources whose labels of this pair are audited, each with whether it prefers the first completion.
     """
 
     prompt: str
@@ -32,6 +35,7 @@ class LabelCandidate:
     policy: str | None = None
     step: int | None = None
     labelled: bool = False
+    sources: tuple[tuple[str, bool], ...] = ()
 
 
 class PromptCandidates(Protocol):
@@ -58,15 +62,18 @@ class LabelCandidates:
     Attributes:
         prompts: the pairs of each prompt that has any.
         left_out: completions or pairs that are in no candidate, by reason, each counted once: `blank`, `repeated`,
-            `alone` (the only different completion of its prompt), `same_sides`.
+            `alone` (the only different completion of its prompt), `same_sides`; and `other_source`, pairs of which
+            there is a candidate already, but that another source has labelled: they are audited with that one.
         read: number of completions or pairs that were read.
         asked_before: number of pairs that would be candidates, but were asked about before.
+        audits: whether the candidates know their sources.
     """
 
     prompts: Sequence[PromptCandidates]
     left_out: dict[str, int]
     read: int
     asked_before: int = 0
+    audits: bool = False
 
     @property
     def pairs(self) -> int:
@@ -188,26 +195,54 @@ def policy_candidates(
     return LabelCandidates(found, left_out, read)
 
 
-def pool_candidates(pool: pa.Table, *, labelled: bool = True) -> LabelCandidates:
+ALL_PAIRS = "all"
+"""Name of the one source of a pool that is audited as a whole."""
+
+
+def pool_candidates(
+    pool: pa.Table, *, labelled: bool = True, audit: bool = False, by: str | None = None
+) -> LabelCandidates:
     """The different pairs of a pool (columns id, prompt, chosen, rejected), in either direction.
 
     Args:
         pool: the pairs.
         labelled: whether chosen is the better one; False: the two stand in any order.
+        audit: whether the candidates are to know their sources. A pair that several sources have labelled is one
+            candidate; of a source that has labelled it twice, the first label counts.
+        by: name of the column that says the source of a pair; a missing value is the source "null". None: the whole
+            pool is one source.
+
+    Raises:
+        UsageError: an audit of pairs without labels.
+        DataError: there is no such column.
     """
+    if audit and not labelled:
+        raise UsageError("An audit is of labels that there are, and these pairs are said to have none (--unlabelled).")
+    if by is not None and by not in pool.column_names:
+        raise DataError(f"The pool has no column {by!r} to take sources from. It has {', '.join(pool.column_names)}.")
     by_prompt: dict[str, dict[frozenset[str], LabelCandidate]] = {}
-    left_out = {"blank": 0, "repeated": 0, "same_sides": 0}
+    left_out = {"blank": 0, "repeated": 0, "same_sides": 0, **({"other_source": 0} if audit else {})}
     columns = (pool[name].to_pylist() for name in ("id", "prompt", "chosen", "rejected"))
-    for name, prompt, chosen, rejected in zip(*columns, strict=True):
+    sources = [ALL_PAIRS] * pool.num_rows if by is None else pool[by].to_pylist()
+    for name, prompt, chosen, rejected, value in zip(*columns, sources, strict=True):
         sides = frozenset((chosen.strip(), rejected.strip()))
         known = by_prompt.get(prompt, {})
+        source = ("null" if value is None else str(value)) if audit else None
+        before = known.get(sides)
         if "" in sides:
             left_out["blank"] += 1
         elif len(sides) == 1:
             left_out["same_sides"] += 1
-        elif sides in known:
+        elif before is None:
+            own = () if source is None else ((source, True),)
+            by_prompt.setdefault(prompt, {})[sides] = LabelCandidate(
+                prompt, chosen, rejected, name, labelled=labelled, sources=own
+            )
+        elif source is None or source in dict(before.sources):
             left_out["repeated"] += 1
         else:
-            by_prompt.setdefault(prompt, {})[sides] = LabelCandidate(prompt, chosen, rejected, name, labelled=labelled)
+            left_out["other_source"] += 1
+            prefers_first = chosen.strip() == before.first.strip()
+            known[sides] = replace(before, sources=(*before.sources, (source, prefers_first)))
     found = [_PoolPairs(prompt, list(pairs.values())) for prompt, pairs in by_prompt.items()]
-    return LabelCandidates(found, left_out, pool.num_rows)
+    return LabelCandidates(found, left_out, pool.num_rows, audits=audit)

@@ -5,7 +5,8 @@ their numbers of pairs allow; other rules take no more pairs of any prompt than 
 twice but as a repetition; a coin decides which completion is shown on the left.
 
 Questions to test on are drawn at random under every rule, and the rule then chooses among the pairs of other
-conversations: accuracy on pairs that were chosen for their difficulty would say nothing of any others.
+conversations: accuracy on pairs that were chosen for their difficulty would say nothing of any others. What an audit of
+sources draws is in `audit_draw.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 from frft.config.sections import PickConfig
 from frft.conversation import opening
 from frft.errors import SelectionError, UsageError
+from frft.labels.audit_draw import spread_over_sources
 from frft.labels.candidates import LabelCandidate, LabelCandidates
 from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
 from frft.labels.rows import PURPOSES, LabelQuestion, Purpose, question_id
@@ -117,7 +119,10 @@ def draw_questions(
         )
     rng = random.Random(seed)  # noqa: S311 - a draw, not a secret
     total = min(budget - round(budget * shares.repeat), candidates.pairs)
-    drawn = _spread(candidates, total, rng)
+    if shares.purpose == "audit" and candidates.audits:
+        drawn = spread_over_sources(candidates, total, rng)
+    else:
+        drawn = _spread(candidates, total, rng)
     rng.shuffle(drawn)
     testing = _test_prompts(drawn, round(budget * shares.test), rng)
     looked: dict[str, int] = {}
@@ -236,6 +241,7 @@ def _question(pair: LabelCandidate, pick: str, purpose: Purpose, *, exchanged: b
         pool_choice=None if not pair.labelled else "right" if exchanged else "left",
         policy=pair.policy,
         step=pair.step,
+        sources={name: "left" if first != exchanged else "right" for name, first in pair.sources},
     )
 
 

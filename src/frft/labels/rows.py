@@ -64,6 +64,7 @@ class LabelQuestion(StoredValue):
         step: PPO steps after which the policy wrote them; None: unknown, or of a pool.
         repeats: id of the question that this one repeats, to measure the labeller's consistency; None: no repetition.
         exchanged: whether the sides of a repetition are exchanged, by a coin; None: no repetition.
+        sources: for an audit, the sources for which the pair was drawn, each with the side that it calls chosen.
     """
 
     id: str
@@ -78,6 +79,7 @@ class LabelQuestion(StoredValue):
     step: int | None = None
     repeats: str | None = None
     exchanged: bool | None = None
+    sources: Mapping[str, Literal["left", "right"]] = field(default_factory=dict)
 
 
 def question_id(prompt: str, left: str, right: str, repeats: str | None = None) -> str:

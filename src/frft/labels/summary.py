@@ -229,19 +229,10 @@ def _choice(queue: LabelQueue, labeller: str, question: str) -> str | None:
 
 def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | None:
     """How a labeller answered repetitions; None: it answered none whose original it answered, too."""
-    found: list[tuple[LabelQuestion, str, str]] = []
-    for answer in queue.answers(labeller):
-        question = queue.questions[answer.question]
-        before = None if question.repeats is None else queue.answer_of(labeller, question.repeats)
-        if before is not None and "skip" not in (before.choice, answer.choice):
-            found.append((question, before.choice, answer.choice))
+    found = _repeated(queue, labeller)
     if not found:
         return None
-    told = [
-        ((_OTHER_SIDE[first] if question.exchanged else first) == again, opening(question.prompt))
-        for question, first, again in found
-        if "tie" not in (first, again)
-    ]
+    told = repeated_choices(queue, labeller)
     same = sum((_OTHER_SIDE[first] if question.exchanged else first) == again for question, first, again in found)
     exchanged = [(first, again) for question, first, again in found if question.exchanged]
     return RepeatConsistency(
@@ -253,6 +244,26 @@ def repeat_consistency(queue: LabelQueue, labeller: str) -> RepeatConsistency | 
         same_side=sum(first == again != "tie" for first, again in exchanged),
         accuracy=accuracy_from_agreement(*map(list, zip(*told, strict=True))) if told else None,
     )
+
+
+def _repeated(queue: LabelQueue, labeller: str) -> list[tuple[LabelQuestion, str, str]]:
+    """The repetitions that a labeller answered, not skipped, with the answers to the original and to them."""
+    found: list[tuple[LabelQuestion, str, str]] = []
+    for answer in queue.answers(labeller):
+        question = queue.questions[answer.question]
+        before = None if question.repeats is None else queue.answer_of(labeller, question.repeats)
+        if before is not None and "skip" not in (before.choice, answer.choice):
+            found.append((question, before.choice, answer.choice))
+    return found
+
+
+def repeated_choices(queue: LabelQueue, labeller: str) -> list[tuple[bool, str]]:
+    """For each repetition that a labeller answered without ties or skips: whether as before, and its conversation."""
+    return [
+        ((_OTHER_SIDE[first] if question.exchanged else first) == again, opening(question.prompt))
+        for question, first, again in _repeated(queue, labeller)
+        if "tie" not in (first, again)
+    ]
 
 
 def _summary(queue: LabelQueue, name: str) -> LabellerSummary:
