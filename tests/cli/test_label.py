@@ -133,7 +133,7 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
         assert main(["label", "audit", str(path), *given, *more]) == 2
         assert said in " ".join(capsys.readouterr().err.split())
     assert main(["label", "audit", str(path)]) == 2
-    assert "draw with --repeat-share" in " ".join(capsys.readouterr().err.split())
+    assert "have repetitions drawn" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_rule_picks_by_a_reward_model_and_says_what_it_saw(samples, tiny_lm_folder, tmp_path, capsys):

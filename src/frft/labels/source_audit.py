@@ -131,7 +131,8 @@ def _from_repeats(queues: Sequence[LabelQueue], labeller: str) -> tuple[Estimate
     if not told:
         raise DataError(
             f"How often is {printable(labeller)} right? There are no answers to repetitions to estimate it from. Give "
-            "it, above 0.5 and at most 1 (--labeller-accuracy), or draw with --repeat-share."
+            "it, above 0.5 and at most 1 (--labeller-accuracy), or have repetitions drawn (`frft label pick "
+            "--repeat-share`)."
         )
     return accuracy_from_agreement([same for same, _ in told], [conversation for _, conversation in told]), len(told)
 
