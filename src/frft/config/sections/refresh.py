@@ -17,7 +17,7 @@ TEST_SIZE = 200
 class SelectionConfig(Section):
     """Which pairs of the pool lie where the policy writes (METHOD: FRFT, section on the four filters)."""
 
-    newer = frozenset({"clusters", "column", "value"})
+    newer = frozenset({"clusters", "column", "value", "source_clusters"})
 
     strategy: str = Field(default="density", description=described_strategies())
     # The description lists what frft.strategies holds.
@@ -34,6 +34,10 @@ class SelectionConfig(Section):
     """Compare a pair with the policy's samples for the same prompt, or with the nearest sample of any prompt."""
     source: str | None = Field(default=None, min_length=1)
     """What the pool's columns chosen_source and rejected_source say of the pairs that the strategy source keeps."""
+    source_clusters: int | None = Field(default=None, gt=1)
+    """near_source where the pool does not name its sources: put the pairs into so many clusters by what their two
+    completions have in common, and take a whole cluster for a source. Assumes that both completions of a pair come from
+    one source. None: the pool's columns chosen_source and rejected_source name the sources."""
     column: str | None = Field(default=None, min_length=1)
     """The column of the pool (domain, annotator, ...) by which the strategy column selects."""
     value: str | None = Field(default=None, min_length=1)
@@ -62,6 +66,8 @@ class SelectionConfig(Section):
     def columns(self) -> tuple[str, ...]:
         """Names of the pool's columns that the strategy reads besides the texts."""
         strategy = known_strategy(self.strategy)
+        if self.source_clusters is not None:
+            return ()
         return (*strategy.columns, *([self.column] if strategy.needs_column and self.column else []))
 
     @property
@@ -84,6 +90,11 @@ class SelectionConfig(Section):
         strategy = known_strategy(self.strategy)
         if strategy.needs_source and self.source is None:
             raise ValueError(f"strategy: {strategy.name} needs the name of one; set source")
+        if self.source_clusters is not None and not strategy.names_source:
+            raise ValueError(
+                f"source_clusters makes the sources that near_source chooses among, and {strategy.name} chooses among "
+                "none; leave it out"
+            )
         if strategy.needs_column and (self.column is None or self.value is None):
             raise ValueError(f"strategy: {strategy.name} needs a column and what it says; set column and value")
         if self.take == "sample" and not strategy.has_ratios:
