@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from frft.config.sections import FixedActorConfig, Start
+from frft.config.sections import FixedActorConfig, PickName, Start
 from frft.errors import UsageError
+from frft.fixed_actor.labels import LABELS, LabelArm, label_arms
 from frft.results.fixed_actor import HeadLine
 
 NO_THRESHOLD = -1.0
@@ -35,17 +36,35 @@ class HeadArm:
         strategy: name of the selection's strategy, or `all`, `oracle`, or that of a constant guess.
         size: pairs that the selection keeps; None: all pairs, without a selection.
         placebo: whether labels were shuffled before the selection.
+        labels, pick, label_accuracy: as those of `LabelArm`; None: no labels.
     """
 
     start: Start
     strategy: str
     size: int | None = None
     placebo: bool = False
+    labels: int | None = None
+    pick: PickName | None = None
+    label_accuracy: float | None = None
+
+    @property
+    def label_arm(self) -> LabelArm | None:
+        """The labels of this arm; None: it has none."""
+        if self.labels is None or self.pick is None or self.label_accuracy is None:
+            return None
+        return LabelArm(self.start, self.strategy, self.labels, self.pick, self.label_accuracy)
+
+    @property
+    def without_labels(self) -> HeadArm:
+        """What its accuracy is compared with: the same without labels, or the reward model of all pairs."""
+        if self.strategy == LABELS:
+            return BASE
+        return replace(self, labels=None, pick=None, label_accuracy=None)
 
     @classmethod
     def of(cls, line: HeadLine) -> HeadArm:
         """The arm that a line of `results.jsonl` is about."""
-        return cls(line.start, line.strategy, line.size, line.placebo)
+        return cls(line.start, line.strategy, line.size, line.placebo, line.labels, line.pick, line.label_accuracy)
 
 
 BASE = HeadArm("scratch", ALL)
@@ -88,3 +107,6 @@ def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
     if "scratch" in config.starts:
         for strategy in strategies:
             yield HeadArm("scratch", strategy, min(config.sizes), placebo=True)
+    for arm in label_arms(config, ALL):
+        added = None if arm.strategy in (ALL, LABELS) else min(config.sizes)
+        yield HeadArm(arm.start, arm.strategy, added, False, arm.labels, arm.pick, arm.label_accuracy)

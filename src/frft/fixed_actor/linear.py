@@ -54,14 +54,14 @@ class LinearTrainer:
         seed: int,
     ) -> tuple[LinearReward, dict[str, int]]:
         """As `RewardModelTrainer.train`; `steps` has no meaning here."""
-        differences_NF = self._differences(pairs)
+        differences_NF = self.differences(pairs)
         before_F = None if start is None else start.weights_F
         rng = np.random.default_rng([seed, 1])
         return LinearReward(fit_preferences(differences_NF, pairs["prompt"].to_pylist(), rng, before_F)), {}
 
     def margins(self, model: LinearReward, pairs: pa.Table) -> Floats:
         """As `RewardModelTrainer.margins`."""
-        margins_N: Floats = self._differences(pairs) @ model.weights_F
+        margins_N: Floats = self.differences(pairs) @ model.weights_F
         return margins_N
 
     def save(self, model: LinearReward, path: Path) -> None:
@@ -78,7 +78,8 @@ class LinearTrainer:
                 f"Cannot read the reward model {path}: {error}. Remove it, and it is trained again."
             ) from None
 
-    def _differences(self, pairs: pa.Table) -> Floats:
+    def differences(self, pairs: pa.Table) -> Floats:
+        """Features of the chosen completions of N pairs less those of the rejected ones, float64 (N, F)."""
         rows_N2 = self._texts.rows(pairs)
         parts = [rows_N2[start : start + _AT_ONCE] for start in range(0, len(rows_N2), _AT_ONCE)]
         return np.concatenate(

@@ -13,9 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from frft import __version__
 from frft.config.sections import FixedActorConfig, SelectionConfig
@@ -32,6 +33,7 @@ from frft.fixed_actor.arms import (
     check_names,
     selected_test_size,
 )
+from frft.fixed_actor.labels import LABELS, ActorLabels, check_label_count
 from frft.fixed_actor.models_of_all import ModelsOfAll
 from frft.fixed_actor.sides import accuracies, constant_margins, correct
 from frft.fixed_actor.trainers import CutPairs, RewardModelTrainer, TrainingBudget, make_head_trainer
@@ -44,12 +46,9 @@ from frft.statistics.numbers import Floats
 from frft.store import RESULTS_FORMAT, append_rows, digest_of, format_of, locked, read_json, read_rows, write_json
 from frft.strategies import SOURCES, strategy_origin
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 RESULTS = "results.jsonl"
 SETTINGS = "settings.json"
-LATER = {"seeds", "strategies", "sizes", "starts"}
+LATER = {"seeds", "strategies", "sizes", "starts", "labels", "label_picks", "label_accuracies", "label_strategies"}
 """Fields that say which lines there are, not what they mean."""
 OWN_STRATEGIES = "own_strategies"
 """Key of `settings.json` that holds, for each strategy of another installed package, what its behaviour depends on."""
@@ -96,6 +95,8 @@ def run_fixed_actor(
                     f"of the prompts, without the actors' pairs, there are {division.pool.num_rows} (seed {seed}). "
                     "Ask for fewer."
                 )
+            for name, share in division.shares.items():
+                check_label_count(config, share.own.num_rows, f"actor {name}, in seed {seed},")
         trainer = make_head_trainer(config, [pairs, *(actor.own for actor in actors)], vectors, out, progress)
         done = {_key(row) for row in read_results(out)}
         wanted = [(seed, actor.name, arm) for seed in divisions for actor in actors for arm in arms_of(config)]
@@ -152,11 +153,12 @@ class _Seed:
         for name in actors:
             share = self._division.shares[name]
             ranked: dict[str, pa.Table] = {}
+            labels = self._labels(name, share)
             for arm in arms_of(self._config):
                 if (self._seed, name, arm) in self._done:
                     continue
                 started = time.monotonic()
-                tested = self._guess(arm, share) if arm in GUESSES else self._trained(arm, name, share, ranked)
+                tested = self._guess(arm, share) if arm in GUESSES else self._trained(arm, name, share, ranked, labels)
                 line = HeadLine(
                     seed=self._seed,
                     actor=name,
@@ -179,12 +181,23 @@ class _Seed:
         margins_N = constant_margins(share.own_sides, share.test_sides, by_opponent=by_opponent)
         return _Tested(margins_N, share.own.num_rows, {}, None)
 
-    def _trained(self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table]) -> _Tested:
+    def _labels(self, name: str, share: ActorPairs) -> ActorLabels:
+        seed = seed_for(self._seed, name, LABELS)
+        own = share.own.take(np.random.default_rng([seed, 2]).permutation(share.own.num_rows))
+        most = max(self._config.labels, default=0)
+        pool = self._division.pool
+        return ActorLabels(own, pool, self._trainer, lambda: self._of_all.get("scratch")[0], seed, most)
+
+    def _trained(
+        self, arm: HeadArm, name: str, share: ActorPairs, ranked: dict[str, pa.Table], labels: ActorLabels
+    ) -> _Tested:
         selected_accuracy = None
-        if arm.strategy == ALL:
+        if arm.strategy == ALL and arm.label_arm is None:
             pairs, (model, cuts) = self._division.pool, self._of_all.get(arm.start)
         else:
             pairs, selected_test = self._pairs(arm, name, share, ranked)
+            if arm.label_arm is not None:
+                pairs = pa.concat_tables([pairs, labels.pairs(arm.label_arm)])
             start = self._of_all.get("scratch")[0] if arm.start == "continue" else None
             model, cuts = self._trainer.train(pairs, start, self._steps(arm), seed_for(self._seed, name))
             if selected_test is not None:
@@ -200,6 +213,8 @@ class _Seed:
         """Pairs to train on; for a placebo, also those of its own selection to test on."""
         if arm.strategy == ORACLE:
             return share.own, None
+        if arm.strategy in (ALL, LABELS):
+            return self._division.pool[: None if arm.strategy == ALL else 0], None
         seed = seed_for(self._seed, name, arm.strategy)
         config = SelectionConfig.model_validate(
             {

@@ -14,7 +14,7 @@ different seeds overlap, and what the prompts of a pool have in common is the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import numpy as np
 
 from frft.errors import UsageError, printable
 from frft.fixed_actor.arms import BASE, GUESSES, REFERENCE, HeadArm
+from frft.fixed_actor.cells import estimate_cell
+from frft.fixed_actor.labels import LABEL_COLUMNS, LABELS_IN_WORDS, label_cells
 from frft.fixed_actor.run import read_results
 from frft.results.fixed_actor import HeadLine
 from frft.statistics import Estimate, crossed_estimate
@@ -53,6 +55,10 @@ class ArmAccuracy:
         over_all: balanced accuracy less that of the reward model of all pairs; None for that arm and for placebos.
         over_continued: balanced accuracy less that of continuing on all pairs; None unless the arm continues.
         selected: accuracy of a placebo on pairs of its own selection; None for other arms.
+        gained: balanced accuracy less that of the same arm without labels, of labels alone less that of the reward
+            model of all pairs; None for arms without labels.
+        over_random_labels: balanced accuracy less that with as many labels of random pairs; None for these, and for
+            arms without labels.
     """
 
     arm: HeadArm
@@ -63,6 +69,8 @@ class ArmAccuracy:
     over_all: Estimate | None
     over_continued: Estimate | None
     selected: Estimate | None
+    gained: Estimate | None = None
+    over_random_labels: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class AccuracyTable(AccuracyPage):
 
     def parts(self) -> list[str | TextGrid]:
         """The page's paragraphs and tables, in order."""
-        rows = [_cells(line) for line in self.lines if not line.arm.placebo]
+        rows = [_cells(line) for line in self.lines if not line.arm.placebo and line.arm.labels is None]
         placebos = [
             [
                 line.arm.strategy,
@@ -145,6 +153,13 @@ class AccuracyTable(AccuracyPage):
             "most of the actor's training pairs, in all or against this opponent.",
             TextGrid(TABLE_COLUMNS, rows, 2),
         ]
+        labels = [
+            list(label_cells(arm, line.balanced, line.gained, line.over_random_labels))
+            for line in self.lines
+            if (arm := line.arm.label_arm) is not None
+        ]
+        if labels:
+            parts += [LABELS_IN_WORDS, TextGrid(LABEL_COLUMNS, labels, 3)]
         if placebos:
             parts += [
                 "Placebo: labels shuffled before the filter, from scratch. Above 50 on its own pairs is the shortcut.",
@@ -194,10 +209,12 @@ def read_table(out: Path) -> AccuracyTable:
             float(values(arm, lambda line: line.pairs).mean()),
             crossed_estimate(values(arm)),
             crossed_estimate(values(arm, lambda line: line.accuracy)),
-            over(arm, HeadArm(arm.start, REFERENCE, arm.size)),
+            over(arm, HeadArm(arm.start, REFERENCE, arm.size)) if arm.labels is None else None,
             over(arm, BASE),
             over(arm, HeadArm("continue", BASE.strategy)) if arm.start == "continue" else None,
             crossed_estimate(values(arm, lambda line: line.selected_accuracy)) if arm.placebo else None,
+            over(arm, arm.without_labels) if arm.labels is not None else None,
+            over(arm, replace(arm, pick="random")) if arm.labels is not None else None,
         )
         for arm in arms
     ]
@@ -219,13 +236,3 @@ def _cells(line: ArmAccuracy) -> list[str]:
         estimate_cell(line.accuracy),
         *(estimate_cell(each, "+") for each in differences),
     ]
-
-
-def estimate_cell(estimate: Estimate | None, sign: str = "") -> str:
-    """An estimate of a share or difference in per cent, with its interval; a dash for None."""
-    if estimate is None:
-        return "–"
-    mean = f"{100 * estimate.mean:{sign}.1f}"
-    if estimate.interval is None:
-        return mean
-    return f"{mean} [{', '.join(f'{100 * bound:{sign}.1f}' for bound in estimate.interval)}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from frft.config.sections import Start
+from frft.config.sections import PickName, Start
 from frft.store import StoredValue
 
 
@@ -34,7 +34,7 @@ class HeadLine(SidedAccuracy):
         seed: seed of the split of the prompts into training and test prompts.
         actor: name of the actor.
         start: scratch: trained from new weights; continue: from the model trained on all pairs.
-        strategy: strategy of the selection, or all, oracle, constant, or constant by opponent.
+        strategy: strategy of the selection, or all, oracle, constant, constant by opponent, or labels (no selection).
         size: number of pairs that the filter keeps; None: all pairs.
         placebo: whether labels were shuffled before the selection.
         pairs: number of pairs trained on.
@@ -44,6 +44,9 @@ class HeadLine(SidedAccuracy):
         selected_accuracy: for a placebo, its accuracy on pairs of its own selection; None otherwise.
         cut: numbers of training texts that were cut, by the part that was cut.
         seconds: seconds of training and test.
+        labels: number of labels of the actor's own pairs that were trained on as well, or alone; None: none.
+        pick: rule by which the pairs to label were chosen; None: no labels.
+        label_accuracy: probability that a label is right, the others being exchanged; None: no labels.
     """
 
     seed: int
@@ -59,6 +62,9 @@ class HeadLine(SidedAccuracy):
     selected_accuracy: float | None
     cut: dict[str, int]
     seconds: float
+    labels: int | None = None
+    pick: PickName | None = None
+    label_accuracy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class OwnPromptsLine(StoredValue):
         actor: name of the actor's domain.
         weight: per cent of what the actor writes that is of that domain; the rest is of the others.
         start: scratch: trained from new weights; continue: from the model trained on all pairs.
-        strategy: strategy of the selection, `prompt clusters`, `own domain`, or all.
+        strategy: strategy of the selection, `prompt clusters`, `own domain`, all, or labels (no selection).
         share: per cent of the pool that is kept; None: all pairs.
         placebo: whether labels were shuffled before the selection.
         pairs: number of pairs trained on.
@@ -82,6 +88,9 @@ class OwnPromptsLine(StoredValue):
         selected_accuracy: for a placebo, its accuracy on pairs of its own selection; None otherwise.
         cut: numbers of training texts that were cut, by the part that was cut.
         seconds: seconds of training and test.
+        labels: number of labels of the actor's own pairs that were trained on as well, or alone; None: none.
+        pick: rule by which the pairs to label were chosen; None: no labels.
+        label_accuracy: probability that a label is right, the others being exchanged; None: no labels.
     """
 
     seed: int
@@ -99,6 +108,9 @@ class OwnPromptsLine(StoredValue):
     selected_accuracy: float | None
     cut: dict[str, int]
     seconds: float
+    labels: int | None = None
+    pick: PickName | None = None
+    label_accuracy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Which preference pairs lie where the policy writes: embeddings, similarity or density ratio, controls."""
 
-from frft.selection.controls import with_shuffled_labels
+from frft.selection.controls import with_exchanged_labels, with_shuffled_labels
 from frft.selection.embedder import Embedder
 from frft.selection.evidence import embed_pool
 from frft.selection.filter import select
@@ -18,5 +18,6 @@ __all__ = [
     "match_nearest",
     "match_prompt",
     "select",
+    "with_exchanged_labels",
     "with_shuffled_labels",
 ]

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,6 +34,16 @@ def with_shuffled_labels(pool_table: pa.Table, seed: int) -> pa.Table:
     ids = pool_table["id"].to_pylist()
     exchanged_N = np.zeros(len(ids), dtype=bool)
     exchanged_N[sorted(range(len(ids)), key=ids.__getitem__)] = np.random.default_rng([seed, 2]).random(len(ids)) < 0.5
+    return with_exchanged_labels(pool_table, exchanged_N)
+
+
+def with_exchanged_labels(pool_table: pa.Table, exchanged_N: npt.NDArray[np.bool_]) -> pa.Table:
+    """The same pairs with chosen and rejected exchanged in some, and columns about one of the two with it.
+
+    Args:
+        pool_table: N pairs.
+        exchanged_N: which to exchange.
+    """
     mask = pa.array(exchanged_N)
     table = pool_table
     for name in pool_table.column_names:

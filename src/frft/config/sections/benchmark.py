@@ -7,6 +7,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from frft.config.sections.base import Section
+from frft.config.sections.picks import PickName
 from frft.config.sections.refresh import known_strategy
 from frft.strategies import BUILT_IN
 
@@ -43,8 +44,45 @@ class FixedActorConfig(Section):
     """Pairs per optimizer step; none: the default of `train`."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate; none: the default of `train`."""
+    labels: list[PositiveInt] = Field(default=[])
+    """Numbers of labels of the actor's own pairs, beside those that are tested: trained on alone, on top of the reward
+    model of all pairs, together with all pairs, and with the selections of `label_strategies`."""
+    label_picks: list[PickName] = Field(default=["random"], min_length=1)
+    """Rules by which the pairs to label are chosen, as by `frft label pick`; random is always compared with. Others
+    need train: linear."""
+    label_accuracies: list[float] = Field(default=[1.0], min_length=1)
+    """Probabilities that a label is right; the others are exchanged. 1: the labels are those of the data."""
+    label_strategies: list[str] = Field(default=[])
+    """Strategies to whose selections labels are added, too: at the first of `sizes`, or the share nearest to 25 %."""
     max_tokens: int = Field(default=128, gt=8)
     """Longest sequence of prompt and completion in tokens, for `top` and `full`; longer ones are cut and counted."""
+
+    @field_validator("label_picks")
+    @classmethod
+    def _random_is_compared(cls, names: list[PickName]) -> list[PickName]:
+        if "representative" in names:
+            raise ValueError("representative is not compared here; choose from random, disagreement, gap, d_optimal")
+        return list(dict.fromkeys(["random", *names]))
+
+    @field_validator("label_accuracies")
+    @classmethod
+    def _better_than_a_coin(cls, values: list[float]) -> list[float]:
+        if any(not 0.5 < each <= 1 for each in values):
+            raise ValueError("must be probabilities above 0.5 and at most 1")
+        return values
+
+    @model_validator(mode="after")
+    def _labels_are_read(self) -> Self:
+        given = [
+            name for name in ("label_picks", "label_accuracies", "label_strategies") if name in self.model_fields_set
+        ]
+        if given and not self.labels:
+            raise ValueError(f"{' and '.join(given)} would have no effect: give labels, too")
+        if self.label_picks != ["random"] and self.train != "linear":
+            raise ValueError(f"label_picks other than random read linear features; train is {self.train}")
+        if unknown := set(self.label_strategies) - {*self.strategies, "random"}:
+            raise ValueError(f"label_strategies {', '.join(sorted(unknown))}: name them in strategies, too")
+        return self
 
     @field_validator("strategies")
     @classmethod

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from frft.conversation import opening
 from frft.errors import DataError, UsageError, printable
+from frft.selection.mixture import proportional_order
 from frft.statistics.numbers import Indices
 
 if TYPE_CHECKING:
@@ -156,6 +157,17 @@ class DomainActor:
         others = sum(count for name, count in counts.items() if name != self.domain)
         own = self.weight / 100
         return {name: own if name == self.domain else (1 - own) * count / others for name, count in counts.items()}
+
+    def labelled_rows(self, pairs: PairsOfDomains, sampled: Indices, rng: np.random.Generator) -> Indices:
+        """Rows of the pairs that can be labelled, in random order, in which every beginning has the actor's mixture.
+
+        As many as there are in these proportions: where a domain is used up, they end.
+        """
+        shares = self.shares(Counter(pairs.domains))
+        order = rng.permutation(sampled)
+        order = order[proportional_order([pairs.domains[row] for row in order], shares)]
+        counts = Counter(pairs.domains[row] for row in order)
+        return order[: int(min(counts[name] / share for name, share in shares.items() if share))]
 
     def samples(self, pairs: PairsOfDomains, sampled: Indices, rng: np.random.Generator) -> tuple[list[str], list[str]]:
         """Prompts and completions that the actor wrote, drawn without replacement from both sides of these pairs.

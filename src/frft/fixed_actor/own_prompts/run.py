@@ -13,14 +13,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from frft.config.sections import FixedActorConfig, OwnPromptsConfig, Start
+from frft.config.sections import FixedActorConfig, OwnPromptsConfig, PickName, Start
 from frft.errors import UsageError
 from frft.fixed_actor.arms import ALL, REFERENCE, selected_test_size
+from frft.fixed_actor.labels import LABELS, ActorLabels, LabelArm, check_label_count, label_arms
 from frft.fixed_actor.models_of_all import ModelsOfAll
 from frft.fixed_actor.own_prompts.division import (
     DividedFold,
@@ -31,13 +35,13 @@ from frft.fixed_actor.own_prompts.division import (
 from frft.fixed_actor.own_prompts.rankings import CLUSTERS, OWN_DOMAIN, PROMPT_DENSITY, PoolRankings
 from frft.fixed_actor.run import RESULTS, keep_settings
 from frft.fixed_actor.sides import correct
-from frft.fixed_actor.trainers import RewardModelTrainer, TrainingBudget, make_head_trainer
+from frft.fixed_actor.trainers import CutPairs, RewardModelTrainer, TrainingBudget, make_head_trainer
 from frft.models import seed_for
 from frft.progress import SILENT, Progress, Task
 from frft.results.fixed_actor import HeldOutPairs, OwnPromptsLine
 from frft.reward import pairs_identity
 from frft.selection import VectorCache
-from frft.statistics.numbers import Floats
+from frft.statistics.numbers import Floats, Indices
 from frft.store import append_rows, digest_of, locked, read_rows
 
 HELD_OUT = "held-out.jsonl"
@@ -56,17 +60,35 @@ class SelectionArm:
         strategy: a strategy or control, or `all`.
         share: per cent of the pool that is kept; None: all pairs.
         placebo: whether labels were shuffled before the selection.
+        labels, pick, label_accuracy: as those of `LabelArm`; None: no labels.
     """
 
     start: Start
     strategy: str
     share: float | None = None
     placebo: bool = False
+    labels: int | None = None
+    pick: PickName | None = None
+    label_accuracy: float | None = None
+
+    @property
+    def label_arm(self) -> LabelArm | None:
+        """The labels of this arm; None: it has none."""
+        if self.labels is None or self.pick is None or self.label_accuracy is None:
+            return None
+        return LabelArm(self.start, self.strategy, self.labels, self.pick, self.label_accuracy)
+
+    @property
+    def without_labels(self) -> SelectionArm:
+        """What its accuracy is compared with: the same without labels, or the reward model of all pairs."""
+        if self.strategy == LABELS:
+            return SelectionArm("scratch", ALL)
+        return replace(self, labels=None, pick=None, label_accuracy=None)
 
     @classmethod
     def of(cls, line: OwnPromptsLine) -> SelectionArm:
         """The arm that a line of `results.jsonl` is about."""
-        return cls(line.start, line.strategy, line.share, line.placebo)
+        return cls(line.start, line.strategy, line.share, line.placebo, line.labels, line.pick, line.label_accuracy)
 
 
 def arms_on_own_prompts(config: FixedActorConfig, own: OwnPromptsConfig) -> Iterator[SelectionArm]:
@@ -88,10 +110,13 @@ def arms_on_own_prompts(config: FixedActorConfig, own: OwnPromptsConfig) -> Iter
             for share in sorted(set(own.shares)):
                 yield SelectionArm(start, strategy, share)
     # From scratch alone, so that no accuracy of a placebo comes from a true label.
+    share = min(own.shares, key=lambda each: (abs(each - PLACEBO_SHARE), each))
     if "scratch" in config.starts:
-        share = min(own.shares, key=lambda each: (abs(each - PLACEBO_SHARE), each))
         for strategy in strategies:
             yield SelectionArm("scratch", strategy, share, placebo=True)
+    for arm in label_arms(config, ALL):
+        added = None if arm.strategy in (ALL, LABELS) else share
+        yield SelectionArm(arm.start, arm.strategy, added, False, arm.labels, arm.pick, arm.label_accuracy)
 
 
 def run_own_prompts(
@@ -124,6 +149,13 @@ def run_own_prompts(
     for name in domains:
         pairs.check_actor(name, own.folds)
     actors = [DomainActor(name, weight) for name in domains for weight in sorted(set(own.weights), reverse=True)]
+    seeds = range(own.first_seed, own.first_seed + config.seeds)
+    divided = {seed: divide_conversations(pairs, own.folds, seed) for seed in seeds}
+    for seed, folds in divided.items():
+        for number, fold in enumerate(folds):
+            for actor in actors:
+                count = len(actor.labelled_rows(pairs, fold.sampled, np.random.default_rng(0)))
+                check_label_count(config, count, f"actor {actor.label}, in fold {number} of seed {seed},")
     with locked(out / ".lock"):
         data = {
             "folds": own.folds,
@@ -137,13 +169,12 @@ def run_own_prompts(
         )
         trainer = make_head_trainer(config, [pairs.table], vectors, out, progress)
         done = {_key(line) for line in read_own_prompts(out)}
-        seeds = range(own.first_seed, own.first_seed + config.seeds)
         wanted = [
             (seed, fold, actor, arm) for seed in seeds for fold in range(own.folds) for actor in actors for arm in arms
         ]
         with progress.task("Reward models", total=len([key for key in wanted if key not in done])) as task:
-            for seed in seeds:
-                for number, fold in enumerate(divide_conversations(pairs, own.folds, seed)):
+            for seed, folds in divided.items():
+                for number, fold in enumerate(folds):
                     _Fold(seed, number, fold, pairs, arms, config, trainer, vectors, out, done, task).run(actors)
 
 
@@ -158,6 +189,14 @@ def read_held_out(out: Path) -> dict[tuple[int, int], HeldOutPairs]:
     path = out / HELD_OUT
     rows = [HeldOutPairs.of(row, path) for row in read_rows(path)] if path.exists() else []
     return {(row.seed, row.fold): row for row in rows}
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The pairs that an actor can have labelled, and which of them are of its domain."""
+
+    pairs: ActorLabels
+    own_N: npt.NDArray[np.bool_]
 
 
 class _Fold:
@@ -179,7 +218,7 @@ class _Fold:
     ) -> None:
         self._seed, self._number, self._fold, self._pairs, self._arms = seed, number, fold, pairs, arms
         self._trainer, self._vectors, self._out, self._done, self._task = trainer, vectors, out, done, task
-        self._budget = TrainingBudget.of(config)
+        self._config, self._budget = config, TrainingBudget.of(config)
         self._pool, self._test = (pairs.table.take(rows) for rows in (fold.pool, fold.tested))
         self._pool_domains, self._test_domains = (
             [pairs.domains[row] for row in rows.tolist()] for rows in (fold.pool, fold.tested)
@@ -201,10 +240,17 @@ class _Fold:
             samples = actor.samples(self._pairs, self._fold.sampled, np.random.default_rng([seed, 0]))
             shares = actor.shares(Counter(self._pairs.domains))
             rankings = PoolRankings(self._pool, self._pool_domains, shares, samples, self._vectors, seed)
+            labels = self._labels(actor, seed)
             for arm in arms:
-                line = self._line(actor, arm, rankings, len(samples[0]), seed)
+                line = self._line(actor, arm, rankings, labels, len(samples[0]), seed)
                 append_rows(self._out / RESULTS, [line.as_dict()])
                 self._task.advance(1, f"seed {self._seed}, fold {self._number}, {actor.label}")
+
+    def _labels(self, actor: DomainActor, seed: int) -> _Labels:
+        rows = actor.labelled_rows(self._pairs, self._fold.sampled, np.random.default_rng([seed, 2]))
+        table, most = self._pairs.table.take(rows), max(self._config.labels, default=0)
+        found = ActorLabels(table, self._pool, self._trainer, lambda: self._of_all.get("scratch")[0], seed, most)
+        return _Labels(found, np.array([self._pairs.domains[row] == actor.domain for row in rows]))
 
     def _keep_held_out(self) -> None:
         if (self._seed, self._number) not in read_held_out(self._out):
@@ -217,15 +263,27 @@ class _Fold:
             append_rows(self._out / HELD_OUT, [row.as_dict()])
 
     def _line(
-        self, actor: DomainActor, arm: SelectionArm, rankings: PoolRankings, samples: int, seed: int
+        self,
+        actor: DomainActor,
+        arm: SelectionArm,
+        rankings: PoolRankings,
+        labels: _Labels,
+        samples: int,
+        seed: int,
     ) -> OwnPromptsLine:
         started = time.monotonic()
         selected_accuracy, own = None, np.array([name == actor.domain for name in self._pool_domains])
-        if arm.strategy == ALL:
+        own_labels = np.zeros(0, bool)
+        if (label_arm := arm.label_arm) is not None:
+            kept = self._kept(arm, rankings)
+            own_labels = labels.own_N[labels.pairs.rows(label_arm)]
+            trained = pa.concat_tables([self._pool.take(kept), labels.pairs.pairs(label_arm)])
+            model, cuts = self._train(arm, trained, seed)
+        elif arm.strategy == ALL:
             kept, (model, cuts) = np.arange(self._pool.num_rows), self._of_all.get(arm.start)
         else:
             kept = rankings.rows(arm.strategy, placebo=arm.placebo)
-            size = max(1, round((arm.share or 0) / 100 * self._pool.num_rows))
+            size = self._size(arm)
             pool, selected_test = self._pool, None
             if arm.placebo:
                 pool = rankings.shuffled(arm.strategy)
@@ -233,9 +291,7 @@ class _Fold:
                 kept = np.random.default_rng([seed, 1]).permutation(kept[: size + selected_test_size(size)])
                 selected_test = pool.take(kept[size:])
             kept = kept[:size]
-            start = self._of_all.get("scratch")[0] if arm.start == "continue" else None
-            steps = self._budget.continue_steps if arm.start == "continue" else self._budget.steps
-            model, cuts = self._trainer.train(pool.take(kept), start, steps, seed)
+            model, cuts = self._train(arm, pool.take(kept), seed)
             if selected_test is not None and selected_test.num_rows:
                 selected_accuracy = float(correct(self._trainer.margins(model, selected_test)).mean())
         return OwnPromptsLine(
@@ -244,14 +300,28 @@ class _Fold:
             actor=actor.domain,
             weight=actor.weight,
             **asdict(arm),
-            pairs=len(kept),
+            pairs=len(kept) + len(own_labels),
             samples=samples,
-            own_share=float(own[kept].mean()),
+            own_share=float(np.concatenate([own[kept], own_labels]).mean()),
             right=outcomes(self._trainer.margins(model, self._test)),
             selected_accuracy=selected_accuracy,
             cut=cuts,
             seconds=round(time.monotonic() - started, 3),
         )
+
+    def _size(self, arm: SelectionArm) -> int:
+        return int(max(1, round((arm.share or 0) / 100 * self._pool.num_rows)))
+
+    def _kept(self, arm: SelectionArm, rankings: PoolRankings) -> Indices:
+        """Rows of the pool that labels are added to."""
+        if arm.strategy == LABELS:
+            return np.zeros(0, np.intp)
+        return np.arange(self._pool.num_rows) if arm.strategy == ALL else rankings.rows(arm.strategy)[: self._size(arm)]
+
+    def _train(self, arm: SelectionArm, pairs: pa.Table, seed: int) -> tuple[Any, CutPairs]:
+        start = self._of_all.get("scratch")[0] if arm.start == "continue" else None
+        steps = self._budget.continue_steps if arm.start == "continue" else self._budget.steps
+        return self._trainer.train(pairs, start, steps, seed)
 
 
 _SIGNS = {1.0: "1", 0.0: "0", 0.5: "t"}

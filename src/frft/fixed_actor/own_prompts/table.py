@@ -9,7 +9,7 @@ same domains, and other divisions; the mean over actors of other conversations o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ import numpy as np
 
 from frft.errors import UsageError, printable
 from frft.fixed_actor.arms import ALL, REFERENCE
+from frft.fixed_actor.cells import estimate_cell
+from frft.fixed_actor.labels import LABEL_COLUMNS, LABELS_IN_WORDS, label_cells
 from frft.fixed_actor.own_prompts.division import DomainActor
 from frft.fixed_actor.own_prompts.rankings import PROMPT_DENSITY
 from frft.fixed_actor.own_prompts.run import SelectionArm, read_held_out, read_own_prompts, shares_right
-from frft.fixed_actor.table import AccuracyPage, TextGrid, estimate_cell
+from frft.fixed_actor.table import AccuracyPage, TextGrid
 from frft.results.fixed_actor import HeldOutPairs
 from frft.statistics import Estimate
 from frft.statistics.numbers import Floats
@@ -54,6 +56,10 @@ class OwnPromptsAccuracy:
             texts add to knowing where it was asked; None as for `over_random`, and without that control.
         over_all: accuracy less that of the reward model of all pairs from the same start; None for that and placebos.
         selected: accuracy of a placebo on pairs of its own selection; None for other arms.
+        gained: accuracy less that of the same arm without labels, of labels alone less that of the reward model of all
+            pairs; None for arms without labels.
+        over_random_labels: accuracy less that with as many labels of random pairs; None for these, and for arms without
+            labels.
     """
 
     arm: SelectionArm
@@ -64,6 +70,8 @@ class OwnPromptsAccuracy:
     over_prompts: Estimate | None
     over_all: Estimate | None
     selected: float | None
+    gained: Estimate | None = None
+    over_random_labels: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,9 @@ class OwnPromptsTable(AccuracyPage):
             by = f", by {self.samples[actor]:,.0f} unlabelled completions" if actor in self.samples else ""
             parts += [
                 f"Actor `{_name(actor)}`{by}:",
-                TextGrid(COLUMNS, [_cells(line) for line in lines if not line.arm.placebo], 2),
+                TextGrid(
+                    COLUMNS, [_cells(line) for line in lines if not line.arm.placebo and line.arm.labels is None], 2
+                ),
             ]
             placebos = [
                 [
@@ -117,6 +127,13 @@ class OwnPromptsTable(AccuracyPage):
                 for line in lines
                 if line.arm.placebo
             ]
+            labels = [
+                list(label_cells(arm, line.accuracy, line.gained, line.over_random_labels))
+                for line in lines
+                if (arm := line.arm.label_arm) is not None
+            ]
+            if labels:
+                parts += [LABELS_IN_WORDS, TextGrid(LABEL_COLUMNS, labels, 3)]
             if placebos:
                 parts += [
                     "Placebo: labels shuffled before the filter, from scratch. Above 50 on its own pairs is the "
@@ -181,16 +198,23 @@ def read_own_prompts_table(out: Path) -> OwnPromptsTable:
             is_there = reference in arms and reference != arm and not arm.placebo
             return resampled.estimate(found[arm] - found[reference], count) if is_there else None
 
+        sized = arm.share is not None and arm.labels is None
         selected = [line.selected_accuracy for line in own if line.selected_accuracy is not None]
         return OwnPromptsAccuracy(
             arm,
             mean_of([line.pairs for line in own]),
             mean_of([line.own_share for line in own]),
             resampled.estimate(found[arm], count),
-            over(SelectionArm(arm.start, REFERENCE, arm.share)) if arm.share is not None else None,
-            over(SelectionArm(arm.start, PROMPT_DENSITY, arm.share)) if arm.share is not None else None,
+            over(SelectionArm(arm.start, REFERENCE, arm.share))
+            if arm.share is not None and arm.labels is None
+            else None,
+            over(SelectionArm(arm.start, PROMPT_DENSITY, arm.share))
+            if arm.share is not None and arm.labels is None
+            else None,
             over(SelectionArm(arm.start, ALL)),
             mean_of(selected) if selected else None,
+            over(arm.without_labels) if arm.labels is not None else None,
+            over(replace(arm, pick="random")) if arm.labels is not None else None,
         )
 
     return OwnPromptsTable(
