@@ -69,6 +69,7 @@ MUST_BE_SAID = {
     "one_tie": "tie",
     "sure": "settled",
     "audits.labels": "labels",
+    "arm.labels": "labels",
     "gates.labels": "labels",
     "sources": "sources together",
     "left_out.tie": "left out: .*tie",

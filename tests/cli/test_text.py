@@ -236,7 +236,8 @@ CASES = [
          "--sizes 2 --strategies random --steps 2 --continue-steps 2", True, json=False),
     Case("bench fixed-actor", "bench fixed-actor --out {bench}", True),
     Case("bench fixed-actor", "bench fixed-actor --pairs {halves} --domain-column kind --actor-of one two --out "
-         "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear", True),
+         "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear --labels 2 "
+         "--label-picks gap --label-accuracies 0.8 --label-strategies density", True),
     Case("bench audit", "bench audit {verdicts} --labeller-accuracy 0.8 --at-most 9 --orders 20 --region-column half"),
     Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
          "--step 40"),

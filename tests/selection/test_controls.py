@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frft.selection import with_shuffled_labels
+from frft.selection import with_exchanged_labels, with_shuffled_labels
 from frft.selection.controls import with_noise
 
 
@@ -76,3 +76,12 @@ def test_noise_belongs_to_the_text():
     assert np.array_equal(with_noise(clean_ND[:1], ["a"], 0.5, seed=1)[0], noisy_ND[0])
     assert not np.array_equal(with_noise(clean_ND, ["a", "b", "a"], 0.5, seed=2), noisy_ND)
     assert np.array_equal(clean_ND, np.eye(4)[[0, 1, 0]])
+
+
+def test_the_pairs_that_are_named_are_exchanged_and_no_others():
+    pool = make_pool(3)
+    found = with_exchanged_labels(pool, np.array([False, True, False]))
+    assert found["chosen"].to_pylist() == ["c0", "r1", "c2"]
+    assert found["rejected_source"].to_pylist() == ["rs0", "cs1", "rs2"]
+    assert found["score_chosen"].to_pylist() == [0.0, -2.0, 2.0]
+    assert found.select(["id", "prompt", "margin"]).equals(pool.select(["id", "prompt", "margin"]))

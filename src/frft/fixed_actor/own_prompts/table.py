@@ -205,12 +205,8 @@ def read_own_prompts_table(out: Path) -> OwnPromptsTable:
             mean_of([line.pairs for line in own]),
             mean_of([line.own_share for line in own]),
             resampled.estimate(found[arm], count),
-            over(SelectionArm(arm.start, REFERENCE, arm.share))
-            if arm.share is not None and arm.labels is None
-            else None,
-            over(SelectionArm(arm.start, PROMPT_DENSITY, arm.share))
-            if arm.share is not None and arm.labels is None
-            else None,
+            over(SelectionArm(arm.start, REFERENCE, arm.share)) if sized else None,
+            over(SelectionArm(arm.start, PROMPT_DENSITY, arm.share)) if sized else None,
             over(SelectionArm(arm.start, ALL)),
             mean_of(selected) if selected else None,
             over(arm.without_labels) if arm.labels is not None else None,
