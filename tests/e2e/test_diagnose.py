@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -149,6 +150,54 @@ def test_on_pairs_the_judge_is_the_held_out_reward_model(finished_run):
         assert arm.links[1].figure is not None
 
 
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("reward-*", "model.safetensors"),
+        ("reward-*", "reward.json"),
+        ("evaluation-*", "manifest.json"),
+        ("completions-*", "completions.jsonl"),
+    ],
+)
+def test_damage_in_what_a_diagnosis_reads_is_named(copied, stage, name, capsys):
+    damaged = []
+    for file in copied.glob(f"stages/{stage}/{name}"):
+        content = bytearray(file.read_bytes())
+        # A digit or a weight: what is read would still make sense.
+        digits = [found.start() for found in re.finditer(rb"\d", content)]
+        place = len(content) - 9 if name.endswith("safetensors") else digits[-1]
+        content[place] ^= 1
+        file.unlink()  # it may be one file with the store's
+        file.write_bytes(content)
+        damaged.append(str(file))
+    assert damaged
+    assert main(["diagnose", str(copied)]) == 2
+    said = capsys.readouterr().err
+    assert any(file in said for file in damaged)
+    assert re.search("differs from the manifest|was changed after it was written", said)
+
+
+@pytest.mark.parametrize("verb", ["reward eval", "eval winrate"])
+def test_other_readers_of_weights_name_damage_too(copied, run_in_a_world, verb, capsys, tmp_path):
+    (weights,) = {file.resolve() for file in copied.glob("arms/vanilla/reward_model/model.safetensors")}
+    completions = [str(run_in_a_world / "arms" / "vanilla" / f"completions{which}.jsonl") for which in ("", "-2")]
+    rows = [{"prompt": "p", "chosen": f" yes {n}", "rejected": f" no {n}"} for n in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = str(copied / "arms" / "vanilla" / "reward_model")
+    command = {
+        "reward eval": ["reward", "eval", "--model", model, "--pairs", str(tmp_path / "pairs.jsonl")],
+        "eval winrate": ["eval", "winrate", *completions, "--judge", f"rm:{model}"],
+    }[verb]
+    assert main(command) == 0
+    content = bytearray(weights.read_bytes())
+    content[-9] ^= 1
+    weights.unlink()
+    weights.write_bytes(content)
+    capsys.readouterr()
+    assert main(command) == 1
+    assert f"{weights} differs from the manifest" in capsys.readouterr().err
+
+
 def test_under_way(copied, in_a_world):
     """As a run that was stopped before its last segment was whole: the journal ends in the middle of a line."""
     last = read_json(copied / "results.json")["arms"]["part1"]["stages"][-1]
@@ -224,7 +273,8 @@ def test_journals_are_read_since_the_last_refresh(tmp_path, done, accepted, left
     for name, kind in {"metrics.jsonl": StepMetrics, "rollouts.jsonl": RolloutRow}.items():
         append_rows(tmp_path / name, [completed(kind, {"step": step + 1}).as_dict() for step in range(done)])
     refreshes = [SimpleNamespace(accepted=each) for each in accepted]
-    arm = SimpleNamespace(segments=[SimpleNamespace(path=tmp_path)], refreshed_after=[3, 6], refreshes=refreshes)
+    segments = [SimpleNamespace(path=tmp_path)]
+    arm = SimpleNamespace(segments=segments, refreshed_after=[3, 6], refreshes=refreshes, restarted_after=[])
     assert [[row.step for row in rows] for rows in _journals(arm)] == [left, left]
 
 

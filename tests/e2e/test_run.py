@@ -251,6 +251,29 @@ def test_a_damaged_stage_is_noticed(finished_run, pairs_file, settings_file, tmp
     assert "differs from the manifest" in capsys.readouterr().err
 
 
+def test_a_copy_with_its_links_followed_is_a_run(finished_run, pairs_file, settings_file, tmp_path, capsys):
+    """As cp -rL, scp -r or zip make one: where links were, there are copies of what they showed."""
+    import shutil
+
+    out = shutil.copytree(finished_run, tmp_path / "copy", symlinks=False)
+    assert not (out / "sft").is_symlink()
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", "--out", str(out)]
+    assert main(command) == 0
+    links = [out / "sft", out / "judge", *out.glob("arms/*/policy"), *out.glob("arms/*/reward_model")]
+    assert len(links) > 4
+    assert all(link.is_symlink() and (link / "config.json").is_file() for link in links)
+    assert figures_of(out) == figures_of(finished_run)
+    assert not list(out.glob(".lock"))
+    # What is not a copy of what the run shows is nobody's to delete.
+    (out / "sft").unlink()
+    (out / "sft").mkdir()
+    (out / "sft" / "notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert main(command) == 2
+    assert f"{out / 'sft'} is a folder, where the run puts a link" in capsys.readouterr().err
+    assert (out / "sft" / "notes.txt").read_text() == "mine"
+
+
 def test_every_way_to_refresh_runs(pairs_file, settings_file, tmp_path):
     """alpha 2, rollouts as samples, nearest matches, both starts, both anchors: each changes what it should."""
     arms = {

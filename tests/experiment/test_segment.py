@@ -9,7 +9,7 @@ import torch
 
 from frft.config.sections import PPOConfig, SamplingConfig
 from frft.errors import ArtifactError
-from frft.experiment.segment import METRICS, STATE_FOLDER, train_segment
+from frft.experiment.segment import METRICS, STATE_FOLDER, read_journals, train_segment
 from frft.experiment.texts import ROLLOUTS
 from frft.models import TruncationCount, load_causal_lm
 from frft.policy import Critic, PPOTrainer, training_state
@@ -244,6 +244,26 @@ def test_a_damaged_checkpoint_stops_the_resume_and_without_it_the_outcome_is_the
     assert reward.calls == STEPS, "from the start"
     train(tmp_path / "whole", save_steps=3)
     assert left_in(stopped) == left_in(tmp_path / "whole")
+
+
+def test_a_diagnosis_reads_what_the_checkpoint_says_and_what_is_beyond_it(stopped, tmp_path):
+    assert [row.step for row in read_journals(stopped)[0]] == [1, 2, 3, 4]
+    assert [row.step for row in read_journals(stopped)[1]] == [step for step in (1, 2, 3, 4) for _ in range(4)]
+    for name in (METRICS, ROLLOUTS):
+        whole = (stopped / name).read_bytes()
+        damaged = bytearray(whole)
+        damaged[damaged.index(b'"step": 2') + 8] ^= 1
+        for content in (bytes(damaged), whole[: len(whole) // 2], None):
+            (stopped / name).unlink() if content is None else (stopped / name).write_bytes(content)
+            with pytest.raises(ArtifactError, match=rf"{name} has not the rows"):
+                read_journals(stopped)
+        (stopped / name).write_bytes(whole)
+    manifest = stopped / "checkpoint-3" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"bytes": ', '"bytes": 1'))
+    with pytest.raises(ArtifactError, match="was changed after it was written"):
+        read_journals(stopped)
+    (tmp_path / "begun").mkdir()
+    assert read_journals(tmp_path / "begun") == ([], [])
 
 
 def test_a_journal_that_is_cut_during_the_training_is_noticed_at_its_end(train, tmp_path, monkeypatch):

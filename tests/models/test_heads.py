@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frft.errors import ModelError, UsageError
-from frft.models import load_tokenizer, quiet, seeded
+from frft.errors import ArtifactError, ModelError, UsageError
+from frft.models import load_reward_backbone, load_tokenizer, quiet, seeded
 from frft.models.heads import HEADS_GROUP, architecture_of, find_head, head_origin
 from frft.reward import RewardModel, model_identity
 
@@ -121,3 +121,15 @@ def test_two_packages_for_one_class_are_refused(saved, install_package):
     install_package("other_rewards", "", ENTRY.replace("mean_rewards", "other_rewards").format("HEAD"))
     with pytest.raises(UsageError, match="Several packages load reward models of the class MeanRewardModel"):
         RewardModel.load(folder, seed=0)
+
+
+def test_what_a_package_loads_is_verified_first(saved, tmp_path):
+    _, folder = saved
+    ours = RewardModel.load(folder, seed=0, max_length=96)
+    ours.save(tmp_path / "ours")
+    weights = tmp_path / "ours" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-9] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"model\.safetensors differs from the manifest"):
+        load_reward_backbone(tmp_path / "ours", ours.tokenizer, seed=0)

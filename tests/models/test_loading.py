@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from frft.config.sections import ScratchConfig
-from frft.errors import ModelError
+from frft.errors import ArtifactError, ModelError
 from frft.models import (
     build_causal_lm,
     check_positions,
@@ -18,6 +18,7 @@ from frft.models import (
     save_model,
 )
 from frft.models.chat import contents_alone
+from frft.store import seal
 
 from ..processes import run_python
 
@@ -279,3 +280,38 @@ def test_any_of_several_processes_can_save_a_model(tiny_lm_folder, tmp_path):
     saved, given = ([(folder / name).read_bytes() for name in names] for folder in (tmp_path / "saved", tiny_lm_folder))
     assert saved[1] == given[1]
     assert saved[0]
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_model_in_the_folder_of_a_stage_is_verified_by_the_stages_manifest(folder, tmp_path, name):
+    """As `frft generate --model OUT/arms/NAME/policy`: a link to a folder in that of a stage."""
+    seal(tmp_path, {"kind": "ppo", "digest": "0", "info": {}}, [folder])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "policy").symlink_to(folder)
+    link = tmp_path / "elsewhere" / "policy"
+    load_causal_lm(link, load_tokenizer(link))
+    flip(folder / name)
+    for path in (folder, link):
+        with pytest.raises(ArtifactError, match=rf"{name} differs from the manifest"):
+            load_causal_lm(path, load_tokenizer(path))
+
+
+def test_adapters_and_their_base_are_verified(folder, saved_adapters, tmp_path):
+    adapters = saved_adapters(folder, tmp_path / "adapters")
+    load_causal_lm(adapters, load_tokenizer(adapters))
+    for each in (adapters, folder):
+        seal(each, {"kind": "sft", "digest": "0", "info": {}})
+    load_causal_lm(adapters, load_tokenizer(adapters))
+    flip(folder / "model.safetensors")
+    with pytest.raises(ArtifactError, match=r"model/model\.safetensors differs"):
+        load_causal_lm(adapters, load_tokenizer(adapters))
+    flip(folder / "model.safetensors")
+    flip(adapters / "adapter_model.safetensors")
+    with pytest.raises(ArtifactError, match=r"adapter_model\.safetensors differs"):
+        load_causal_lm(adapters, load_tokenizer(adapters))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import re
 
 import pytest
 import torch
@@ -345,6 +346,12 @@ def test_a_training_ends_where_its_learning_rate_does_and_goes_on_by_restoring(m
         make(total_steps=8).restore(tmp_path / "state")
     with pytest.raises(ArtifactError, match="holds no state of a training by"):
         make().restore(tmp_path)
+    for file in [file for file in (tmp_path / "state").rglob("*") if file.is_file()]:
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        with pytest.raises(ArtifactError, match=re.escape(file.name)):
+            make().restore(tmp_path / "state")
+        file.write_bytes(whole)
     done = make()
     done.restore(tmp_path / "state")
     assert run(done, 1) == []

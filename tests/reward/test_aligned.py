@@ -248,7 +248,8 @@ def test_a_model_that_frft_did_not_save_is_as_long_as_the_training_says_and_must
 ):
     foreign = tmp_path / "foreign"
     shutil.copytree(base, foreign)
-    (foreign / "reward.json").unlink()
+    for name in ("reward.json", "manifest.json"):
+        (foreign / name).unlink()
     assert AlignedReward(foreign, pool, training=reward_training).model.max_length == 48
     assert AlignedReward(foreign, pool).model.max_length == 128
     with pytest.raises(ModelError, match=r"has 2 outputs by its config\.json \(made for GPT2LMHeadModel\)"):

@@ -18,7 +18,8 @@ def foreign(base, tmp_path):
     """A reward model as other trainers leave it: no reward.json."""
     folder = tmp_path / "foreign"
     shutil.copytree(base, folder)
-    (folder / "reward.json").unlink()
+    for name in ("reward.json", "manifest.json"):
+        (folder / name).unlink()
     return folder
 
 

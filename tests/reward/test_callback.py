@@ -140,6 +140,18 @@ def test_a_checkpoint_elsewhere_is_named(script, tmp_path, capsys):
     (moved / STATE_FILE).write_text(json.dumps(state | {"step": 2}))
     with pytest.raises(ArtifactError, match="not the state of a reward at step 3"):
         script("second", checkpoint=moved)[1].train(resume_from_checkpoint=str(moved))
+    # A sample more or less, and the next refresh is another.
+    observed = state["reward"]["observed"]
+    edited = state | {"reward": state["reward"] | {"observed": observed[:-1]}}
+    assert observed
+    for damaged in (edited, {key: value for key, value in state.items() if key != "sha256"}):
+        (moved / STATE_FILE).write_text(json.dumps(damaged))
+        with pytest.raises(ArtifactError, match="was changed after it was written"):
+            script("second", checkpoint=moved)[1].train(resume_from_checkpoint=str(moved))
+    # As versions wrote it that kept no checksum.
+    older = {key: value for key, value in state.items() if key != "sha256"} | {"format_version": 1}
+    (moved / STATE_FILE).write_text(json.dumps(older))
+    script("second", checkpoint=moved)[1].train(resume_from_checkpoint=str(moved))
     capsys.readouterr()
 
 
@@ -304,6 +316,7 @@ def test_processes_with_different_reward_models_are_stopped(base, pool, tiny_lm_
     )
     other = tmp_path / "other"
     shutil.copytree(base, other)
+    (other / "manifest.json").unlink()
     (other / "reward.json").write_text((other / "reward.json").read_text().replace("1.0", "2.0"))
     done = run_python(tmp_path / "script.py", base, other, folder=tmp_path / "said", processes=2)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frft.errors import UsageError
+from frft.errors import RewardError, UsageError
 from frft.reward import RewardModel
 from frft.reward.ensemble import FrozenEnsembleReward, RewardModelEnsemble
 from frft.store import ArtifactStore
@@ -52,3 +52,9 @@ def test_as_a_reward_it_scores_with_the_stored_models(members, tmp_path):
     assert reward(PROMPTS, COMPLETIONS, trainer_state=None) == pytest.approx(expected)
     assert reward.refreshes == []
     assert reward.model.truncated.sequences == len(PROMPTS)
+
+
+def test_a_variance_that_float32_cannot_hold_is_an_error_that_names_the_prompt(members):
+    wild = RewardModel(members[1].model, members[1].tokenizer, 48, gain=1e35)
+    with pytest.raises(RewardError, match=r"Its prompt ends 'Tell me about tea\.'.*on no common scale"):
+        RewardModelEnsemble([members[0], wild], 0.5).score(PROMPTS, COMPLETIONS)

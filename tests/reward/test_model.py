@@ -103,7 +103,7 @@ def test_a_score_that_is_not_finite_names_its_item(reward_model, value):
     [[marker]] = [pair.completion[:-1] for pair in reward_model.encoder.encode(["a"], ["q"])]
     with torch.no_grad():
         reward_model.model.get_input_embeddings().weight[marker] = value
-    with pytest.raises(RewardError, match=r"item 1 \(counting from 0; completion 'q\\x1b'\)"):
+    with pytest.raises(RewardError, match=r"item 1 \(counting from 0\) is .*ends 'b', its .* 'q\\x1b'"):
         reward_model(["a", "b", "c"], ["z", "q\x1b", "z"])
 
 
@@ -261,6 +261,7 @@ def test_a_model_reads_by_the_template_that_it_was_trained_by_and_by_no_other(ti
     for changed, by in ((template.replace(": ", " "), "sha256:"), (None, "plain")):
         tokenizer.chat_template = changed
         save_model(trained.model, tokenizer, folder)
+        (folder / "manifest.json").unlink(missing_ok=True)
         with pytest.raises(ChatTemplateError, match=f"template sha256:.* by {by}.*put the old one back"):
             RewardModel.load(folder, seed=0)
 
@@ -282,3 +283,59 @@ def test_a_damaged_reward_file_is_refused(reward_model, tmp_path, change, messag
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ArtifactError, match=message):
         RewardModel.load(tmp_path / "rm", seed=0)
+
+
+@pytest.mark.parametrize(("gain", "bias"), [(1e308, 0.0), (1e39, 0.0), (1.0, 1e300), (-1e308, 0.0)])
+def test_a_score_is_finite_in_float32_or_an_error_that_names_the_prompt(reward_model, gain, bias):
+    """TRL turns scores into float32: -inf would reach it, and it would train on nothing."""
+    absurd = RewardModel(reward_model.model, reward_model.tokenizer, 96, gain=gain, bias=bias)
+    with pytest.raises(RewardError, match=r"item \d .*Its prompt ends '.*guitar\?.*Assistant:'.*gain .* is absurd"):
+        absurd(PROMPTS[:2], COMPLETIONS[:2])
+
+
+@pytest.mark.parametrize("field", ["gain", "bias"])
+@pytest.mark.parametrize("value", ["1e308", "-1e13", "NaN", "Infinity", "1e999", "1" + "0" * 400, "true", '"1"'])
+def test_an_absurd_number_in_the_file_is_refused(reward_model, tmp_path, field, value):
+    reward_model.save(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    file = tmp_path / "reward.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, field: "HERE"}).replace('"HERE"', value))
+    with pytest.raises(ArtifactError, match=r"must hold numbers gain \(1e-12 to 1e\+12\).*correct the file"):
+        RewardModel.load(tmp_path, seed=0)
+
+
+def test_gain_that_makes_all_scores_alike_is_refused(reward_model, tmp_path):
+    reward_model.save(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    file = tmp_path / "reward.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "gain": 1e-300}))
+    with pytest.raises(ArtifactError, match="it has gain 1e-300"):
+        RewardModel.load(tmp_path, seed=0)
+
+
+def test_a_saved_model_is_verified_before_it_is_loaded(reward_model, tmp_path):
+    reward_model.save(tmp_path)
+    names = {file.name for file in tmp_path.iterdir()} - {"manifest.json"}
+    assert {"model.safetensors", "config.json", "reward.json", "tokenizer.json", "tokenizer_config.json"} <= names
+    for name in sorted(names):
+        whole = (tmp_path / name).read_bytes()
+        for place in range(7, len(whole), max(1, len(whole) // 3)):
+            damaged = bytearray(whole)
+            damaged[place] ^= 4
+            (tmp_path / name).write_bytes(damaged)
+            with pytest.raises((ArtifactError, ModelError), match=name.replace(".", r"\.")):
+                RewardModel.load(tmp_path, seed=0)
+        (tmp_path / name).write_bytes(whole)
+    (tmp_path / "README.md").write_text("A model of mine.")
+    assert RewardModel.load(tmp_path, seed=0)(["a"], [" b"]) == reward_model(["a"], [" b"])
+
+
+def test_a_model_that_was_changed_on_purpose_is_loaded_without_its_manifest(reward_model, tmp_path):
+    reward_model.save(tmp_path)
+    file = tmp_path / "reward.json"
+    file.write_text(file.read_text().replace('"gain": 1.0', '"gain": 2.0'))
+    with pytest.raises(ArtifactError, match=r"If it was changed on purpose, delete its manifest\.json"):
+        RewardModel.load(tmp_path, seed=0)
+    (tmp_path / "manifest.json").unlink()
+    assert RewardModel.load(tmp_path, seed=0).gain == 2.0

@@ -71,7 +71,8 @@ def test_padding_that_a_model_names_is_kept(tiny_lm_folder, tmp_path):
     eos = model.tokenizer.eos_token_id
     model.model.config.pad_token_id = eos
     model.save(tmp_path)
-    (tmp_path / "reward.json").unlink()
+    for name in ("reward.json", "manifest.json"):
+        (tmp_path / name).unlink()
     loaded = RewardModel.load(tmp_path, seed=0, max_length=96)
     elsewhere = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     prompts, completions = ["Why?", "How do I bake bread?"], ["So.", "Mix flour."]

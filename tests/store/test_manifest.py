@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import os
+import shutil
+import time
 
 import pytest
 
 from frft.errors import ArtifactError
-from frft.store import MANIFEST, ArtifactStore, read_manifest
+from frft.store import MANIFEST, ArtifactStore, read_manifest, seal, verify_beside
+from frft.store import manifest as manifest_module
 
 
 def build(path):
@@ -127,10 +131,6 @@ def test_what_no_manifest_is_written_with_is_an_error(made, value):
 
 def test_files_and_folders_are_on_disk_before_the_manifest_is_there(tmp_path, monkeypatch):
     """A power cut must not leave a manifest whose files are empty."""
-    import os
-
-    from frft.store import seal
-
     (tmp_path / "below").mkdir()
     for name in ("one.txt", "below/two.txt"):
         (tmp_path / name).write_text("1")
@@ -146,3 +146,81 @@ def test_files_and_folders_are_on_disk_before_the_manifest_is_there(tmp_path, mo
     paths = (tmp_path, tmp_path / "below", tmp_path / "one.txt", tmp_path / "below" / "two.txt")
     assert {path.stat().st_ino for path in paths} <= before
     assert (tmp_path.stat().st_ino, True) in synced, "the manifest's own name, too"
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A folder with a file, a model below it, and a manifest."""
+    folder = tmp_path / "sealed"
+    (folder / "policy").mkdir(parents=True)
+    for name in ("rows.jsonl", "policy/weights", "policy/config"):
+        (folder / name).write_text("whole")
+    seal(folder, {"kind": "ppo", "digest": "0", "info": {}})
+    return folder
+
+
+def test_whoever_reads_a_file_verifies_it_by_the_manifest_beside_it_or_above_it(sealed, tmp_path):
+    (tmp_path / "link").symlink_to(sealed / "policy")
+    places = {"": sealed, "rows": sealed / "rows.jsonl", "policy": sealed / "policy", "link": tmp_path / "link"}
+    for path in places.values():
+        verify_beside(path)
+    (sealed / "policy" / "weights").write_text("whale")
+    found = {}
+    for name, path in places.items():
+        try:
+            verify_beside(path)
+        except ArtifactError as error:
+            found[name] = str(error)
+    assert found.keys() == {"", "policy", "link"}, "the rows are whole"
+    for message in found.values():
+        assert f"{sealed / 'policy' / 'weights'} differs from the manifest" in message
+        assert "If it was changed on purpose, delete its manifest.json" in message
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"files": {}, "name": "an app"}', None])
+def test_a_folder_without_a_manifest_of_frft_is_not_verified(sealed, content):
+    (sealed / MANIFEST).unlink()
+    if content is not None:
+        (sealed / MANIFEST).write_text(content)
+    (sealed / "rows.jsonl").write_text("whale")
+    verify_beside(sealed)
+
+
+def test_a_damaged_manifest_does_not_pass_for_a_foreign_one(sealed):
+    whole = (sealed / MANIFEST).read_bytes()
+    detected = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        (sealed / MANIFEST).write_bytes(damaged)
+        try:
+            verify_beside(sealed)
+        except ArtifactError:
+            detected += 1
+        else:
+            assert json.loads(bytes(damaged)) == json.loads(whole), f"byte {place}"
+    assert detected > 0.99 * len(whole)
+
+
+def test_a_file_is_read_once_until_it_changes(sealed, monkeypatch):
+    read, sha256_file = [], manifest_module.sha256_file
+
+    def counts(file):
+        read.append(file.name)
+        return sha256_file(file)
+
+    monkeypatch.setattr(manifest_module, "sha256_file", counts)
+    monkeypatch.setattr(manifest_module.time, "time", lambda now=time.time: now() + 60)
+    for _ in range(3):
+        verify_beside(sealed / "rows.jsonl")
+    assert read == ["rows.jsonl"]
+    os.utime(sealed / "rows.jsonl")
+    verify_beside(sealed / "rows.jsonl")
+    assert read == ["rows.jsonl"] * 2
+    monkeypatch.undo()
+    monkeypatch.setattr(manifest_module, "sha256_file", counts)
+    shutil.copy(sealed / "rows.jsonl", sealed / "new")
+    (sealed / "new").replace(sealed / "rows.jsonl")
+    for _ in range(2):
+        verify_beside(sealed / "rows.jsonl")
+    assert len(read) == 4, "changed a moment ago: it may change again without a trace in its times"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from importlib import import_module
 from types import SimpleNamespace
@@ -18,11 +19,10 @@ from frft.errors import OutputError
 from frft.progress import SILENT
 from frft.reward import GateInfo
 from frft.selection.weights import effective_sample_size
-from frft.store import locked
+from frft.store import LAUNCHER_LOCK, sole_launcher
 from frft.study import expected_seconds, load_study, run_study, to_do, worker_count
 from frft.study.cell import _refresh, drawn, pairs_seen, run_cell
 from frft.study.measured import MEASURES
-from frft.study.runner import STUDY_LOCK
 from frft.worlds import World
 
 from ..completed import completed
@@ -208,11 +208,12 @@ def test_time_is_estimated_beside_finished_stages(finished_study, small_override
 
 
 def test_a_second_start_in_a_folder_at_work_is_refused(small_study, small_overrides, tmp_path, capsys):
-    with locked(tmp_path / STUDY_LOCK):
+    with sole_launcher(tmp_path):
         arguments = ["study", "averaging", *small_overrides, "--out", str(tmp_path)]
         assert main(arguments) == 2
-        assert f"Another process is running a study in --out {tmp_path}" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == [STUDY_LOCK]
+        assert f"--out {tmp_path}: process {os.getpid()} on " in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == [LAUNCHER_LOCK]
+    (tmp_path / LAUNCHER_LOCK).touch()
     # The file of a lock that nobody holds is in nobody's way.
     assert to_do(small_study, tmp_path)
 

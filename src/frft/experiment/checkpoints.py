@@ -38,7 +38,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The checkpoint to resume from, the same in all processes; None: there is none, start from step 0."""
-        names = sorted((path.name for path in self._saved()), key=_step_of)
+        names = [path.name for path in saved_in(self._folder)]
         name = self._peers.agree(names[-1] if names else None)
         return None if name is None else self._folder / name
 
@@ -58,7 +58,7 @@ class Checkpoints:
         if not self._peers.agree(due):
             return
         started = time.monotonic()
-        older = self._saved()
+        older = saved_in(self._folder)
         path = self._folder / f"{PREFIX}{step}"
         with atomic_folder(path) if self._peers.is_main else nullcontext(path) as folder:
             write(folder)
@@ -70,10 +70,9 @@ class Checkpoints:
         self._last = time.monotonic()
         self._cost = self._last - started
 
-    def _saved(self) -> list[Path]:
-        # A link was not saved here: what it points to is not for this training to read, or to delete.
-        return [path for path in self._folder.glob(PATTERN) if _NAME.fullmatch(path.name) and not path.is_symlink()]
 
-
-def _step_of(name: str) -> int:
-    return int(name.removeprefix(PREFIX))
+def saved_in(folder: Path) -> list[Path]:
+    """The checkpoints in the folder of a training, the newest last."""
+    # A link was not saved here: what it points to is not for this training to read, or to delete.
+    found = [path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name) and not path.is_symlink()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))

@@ -24,14 +24,15 @@ from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import GoldJudge, Judge, RewardJudge, ScoringJudge
 from frft.experiment.evaluation import Scorer, agreement
+from frft.experiment.folder import SEEDS_FOLDER
 from frft.experiment.looks import course_of
 from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare, run_format
 from frft.experiment.run_diagnosis import RunDiagnosis
 from frft.experiment.runner import RESULTS_FILE
-from frft.experiment.seeds import SEEDS_FOLDER, seeds_in
-from frft.experiment.segment import METRICS
+from frft.experiment.seeds import seeds_in
+from frft.experiment.segment import read_journals
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, JUDGED_ROLLOUTS, ROLLOUTS, means_by_step
 from frft.progress import SILENT, Progress
@@ -46,7 +47,6 @@ from frft.results import (
     StepMetrics,
     info_of_model,
     read_rollouts,
-    read_steps,
     read_written,
 )
 from frft.reward import RefreshedModelInfo, RewardModel, RewardModelInfo
@@ -379,10 +379,10 @@ def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
         folder
         for segment in arm.segments
         for folder in (segment.path, segment.path.with_name(f"{segment.path.name}.unfinished"))
-        if (folder / METRICS).is_file()
+        if folder.is_dir()
     ]
-    steps = [row for folder in folders for row in read_steps(folder / METRICS)]
-    rollouts = [row for folder in folders for row in read_rollouts(folder / ROLLOUTS)]
+    read = [read_journals(folder) for folder in folders]
+    steps, rollouts = [row for each, _ in read for row in each], [row for _, each in read for row in each]
     # A running or killed process may have written a step to one journal and not yet to the other.
     done = {row.step for row in steps} & {row.step for row in rollouts}
     # Without strictness: an arm that is refreshed without data has steps here, but no refresh of its reward model.

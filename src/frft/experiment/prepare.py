@@ -12,6 +12,7 @@ from frft import __version__
 from frft.config import RunConfig, dump_config
 from frft.errors import ArtifactError, DataError, OutputError
 from frft.evaluation.judge_names import JudgeRequest, NamedJudge, named_judge, unread_options
+from frft.experiment.folder import EMBEDDINGS
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import RunContext, Stages, check_reading
 from frft.models.training import check_reporter
@@ -20,6 +21,7 @@ from frft.progress import Progress
 from frft.reward import pairs_identity
 from frft.store import (
     ALONE,
+    LAUNCHER_LOCK,
     MANIFEST,
     RESULTS_FORMAT,
     ArtifactStore,
@@ -36,7 +38,10 @@ RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 VERDICTS_FILE = "verdicts.jsonl"
-OWN_FILES = {RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock", "stages", "embeddings"}
+OWN_FILES = {
+    *(RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock"),
+    *(LAUNCHER_LOCK, "stages", EMBEDDINGS),
+}
 """Names in the folder of a run that has finished no stage: a folder with nothing else counts as unused."""
 NO_OUTCOME: dict[str, Any] = {
     "data": {"pairs"},
@@ -109,7 +114,7 @@ def prepare(
         config,
         rows.splits,
         store,
-        out / "embeddings",
+        out / EMBEDDINGS,
         progress,
         rows.evaluation_prompts,
         peers,
@@ -249,14 +254,9 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
 
     A folder in which no stage was finished counts as empty, so that a mistake in a first attempt does not block it.
     """
-    if not out.exists():
+    check_is_run(out)
+    if not out.exists() or _is_unused(out):
         return
-    if not out.is_dir():
-        raise OutputError(f"--out {out} is a file. Name a folder.")
-    if _is_unused(out):
-        return
-    if not (out / RUN_FILE).exists():
-        raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
     different = different_settings(out / RUN_FILE, config)
     if read_run(out / RUN_FILE)["pairs"] != identity:
         different.append("the preference pairs differ")
@@ -266,6 +266,20 @@ def check_run_folder(out: Path, config: RunConfig, identity: str) -> None:
             f"--out {out} holds a run of another configuration ({shown}). Name a new folder, or repeat the old "
             f"settings (they are in {out / CONFIG_FILE}) to go on with it."
         )
+
+
+def check_is_run(out: Path) -> None:
+    """Raise `OutputError` unless `out` is new, empty, or the folder of a run."""
+    try:
+        is_there = out.exists()
+    except OSError as error:  # a name that is too long, links in a circle
+        raise _unwritable(out, error) from error
+    if not is_there:
+        return
+    if not out.is_dir():
+        raise OutputError(f"--out {out} is a file. Name a folder.")
+    if not _is_unused(out) and not (out / RUN_FILE).exists():
+        raise OutputError(f"--out {out} is not empty and holds no run. Name a new folder.")
 
 
 def read_run(run_file: Path) -> dict[str, Any]:

@@ -15,17 +15,17 @@ OUT/stages/               what was computed, one folder for each stage; reused w
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
 from frft.config import RunConfig
+from frft.experiment.folder import launched_alone, link
 from frft.experiment.loop import Arm, arm_names, run_arm
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
-from frft.experiment.prepare import claim, place_for_rejects, prepare, remarks, try_judge
+from frft.experiment.prepare import check_is_run, claim, place_for_rejects, prepare, remarks, try_judge
 from frft.experiment.processes import libraries_set_aside
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
@@ -77,13 +77,21 @@ def run_one(
             FRFT_STORE, or else a folder in the user's cache.
 
     Raises:
-        OutputError: `out` holds something else, or it or the store cannot be written.
+        OutputError: `out` holds something else, another launcher is at work there, or it or the store cannot be
+            written.
         DataError: the preference data cannot be used.
         UsageError: `workers` were asked for under a launcher.
         FrftError: whatever a stage raises; finished stages stay, and the next start goes on after them.
     """
-    started = time.monotonic()
     together = peers()
+    # Before the lock, so that nothing is written to a folder of something else.
+    check_is_run(out)
+    with launched_alone(out, together, progress):
+        return _run(config, out, progress, store, together)
+
+
+def _run(config: RunConfig, out: Path, progress: Progress, store: str | Path | None, together: Peers) -> RunResults:
+    started = time.monotonic()
     log = StageLog(progress)
     shared = open_store(store, progress.say)
     artifacts = ArtifactStore(out / "stages", log.note, log.waits, shared)
@@ -113,9 +121,9 @@ def run_one(
     results = assemble(config, rows, stages, start, arms, evaluations, log, workers, time.monotonic() - started)
     if together.is_main:
         _write_metrics(out, results)
-        _link(out / "sft", stages.sft.path)
+        link(out / "sft", stages.sft.path)
         if isinstance(stages.judge.identity, Artifact):
-            _link(out / "judge", stages.judge.identity.path)
+            link(out / "judge", stages.judge.identity.path)
         write_json(out / RESULTS_FILE, results.as_dict())
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(draw_picture(results).encode())
@@ -149,10 +157,10 @@ def _show(out: Path, stages: Stages, arm: Arm) -> None:
     """Fill OUT/arms/NAME: links to policy and reward model, copies of completions and selections."""
     folder = out / "arms" / arm.name
     folder.mkdir(parents=True, exist_ok=True)
-    _link(folder / "policy", arm.policy.path / "policy")
+    link(folder / "policy", arm.policy.path / "policy")
     accepted = [refresh.reward_model for refresh in arm.refreshes if refresh.accepted]
     reward_model = accepted[-1] if accepted else stages.base_reward
-    _link(folder / "reward_model", reward_model.path)
+    link(folder / "reward_model", reward_model.path)
     for written, name in zip(stages.evaluation_completions(arm.policy), (COMPLETIONS, SECOND), strict=True):
         _copy(written.path / COMPLETIONS, folder / name)
     for number, refresh in enumerate(arm.refreshes, start=1):
@@ -172,9 +180,3 @@ def _write_metrics(out: Path, results: RunResults) -> None:
 def _copy(source: Path, target: Path) -> None:
     with atomic_write(target) as file, source.open("rb") as original:
         shutil.copyfileobj(original, file)
-
-
-def _link(link: Path, target: Path) -> None:
-    """A relative link, so that the folder of the run can be moved."""
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(target, link.parent))

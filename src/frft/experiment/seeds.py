@@ -21,16 +21,15 @@ from frft import __version__
 from frft.config import RunConfig
 from frft.config.model import VANILLA
 from frft.errors import OutputError
+from frft.experiment.folder import SEEDS_FOLDER, launched_alone
 from frft.experiment.plan import PlannedStage, plan_run
 from frft.experiment.prepare import RUN_FILE, different_settings
 from frft.experiment.runner import RESULTS_FILE, run_one
-from frft.models import is_main_process
+from frft.models import is_main_process, peers
 from frft.progress import SILENT, Progress
 from frft.results import ArmFigures, OverSeeds, RunResults, SeedsResults
 from frft.statistics import Estimate, estimate
-from frft.store import RESULTS_FORMAT, format_of, read_json, write_json
-
-SEEDS_FOLDER = "seeds"
+from frft.store import LAUNCHER_LOCK, RESULTS_FORMAT, format_of, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,13 @@ def run_seeds(
     config: RunConfig, out: Path, progress: Progress = SILENT, *, store: str | Path | None = None
 ) -> SeedsResults:
     """Run the experiment with every seed, or go on where it was stopped; arguments and errors as `frft.run`."""
-    started = time.monotonic()
     check_seeds_folder(out, config)
+    with launched_alone(out, peers(), progress):
+        return _run_seeds(config, out, progress, store)
+
+
+def _run_seeds(config: RunConfig, out: Path, progress: Progress, store: str | Path | None) -> SeedsResults:
+    started = time.monotonic()
     found = {}
     for number, seed in enumerate(config.seed_list, start=1):
         progress.say(f"— seed {seed} ({number} of {len(config.seed_list)})")
@@ -155,7 +159,7 @@ def check_seeds_folder(out: Path, config: RunConfig) -> None:
         return
     if not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if any(out.iterdir()) and not (out / SEEDS_FOLDER).is_dir():
+    if any(path.name != LAUNCHER_LOCK for path in out.iterdir()) and not (out / SEEDS_FOLDER).is_dir():
         raise OutputError(
             f"--out {out} is not empty and holds no runs with several seeds. Name a new folder; stages of other runs "
             "are found in the store all the same."

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from frft.experiment.checkpoints import Checkpoints
+from frft.errors import ArtifactError
+from frft.experiment.checkpoints import Checkpoints, saved_in
 from frft.experiment.texts import ROLLOUTS, rollout_rows
 from frft.models import TruncationCount
 from frft.progress import Progress
-from frft.results import SegmentInfo
-from frft.store import Journal, Peers, remove
+from frft.results import RolloutRow, SegmentInfo, StepMetrics, read_rollouts, read_steps
+from frft.store import MANIFEST, Journal, Peers, read_manifest, remove, rows_at
 
 if TYPE_CHECKING:
     from frft.policy import PPOTrainer
@@ -135,6 +136,29 @@ def _go_back(path: Path, checkpoint: Path | None, marks: dict[str, Any]) -> dict
         name: Journal.create(path / name) if checkpoint is None else Journal.resume(path / name, marks[name], remedy)
         for name in (METRICS, ROLLOUTS)
     }
+
+
+def read_journals(path: Path) -> tuple[list[StepMetrics], list[RolloutRow]]:
+    """The rows of both journals of a segment, finished or under way, which are verified as far as that can be.
+
+    Those of a finished one by its manifest; of one under way, or stopped, the rows up to the last checkpoint by that.
+
+    Raises:
+        ArtifactError: a journal was damaged, edited, cut short or removed.
+    """
+    for checkpoint in reversed(saved_in(path)):
+        try:
+            along = read_manifest(checkpoint, fields={"along"}, remedy=_REMEDY)["along"]
+        except ArtifactError:
+            if not checkpoint.exists():
+                continue  # the training saved a newer one at this moment, and the next diagnosis finds that
+            raise
+        for name, mark in along["journals"].items():
+            _ = rows_at(path / name, mark, _REMEDY.format(folder=path))
+        break
+    if not any((path / name).exists() for name in (MANIFEST, METRICS, ROLLOUTS)):
+        return [], []  # before its first step
+    return read_steps(path / METRICS), read_rollouts(path / ROLLOUTS)
 
 
 def _total(trainer: PPOTrainer | GroupTrainer, counts: dict[str, int]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head
 from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
+from frft.store import verify_beside
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -54,6 +55,7 @@ def load_tokenizer(
 
     Raises:
         ModelError: it cannot be loaded, or has neither an EOS nor a SEP token.
+        ArtifactError: its folder has a manifest of frft, and a file was changed since (so do all loaders).
         ChatTemplateError: there is no such template, or it cannot be used.
     """
     from transformers import AutoTokenizer
@@ -205,6 +207,7 @@ def load_with_its_head(
     refuse_archives(name)
     entry = find_head(name)
     if entry is not None:
+        _verify(model_source(name))
         model, head = load_with_head(entry, HeadRequest(str(name), dtype, trust_remote_code))
     else:
         with seeded(seed):
@@ -367,11 +370,19 @@ def _refuse_missing(
         )
 
 
+def _verify(source: ModelSource) -> None:
+    """Verify all folders that a model comes from by the manifests that lie in them or above them, if there are any."""
+    for folder in {Path(source.name), Path(source.base), *(adapters.path for adapters in source.adapters)}:
+        if folder.is_dir():
+            verify_beside(folder)
+
+
 def _load(what: str, source: ModelSource, load: Callable[..., Any], **arguments: Any) -> Any:
     from safetensors import SafetensorError
 
     if source.revision is not None:
         arguments["revision"] = source.revision
+    _verify(source)
     try:
         with quiet(), hub_asked_once(source.base):
             return load(source.base, **arguments)

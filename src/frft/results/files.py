@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frft.results.infos import StepMetrics
-from frft.store import StoredValue, read_rows
+from frft.store import StoredValue, read_rows, verify_beside
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,22 @@ class RolloutRow(StoredValue):
 
 
 def read_steps(path: Path) -> list[StepMetrics]:
-    """The rows of a segment's metrics.jsonl.
+    """The rows of a segment's metrics.jsonl; of a finished segment they are verified.
 
     Raises:
-        ArtifactError: a row lacks a field, or has one of another type.
+        ArtifactError: a row lacks a field, or has one of another type; the file was changed after the segment was done.
     """
+    verify_beside(path)
     return [StepMetrics.of(row, path) for row in read_rows(path)]
 
 
 def read_written(path: Path) -> list[CompletionRow]:
     """The rows of a stage's completions.jsonl; raises as `read_steps`."""
+    verify_beside(path)
     return [CompletionRow.of(row, path) for row in read_rows(path)]
 
 
 def read_rollouts(path: Path) -> list[RolloutRow]:
     """The rows of a segment's rollouts.jsonl; raises as `read_steps`."""
+    verify_beside(path)
     return [RolloutRow.of(row, path) for row in read_rows(path)]

@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 from frft.errors import ArtifactError, RewardError, UsageError
 from frft.reward.gate import why_refused
 from frft.reward.infos import SelectionInfo
-from frft.store import read_json, write_json
+from frft.store import is_whole, read_json, stamped, write_json
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from frft.reward.refresh import Refresh
 
 STATE_FILE = "aligned_reward.json"
-CALLBACK_FORMAT = 1
+CALLBACK_FORMAT = 2
 
 
 class RefreshCallback(TrainerCallback):  # type: ignore[misc]
@@ -92,7 +92,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         del control
         values = {"format_version": CALLBACK_FORMAT, "step": state.global_step, "reward": self._reward.state()}
         if state.is_world_process_zero:
-            write_json(_folder(args, state) / STATE_FILE, values)
+            write_json(_folder(args, state) / STATE_FILE, stamped(values))
 
     def _warn(self, refresh: Refresh) -> None:
         """Warn with Python's `warnings`: a script that trains with TRL shows no report of frft."""
@@ -121,10 +121,18 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
                 "name it: reward.callback(checkpoint)."
             )
         values = read_json(file)
-        if not isinstance(values, dict) or values.get("format_version") != CALLBACK_FORMAT or values["step"] != step:
+        # Format 1 was the same without a checksum.
+        is_older = isinstance(values, dict) and values.get("format_version") == 1 and "sha256" not in values
+        is_known = isinstance(values, dict) and (is_older or values.get("format_version") == CALLBACK_FORMAT)
+        if not is_known or values.get("step") != step:
             raise ArtifactError(
                 f"{file} is not the state of a reward at step {step} in format version {CALLBACK_FORMAT}. Resume from "
                 "a checkpoint as it was saved."
+            )
+        if not is_older and not is_whole(values):
+            raise ArtifactError(
+                f"{file} was changed after it was written: its checksum does not fit its content. Resume from another "
+                "checkpoint, or start the training anew."
             )
         # The state holds the samples of all processes in one list; if every process took it, each would count once per
         # process at the next refresh.

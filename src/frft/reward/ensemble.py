@@ -10,6 +10,7 @@ import numpy as np
 
 from frft.errors import UsageError
 from frft.models import TruncationCount
+from frft.reward.finite import check_finite
 from frft.reward.model import RewardModel
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ class RewardModelEnsemble:
         """Scores of N completions, float64 (N,).
 
         Raises:
-            RewardError: as `RewardModel.score`.
+            RewardError: as `RewardModel.score`; or the variance is so large that float32 cannot hold the score.
         """
         scores_KN = np.stack([member.score(prompts, completions) for member in self.members])
-        return np.asarray(scores_KN.mean(axis=0) - self.coef * scores_KN.var(axis=0))
+        with np.errstate(over="ignore"):  # an infinite variance is an error below
+            scores_N = np.asarray(scores_KN.mean(axis=0) - self.coef * scores_KN.var(axis=0))
+        advice = f"The members are on no common scale, or the weight of their variance ({self.coef:g}) is absurd."
+        return check_finite(scores_N, prompts, completions, f"{advice} Normalise them on the same samples.")
 
     @property
     def truncated(self) -> TruncationCount:

@@ -39,7 +39,9 @@ from frft.models import (
 from frft.models.chat import AUTO, NONE, PLAIN, Template, describe_template, template_digest
 from frft.models.classifiers import refuse_archives
 from frft.progress import SILENT, Progress
+from frft.reward.finite import DIVERGED, absurd_scale, check_finite
 from frft.reward.reward_file import COMPLETION, CONVERSATION, REWARD_FILE, SEEN, Reads, RewardFile, read_reward_file
+from frft.store import seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,11 +179,12 @@ class RewardModel:
         return cls(model, tokenizer, length, gain=values.gain, bias=values.bias, head=head, reads=values.reads)
 
     def save(self, path: str | Path) -> None:
-        """Save everything that `load` needs into one folder; `reward.json` is written last."""
+        """Save everything that `load` needs into one folder, sealed by a manifest with which `load` verifies it."""
         path = Path(path)
         save_model(self.model, self.tokenizer, path)
         template = template_digest(self.tokenizer)
         RewardFile(self.gain, self.bias, self.max_length, template, self.reads).write(path / REWARD_FILE)
+        _ = seal(path, {"kind": "reward model", "digest": None, "info": {}})
 
     @property
     def max_length(self) -> int:
@@ -247,9 +250,11 @@ class RewardModel:
         """Scores of N completions, in the order given, float64 (N,): `gain * raw_scores + bias`.
 
         Raises:
-            RewardError: as `raw_scores`.
+            RewardError: as `raw_scores`; or gain or bias makes a score that float32 cannot hold.
         """
-        return self.gain * self.raw_scores(prompts, completions, batch_size=batch_size, progress=progress) + self.bias
+        raw = self.raw_scores(prompts, completions, batch_size=batch_size, progress=progress)
+        scores = self.gain * raw + self.bias
+        return check_finite(scores, prompts, completions, absurd_scale(self.gain, self.bias))
 
     def raw_scores(
         self,
@@ -276,15 +281,7 @@ class RewardModel:
         for batch, scores_B in self.scored_batches(sequences, batch_size=batch_size, progress=progress):
             score_of.update(zip(batch, scores_B, strict=True))
         scores = np.array([score_of[ids] for ids in sequences], dtype=np.float64)
-        unusable = np.flatnonzero(~np.isfinite(scores)).tolist()
-        if unusable:
-            index = unusable[0]
-            raise RewardError(
-                f"The reward model's score of item {index} (counting from 0; completion "
-                f"{completions[index][:60]!a}) is {scores[index]}. Its training has probably diverged; "
-                "train it again with a lower learning rate."
-            )
-        return scores
+        return check_finite(scores, prompts, completions, DIVERGED)
 
     def scored_batches(
         self, sequences: Sequence[tuple[int, ...]], *, batch_size: int, progress: Progress

@@ -24,6 +24,10 @@ COMPLETION: Reads = "completion"
 SEEN = {CONVERSATION: "conversations", COMPLETION: "completions without their prompts"}
 """What a reward model reads, in words."""
 
+LARGEST = 1e12
+"""Largest gain and absolute bias, and the inverse of the smallest gain, that a file may hold. `normalise` makes gains
+and biases below 1e6; beyond 1e12, float32 scores would overflow or all be alike."""
+
 
 @dataclass(frozen=True)
 class RewardFile:
@@ -66,9 +70,14 @@ def read_reward_file(file: Path) -> RewardFile:
         known = f"{', '.join(map(str, REWARD_FORMATS[:-1]))} or {REWARD_FORMATS[-1]}"
         raise ArtifactError(f"{file} is not of format version {known}, which this version of frft reads.")
     gain, bias, max_length = (values.get(name, math.nan) for name in ("gain", "bias", "max_length"))
-    numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (gain, bias))
-    if not numbers or not gain > 0 or type(max_length) is not int:
-        raise ArtifactError(f"{file} must hold numbers gain (above 0) and bias, and a whole number max_length.")
+    # A whole number of JSON may be too large for a float.
+    numbers = all(type(value) in (int, float) and abs(value) <= LARGEST for value in (gain, bias))
+    if not numbers or not gain >= 1 / LARGEST or type(max_length) is not int:
+        raise ArtifactError(
+            f"{file} must hold numbers gain ({1 / LARGEST:g} to {LARGEST:g}) and bias (at most {LARGEST:g} from 0), "
+            f"and a whole number max_length; it has gain {gain!r:.40}, bias {bias!r:.40} and max_length "
+            f"{max_length!r:.40}. It was edited or damaged: save the model again, or correct the file."
+        )
     # Before version 2, all reward models read plain text, whatever template their tokenizer carried.
     template = PLAIN if number == 1 else values.get("chat_template")
     if not isinstance(template, str):

@@ -11,16 +11,18 @@ from frft.store.files import (
     read_json,
     remove,
     sha256_file,
+    sweep,
     write_json,
 )
-from frft.store.journal import Journal, append_rows, read_rows
-from frft.store.lock import locked
-from frft.store.manifest import MANIFEST, read_manifest, seal, verify_files
+from frft.store.journal import Journal, append_rows, read_rows, rows_at
+from frft.store.lock import LAUNCHER_LOCK, locked, sole_launcher
+from frft.store.manifest import MANIFEST, is_whole, read_manifest, seal, stamped, verify_beside, verify_files
 from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
 from frft.store.stored import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, plain
 
 __all__ = [
     "ALONE",
+    "LAUNCHER_LOCK",
     "MANIFEST",
     "OMITTED",
     "RESULTS_FORMAT",
@@ -42,6 +44,7 @@ __all__ = [
     "fault",
     "folder_digest",
     "format_of",
+    "is_whole",
     "link_or_copy",
     "locked",
     "open_store",
@@ -54,9 +57,14 @@ __all__ = [
     "read_rows",
     "readable_bytes",
     "remove",
+    "rows_at",
     "seal",
     "sha256_file",
+    "sole_launcher",
     "source_of",
+    "stamped",
+    "sweep",
+    "verify_beside",
     "verify_files",
     "write_json",
 ]

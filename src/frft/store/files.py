@@ -8,17 +8,24 @@ import gc
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from frft.errors import ArtifactError
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""What `atomic_write` names its files until they are finished."""
+_UNFINISHED = re.compile(r"\..+\.(unfinished|linked)")
+"""What `atomic_folder` and the shared store name folders until they are finished."""
 
 
 @contextmanager
@@ -70,6 +77,35 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def sweep(folder: Path, *, older_than_s: float = 0.0, spare: Collection[str] = ()) -> list[Path]:
+    """Delete what killed processes left below a folder in which nobody is at work.
+
+    Links are not followed; in a folder that is a link itself, nothing is deleted.
+
+    Temporary files of `atomic_write`, and folders of `atomic_folder` and of the shared store that were never finished.
+
+    Args:
+        folder: the folder; it may be missing.
+        older_than_s: leave what was changed in the last so many seconds.
+        spare: names of folders directly in it that are left out.
+
+    Returns:
+        What was deleted.
+    """
+    gone: list[Path] = []
+    for parent, folders, names in () if folder.is_symlink() else os.walk(folder):
+        if parent == str(folder):
+            folders[:] = [each for each in folders if each not in spare]
+        left = [name for name in names if _TEMPORARY.fullmatch(name)]
+        for name in [*left, *(each for each in folders if _UNFINISHED.fullmatch(each))]:
+            path = Path(parent, name)
+            if time.time() - path.lstat().st_mtime >= older_than_s:
+                remove(path)
+                gone.append(path)
+        folders[:] = [each for each in folders if Path(parent, each) not in gone]
+    return gone
+
+
 def sync_below(folder: Path) -> None:
     """Wait until a folder with all that is below it is on disk, contents and names."""
     for parent, _, names in os.walk(folder):
@@ -102,8 +138,12 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
     """Read a JSON file that this project wrote.
+
+    Args:
+        path: the file.
+        remedy: what to do if it is not JSON, a sentence.
 
     Raises:
         ArtifactError: the file is missing or is not JSON.
@@ -115,7 +155,7 @@ def read_json(path: Path) -> Any:
             f"{path} is missing, so its folder is incomplete. Delete the folder {path.parent} and run again."
         ) from None
     except ValueError as error:
-        raise ArtifactError(f"{path} is not valid JSON ({error}). Delete it and run again.") from error
+        raise ArtifactError(f"{path} is not valid JSON ({error}). {remedy}") from error
 
 
 def sha256_file(path: Path) -> str:

@@ -52,14 +52,7 @@ class Journal:
         Raises:
             ArtifactError: rows up to the checkpoint are missing or were changed.
         """
-        content = path.read_bytes() if path.is_file() else b""
-        size, found = mark["bytes"], content[: mark["bytes"]]
-        if hashlib.sha256(found).hexdigest() != mark["sha256"]:
-            why = f"it has {len(content)} bytes" if len(content) < size else "its content is another"
-            raise ArtifactError(
-                f"{path} has not the rows that it had at the last checkpoint, its first {size} bytes: {why} (damaged, "
-                f"edited, cut short or removed). {remedy}"
-            )
+        found = rows_at(path, mark, remedy)
         # Written anew: the file may be a link, or have a second name in a copy of the run that was made by links.
         with atomic_write(path) as file:
             file.write(found)
@@ -90,6 +83,19 @@ class Journal:
                 f"{self.path} was changed while it was being written: it has {len(content)} bytes, and "
                 f"{self._bytes} were written. {remedy}"
             )
+
+
+def rows_at(path: Path, mark: Mapping[str, Any], remedy: str) -> bytes:
+    """The rows that a journal had at a checkpoint, as bytes; arguments and errors as `Journal.resume`."""
+    content = path.read_bytes() if path.is_file() else b""
+    size, found = mark["bytes"], content[: mark["bytes"]]
+    if hashlib.sha256(found).hexdigest() != mark["sha256"]:
+        why = f"it has {len(content)} bytes" if len(content) < size else "its content is another"
+        raise ArtifactError(
+            f"{path} has not the rows that it had at the last checkpoint, its first {size} bytes: {why} (damaged, "
+            f"edited, cut short or removed). {remedy}"
+        )
+    return found
 
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> bytes:

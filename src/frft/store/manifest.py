@@ -9,6 +9,7 @@ changed figure, or a file struck from the list, is detected as surely as a chang
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,16 @@ OLD_FIELDS = {"kind", "digest", "inputs", "info", "seconds", "peak_memory", "fil
 """Keys of an artifact's manifest of format 1."""
 FIELDS = {*OLD_FIELDS, "code"}
 """Keys of an artifact's manifest of format 2, besides its format number and checksum."""
+_KNOWN = {*FIELDS, "format", "sha256"}
+_FRESH_S = 2.0
+"""Seconds for which a change of a file may leave its time of change as it was: clocks of file systems are coarse."""
 RUN_AGAIN = "Delete the folder {folder} and run again to make it anew."
 """What to do about a damaged artifact; {folder} stands for its folder."""
+
+_RESTORE = (
+    "Make the folder {folder} anew (in a run: delete it and run again), or restore it from a copy. If it was changed "
+    f"on purpose, delete its {MANIFEST}."
+)
 
 
 def seal(folder: Path, content: Mapping[str, Any], parts: Collection[Path] | None = None) -> dict[str, Any]:
@@ -36,9 +45,8 @@ def seal(folder: Path, content: Mapping[str, Any], parts: Collection[Path] | Non
         parts: the files and folders in it that it consists of; None: all of them.
     """
     entries = set(folder.iterdir() if parts is None else parts) - {folder / MANIFEST}
-    stamped = {"format": FORMAT, **content, "files": _list_files(folder, entries)}
+    manifest = stamped({"format": FORMAT, **content, "files": _list_files(folder, entries)})
     sync_below(folder)
-    manifest = {**stamped, "sha256": digest_of(stamped)}
     write_json(folder / MANIFEST, manifest)
     return manifest
 
@@ -58,7 +66,7 @@ def read_manifest(
         ArtifactError: there is none, it is of another format, or it was changed after it was written.
     """
     path, advice = folder / MANIFEST, remedy.format(folder=folder)
-    manifest = read_json(path)
+    manifest = read_json(path, advice)
     if not isinstance(manifest, dict) or not manifest.keys() >= {*fields} - {"code"}:
         raise ArtifactError(f"{path} is not a manifest. {advice}")
     # Format 1 has exactly these keys: one of format 2 whose number was damaged must not pass for one of format 1.
@@ -70,12 +78,7 @@ def read_manifest(
             f"{path} has format {number}; this version of frft reads format {FORMAT}. Use the version that wrote it. "
             f"Or: {advice}"
         )
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    try:
-        is_whole = digest_of(content) == manifest.get("sha256")
-    except ValueError:  # NaN or half a surrogate, which no manifest is written with
-        is_whole = False
-    if not is_whole:
+    if not is_whole(manifest):
         raise ArtifactError(
             f"{path} was changed after it was written: its checksum does not fit its content (figures, inputs, list "
             f"of files). {advice}"
@@ -83,19 +86,72 @@ def read_manifest(
     return manifest
 
 
+def stamped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a checksum of all that it holds; for `is_whole`."""
+    return {**content, "sha256": digest_of(content)}
+
+
+def is_whole(found: Mapping[str, Any]) -> bool:
+    """Whether an object that was read holds what it held when it was `stamped`."""
+    try:
+        return digest_of({key: value for key, value in found.items() if key != "sha256"}) == found.get("sha256")
+    except ValueError:  # NaN or half a surrogate, which no such object is written with
+        return False
+
+
 def verify_files(folder: Path, manifest: Mapping[str, Any], *, remedy: str = RUN_AGAIN) -> None:
     """Compare the size and checksum of all files of a folder with its manifest.
+
+    A file that this process has found whole is not read again until its size or time of change is another.
 
     Raises:
         ArtifactError: a file is missing or differs; says what to do by `remedy` (see `read_manifest`).
     """
     for name, recorded in manifest["files"].items():
         file = folder / name
-        if not file.is_file() or file.stat().st_size != recorded["bytes"] or sha256_file(file) != recorded["sha256"]:
+        if not file.is_file() or file.stat().st_size != recorded["bytes"] or _sum_of(file) != recorded["sha256"]:
             raise ArtifactError(
                 f"{file} differs from the manifest written with it (damaged, edited or cut short). "
                 f"{remedy.format(folder=folder)}"
             )
+
+
+def verify_beside(path: Path) -> None:
+    """Verify a file or folder by the manifest in its folder or in the one above; without one of frft's, do nothing.
+
+    For whoever reads a file that it did not get from an `ArtifactStore`, which has verified it: the weights of a model
+    that somebody names, journals of a finished stage.
+
+    Raises:
+        ArtifactError: the manifest, or a file at or below `path` that it lists, is missing or was changed.
+    """
+    path = path.resolve()
+    for folder in (path, path.parent):
+        if (folder / MANIFEST).is_file() and _is_ours(folder / MANIFEST):
+            manifest = read_manifest(folder, older=True, fields={"files"}, remedy=_RESTORE)
+            files = {name: of for name, of in manifest["files"].items() if (folder / name).is_relative_to(path)}
+            verify_files(folder, {"files": files}, remedy=_RESTORE)
+            return
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a manifest of frft, whole or damaged: other software has files of that name."""
+    found = read_json(path, _RESTORE.format(folder=path.parent))
+    return isinstance(found, dict) and len(found.keys() & _KNOWN) > 2
+
+
+def _sum_of(file: Path) -> str:
+    status = file.stat()
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if key not in _sums:
+        found = sha256_file(file)
+        if time.time() - max(status.st_mtime, status.st_ctime) < _FRESH_S:
+            return found
+        _sums[key] = found
+    return _sums[key]
+
+
+_sums: dict[tuple[int, ...], str] = {}
 
 
 def _list_files(folder: Path, entries: Collection[Path]) -> dict[str, dict[str, Any]]:

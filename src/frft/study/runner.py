@@ -24,7 +24,7 @@ from frft.models import use_threads
 from frft.progress import Progress, Task, duration
 from frft.results.cell import CellFailure
 from frft.results.study import StudyResults
-from frft.store import SharedStore, atomic_write, locked, open_store, read_json, write_json
+from frft.store import LAUNCHER_LOCK, SharedStore, atomic_write, open_store, read_json, sole_launcher, write_json
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
 from frft.study.panels import panels_picture
@@ -34,7 +34,6 @@ from frft.study.summary import summarise
 
 _POLL_S = 0.2
 """Seconds to wait for a message of a worker before looking whether one has finished."""
-STUDY_LOCK = ".lock"
 TEXTS = ("pool_size", "categories", "sources", "pairs_within_source")
 """Dials of a world that change the texts of its pool; the others change labels, demonstrations or other prompts."""
 
@@ -48,7 +47,7 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if out.is_dir() and {path.name for path in out.iterdir()} - {STUDY_LOCK} and not (out / "cells").is_dir():
+    if out.is_dir() and {path.name for path in out.iterdir()} - {LAUNCHER_LOCK} and not (out / "cells").is_dir():
         raise OutputError(f"--out {out} is not empty and holds no study. Name a new folder.")
     left = []
     for cell in study.cells:
@@ -223,15 +222,9 @@ def run_study(
         FrftError: a process was killed.
     """
 
-    def refuse() -> None:
-        raise OutputError(
-            f"Another process is running a study in --out {out} (it holds {out / STUDY_LOCK}). Wait until it is done, "
-            "or name another folder."
-        )
-
     # Before the lock, so that nothing is written to a folder of something else.
     _ = to_do(study, out, points)
-    with locked(out / STUDY_LOCK, refuse):
+    with sole_launcher(out):
         return _run(study, out, progress, points, command, open_store(store, progress.say))
 
 

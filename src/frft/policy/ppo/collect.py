@@ -157,7 +157,7 @@ def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence
     """Call the reward and check that it gives one number for each completion: a list, an array or a tensor of them.
 
     Raises:
-        RewardError: the number of scores is wrong, or a score is not finite in float32; names the completion.
+        RewardError: the number of scores is wrong, or a score is not finite in float32; names prompt and completion.
     """
     returned: Any = reward(prompts, completions)
     try:
@@ -175,7 +175,8 @@ def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence
         if not abs(score) <= torch.finfo(torch.float32).max:
             raise RewardError(
                 f"The reward of completion {index} of {len(found)} is {value!r:.80}; it must be a finite number "
-                f"(float32). The completion begins {completions[index][:80]!a}."
+                f"(float32). Its prompt ends {prompts[index][-80:]!a}, the completion begins "
+                f"{completions[index][:80]!a}. Look at the reward, and at the weights of its model."
             )
         scores.append(score)
     return scores

@@ -1,0 +1,153 @@
+"""The folder of a run: one launcher, no leftovers, links that may have become folders in a copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from contextlib import contextmanager
+from subprocess import PIPE, Popen
+
+import pytest
+
+from frft.config import load_config
+from frft.errors import OutputError
+from frft.experiment import run
+from frft.experiment.folder import launched_alone, link
+from frft.progress import SILENT
+from frft.store import ALONE, LAUNCHER_LOCK
+
+
+@contextmanager
+def another_launcher(out):
+    """Another process that has begun a run in the folder, and can be killed."""
+    begun = (
+        "import sys, time, pathlib\n"
+        "from frft.experiment.folder import launched_alone\n"
+        "from frft.progress import SILENT\n"
+        "from frft.store import ALONE\n"
+        "with launched_alone(pathlib.Path(sys.argv[1]), ALONE, SILENT):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with Popen([sys.executable, "-c", begun, str(out)], stdout=PIPE) as process:
+        assert process.stdout.readline() == b"begun\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("settings", [[], ["ppo.learning_rate=1e-4"], ["seeds=2"]])
+def test_a_second_launcher_is_refused_with_whatever_settings(tmp_path, settings):
+    out = tmp_path / "run"
+    with another_launcher(out) as process:
+        with pytest.raises(OutputError, match=rf"process {process.pid} on {socket.gethostname()} is at work there"):
+            run(load_config("demo", settings), out)
+        assert [path.name for path in out.iterdir()] == [LAUNCHER_LOCK], "nothing was written"
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):
+    with another_launcher(tmp_path) as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / LAUNCHER_LOCK).exists()
+        with launched_alone(tmp_path, ALONE, SILENT):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_are_told_by_the_main_one(tmp_path):
+    told = []
+
+    class Rank:
+        def __init__(self, is_main):
+            self.is_main = is_main
+
+        def agree(self, value):
+            told.append(value) if self.is_main else None
+            return told[-1]
+
+    with another_launcher(tmp_path):
+        for is_main in (True, False):
+            with pytest.raises(OutputError, match="is at work there"), launched_alone(tmp_path, Rank(is_main), SILENT):
+                pass
+    with launched_alone(tmp_path, Rank(True), SILENT), launched_alone(tmp_path, Rank(False), SILENT):
+        assert told[-1] is None
+
+
+def test_a_folder_of_something_else_gets_no_lock_and_a_new_one_goes_if_nothing_comes_of_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(OutputError, match="not empty and holds no run"):
+        run(load_config("demo", []), tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    with pytest.raises(OutputError, match=r"cannot be written: File name too long\. Name another folder"):
+        run(load_config("demo", []), tmp_path / ("x" * 300))
+    with pytest.raises(RuntimeError), launched_alone(tmp_path / "new" / "run", ALONE, SILENT):
+        raise RuntimeError
+    assert not (tmp_path / "new").exists()
+
+
+def test_leftovers_are_deleted_within_the_folder_and_nowhere_else(tmp_path):
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    leftovers = [
+        out / ".run.json.abcd1234.tmp",
+        out / "stages" / "ppo-1.unfinished" / ".metrics.jsonl.a_c_12x4.tmp",
+        out / "stages" / ".sft-1.linked" / "model.safetensors",
+        out / "stages" / "ppo-1.unfinished" / ".checkpoint-7.unfinished" / "optimizer.pt",
+    ]
+    kept = [
+        out / "notes.tmp",
+        out / ".notes.tmp",
+        out / "stages" / "ppo-1.unfinished" / "checkpoint-5" / "optimizer.pt",
+        out / "embeddings" / ".x.npy.abcd1234.tmp",
+        out / "seeds" / "0" / ".run.json.abcd1234.tmp",
+        outside / ".run.json.abcd1234.tmp",
+    ]
+    for path in (*leftovers, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    for name in (".linked.linked", "policy"):
+        (out / "stages" / name).symlink_to(outside)
+    old = out / "embeddings" / ".y.npy.abcd1234.tmp"
+    old.write_text("")
+    os.utime(old, (1, 1))
+    said = []
+
+    class Says:
+        task = SILENT.task
+        say = said.append
+
+    with launched_alone(out, ALONE, Says):
+        pass
+    assert not any(path.exists() for path in (*leftovers, old))
+    assert all(path.exists() for path in kept)
+    assert said == ["Deleted 6 unfinished files or folders of a process that was killed"]
+
+
+def test_a_link_replaces_its_copy_and_nothing_else(tmp_path):
+    target = tmp_path / "stages" / "sft-1"
+    target.mkdir(parents=True)
+    (target / "model").write_text("weights")
+    place = tmp_path / "sft"
+    for _ in range(2):
+        link(place, target)
+        assert place.readlink().as_posix() == "stages/sft-1"
+    place.unlink()
+    shutil.copytree(target, place)
+    link(place, target)
+    assert place.is_symlink()
+    place.unlink()
+    place.mkdir()
+    (place / "model").write_text("others")
+    with pytest.raises(OutputError, match=r"holds something else\. Move it away"):
+        link(place, target)
+    assert (place / "model").read_text() == "others"
+    shutil.rmtree(place)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place.symlink_to(outside)
+    link(place, target)
+    assert outside.is_dir()
