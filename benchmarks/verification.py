@@ -23,7 +23,8 @@ TIMED = {
     "disk": ("frft.store.files.sync_below", "frft.store.files.sync_folder"),
 }
 """What counts, by what it is. Where one calls another, the time belongs to the outer one. Not
-counted: the SHA-256 of rows that are appended to a journal, and fsync of single files, which was there before."""
+counted: the SHA-256 of rows that are appended to a journal, its check at the end of a training (`Journal.verify`), and
+fsync of single files, which was there before there were checksums."""
 
 
 class Clock:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DIVERGED = "Its training has probably diverged; train it again with a lower learning rate."
 """What may be wrong where a model's own outputs are not finite."""
-SHOWN = 60
+_SHOWN = 60
 """Characters of a text that an error shows."""
 
 
@@ -46,10 +46,10 @@ def check_finite(
     if unusable:
         index = unusable[0]
         # What matters of a prompt is its end: dialogues begin alike.
-        prompt = prompts[index][-SHOWN:] if len(prompts[index]) > SHOWN else prompts[index]
+        prompt = prompts[index][-_SHOWN:] if len(prompts[index]) > _SHOWN else prompts[index]
         raise RewardError(
             f"The reward model's score of item {index} (counting from 0) is {scores_N[index]}, which is no finite "
             f"float32: {len(unusable)} of {len(scores_N)} are not. Its prompt ends {prompt!a}, its completion begins "
-            f"{completions[index][:SHOWN]!a}. {advice}"
+            f"{completions[index][:_SHOWN]!a}. {advice}"
         )
     return scores_N
