@@ -29,6 +29,8 @@ def test_a_run_of_format_0_is_read_whole(name):
     # It had no store to take a stage from, and no verdict of three words.
     assert {stage.pop("from_store") for stage in written["stages"]} == {False}
     for arm, older in zip(written["arms"].values(), file["arms"].values(), strict=True):
+        # Neither was there a policy that starts again, nor a reward that is shaped by references.
+        assert (arm.pop("restarted_after"), arm.pop("references")) == ([], 0)
         for look, then in zip(arm["looks"], older["looks"], strict=True):
             assert (look.pop("verdict"), bool(look.pop("decided_by"))) == ("undecided", True)
             assert then.pop("healthy")
