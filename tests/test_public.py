@@ -19,7 +19,16 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 INTERNAL = {
-    *("Section", "Ground", "Side", "TaskRow", "Source", "Annotator", "RowPair"),  # parts of settings and of figures
+    *(
+        "Section",
+        "Ground",
+        "Side",
+        "TaskRow",
+        "Source",
+        "Annotator",
+        "RowPair",
+        "PickConfig",
+    ),  # parts of settings and of figures
     *("LogisticModel", "PredictorTest", "PredictedOutcome", "LinkState", "Change", "Curve", "PolicyAlgorithm"),
     *("Floats", "Indices", "PairTable", "RowNumbers"),  # other names of arrays and tables
     *("Annotators", "DomainRewards", "Drafts", "Targets"),  # what worlds and PPO pass between their own methods
@@ -27,7 +36,7 @@ INTERNAL = {
     # Parts of results (docs/results.md), which are reached through those that are members.
     *("DataFigures", "GateComparison", "GoldEvaluation", "GoldFigures", "GoldView", "JudgeFigures", "MachineFigures"),
     *("ModelChange", "OpenValue", "OwnTextAccuracy", "PoolPairAccuracy", "SelectionCounts", "StoredValue", "Workers"),
-    *("RefreshedModelSummary", "RewardModelSummary"),
+    *("RefreshedModelSummary", "RewardModelSummary", "LabellerSummary", "AuditInfo"),
 }
 """Types in signatures of the surface that nobody needs to name who uses it."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from frft.config.sections.data import DataConfig as DataConfig
     from frft.config.sections.evaluation import EvaluationConfig as EvaluationConfig
     from frft.config.sections.evaluation import JudgeOptions as JudgeOptions
+    from frft.config.sections.labels import LabelsConfig as LabelsConfig
     from frft.config.sections.models import EmbedderConfig as EmbedderConfig
     from frft.config.sections.models import LoraConfig as LoraConfig
     from frft.config.sections.models import PolicyConfig as PolicyConfig
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from frft.errors import ConfigError as ConfigError
     from frft.errors import DataError as DataError
     from frft.errors import FrftError as FrftError
+    from frft.errors import LabelsPendingError as LabelsPendingError
     from frft.errors import ModelError as ModelError
     from frft.errors import OutputError as OutputError
     from frft.errors import RewardError as RewardError
@@ -100,6 +102,13 @@ if TYPE_CHECKING:
     from frft.evaluation.winrate import compare as compare
     from frft.evaluation.winrate import win_rate as win_rate
     from frft.experiment.runner import run as run
+    from frft.labels.asking import GivenLabel as GivenLabel
+    from frft.labels.asking import LabelCost as LabelCost
+    from frft.labels.asking import Labeller as Labeller
+    from frft.labels.labellers import NamedLabeller as NamedLabeller
+    from frft.labels.rows import Choice as Choice
+    from frft.labels.rows import LabelQuestion as LabelQuestion
+    from frft.labels.rows import Purpose as Purpose
     from frft.models.adapters import WithoutAdapters as WithoutAdapters
     from frft.models.encoding import TruncationCount as TruncationCount
     from frft.models.heads import HeadRequest as HeadRequest
@@ -156,6 +165,7 @@ if TYPE_CHECKING:
     from frft.reward.evaluate import evaluate_reward_model as evaluate_reward_model
     from frft.reward.gate import Alarms as Alarms
     from frft.reward.infos import GateInfo as GateInfo
+    from frft.reward.infos import LabelsInfo as LabelsInfo
     from frft.reward.infos import RefreshedModelInfo as RefreshedModelInfo
     from frft.reward.infos import RewardModelInfo as RewardModelInfo
     from frft.reward.infos import SelectionInfo as SelectionInfo
@@ -164,6 +174,7 @@ if TYPE_CHECKING:
     from frft.reward.refresh import Refresh as Refresh
     from frft.reward.reward_file import Reads as Reads
     from frft.reward.samples import PolicySamples as PolicySamples
+    from frft.reward.stages.labelling import Labelling as Labelling
     from frft.reward.train import TrainReport as TrainReport
     from frft.reward.train import TrainSummary as TrainSummary
     from frft.reward.train import train_reward_model as train_reward_model

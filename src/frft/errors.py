@@ -14,6 +14,7 @@
     │   └── ChatTemplateError        a chat template that cannot be used, or is another than the model was trained with
     ├── RewardError                  a reward that cannot be computed; never replaced by 0
     ├── TrainingError                training that broke down (a loss that is not finite, ...)
+    ├── LabelsPendingError           exit status 75: questions of a refresh are not answered yet; run again then
     └── ArtifactError                a stored artifact that is damaged or is not what it claims to be
 
 A message says what is wrong, where, and what to do. To add an error: put it in the tree above, under the
@@ -21,6 +22,8 @@ class whose exit status it shares, and add the test that makes it fire.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class FrftError(Exception):
@@ -86,6 +89,22 @@ class RewardError(FrftError):
 
 class TrainingError(FrftError):
     """Training that broke down."""
+
+
+class LabelsPendingError(FrftError):
+    """Questions of a refresh that people, or another program, have not answered yet. Nothing failed."""
+
+    exit_code = 75  # as sysexits.h has it: try again later
+
+
+def raise_pending(errors: Sequence[LabelsPendingError]) -> None:
+    """Raise one error for all questions that are open; nothing where there are none.
+
+    Raises:
+        LabelsPendingError: there are errors; each different message stands on a line of its own.
+    """
+    if errors:
+        raise LabelsPendingError("\n".join(dict.fromkeys(map(str, errors))))
 
 
 class ArtifactError(FrftError):

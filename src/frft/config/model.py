@@ -21,6 +21,7 @@ from frft.config.sections import (
     EvaluationConfig,
     GroupConfig,
     JudgeOptions,
+    LabelsConfig,
     MonitorConfig,
     PolicyConfig,
     PPOConfig,
@@ -147,6 +148,20 @@ class RunConfig(Section):
         """`monitor.judge`, or its default: the judge that `evaluation.judge` names, else the held-out one."""
         return self.monitor.judge or ("held_out" if self.evaluation.judge is None else "evaluation")
 
+    def labelling_judge(self, labels: LabelsConfig) -> str:
+        """Name of the judge that gives fresh labels (`from: judge`).
+
+        Raises:
+            ValueError: neither labels.judge nor evaluation.judge names one.
+        """
+        name = labels.judge or self.evaluation.judge
+        if name is None:
+            raise ValueError(
+                "labels: from: judge needs a judge; name it by labels.judge (rm:FOLDER, openai:MODEL, ...) or by "
+                "evaluation.judge"
+            )
+        return name
+
     @property
     def trained_by(self) -> PolicyAlgorithm:
         """The properties of `algorithm`."""
@@ -231,10 +246,13 @@ class RunConfig(Section):
                 raise ValueError(f"arms.{name}: when: {arm.when} needs looks; set how often to look (monitor.every)")
             if arm.when == "drift" and arm.alpha and not self.monitor.drift:
                 raise ValueError(f"arms.{name}: when: drift needs monitor.drift")
-            if arm.labels == "gold" and arm.alpha and self.data.world is None:
+            by_gold = arm.labels == "gold" or (arm.fresh is not None and arm.fresh.from_ == "gold")
+            if by_gold and arm.alpha and self.data.world is None:
                 raise ValueError(
                     f"arms.{name}: labels: gold needs data.world; the gold reward of pairs from people is not known"
                 )
+            if arm.alpha and arm.fresh is not None and arm.fresh.from_ == "judge":
+                self.labelling_judge(arm.fresh)
             if arm.ensemble > 1 and not self.reward.normalise_samples:
                 raise ValueError(
                     f"arms.{name}: an ensemble needs scores of one scale; reward.normalise_samples must not be 0"

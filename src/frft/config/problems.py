@@ -89,7 +89,7 @@ def expected(annotation: Any) -> str:
     if kind is list:
         return f"a list, each item {expected(arguments[0])}"
     section = section_in(annotation)
-    return f"a section with keys {', '.join(section.model_fields)}" if section else "a section"
+    return f"a section with keys {', '.join(section.settings())}" if section else "a section"
 
 
 def _say(key: _Key, found: list[dict[str, Any]], root: type[Section]) -> str:
@@ -118,10 +118,10 @@ def _suggestion(key: _Key, root: type[Section]) -> str:
     elsewhere = below or settings_named(str(key[-1]), root)
     if elsewhere:
         return f"did you mean {' or '.join(elsewhere)}?"
-    nearest = difflib.get_close_matches(str(key[-1]), section.model_fields, n=1)
+    nearest = difflib.get_close_matches(str(key[-1]), section.settings(), n=1)
     if nearest:
         return f"did you mean {nearest[0]}?"
-    return f"the keys here are {', '.join(section.model_fields)}"
+    return f"the keys here are {', '.join(section.settings())}"
 
 
 def settings_named(name: str, root: type[Section] = RunConfig) -> list[str]:
@@ -131,7 +131,7 @@ def settings_named(name: str, root: type[Section] = RunConfig) -> list[str]:
 
 def leaves(section: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """All settings below a section, at any depth but not the sections themselves: path of keys, and pydantic field."""
-    for name, field in section.model_fields.items():
+    for name, field in section.settings().items():
         inner = section_in(field.annotation)
         if inner is None:
             yield (*prefix, name), field
@@ -157,8 +157,8 @@ def _annotation_at(key: Sequence[str | int], root: type[Section]) -> Any:
     for step in key:
         section = section_in(current)
         lists = [kind for kind in (current, *get_args(current)) if get_origin(kind) is list]
-        if section is not None and step in section.model_fields:
-            current = section.model_fields[str(step)].annotation
+        if section is not None and step in (settings := section.settings()):
+            current = settings[str(step)].annotation
         elif section is None and get_origin(current) is dict:
             # The one mapping is `arms`; what an arm may hold is what `refresh` may hold.
             current = RefreshConfig

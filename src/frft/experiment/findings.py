@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from frft.errors import printable
 from frft.experiment.table import percent_with_interval, who_judges
+from frft.labels import ALL_PAIRS
 from frft.results import ArmFigures, GoldJudgeFigures, NamedJudgeFigures, RunResults
-from frft.reward import RewardEvaluation, why_refused
+from frft.reward import AuditInfo, RewardEvaluation, why_refused
 from frft.statistics import OrderAccuracy, holm
 from frft.statistics.intervals import SIGNIFICANCE_LEVEL
 
@@ -34,6 +36,7 @@ def interpret(results: RunResults) -> list[str]:
         *_shaped(results),
         *_restarts(results),
         *_looks(results),
+        *_fresh_labels(results),
         *_gates(results),
         *_short_selections(results),
     ]
@@ -284,6 +287,59 @@ def _cut_texts(results: RunResults) -> list[str]:
             f"{'; '.join(embedded)}."
         )
     return lines
+
+
+def _fresh_labels(results: RunResults) -> list[str]:
+    """What fresh labels each arm asked for, what became of them, and what they bought."""
+    lines = []
+    for name, arm in results.arms.items():
+        if not arm.labels:
+            continue
+        uses: Counter[str] = Counter()
+        for labels in arm.labels:
+            uses.update(
+                {"to train on": labels.train, "to test on": labels.test, "without an answer": labels.unanswered}
+            )
+            uses.update(labels.left_out)
+        uses["for the audit"] = arm.asked - sum(labels.asked for labels in arm.labels)
+        said = ", ".join(f"{count} {_LEFT_OUT.get(use, use)}" for use, count in uses.items() if count)
+        who = " and ".join(dict.fromkeys(labeller for labels in arm.labels for labeller in labels.labellers))
+        lines.append(f"Arm {name} asked for {arm.asked} labels by {who}: {said}. {_bought(results, arm)}")
+        lines += [
+            f"Arm {name}, refresh {number}: {_audit(refresh.audit)}"
+            for number, refresh in enumerate(arm.refreshes, start=1)
+            if refresh.audit is not None
+        ]
+    return lines
+
+
+_LEFT_OUT = {"tie": "ties", "skip": "skipped", "repeat": "repetitions"}
+
+
+def _audit(audit: AuditInfo) -> str:
+    """What an audit said of each source of the selected pairs, and how many of these pairs are used."""
+    said = []
+    for name, source in audit.sources.items():
+        found = source.audit
+        answers = found.agreements + found.disagreements
+        earlier = ", from an earlier refresh" if name in audit.earlier else ""
+        what = "its labels" if name == ALL_PAIRS else printable(name)
+        said.append(f"{what}: {found.decision} ({found.agreements} of {answers} as labelled{earlier})")
+    return (
+        f"the audit ({audit.asked} labels) of the selected pairs says {'; '.join(said)}. "
+        f"{audit.used} of {sum(audit.pairs.values())} are used."
+    )
+
+
+def _bought(results: RunResults, arm: ArmFigures) -> str:
+    """What an arm has above vanilla, in all and per 100 labels."""
+    if results.in_a_world:
+        gain = arm.evaluation.by_gold.gold.mean - results.arms["vanilla"].evaluation.by_gold.gold.mean
+        return f"Its gold reward is {gain:+.2f} from vanilla's, {100 * gain / arm.asked:+.2f} per 100 labels."
+    if arm.evaluation.win_rate is None:
+        return ""
+    points = 100 * (arm.evaluation.win_rate.rate - 0.5)
+    return f"Its win rate is {points:+.1f} points from one half, {100 * points / arm.asked:+.1f} per 100 labels."
 
 
 def _short_selections(results: RunResults) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 from frft import __version__
 from frft.config import RunConfig, dump_config
 from frft.errors import ArtifactError, DataError, OutputError
-from frft.evaluation.judge_names import JudgeRequest, NamedJudge, named_judge, unread_options
+from frft.evaluation.judge_names import unread_options
 from frft.experiment.folder import EMBEDDINGS
+from frft.experiment.named_judges import evaluation_judge, labelling_judges
 from frft.experiment.splits import Splits, split, world_splits
 from frft.experiment.stages import RunContext, Stages, check_reading
 from frft.models.training import check_reporter
@@ -38,9 +39,10 @@ RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 VERDICTS_FILE = "verdicts.jsonl"
+LABELS_FOLDER = "labels"
 OWN_FILES = {
     *(RUN_FILE, CONFIG_FILE, REJECTS_FILE, VERDICTS_FILE, f"{VERDICTS_FILE}.lock"),
-    *(LAUNCHER_LOCK, "stages", EMBEDDINGS),
+    *(LAUNCHER_LOCK, LABELS_FOLDER, "stages", EMBEDDINGS),
 }
 """Names in the folder of a run that has finished no stage: a folder with nothing else counts as unused."""
 NO_OUTCOME: dict[str, Any] = {
@@ -120,22 +122,30 @@ def prepare(
         peers,
         world=rows.world,
         # Its name and options are checked now, not after hours of training.
-        named_judge=_named_judge(config, out, progress),
+        named_judge=evaluation_judge(config, out / VERDICTS_FILE, progress),
+        labelling_judges=labelling_judges(config, out / LABELS_FOLDER / VERDICTS_FILE, progress),
+        labels_folder=out / LABELS_FOLDER,
     )
     arms = [config.arm(name) for name in config.arms]
     _check_columns(config, rows.splits.pool.column_names)
     looks = config.monitor.every is not None and config.monitor.drift
-    if looks or any(arm.alpha and (arm.gate or arm.selection.embeds) for arm in arms):
+    if looks or any(arm.alpha and (arm.gate or arm.embeds) for arm in arms):
         # Loads the embedder: a missing one is an error now, not at the first refresh.
         _ = context.vectors.embedder.digest
     return rows, Stages(context)
 
 
 def _check_columns(config: RunConfig, columns: Sequence[str]) -> None:
-    """Raise `DataError` if a strategy reads a column that the pairs lack; now, not at the first refresh."""
+    """Raise `DataError` if a strategy or an audit reads a column that the pairs lack; now, not at the first refresh."""
     for name in config.arms:
         arm = config.arm(name)
         strategy = get_strategy(arm.selection.strategy)
+        audited = [arm.fresh.audit_by] if arm.fresh is not None and arm.fresh.audit_by else []
+        if arm.alpha and audited and audited[0] not in columns:
+            raise DataError(
+                f"arms.{name}: labels.audit_by: the pairs have no column {audited[0]!r}. They have "
+                f"{', '.join(columns)}. Name one of these, or leave audit_by out."
+            )
         missing = [column for column in arm.selection.columns if arm.alpha and column not in columns]
         if missing:
             raise DataError(
@@ -168,37 +178,6 @@ def remarks(config: RunConfig, rows: RunRows) -> list[str]:
                 "pairs that qualify, so that there is no control of equal size. Give more pairs, or select fewer"
             )
     return lines
-
-
-def _named_judge(config: RunConfig, out: Path, progress: Progress) -> NamedJudge | None:
-    if config.evaluation.judge is None:
-        return None
-    request = JudgeRequest(
-        "",
-        config.evaluation,
-        verdicts=out / VERDICTS_FILE,
-        split=config.data.split,
-        max_rejected=config.data.max_rejected,
-        trust_remote_code=config.policy.trust_remote_code,
-        progress=progress,
-    )
-    return named_judge(config.evaluation.judge, request, setting="evaluation.judge")
-
-
-def try_judge(stages: Stages) -> None:
-    """Ask the judge that `evaluation.judge` names one question, so that it fails now and not after hours of training.
-
-    Nothing is asked where it names none: the gold reward and a trained judge come with the run.
-
-    Raises:
-        FrftError: the judge cannot be opened, or cannot compare texts.
-    """
-    context = stages.context
-    if context.named_judge is not None:
-        judge = context.named_judge.open()
-        (verdict,) = judge.prefer(context.evaluation_prompts[:1], [" Yes."], [" No."])
-        if verdict is None:
-            context.progress.say(f"{judge.description} had no verdict on a first question. Is it the right judge?")
 
 
 def _selecting(config: RunConfig) -> dict[int, list[str]]:

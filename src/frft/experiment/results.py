@@ -41,7 +41,7 @@ from frft.results import (
     Workers,
     read_steps,
 )
-from frft.reward import Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward import AuditInfo, LabelsInfo, Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store import Artifact, peak_memory
 from frft.worlds import World
 
@@ -197,6 +197,8 @@ def _refresh(refresh: Refresh, step: int, change: tuple[Artifact, Artifact] | No
         after_step=step,
         accepted=refresh.accepted,
         selection=refresh.selection.info_as(SelectionInfo),
+        labels=None if refresh.labels is None else refresh.labels.info_as(LabelsInfo),
+        audit=None if refresh.audit is None else refresh.audit.info_as(AuditInfo),
         reward_model=refresh.reward_model.info_as(RefreshedModelInfo),
         gate=refresh.verdict,
         on_policy=None if change is None else ModelChange(*(each.info_as(OwnTextAccuracy) for each in change)),

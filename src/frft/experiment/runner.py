@@ -21,11 +21,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from frft.config import RunConfig
+from frft.errors import LabelsPendingError, raise_pending
 from frft.experiment.folder import launched_alone, link
 from frft.experiment.loop import Arm, arm_names, run_arm
+from frft.experiment.named_judges import try_judge
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
-from frft.experiment.prepare import check_is_run, claim, place_for_rejects, prepare, remarks, try_judge
+from frft.experiment.prepare import check_is_run, claim, place_for_rejects, prepare, remarks
 from frft.experiment.processes import libraries_set_aside
 from frft.experiment.results import StageLog, assemble
 from frft.experiment.segment import METRICS
@@ -136,13 +138,22 @@ def _walk(
     """Train and evaluate all arms: the arms, their evaluations by name, and the evaluation of the SFT model.
 
     After worker processes, every stage is found finished, and this only reads them.
+
+    Raises:
+        LabelsPendingError: arms wait for labels; all others are finished first.
     """
     arms: list[Arm] = []
+    waiting: list[LabelsPendingError] = []
     evaluations: dict[str, Artifact] = {}
     for name in arm_names(stages.config):
         if workers.count == 1:
             progress.say(f"— arm {name}")
-        arm = run_arm(stages, name)
+        try:
+            arm = run_arm(stages, name)
+        except LabelsPendingError as error:
+            progress.say(f"  {name} waits for labels")
+            waiting.append(error)
+            continue
         arms.append(arm)
         evaluations[name] = stages.evaluation(arm.policy, arms[0].policy, arm.reward)
         # The first arm's reward model scores once more below, for the SFT model's evaluation; others free memory.
@@ -150,6 +161,7 @@ def _walk(
             arm.reward.unload()
         if together.is_main:
             _show(out, stages, arm)
+    raise_pending(waiting)
     return arms, evaluations, stages.evaluation(stages.sft, arms[0].policy, arms[0].reward)
 
 

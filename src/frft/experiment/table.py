@@ -13,6 +13,7 @@ LastModel = RewardModelInfo | RefreshedModelInfo
 Cells = Callable[[EvaluationInfo, LastModel | None], str]
 
 WIN_RATE, KL, TOKENS = "win rate [95 %]", "KL", "tokens"
+FRESH_LABELS = "labels"
 GOLD, ON_POLICY = "gold", "RM on own texts [95 %]"
 NOTHING_TO_SHOW = "–"
 SFT_ROW = "(SFT)"
@@ -21,21 +22,32 @@ SFT_ROW = "(SFT)"
 
 def columns(results: RunResults) -> tuple[str, ...]:
     """The table's column headings, which differ between a world and preference data."""
-    return ("arm", *_cells(results))
+    return ("arm", *_cells(results), *([FRESH_LABELS] if _has_labels(results) else []))
 
 
 def results_table(results: RunResults) -> list[tuple[str, ...]]:
     """One row for the SFT model and one for each arm, in the order of `columns`."""
-    cells = _cells(results).values()
-    rows = [(SFT_ROW, *(cell(results.start, None) for cell in cells))]
+    cells, labelled = _cells(results).values(), _has_labels(results)
+    rows = [(SFT_ROW, *(cell(results.start, None) for cell in cells), *([NOTHING_TO_SHOW] if labelled else []))]
     for name, arm in results.arms.items():
         model = arm.accepted[-1].reward_model if arm.accepted else results.base_reward
-        rows.append((name, *(cell(arm.evaluation, model) for cell in cells)))
+        asked = [str(arm.asked)] if labelled else []
+        rows.append((name, *(cell(arm.evaluation, model) for cell in cells), *asked))
     return rows
+
+
+def _has_labels(results: RunResults) -> bool:
+    """Whether any arm asked for fresh labels."""
+    return any(arm.labels for arm in results.arms.values())
 
 
 def legend(results: RunResults) -> list[tuple[str, str]]:
     """What the columns mean, in their order."""
+    asked = (FRESH_LABELS, "fresh labels that its refreshes asked for, all uses counted")
+    return [*_legend(results), *([asked] if _has_labels(results) else [])]
+
+
+def _legend(results: RunResults) -> list[tuple[str, str]]:
     in_a_world, judge = results.in_a_world, who_judges(results)
     over = "the requests of the evaluation prompts, wordings of one as one" if in_a_world else "the evaluation prompts"
     lines = [("win rate", f"against vanilla, by {judge}, over {over}; ties count one half")]

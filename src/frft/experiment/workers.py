@@ -19,7 +19,7 @@ from typing import Any
 
 from frft.config import RunConfig
 from frft.config.sections import RefreshConfig
-from frft.errors import UsageError
+from frft.errors import LabelsPendingError, UsageError, raise_pending
 from frft.experiment.loop import arm_names, run_arm
 from frft.experiment.plan import PlannedStage
 from frft.experiment.prepare import prepare
@@ -109,6 +109,7 @@ def work_in_parallel(
 
     Raises:
         FrftError: a stage raised it, or a worker was killed; all others are stopped first.
+        LabelsPendingError: arms wait for labels; all others are finished first.
     """
     # Vanilla first, because all others wait for it at their end; evaluations last, because they wait for arms.
     vanilla, *others = arm_names(config)
@@ -122,6 +123,7 @@ def work_in_parallel(
     tasks += [(_evaluate, name) for name in (vanilla, *others)]
     messages = start_method().Queue()
     screen = _Screen(progress)
+    waiting: list[LabelsPendingError] = []
     with process_pool(workers, _begin, (config, out, shared, messages)) as executor:
         try:
             with without_interrupts():
@@ -130,12 +132,16 @@ def work_in_parallel(
                 screen.show_next(messages)
                 for done in [future for future in pending if future.done()]:
                     pending.remove(done)
-                    done.result()  # raises what the task raised
+                    try:
+                        done.result()  # raises what the task raised
+                    except LabelsPendingError as error:
+                        waiting.append(error)
             while screen.show_next(messages):
                 pass
         except BaseException:
             screen.clear()
             raise
+    raise_pending(waiting)
 
 
 def _waits_for_judge(config: RunConfig) -> bool:

@@ -1,11 +1,13 @@
 """Fresh labels: which pairs to label, by whom, and what the labels say of sources and labellers."""
 
 from frft.labels.asking import AskReport, GivenLabel, LabelBudget, LabelCost, Labeller, ask_labeller
-from frft.labels.candidates import LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
+from frft.labels.candidates import ALL_PAIRS, LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
 from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
+from frft.labels.collecting import collect_labels
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
 from frft.labels.exchange import ImportReport, export_questions, import_answers
 from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers, labelled_candidates
+from frft.labels.labellers import NamedLabeller, NoisyLabeller
 from frft.labels.queue import LabelCounts, LabelQueue, QueueWriter, open_queue, read_queue, write_queue
 from frft.labels.rows import (
     CHOICES,
@@ -31,6 +33,7 @@ from frft.labels.summary import (
 )
 
 __all__ = [
+    "ALL_PAIRS",
     "CHOICES",
     "PURPOSES",
     "QUEUE_FORMAT",
@@ -57,6 +60,8 @@ __all__ = [
     "LabellerAgreement",
     "LabellerSummary",
     "Look",
+    "NamedLabeller",
+    "NoisyLabeller",
     "PairAgreement",
     "Purpose",
     "QueueHead",
@@ -66,6 +71,7 @@ __all__ = [
     "ask_labeller",
     "audit_labels",
     "choose_pairs",
+    "collect_labels",
     "draw_questions",
     "export_questions",
     "import_answers",

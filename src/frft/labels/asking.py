@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from frft.errors import UsageError
-from frft.labels.queue import QueueWriter
+from frft.labels.queue import LabelQueue, QueueWriter
 from frft.labels.rows import AskedBatch, Choice, LabelAnswer, LabelQuestion, now
 from frft.progress import SILENT, Progress
 
 BATCH_QUESTIONS = 32
 """Questions that a labeller is asked at a time."""
+SMALL_BATCH = 10
+"""The same, where the answers decide whether more are asked."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class AskReport:
     Attributes:
         answered: questions that got a label.
         failed: questions that got no usable reply. They have no label, stay open, and are asked again next time.
-        stopped: the limit of the budget that ended it: labels, tokens or cost; None: no question was left.
+        stopped: the limit of the budget that ended it: labels, tokens or cost; `enough`: the answers sufficed; None: no
+            question was left.
     """
 
     answered: int
@@ -97,7 +100,12 @@ class AskReport:
 
 
 def ask_labeller(
-    queue: QueueWriter, labeller: Labeller, budget: LabelBudget = LabelBudget(), progress: Progress = SILENT
+    queue: QueueWriter,
+    labeller: Labeller,
+    budget: LabelBudget = LabelBudget(),
+    progress: Progress = SILENT,
+    *,
+    enough: Callable[[LabelQueue], bool] | None = None,
 ) -> AskReport:
     """Ask a labeller all questions of a file that it has not answered, in order.
 
@@ -109,6 +117,8 @@ def ask_labeller(
         labeller: who is asked.
         budget: when to stop.
         progress: told the questions done.
+        enough: whether the answers so far suffice; it is asked before each batch, and batches are of 10 questions then.
+            None: they never do.
 
     Raises:
         UsageError: the budget is in tokens or cost, which this labeller does not count.
@@ -120,6 +130,8 @@ def ask_labeller(
     with progress.task(f"Asking {labeller.name}", total=len(pending)) as task:
         while pending:
             size, stopped = _room(queue, labeller.name, budget)
+            if stopped is None and enough is not None:
+                size, stopped = min(size, SMALL_BATCH), "enough" if enough(queue) else None
             if stopped:
                 return AskReport(answered, failed, stopped)
             batch, pending = pending[:size], pending[size:]

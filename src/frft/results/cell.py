@@ -14,7 +14,7 @@ from frft.results.evaluation import EvaluationInfo
 from frft.results.looks import LookInfo
 from frft.results.run import ModelChange
 from frft.results.upgrade import upgraded_cell
-from frft.reward import GateInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo
+from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo
 from frft.store import OMITTED, RESULTS_FORMAT, StoredValue, format_of, read_json
 
 
@@ -54,10 +54,12 @@ class CellRefresh(StoredValue):
         selection: figures of the selection.
         drawn: number of different pairs that it drew.
         pairs_seen: pairs that went through the training, repetitions included.
+        labels: fresh labels that it asked for; left out where it asked for none.
+        audit: the audit of the selected pairs; left out where there was none.
         gate: the gate's test; None: there is no gate.
         on_policy: accuracy of the models before and after it on the policy's own completions then, by gold.
         near_share: share of the pairs whose source is the one near which the policy starts; None: the policy wrote
-            them itself.
+            them itself, or none were selected.
         domain_share: share of the pairs whose prompt is of a domain that the policy is on; left out where the policy
             wrote them itself, and in a world of one domain.
         reward_model: the refreshed model.
@@ -66,6 +68,8 @@ class CellRefresh(StoredValue):
     selection: SelectionInfo
     drawn: DrawnPairs
     pairs_seen: int
+    labels: Annotated[LabelsInfo | None, OMITTED] = None
+    audit: Annotated[AuditInfo | None, OMITTED] = None
     gate: GateInfo | None = None
     on_policy: ModelChange
     near_share: float | None

@@ -15,7 +15,7 @@ from frft.results.infos import (
     SFTInfo,
 )
 from frft.results.looks import LookInfo
-from frft.reward import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store.artifact import InfoKind
 
 INFO_OF_KIND: dict[str, type[InfoKind]] = {
@@ -30,6 +30,8 @@ INFO_OF_KIND: dict[str, type[InfoKind]] = {
     "refresh": RefreshedModelInfo,
     "gate": GateInfo,
     "labelled": LabelledInfo,
+    "labels": LabelsInfo,
+    "audit": AuditInfo,
     "likelihoods": LikelihoodsInfo,
     "log_ratios": LogRatiosInfo,
     "on_policy": OwnTextAccuracy,

@@ -17,7 +17,7 @@ from frft.results.evaluation import EvaluationInfo, OwnTextAccuracy
 from frft.results.infos import SFTInfo, StepMetrics
 from frft.results.looks import LookInfo
 from frft.results.upgrade import upgraded_run
-from frft.reward import GateInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, read_json
 
 
@@ -140,6 +140,8 @@ class RefreshFigures(StoredValue):
         after_step: number of steps of the policy completed before it.
         accepted: whether the refreshed model replaced the one before; otherwise a gate refused it.
         selection: figures of the selection.
+        labels: fresh labels that it asked for; left out where it asked for none.
+        audit: the audit of the selected pairs; left out where there was none.
         reward_model: figures of the refreshed model.
         gate: the gate's test; left out where there is no gate.
         on_policy: accuracy of the models before and after on the policy's own completions, by gold; only in a world.
@@ -148,6 +150,8 @@ class RefreshFigures(StoredValue):
     after_step: int
     accepted: bool
     selection: SelectionInfo
+    labels: Annotated[LabelsInfo | None, OMITTED] = None
+    audit: Annotated[AuditInfo | None, OMITTED] = None
     reward_model: RefreshedModelInfo
     gate: Annotated[GateInfo | None, OMITTED] = None
     on_policy: Annotated[ModelChange | None, OMITTED] = None
@@ -188,6 +192,17 @@ class ArmFigures(StoredValue):
     def accepted(self) -> list[RefreshFigures]:
         """The refreshes whose reward model took the place of the one before."""
         return [refresh for refresh in self.refreshes if refresh.accepted]
+
+    @property
+    def labels(self) -> list[LabelsInfo]:
+        """The fresh labels of its refreshes, those that a gate refused included."""
+        return [refresh.labels for refresh in self.refreshes if refresh.labels is not None]
+
+    @property
+    def asked(self) -> int:
+        """Number of labels that its refreshes asked for, whatever they are for."""
+        audits = (refresh.audit.asked for refresh in self.refreshes if refresh.audit is not None)
+        return sum(labels.asked for labels in self.labels) + sum(audits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,10 @@ from frft.reward.evaluate import RewardEvaluation, evaluate_reward_model
 from frft.reward.gate import why_refused
 from frft.reward.identity import model_identity, pairs_identity
 from frft.reward.infos import (
+    AuditInfo,
+    FreshPairs,
     GateInfo,
+    LabelsInfo,
     RefreshedModelInfo,
     RefreshedModelSummary,
     RewardModelInfo,
@@ -19,12 +22,17 @@ from frft.reward.picking import PairFeatures, look_at_pairs, pair_features
 from frft.reward.refresh import Refresh
 from frft.reward.samples import PolicySamples
 from frft.reward.spread import ScoreSpread, spread_of_scores
+from frft.reward.stages import Labelling
 from frft.reward.train import TrainReport, TrainSummary, train_reward_model
 
 __all__ = [
     "AlignedReward",
+    "AuditInfo",
+    "FreshPairs",
     "FrozenEnsembleReward",
     "GateInfo",
+    "Labelling",
+    "LabelsInfo",
     "PairFeatures",
     "PolicySamples",
     "Refresh",

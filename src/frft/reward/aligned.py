@@ -27,7 +27,7 @@ from frft.models.chat import identified
 from frft.models.training import ReportTo
 from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
-from frft.reward.arguments import check_kinds, check_models, check_settings, check_workdir, training_for
+from frft.reward.arguments import check_callback, check_kinds, check_models, check_settings, check_workdir, training_for
 from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
@@ -36,11 +36,11 @@ from frft.reward.refresh import Refresh
 from frft.reward.refreshing import make_refresh
 from frft.reward.reward_file import REWARD_FILE
 from frft.reward.samples import ObservedSamples, PolicySamples
-from frft.reward.stages import RefreshInputs
+from frft.reward.stages import Labelling, RefreshInputs
 from frft.selection import Embedder, LogRatios, VectorCache
 from frft.stages import Runner, StageRunner
 from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
-from frft.strategies import get_strategy, strategy_origin
+from frft.strategies import strategy_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -187,38 +187,7 @@ class AlignedReward:
             UsageError: the configuration asks for what only `frft run` can do (fresh samples or labels, the policy's
                 likelihoods, refreshes on demand, changes of the optimizers or the KL anchor); or selects no pairs.
         """
-        if self.config.alpha and self.config.samples == "fresh":
-            raise UsageError(
-                "samples: fresh needs a policy to generate from; in a trainer of TRL, this reward only sees the "
-                "completions that it scores. Set samples: rollouts."
-            )
-        if self.config.alpha and self.config.when != "scheduled":
-            raise UsageError(
-                f"when: {self.config.when} needs the periodic measurements of `frft run`, which a trainer of TRL does "
-                "not make. Set when: scheduled, and the steps by alpha, every or at_steps."
-            )
-        fields = RefreshConfig.model_fields
-        ignored = [
-            name
-            for name in ("reset_optimizer", "restart_policy", "kl_anchor")
-            if self.config.alpha and getattr(self.config, name) != fields[name].default
-        ]
-        if ignored:
-            raise UsageError(
-                f"{', '.join(ignored)}: the policy, its optimizer and the KL reference belong to TRL's trainer, and "
-                "this reward cannot change them. Leave these settings out."
-            )
-        strategy = get_strategy(self.config.selection.strategy)
-        if self.config.alpha and (self.config.labels == "gold" or strategy.needs_models):
-            raise UsageError(
-                "In a trainer of TRL, this reward sees only texts. labels: gold and strategies that read the "
-                "likelihoods of two models (policy_ratio) need `frft run`: set labels: offline and another strategy."
-            )
-        if self.config.alpha and not strategy.selects:
-            raise UsageError(
-                f"strategy: {strategy.name} selects no pairs, so refreshes change nothing. Set alpha: 0, or another "
-                "strategy."
-            )
+        check_callback(self.config)
         from frft.reward.callback import RefreshCallback
 
         self._has_callback = True
@@ -265,6 +234,7 @@ class AlignedReward:
         *,
         log_ratios: LogRatios | Artifact | None = None,
         pool: pa.Table | Artifact | None = None,
+        labelling: Labelling | None = None,
     ) -> Refresh:
         """Fine-tune the reward model on pairs near the policy, and score with the new one unless the gate refuses it.
 
@@ -275,17 +245,24 @@ class AlignedReward:
                 pairs selected from, or an artifact that holds them (log_ratios.npy); None for every other strategy.
             pool: pairs to select from instead of the offline pairs D, such as freshly labelled ones, or an artifact
                 that holds them (pairs.parquet); None: D.
+            labelling: what fresh labels are asked for, where the configuration has a section `labels`.
 
         Raises:
             SelectionError: there are no samples, or no pair qualifies.
             UsageError: log ratios are missing, or given for a strategy that does not read them; the strategy is `none`;
-                or `labels: gold` is set and `pool` is None.
+                or `labels` asks for fresh labels, and neither `pool` nor `labelling` brings them.
+            LabelsPendingError: questions of the refresh are not answered yet; nothing has changed.
             TrainingError, RewardError: the fine-tuned model is unusable; the current one stays.
         """
         if self.config.labels == "gold" and pool is None:
             raise UsageError(
                 "labels: gold refreshes on freshly labelled pairs, and none are given. Pass them by `pool`, or set "
                 "labels: offline."
+            )
+        if self.config.fresh is not None and labelling is None:
+            raise UsageError(
+                f"labels: from: {self.config.fresh.from_} asks for fresh labels, and nobody is named who gives them. "
+                "Pass `labelling`, or set labels: offline."
             )
         if samples is None:
             observed = self.observed.everywhere()
@@ -310,7 +287,7 @@ class AlignedReward:
             report_to=self._report_to,
             trust_remote_code=self._trust_remote_code,
         )
-        refresh = make_refresh(inputs, self.runner, log_ratios)
+        refresh = make_refresh(inputs, self.runner, log_ratios, labelling)
         self.refreshes.append(refresh)
         self.observed.replace(())
         if refresh.accepted:
@@ -374,7 +351,7 @@ class AlignedReward:
     def _made_from(self) -> str:
         reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
         origin = strategy_origin(selection.strategy)
-        embeds = self.config.gate is not None or selection.embeds
+        embeds = self.config.gate is not None or self.config.embeds
         return digest_of(
             plain_inputs(
                 {

@@ -178,3 +178,47 @@ def training_like(
 def _reward_file(reward_model: Artifact | str | Path) -> Path:
     path = reward_model.path if isinstance(reward_model, Artifact) else Path(reward_model)
     return path / REWARD_FILE
+
+
+def check_callback(config: RefreshConfig) -> None:
+    """Check that a trainer of TRL can make the refreshes that are asked for.
+
+    Raises:
+        UsageError: the configuration asks for what only `frft run` can do (fresh samples or labels, the policy's
+            likelihoods, refreshes on demand, changes of the policy, the optimizers or the KL anchor); or no reward
+            model is trained.
+    """
+    if not config.alpha:
+        return
+    if config.samples == "fresh":
+        raise UsageError(
+            "samples: fresh needs a policy to generate from; in a trainer of TRL, this reward only sees the "
+            "completions that it scores. Set samples: rollouts."
+        )
+    if config.when != "scheduled":
+        raise UsageError(
+            f"when: {config.when} needs the periodic measurements of `frft run`, which a trainer of TRL does "
+            "not make. Set when: scheduled, and the steps by alpha, every or at_steps."
+        )
+    fields = RefreshConfig.model_fields
+    ignored = [
+        name
+        for name in ("reset_optimizer", "restart_policy", "kl_anchor")
+        if getattr(config, name) != fields[name].default
+    ]
+    if ignored:
+        raise UsageError(
+            f"{', '.join(ignored)}: the policy, its optimizer and the KL reference belong to TRL's trainer, and "
+            "this reward cannot change them. Leave these settings out."
+        )
+    strategy = get_strategy(config.selection.strategy)
+    if config.labels != "offline" or strategy.needs_models:
+        raise UsageError(
+            "In a trainer of TRL, this reward sees only texts. Fresh labels (labels) and strategies that read the "
+            "likelihoods of two models (policy_ratio) need `frft run`: set labels: offline and another strategy."
+        )
+    if not config.trains:
+        raise UsageError(
+            f"strategy: {strategy.name} selects no pairs, so refreshes change nothing. Set alpha: 0, or another "
+            "strategy."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from frft.labels import AuditedSource, LabellerSummary
 from frft.models import TruncationCount
 from frft.reward.alarm import Alarm
 from frft.reward.evaluate import RewardEvaluation
@@ -51,13 +52,98 @@ class RewardModelInfo(RewardModelSummary):
         return RewardModelSummary(**{**vars(self), "training": self.training.summary})
 
 
+@dataclass(frozen=True)
+class LabelsInfo(StoredValue):
+    """Fresh labels of a refresh (stage `labels`).
+
+    Attributes:
+        labeller: who was asked.
+        pick: the rule that chose the pairs.
+        budget: labels that could be asked for, for all purposes together.
+        drawn: how many texts and pairs there were, and the questions by purpose (`frft.labels.DrawnQuestions`).
+        train: answers to train on.
+        test: answers to test on.
+        left_out: answers that are neither, by reason: tie, skip, repeat.
+        unanswered: questions to which nobody gave a usable reply.
+        labellers: the answers of each labeller, by name.
+        truncated: texts of candidates that a reward model read for the rule, and how many had to be cut; left out where
+            it read none.
+    """
+
+    labeller: str
+    pick: str
+    budget: int
+    drawn: dict[str, int]
+    train: int
+    test: int
+    left_out: dict[str, int]
+    unanswered: int
+    labellers: dict[str, LabellerSummary]
+    truncated: Annotated[TruncationCount | None, OMITTED] = None
+
+    @property
+    def asked(self) -> int:
+        """Number of labels asked for, whatever they are for and whatever came of it."""
+        return self.drawn["questions"]
+
+
+@dataclass(frozen=True)
+class AuditInfo(StoredValue):
+    """The audit of the selected pairs (stage `audit`).
+
+    Attributes:
+        labeller: who was asked.
+        by: the column of the pool whose values are the sources; None: all selected pairs are one.
+        asked: labels that it took.
+        sources: what the labels say of each source, by name.
+        earlier: the sources among them that the audit of an earlier refresh decided about.
+        pairs: number of selected training pairs of each source.
+        used: number of selected training pairs whose labels are used.
+    """
+
+    labeller: str
+    by: str | None
+    asked: int
+    sources: dict[str, AuditedSource]
+    earlier: list[str]
+    pairs: dict[str, int]
+    used: int
+
+    def allows(self, source: str) -> bool:
+        """Whether the labels of a source may be used; not of one that is unknown, or was not selected."""
+        return source in self.sources and self.sources[source].audit.decision == "use"
+
+
+@dataclass(frozen=True)
+class FreshPairs(StoredValue):
+    """Pairs with fresh labels that a refresh trained on.
+
+    Attributes:
+        distinct: number of different labels, those of earlier refreshes included.
+        earlier: number of those among them that earlier refreshes asked for.
+        rows: rows trained on, repetitions for `labels.share` included.
+        errors: by labeller, how often it errs by the loss; left out where labels are taken for right.
+        test: accuracy and calibration on the fresh labels that were set aside; left out where there are none.
+        test_gain: accuracy there less that of the previous reward model; left out where there are none, or fine-tuning
+            started from the SFT model.
+    """
+
+    distinct: int
+    earlier: int
+    rows: int
+    errors: Annotated[dict[str, float] | None, OMITTED] = None
+    test: Annotated[RewardEvaluation | None, OMITTED] = None
+    test_gain: Annotated[Estimate | None, OMITTED] = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefreshedModelSummary(StoredValue):
     """A reward model that was fine-tuned by a refresh.
 
     Attributes:
-        training: pairs (selected and replayed), steps and losses of its fine-tuning.
+        training: pairs (selected, replayed, and with fresh labels), steps and losses of its fine-tuning.
         replayed: pairs trained on that were not selected but drawn at random from the rest of the offline pairs.
+        fresh: pairs trained on that have fresh labels; left out where there are none.
         gain: normalised score = gain * raw score + bias; above 0.
         bias: the constant in gain * raw score + bias.
         selected_test: accuracy and calibration on the test pairs of its own selection; left out where there are none.
@@ -69,6 +155,7 @@ class RefreshedModelSummary(StoredValue):
 
     training: TrainSummary
     replayed: int
+    fresh: Annotated[FreshPairs | None, OMITTED] = None
     gain: float
     bias: float
     selected_test: Annotated[RewardEvaluation | None, OMITTED] = None

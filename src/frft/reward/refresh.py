@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SELECTION_FILE = "selection.parquet"
 LOG_RATIOS_FILE = "log_ratios.npy"
 PAIRS_FILE = "pairs.parquet"
+LABELS_FILE = "labels.jsonl"
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,15 @@ class Refresh:
         selection: the pairs selected.
         reward_model: the reward model fine-tuned on them.
         gate: the gate's verdict; None where no gate is configured.
+        labels: the fresh labels asked for; None where none were.
+        audit: the audit of the selected pairs; None where there was none.
     """
 
     selection: Artifact
     reward_model: Artifact
     gate: Artifact | None = None
+    labels: Artifact | None = None
+    audit: Artifact | None = None
 
     @property
     def accepted(self) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -36,6 +37,7 @@ from frft.models.training import (
     trainer_session,
 )
 from frft.progress import SILENT, Progress
+from frft.reward.label_errors import COLUMN, check_errors, with_label_errors
 from frft.reward.model import RewardModel, filler_id
 from frft.reward.pairs import Pairs, PairTable, margins
 from frft.reward.reward_file import SEEN
@@ -123,6 +125,7 @@ def train_reward_model(
     progress: Progress = SILENT,
     report_to: ReportTo = "none",
     trust_remote_code: bool = False,
+    label_errors: Sequence[float] | None = None,
 ) -> tuple[RewardModel, TrainReport]:
     """Train a reward model on preference pairs. Equal arguments (and threads) give equal weights.
 
@@ -139,6 +142,8 @@ def train_reward_model(
         progress: gets a task with a step as its unit.
         report_to: experiment tracker that training curves are logged to as well.
         trust_remote_code: run code that comes with `base`.
+        label_errors: how often the label of each row is wrong, N values from 0 to below 1/2, for a loss that expects it
+            (`frft.reward.label_errors`); None: all labels are taken for right.
 
     Returns:
         The trained model, not normalised (gain 1, bias 0), since its scale is a new one; and the training's report.
@@ -172,7 +177,12 @@ def train_reward_model(
             trust_remote_code=trust_remote_code,
             reads=config.reads,
         )
-    examples = _tokenize(pairs, margins_N, start, progress)
+    if label_errors is not None:
+        check_errors(label_errors, len(pairs.prompts))
+    of_pairs = {"margin": margins_N, COLUMN: label_errors}
+    examples = _tokenize(
+        pairs, {name: values for name, values in of_pairs.items() if values is not None}, start, progress
+    )
     count = len(examples["chosen_ids"])
     losses: list[float] = []
     frozen = frozen_backbone(start.model, start.head.drawn) if config.freeze_backbone else nullcontext()
@@ -193,7 +203,8 @@ def train_reward_model(
             model = add_adapters(model, config.lora, "SEQ_CLS", seed=seed, whole=head_modules(model))
         check_trainable(model, "reward model")
         trained_parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-        trainer = trainer_class(RewardTrainer, lengths, config.train.per_device_train_batch_size, seed)(
+        base_class = RewardTrainer if label_errors is None else with_label_errors(RewardTrainer)
+        trainer = trainer_class(base_class, lengths, config.train.per_device_train_batch_size, seed)(
             model=model,
             args=on_one_device(
                 RewardConfig(
@@ -242,12 +253,17 @@ def _note(logs: dict[str, float]) -> str:
 
 
 def _tokenize(
-    pairs: Pairs, margins_N: list[float] | None, start: RewardModel, progress: Progress
+    pairs: Pairs, of_pairs: Mapping[str, Sequence[float]], start: RewardModel, progress: Progress
 ) -> dict[str, list[Any]]:
-    """The columns that the trainer reads, without pairs whose two sides are the same tokens."""
-    examples: dict[str, list[Any]] = {"chosen_ids": [], "rejected_ids": []}
-    if margins_N is not None:
-        examples["margin"] = []
+    """The columns that the trainer reads, without pairs whose two sides are the same tokens.
+
+    Args:
+        pairs: N pairs.
+        of_pairs: by name, further columns of N values each.
+        start: the model, whose tokens they become.
+        progress: gets a task with a pair as its unit.
+    """
+    examples: dict[str, list[Any]] = {name: [] for name in (*SIDES, *of_pairs)}
     total = len(pairs.prompts)
     with progress.task("Tokenizing", total) as task:
         for begin in range(0, total, ENCODE_AT_ONCE):
@@ -260,8 +276,8 @@ def _tokenize(
                     continue
                 examples["chosen_ids"].append(better)
                 examples["rejected_ids"].append(worse)
-                if margins_N is not None:
-                    examples["margin"].append(margins_N[begin + offset])
+                for name, values in of_pairs.items():
+                    examples[name].append(values[begin + offset])
             task.advance(len(chosen))
     if not examples["chosen_ids"]:
         raise DataError(

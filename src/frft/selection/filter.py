@@ -193,6 +193,39 @@ def select(
     return Selection(table, metadata)
 
 
+def select_nothing(pool_table: pa.Table, config: SelectionConfig, seed: int) -> Selection:
+    """The selection of the strategy `none`: no pair is kept, since a refresh trains on fresh labels alone.
+
+    Args:
+        pool_table: the pool, as `select` takes it.
+        config: settings whose strategy selects nothing.
+        seed: recorded with it; nothing is drawn.
+
+    Raises:
+        SelectionError: the pool has no pairs, or no unique ids.
+    """
+    strategy = get_strategy(config.strategy)
+    ids = _checked_ids(pool_table, [], [])
+    nowhere = np.empty(0, dtype=np.intp)
+    table = _table(ids, np.full((3, len(ids)), np.nan), nowhere, nowhere, strategy, config, seed)
+    counts = {
+        **dict.fromkeys(("samples", "samples_of_pool_prompts", "samples_empty", "qualifying", "wanted"), 0),
+        "truncated": {},
+        **table_counts(table),
+    }
+    return Selection(
+        table,
+        {
+            "format": SELECTION_FORMAT,
+            **config.model_dump(),
+            "test_size": 0,
+            "seed": seed,
+            **dict.fromkeys(("embedder", "density", "weights", "nearest_source", "mixture_distance")),
+            "counts": counts,
+        },
+    )
+
+
 def _ranked(strategy: Strategy, candidates: Candidates) -> Indices:
     """The rows that the strategy ranks, best first; `SelectionError` if what it returned are not rows of the pool."""
     assert strategy.rank is not None

@@ -28,7 +28,7 @@ from frft.results.cell import (
     SampleColumns,
     StepCurves,
 )
-from frft.reward import Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward import AuditInfo, LabelsInfo, Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_json
 from frft.study.config import Cell
 
@@ -160,6 +160,8 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
         selection=refresh.selection.info_as(SelectionInfo),
         drawn=drawn(ids),
         pairs_seen=pairs_seen(model.training.pairs, model.training.steps, batch),
+        labels=None if refresh.labels is None else refresh.labels.info_as(LabelsInfo),
+        audit=None if refresh.audit is None else refresh.audit.info_as(AuditInfo),
         gate=refresh.verdict,
         on_policy=ModelChange(before.info_as(OwnTextAccuracy), after.info_as(OwnTextAccuracy)),
         near_share=_share(ids, pool, "chosen_source", [near]),
@@ -171,16 +173,18 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
 def _share(ids: Sequence[str], pool: pa.Table, column: str, values: Sequence[str]) -> float | None:
     """The share of selected pairs with one of these values in a column of the pool.
 
-    None where pairs are not of the pool: the policy itself wrote them.
+    None where pairs are not of the pool, because the policy itself wrote them, or where there are none.
     """
     value_of = dict(zip(pool["id"].to_pylist(), pool[column].to_pylist(), strict=True))
     found = [value_of.get(each) for each in ids]
-    return None if None in found else sum(value in values for value in found) / len(found)
+    return None if None in found or not found else sum(value in values for value in found) / len(found)
 
 
 def drawn(ids: Sequence[str]) -> DrawnPairs:
     """How many distinct pairs were selected, and Kish's effective size (sum c)^2 / sum c^2 of their copies c."""
     copies = Counter(ids).values()
+    if not copies:
+        return DrawnPairs(0, 0.0)
     return DrawnPairs(len(copies), len(ids) ** 2 / sum(count**2 for count in copies))
 
 

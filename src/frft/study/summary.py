@@ -26,7 +26,6 @@ from frft.results.study import (
 )
 from frft.statistics import holm
 from frft.statistics.estimates import estimate
-from frft.strategies import get_strategy
 from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step, paired_p
 from frft.study.config import Study
 from frft.study.measured import (
@@ -88,7 +87,7 @@ def _budget(study: Study) -> StudyBudget:
     for cell in (study.cell(point, study.config.first_seed) for point in study.config.points):
         for name in cell.config.arms:
             arm = cell.config.arm(name)
-            refreshed = arm.alpha > 0 and get_strategy(arm.selection.strategy).selects
+            refreshed = arm.alpha > 0 and arm.trains
             arms.setdefault(
                 name,
                 ArmBudget(

@@ -7,6 +7,7 @@ from frft.config.sections.base import Section
 from frft.config.sections.benchmark import FixedActorConfig, OwnPromptsConfig, Start
 from frft.config.sections.data import DataConfig
 from frft.config.sections.evaluation import EvaluationConfig, JudgeOptions
+from frft.config.sections.labels import LabelsConfig
 from frft.config.sections.models import (
     EmbedderConfig,
     LoraConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "GateConfig",
     "GroupConfig",
     "JudgeOptions",
+    "LabelsConfig",
     "LoraConfig",
     "MonitorConfig",
     "OwnPromptsConfig",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from frft.errors import SettingsError
@@ -13,14 +14,22 @@ from frft.errors import SettingsError
 class Section(BaseModel):
     """Base of all sections: immutable, unknown keys refused, no NaN or infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        # A setting whose name is a word of Python (`from`) is written `from_` in Python alone (see `__init__`).
+        serialize_by_alias=True,
+    )
 
     if not TYPE_CHECKING:
         # Type checkers know the fields of every section as arguments, which this signature would hide.
 
         def __init__(self, /, **settings: Any) -> None:
+            alias = {name: field.alias for name, field in type(self).model_fields.items() if field.alias}
             try:
-                super().__init__(**settings)
+                super().__init__(**{alias.get(name, name): value for name, value in settings.items()})
             except ValidationError as error:
                 from frft.config.problems import in_words
 
@@ -32,6 +41,11 @@ class Section(BaseModel):
 
     newer: ClassVar[frozenset[str]] = frozenset()
     """Settings that came later, and change nothing where they have their default."""
+
+    @classmethod
+    def settings(cls) -> dict[str, FieldInfo]:
+        """The fields by the name that a configuration gives them, which differs from Python's for words of Python."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     def identity(self) -> dict[str, Any]:
         """All settings as JSON-able values, to know by them what was made.

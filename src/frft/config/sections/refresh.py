@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from frft.config.sections.base import Section
+from frft.config.sections.labels import LabelsConfig
 from frft.errors import UsageError
 from frft.strategies import Strategy, described_strategies, get_strategy
 
@@ -200,10 +201,11 @@ class RefreshConfig(Section):
     replay: float = Field(default=0.0, ge=0, lt=1)
     """Share of the pairs to fine-tune on that are others of the pool, drawn at random, with the labels that they have:
     a reward model that is fine-tuned on a selection alone forgets what it knew elsewhere, and the policy goes there."""
-    labels: Literal["offline", "gold"] = "offline"
-    """Pairs of the pool with the labels that they have; or, in a world, pairs of what the policy writes now (two
-    samples for each of selection.size + selection.test_size prompts) that the gold reward itself has labelled, without
-    noise: what fresh labels could bring at best."""
+    labels: Literal["offline", "gold"] | LabelsConfig = "offline"
+    """Fresh labels of the policy's own texts beside the pairs that are selected (a section), or `offline`: none, and
+    the pairs of the pool with the labels that they have. In a world, `gold`: in place of the pool, pairs of what the
+    policy writes now (two samples for each of selection.size + selection.test_size prompts) that the gold reward itself
+    has labelled, without noise: what fresh labels could bring at best."""
     gate: GateConfig | None = None
     """Swap the refreshed reward model in only if it is no worse near the policy, else keep it aside and go on with the
     current one; `gate: {}` takes the defaults; none: always swap."""
@@ -218,6 +220,21 @@ class RefreshConfig(Section):
     ensemble_coef times the variance (UWO, Coste et al. 2310.02743); only where nothing is refreshed."""
     ensemble_coef: float = Field(default=0.1, ge=0)
     """Weight of the variance in an ensemble's reward; the scores have variance 1 on the SFT model's samples."""
+
+    @property
+    def fresh(self) -> LabelsConfig | None:
+        """The fresh labels that refreshes ask for; None: none."""
+        return self.labels if isinstance(self.labels, LabelsConfig) else None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether a refresh embeds texts: for its selection, or for the rule by which pairs are labelled."""
+        return self.selection.embeds or (self.fresh is not None and self.fresh.embeds)
+
+    @property
+    def trains(self) -> bool:
+        """Whether a refresh trains a reward model: on selected pairs, on fresh labels, or on both."""
+        return known_strategy(self.selection.strategy).selects or self.fresh is not None
 
     @property
     def last_refresh(self) -> int:
@@ -268,14 +285,20 @@ class RefreshConfig(Section):
                 "labels: gold makes pairs of the policy's own samples, of which there is nothing to filter; use "
                 "selection.strategy: all with it"
             )
+        if self.fresh is not None and self.fresh.audit and self.alpha > 0 and not strategy.selects:
+            raise ValueError(
+                f"labels.audit looks at the pairs that are selected, and strategy: {strategy.name} selects none; set "
+                "labels.audit: 0"
+            )
         if self.drift != type(self).model_fields["drift"].default and self.when != "drift":
             raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
-        if self.gate is not None and self.alpha > 0 and not strategy.selects:
+        if self.gate is not None and self.alpha > 0 and not self.trains:
             raise ValueError(
                 f"selection.strategy: {strategy.name} trains no reward model that a gate could examine; leave gate "
                 "out, or, where an arm inherits one, set gate: null"
             )
-        if self.replay and self.alpha > 0 and self.labels == "offline" and not strategy.chooses:
+        leaves_others = strategy.chooses or (self.fresh is not None and not strategy.takes_all)
+        if self.replay and self.alpha > 0 and self.labels != "gold" and not leaves_others:
             raise ValueError(
                 f"replay: {self.replay} adds pairs that were not selected to those that were, and strategy: "
                 f"{strategy.name} {'leaves none' if strategy.takes_all else 'trains on none'}; set replay: 0"

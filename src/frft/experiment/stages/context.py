@@ -38,6 +38,8 @@ class RunContext:
         world: the world that the pairs come from, whose gold reward judges unless `named_judge` is given; None: the
             pairs were read.
         named_judge: the judge that `evaluation.judge` names; None: the setting is empty.
+        labelling_judges: the judges that give fresh labels, by name; None: there are none.
+        labels_folder: folder for files of labels whose answers are dear; None: beside `embeddings`.
 
     Attributes:
         runner: builds stages, or only records them for a plan.
@@ -62,10 +64,14 @@ class RunContext:
         *,
         world: World | None = None,
         named_judge: NamedJudge | None = None,
+        labelling_judges: Mapping[str, NamedJudge] | None = None,
+        labels_folder: Path | None = None,
     ) -> None:
         self.config, self.splits, self.progress = config, splits, progress
         self.runner: Runner = StageRunner(store)
         self.peers, self.world, self.named_judge = peers, world, named_judge
+        self.labelling_judges = labelling_judges or {}
+        self.labels_folder = labels_folder or embeddings.parent / "labels"
         self.vectors = VectorCache(embeddings, Embedder(config.embedder, progress), store.shared)
         self.sampling = config.evaluation.sampling or config.ppo.sampling
         given = evaluation_prompts or splits.evaluation["prompt"].to_pylist()

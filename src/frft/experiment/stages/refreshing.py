@@ -8,6 +8,7 @@ from frft.config.sections import RefreshConfig
 from frft.diagnosis import refresh_alarms
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
+from frft.experiment.stages.fresh_labels import labelling_of
 from frft.experiment.stages.labelled_pairs import labelled_pairs_of
 from frft.experiment.stages.likelihoods import log_ratios_of
 from frft.experiment.stages.on_policy import on_policy_accuracy
@@ -69,19 +70,20 @@ def refresh_reward(
     Returns:
         The refresh, and, in a world, the accuracies of the reward models before and after it on completions by
         `policy`, by the gold reward. At the first refresh that policy is the same in all arms, so that the accuracies
-        can be compared between arms. (None, None) for an ensemble and for the strategy `none`; the second is None
-        outside of a world.
+        can be compared between arms. (None, None) for an ensemble, and for the strategy `none` without fresh labels;
+        the second is None outside of a world.
     """
-    if isinstance(reward, FrozenEnsembleReward) or not get_strategy(arm.selection.strategy).selects:
+    if isinstance(reward, FrozenEnsembleReward) or not arm.trains:
         return None, None
     before = reward.current
     samples = samples_of(context, policy, segments, arm)
+    labelling = labelling_of(context, policy, reward, arm)
     if arm.labels == "gold":
         made = reward.refresh(samples, pool=labelled_pairs_of(context, policy, arm))
     elif get_strategy(arm.selection.strategy).needs_models:
-        made = reward.refresh(samples, log_ratios=log_ratios_of(context, policy, arm))
+        made = reward.refresh(samples, log_ratios=log_ratios_of(context, policy, arm), labelling=labelling)
     else:
-        made = reward.refresh(samples)
+        made = reward.refresh(samples, labelling=labelling)
     if context.world is None:
         return made, None
     assert isinstance(before, Artifact)

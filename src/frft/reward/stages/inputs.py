@@ -30,6 +30,7 @@ class RefreshInputs:
         load: returns the current reward model, loaded; called only if an artifact has to be made.
         samples: completions of the policy as it is now.
         pool: the pairs to select from: the offline pairs D, others, or an artifact that holds them (pairs.parquet).
+        fresh: artifacts of fresh labels to train on beside the selection, oldest first.
         alarms: function that looks for failures for which the gate refuses a model; None: the gate looks for none.
         offline: the offline pairs D, from which pairs are replayed.
         config, training, backbone, reference_samples, held_out, gate_pairs, vectors, seed, progress, report_to,
@@ -54,3 +55,4 @@ class RefreshInputs:
     alarms: Alarms | None
     report_to: ReportTo
     trust_remote_code: bool
+    fresh: tuple[Artifact, ...] = ()

@@ -15,7 +15,7 @@ from frft.reward.infos import SelectionInfo
 from frft.reward.refresh import LOG_RATIOS_FILE, SELECTION_FILE, read_pairs
 from frft.reward.samples import PolicySamples
 from frft.reward.stages.inputs import RefreshInputs
-from frft.selection import LogRatios, select
+from frft.selection import LogRatios, Selection, select, select_nothing
 from frft.stages import Stage, Workload
 from frft.store import Artifact, digest_of, plain_inputs
 from frft.strategies import Strategy, get_strategy, strategy_origin
@@ -72,8 +72,13 @@ class SelectionStage(Stage):
         }
 
     def build(self, folder: Path) -> Mapping[str, Any]:
+        selection = self._selected() if self._strategy.selects else self._nothing()
+        selection.write(folder / SELECTION_FILE)
+        return SelectionInfo.of(selection.metadata, folder / SELECTION_FILE).as_dict()
+
+    def _selected(self) -> Selection:
         of, ratios = self.given, self.log_ratios
-        selection = select(
+        return select(
             read_pairs(of.pool),
             *of.samples.load(),
             of.config.selection,
@@ -83,8 +88,10 @@ class SelectionStage(Stage):
             log_ratios=LogRatios.read(ratios.path / LOG_RATIOS_FILE) if isinstance(ratios, Artifact) else ratios,
             start=self._start.load() if self._strategy.names_source else None,
         )
-        selection.write(folder / SELECTION_FILE)
-        return SelectionInfo.of(selection.metadata, folder / SELECTION_FILE).as_dict()
+
+    def _nothing(self) -> Selection:
+        of = self.given
+        return select_nothing(read_pairs(of.pool), of.config.selection, self._seed)
 
     def flops(self, workload: Workload) -> float:
         # The two completions of each pair, and about one sample a pair.
@@ -100,6 +107,8 @@ class SelectionStage(Stage):
     def most_pairs(self) -> float:
         """Upper bound of the number of selected pairs, for a plan."""
         config, pairs = self.given.config.selection, self.given.offline.num_rows
+        if not self._strategy.selects:
+            return 0.0
         if isinstance(self.given.pool, Artifact):
             # The artifact of fresh labels may not exist yet; it gets as many pairs as the selection asks for.
             return float(config.size)

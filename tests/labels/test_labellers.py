@@ -1,0 +1,136 @@
+"""Labellers that are made worse on purpose, and files of labels that a refresh has answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from frft.errors import LabelsPendingError, OutputError, UsageError
+from frft.labels import (
+    DrawShares,
+    GivenLabel,
+    LabelCost,
+    LabelQuestion,
+    NamedLabeller,
+    NoisyLabeller,
+    collect_labels,
+    draw_questions,
+    open_queue,
+    policy_candidates,
+    read_queue,
+)
+from frft.progress import SILENT
+
+
+class Longer:
+    """The longer text is better; equal ones tie. Gives no answer to a prompt that it cannot stand."""
+
+    name = "longer"
+
+    def __init__(self, cannot_stand: str = "") -> None:
+        self.cannot_stand, self.asked = cannot_stand, 0
+
+    def label(self, questions):
+        self.asked += len(questions)
+        return [self._of(question) for question in questions]
+
+    def _of(self, question: LabelQuestion) -> GivenLabel | None:
+        if question.prompt == self.cannot_stand:
+            return None
+        left, right = len(question.left), len(question.right)
+        preference = 1.0 if left > right else 0.0 if left < right else 0.5
+        return GivenLabel("left" if left > right else "right" if left < right else "tie", preference)
+
+    def spent(self) -> LabelCost:
+        return LabelCost()
+
+
+def drawn(prompts: int, repeat: float = 0.0):
+    texts = [(f"p{n}", f"{'a' * (n % 3)} short {n}") for n in range(prompts)]
+    texts += [(f"p{n}", f"a text that is longer {n}") for n in range(prompts)]
+    candidates = policy_candidates(*zip(*texts, strict=True))
+    return draw_questions(candidates, prompts, seed=1, shares=DrawShares("train", 0.0, repeat))
+
+
+def collect(path, questions, labeller):
+    named = NamedLabeller("longer", "longer", None if labeller is None else lambda: labeller)
+    return collect_labels(path, questions, named, pick="random", seed=1, budget=99, progress=SILENT)
+
+
+def test_noise_exchanges_the_share_of_answers_that_it_says_and_always_the_same():
+    questions = drawn(400).questions
+    right = Longer().label(questions)
+    noisy = NoisyLabeller(Longer(), 0.2, seed=3)
+    answers = noisy.label(questions)
+    exchanged = [one != other for one, other in zip(right, answers, strict=True)]
+    assert 0.2 * 400 - 3 * 8 < sum(exchanged) < 0.2 * 400 + 3 * 8  # three standard deviations of a binomial
+    assert answers == NoisyLabeller(Longer(), 0.2, seed=3).label(questions)
+    assert answers != NoisyLabeller(Longer(), 0.2, seed=4).label(questions)
+    assert noisy.name == "longer, right on 80%"
+    other = {"left": "right", "right": "left"}
+    for wrong, before, after in zip(exchanged, right, answers, strict=True):
+        if wrong:
+            assert (after.choice, after.preference) == (other[before.choice], 1 - before.preference)
+
+
+def test_errors_on_repetitions_are_no_habit():
+    questions = {each.id: each for each in drawn(300, repeat=0.4).questions}
+    answers = dict(zip(questions, NoisyLabeller(Longer(), 0.4, seed=0).label(list(questions.values())), strict=True))
+    pairs = [(answers[each.repeats], answers[each.id], each.exchanged) for each in questions.values() if each.repeats]
+    other = {"left": "right", "right": "left"}
+    same = [(other[first.choice] if exchanged else first.choice) == again.choice for first, again, exchanged in pairs]
+    # Independent errors of 0.4 agree on 0.52; a habit would agree on all.
+    assert 0.36 < sum(same) / len(same) < 0.68
+    assert len(same) > 100
+
+
+def test_a_file_of_people_waits_for_every_answer(tmp_path):
+    path, questions = tmp_path / "labels" / "q.jsonl", drawn(6)
+    with pytest.raises(LabelsPendingError, match=r"6 of 6 questions in .*q.jsonl wait .*frft label answer"):
+        collect(path, questions, None)
+    with open_queue(path) as queue:
+        for question in questions.questions[:5]:
+            queue.answer(question.id, "left", "ann")
+    with pytest.raises(LabelsPendingError, match="1 of 6 questions"):
+        collect(path, questions, None)
+    with open_queue(path) as queue:
+        queue.answer(questions.questions[5].id, "skip", "ann")
+    assert [answer.labeller for answer in collect(path, questions, None).answers()] == ["ann"] * 6
+
+
+def test_answers_that_are_there_are_not_asked_for_again(tmp_path):
+    path, questions = tmp_path / "q.jsonl", drawn(6)
+    first = collect(path, questions, Longer())
+    again = Longer()
+    assert collect(path, questions, again).answers() == first.answers()
+    assert again.asked == 0
+
+
+def test_a_labeller_that_breaks_off_goes_on_where_it_was(tmp_path):
+    path, questions = tmp_path / "q.jsonl", drawn(70)
+
+    class Breaks(Longer):
+        def label(self, asked):
+            if self.asked + len(asked) > 40:
+                raise UsageError("no more today")
+            return super().label(asked)
+
+    with pytest.raises(UsageError, match="no more today"):
+        collect(path, questions, Breaks())
+    kept = len(read_queue(path).answers())
+    assert 0 < kept < 70
+    second = Longer()
+    assert len(collect(path, questions, second).answers()) == 70
+    assert second.asked == 70 - kept
+
+
+def test_a_question_without_a_reply_is_asked_twice_and_stays_open(tmp_path):
+    labeller = Longer(cannot_stand="p3")
+    queue = collect(tmp_path / "q.jsonl", drawn(6), labeller)
+    assert queue.counts().pending == queue.counts().failed == 1
+    assert labeller.asked == 7
+
+
+def test_a_file_with_other_questions_is_no_file_of_this_refresh(tmp_path):
+    collect(tmp_path / "q.jsonl", drawn(6), Longer())
+    with pytest.raises(OutputError, match="holds other questions than this refresh asks"):
+        collect(tmp_path / "q.jsonl", drawn(7), Longer())
