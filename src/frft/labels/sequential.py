@@ -62,7 +62,7 @@ class SourceAudit:
 
     Attributes:
         decision: `use`, `refuse` or `unknown`.
-        reason: why.
+        reason: why it is use, refuse or unknown: one of `AuditReason`.
         agreements, disagreements: answers that were tested; their sum is the number of labels that tell something.
         ties, skips: answers that say nothing.
         unused: agreements and disagreements beyond the largest number of labels; they came too late for the test.
