@@ -36,7 +36,7 @@ INTERNAL = {
     # Parts of results (docs/results.md), which are reached through those that are members.
     *("DataFigures", "GateComparison", "GoldEvaluation", "GoldFigures", "GoldView", "JudgeFigures", "MachineFigures"),
     *("ModelChange", "OpenValue", "OwnTextAccuracy", "PoolPairAccuracy", "SelectionCounts", "StoredValue", "Workers"),
-    *("RefreshedModelSummary", "RewardModelSummary", "LabellerSummary", "AuditInfo"),
+    *("RefreshedModelSummary", "RewardModelSummary", "LabellerSummary", "AuditInfo", "GateLabels"),
 }
 """Types in signatures of the surface that nobody needs to name who uses it."""
 

@@ -301,7 +301,7 @@ def _fresh_labels(results: RunResults) -> list[str]:
                 {"to train on": labels.train, "to test on": labels.test, "without an answer": labels.unanswered}
             )
             uses.update(labels.left_out)
-        uses["for the audit"] = arm.asked - sum(labels.asked for labels in arm.labels)
+        uses["for audit and gate"] = arm.asked_to_check
         said = ", ".join(f"{count} {_LEFT_OUT.get(use, use)}" for use, count in uses.items() if count)
         who = " and ".join(dict.fromkeys(labeller for labels in arm.labels for labeller in labels.labellers))
         lines.append(f"Arm {name} asked for {arm.asked} labels by {who}: {said}. {_bought(results, arm)}")

@@ -20,6 +20,7 @@ from frft.labels.rows import (
     Purpose,
     QueueHead,
 )
+from frft.labels.sequential import sequential_p_value
 from frft.labels.source_audit import AuditedSource, LabelAudit, audit_labels
 from frft.labels.summary import (
     LabellerAgreement,
@@ -83,6 +84,7 @@ __all__ = [
     "pool_candidates",
     "read_queue",
     "repeat_consistency",
+    "sequential_p_value",
     "summarise_queue",
     "write_queue",
 ]

@@ -201,8 +201,14 @@ class ArmFigures(StoredValue):
     @property
     def asked(self) -> int:
         """Number of labels that its refreshes asked for, whatever they are for."""
+        return sum(labels.asked for labels in self.labels) + self.asked_to_check
+
+    @property
+    def asked_to_check(self) -> int:
+        """Number of labels among `asked` by which audits and gates decided."""
         audits = (refresh.audit.asked for refresh in self.refreshes if refresh.audit is not None)
-        return sum(labels.asked for labels in self.labels) + sum(audits)
+        gates = (refresh.gate.labels for refresh in self.refreshes if refresh.gate is not None)
+        return sum(audits) + sum(labels.asked for labels in gates if labels is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from frft.config.sections import GateConfig, SelectionConfig
 from frft.errors import UsageError
 from frft.progress import Progress
 from frft.reward.alarm import Alarm
-from frft.reward.infos import GateComparison, GateInfo
+from frft.reward.infos import GateComparison, GateInfo, GateLabels
 from frft.reward.model import RewardModel
 from frft.reward.pairs import requests, score_margins
 from frft.selection import VectorCache, select
@@ -61,17 +61,20 @@ def check_gate(config: GateConfig | None, held_out: pa.Table | None, alarms: Ala
 def examine(
     refresh: Refresh,
     current: RewardModel,
+    after: RewardModel,
     samples: PolicySamples,
     held_out: pa.Table,
     config: GateConfig,
     vectors: VectorCache,
     alarms: Alarms | None,
     progress: Progress,
-    trust_remote_code: bool,
+    by_labels: GateLabels | None = None,
 ) -> GateInfo:
-    """Compare the refreshed with the current reward model, look for alarms, and decide whether it is accepted."""
+    """Compare the refreshed reward model (`after`) with the current one, look for alarms, and decide.
+
+    Where fresh labels have compared them, these decide, and the held-out pairs are reported alone.
+    """
     prompts, completions = samples.load()
-    after = RewardModel.load(refresh.reward_model.path, seed=0, trust_remote_code=trust_remote_code)
     pairs = nearest_pairs(held_out, prompts, completions, config.pairs, vectors)
     if pairs.num_rows < config.pairs:
         progress.say(
@@ -80,8 +83,8 @@ def examine(
         )
     compared = no_worse(_right(current, pairs), _right(after, pairs), config, requests(pairs))
     fired = alarms(refresh, after, prompts, completions) if alarms is not None and config.alarms else []
-    found = {**asdict(compared), "alarms": fired, "accepted": compared.no_worse and not fired}
-    return GateInfo.of(found, "What the gate found")
+    passes = compared.no_worse if by_labels is None else by_labels.passes
+    return GateInfo(**asdict(compared), alarms=fired, accepted=passes and not fired, labels=by_labels)
 
 
 def no_worse(
@@ -114,7 +117,15 @@ def no_worse(
 def why_refused(gate: GateInfo) -> str:
     """The reasons for which a gate refused a reward model, as text; empty if it did not."""
     why = [f"alarm: {alarm.name}" for alarm in gate.alarms]
-    if not gate.no_worse:
+    if gate.labels is not None:
+        if not gate.labels.passes:
+            shown = "shown to be worse" if gate.labels.verdict == "worse" else "not shown to be no worse"
+            why.insert(
+                0,
+                f"{shown}: of {gate.labels.better + gate.labels.worse} labels on texts of the policy that the two "
+                f"models order differently, {gate.labels.better} are for it",
+            )
+    elif not gate.no_worse:
         why.insert(
             0,
             f"not shown to be no worse: accuracy {gate.before:.1%} before, {gate.after:.1%} after on the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from frft.labels import AuditedSource, LabellerSummary
 from frft.models import TruncationCount
@@ -198,17 +198,58 @@ class GateComparison:
     no_worse: bool
 
 
+GateVerdict: TypeAlias = Literal["better", "worse", "no worse", "not shown"]
+"""What fresh labels say of a refreshed reward model."""
+
+
+@dataclass(frozen=True)
+class GateLabels(StoredValue):
+    """Which of two reward models is right where they disagree about the policy's own texts, by fresh labels.
+
+    Attributes:
+        labeller: who was asked.
+        looked_at: pairs of the policy's texts on which the two were compared, one of a prompt.
+        differ: number of those that they order differently.
+        asked: labels that it took.
+        better: answers by which the refreshed model is right and the current one is not, or has a tie.
+        worse: answers by which it is the other way round.
+        ties: answers that say that neither text is better.
+        bound: one-sided lower confidence bound of the gain in accuracy on the policy's texts.
+        verdict: "better" or "worse", where that is shown; else "no worse" where `bound` is above minus the margin, and
+            "not shown" where it is not.
+    """
+
+    labeller: str
+    looked_at: int
+    differ: int
+    asked: int
+    better: int
+    worse: int
+    ties: int
+    bound: float
+    verdict: GateVerdict
+
+    @property
+    def passes(self) -> bool:
+        """Whether the refreshed reward model may be used."""
+        return self.verdict in ("better", "no worse")
+
+
 @dataclass(frozen=True)
 class GateInfo(GateComparison, StoredValue):
     """The gate's verdict on a refreshed reward model (stage `gate`).
 
     Attributes:
+        labels: the comparison by fresh labels, which decides in place of the held-out pairs (`gate.labels`); left out
+            where there was none.
         alarms: alarms that fired for the refreshed reward model; empty also where the gate looks for none.
-        accepted: whether it replaced the current reward model: `no_worse`, and no alarm fired.
+        accepted: whether it replaced the current reward model: `no_worse`, or where there are labels what they say; and
+            no alarm fired.
     """
 
     alarms: list[Alarm]
     accepted: bool
+    labels: Annotated[GateLabels | None, OMITTED] = None
 
 
 @dataclass(frozen=True, kw_only=True)

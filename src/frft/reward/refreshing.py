@@ -49,4 +49,4 @@ def make_refresh(
     refresh = Refresh(selection, model, labels=labels, audit=audit)
     if given.config.gate is None or given.gate_pairs is None:
         return refresh
-    return replace(refresh, gate=run(GateStage(given, refresh, given.config.gate, given.gate_pairs)))
+    return replace(refresh, gate=run(GateStage(given, refresh, given.config.gate, given.gate_pairs, labelling)))

@@ -51,6 +51,11 @@ class LabelsConfig(PickConfig):
     keep: int | None = Field(default=None, ge=0)
     """For how many later refreshes of the arm labels are used again; none: for all."""
 
+    @property
+    def given_error(self) -> float:
+        """`error` where it is a number; 0 where it is to be estimated or not known: labels are taken for right."""
+        return self.error if isinstance(self.error, float) else 0.0
+
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         if self.judge is not None and self.from_ != "judge":

@@ -145,6 +145,8 @@ class SamplingConfig(Section):
 class GateConfig(Section):
     """Whether a refreshed reward model may take the place of the current one."""
 
+    newer = frozenset({"labels"})
+
     pairs: int = Field(default=400, gt=1)
     """Unfiltered held-out pairs, those nearest to the policy's samples, on which the two are compared."""
     margin: float = Field(default=0.05, ge=0, le=1)
@@ -153,6 +155,9 @@ class GateConfig(Section):
     """Confidence level of that one-sided bound."""
     alarms: bool = True
     """Refuse it as well if it raises an alarm (docs/diagnosis.md)."""
+    labels: int = Field(default=0, ge=0)
+    """At most so many fresh labels, of the budget of `labels`, decide in place of the held-out pairs, whose labels are
+    the pool's: they are asked about the policy's own texts on which the two models disagree."""
 
 
 class RefreshConfig(Section):
@@ -227,6 +232,13 @@ class RefreshConfig(Section):
         return self.labels if isinstance(self.labels, LabelsConfig) else None
 
     @property
+    def labels_to_train(self) -> int:
+        """Fresh labels of a refresh's budget that are not kept for its gate; an audit takes some of them."""
+        if self.fresh is None:
+            return 0
+        return self.fresh.budget - (0 if self.gate is None else self.gate.labels)
+
+    @property
     def embeds(self) -> bool:
         """Whether a refresh embeds texts: for its selection, or for the rule by which pairs are labelled."""
         return self.selection.embeds or (self.fresh is not None and self.fresh.embeds)
@@ -284,6 +296,14 @@ class RefreshConfig(Section):
             raise ValueError(
                 "labels: gold makes pairs of the policy's own samples, of which there is nothing to filter; use "
                 "selection.strategy: all with it"
+            )
+        by_labels = self.gate.labels if self.gate is not None and self.alpha > 0 else 0
+        if by_labels and self.fresh is None:
+            raise ValueError("gate.labels are fresh labels; say in the section labels who gives them, and how many")
+        if by_labels and self.fresh is not None and self.fresh.audit + by_labels >= self.fresh.budget:
+            raise ValueError(
+                f"gate.labels: {by_labels} and labels.audit: {self.fresh.audit} leave nothing of labels.budget: "
+                f"{self.fresh.budget} to train on; lower them"
             )
         if self.fresh is not None and self.fresh.audit and self.alpha > 0 and not strategy.selects:
             raise ValueError(

@@ -17,12 +17,13 @@ from frft.store import Artifact
 def labelling_of(context: RunContext, policy: Artifact, reward: AlignedReward, arm: RefreshConfig) -> Labelling | None:
     """What fresh labels a refresh of this arm asks for; None: none.
 
-    Two completions of each of `labels.budget` prompts, or of `labels.max_candidates` where a rule chooses among them.
-    The prompts are drawn anew for every refresh.
+    Two completions of each of `labels.budget` prompts, or of `labels.max_candidates` where a rule chooses among them,
+    and of four for each label of a gate, which asks about few of them. The prompts are drawn anew for every refresh.
     """
     if arm.fresh is None:
         return None
     most = arm.fresh.budget if arm.fresh.pick == "random" else arm.fresh.max_candidates
+    most += 4 * (0 if arm.gate is None else arm.gate.labels)
     prompts = context.draw(context.splits.prompts, most, f"fresh-labels-{len(reward.refreshes)}")
     sampling = arm.sampling or context.config.ppo.sampling
     return Labelling(

