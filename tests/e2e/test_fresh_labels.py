@@ -53,6 +53,7 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
     assert not (tmp_path / "out" / "results.json").exists()
 
     with open_queue(file) as queue:
+        assert {question.step for question in queue.questions.values()} == {1}
         for number, question in enumerate(list(queue.questions.values())):
             queue.answer(question.id, "tie" if number == 5 else "left", "ann")
     assert run(tmp_path, workers) == 0

@@ -81,7 +81,7 @@ def run_arm(stages: Stages, name: str) -> Arm:
             arm.looks.append(look)
             due = due or (0 < step < total and len(arm.refreshed_after) < config.alpha and is_due(config, look))
         if due:
-            refresh, change = stages.refresh(arm.reward, arm.policy, since, config)
+            refresh, change = stages.refresh(arm.reward, arm.policy, since, config, step)
             arm.changes += [change] if change else []
             arm.refreshed_after.append(step)
             # `refresh` is None for an arm without data (strategy `none`): the control that has a refresh's side effects

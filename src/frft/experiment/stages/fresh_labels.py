@@ -14,8 +14,10 @@ from frft.reward import AlignedReward, Labelling, PolicySamples
 from frft.store import Artifact
 
 
-def labelling_of(context: RunContext, policy: Artifact, reward: AlignedReward, arm: RefreshConfig) -> Labelling | None:
-    """What fresh labels a refresh of this arm asks for; None: none.
+def labelling_of(
+    context: RunContext, policy: Artifact, reward: AlignedReward, arm: RefreshConfig, step: int
+) -> Labelling | None:
+    """What fresh labels a refresh of this arm asks for after a step of its policy; None: none.
 
     Two completions of each of `labels.budget` prompts, or of `labels.max_candidates` where a rule chooses among them,
     and of four for each label of a gate, which asks about few of them. The prompts are drawn anew for every refresh.
@@ -30,6 +32,7 @@ def labelling_of(context: RunContext, policy: Artifact, reward: AlignedReward, a
         arm.fresh,
         labeller_of(context, arm.fresh),
         _both(*(stored_samples(completions_of(context, policy, prompts, sampling, each)) for each in _SIDES)),
+        step=step,
         earlier=tuple(each.labels for each in reward.refreshes if each.labels is not None),
         audits=tuple(each.audit for each in reward.refreshes if each.audit is not None),
     )

@@ -57,6 +57,7 @@ def refresh_reward(
     policy: Artifact,
     segments: Sequence[Artifact],
     arm: RefreshConfig,
+    step: int,
 ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
     """Refresh an arm's reward model near what `policy` writes.
 
@@ -66,6 +67,7 @@ def refresh_reward(
         policy: the frozen current policy.
         segments: the arm's training since the last accepted refresh, whose rollouts may serve as samples.
         arm: the arm's settings.
+        step: number of PPO steps that the policy has done.
 
     Returns:
         The refresh, and, in a world, the accuracies of the reward models before and after it on completions by
@@ -77,7 +79,7 @@ def refresh_reward(
         return None, None
     before = reward.current
     samples = samples_of(context, policy, segments, arm)
-    labelling = labelling_of(context, policy, reward, arm)
+    labelling = labelling_of(context, policy, reward, arm, step)
     if arm.labels == "gold":
         made = reward.refresh(samples, pool=labelled_pairs_of(context, policy, arm))
     elif get_strategy(arm.selection.strategy).needs_models:

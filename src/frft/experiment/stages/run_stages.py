@@ -99,9 +99,10 @@ class Stages:
         policy: Artifact,
         segments: Sequence[Artifact],
         arm: RefreshConfig,
+        step: int,
     ) -> tuple[Refresh | None, tuple[Artifact, Artifact] | None]:
-        """Refresh an arm's reward model with `policy`: see `refresh_reward`."""
-        return refresh_reward(self.context, reward, policy, segments, arm)
+        """Refresh an arm's reward model with `policy` after this step: see `refresh_reward`."""
+        return refresh_reward(self.context, reward, policy, segments, arm, step)
 
     def evaluation_completions(self, policy: Artifact) -> tuple[Artifact, Artifact]:
         """Two independent completions of each evaluation prompt; win rates compare the first with other arms'."""
