@@ -20,9 +20,10 @@ def labels(**changes) -> LabelsConfig:
     ("changes", "message"),
     [
         ({"budget": 0}, "budget: must be above 0"),
-        ({"from": "me"}, "from: must be one of gold, judge, queue"),
+        ({"from": "me"}, "from: must be one of gold, judge, queue, self"),
         ({"judge": "rm:x"}, "asked with from: judge alone"),
         ({"from": "queue", "noise": 0.2}, "noise: is for labels from: gold"),
+        ({"from": "self", "audit": 3}, "there is nothing to audit"),
         ({"noise": 0.5}, "noise: must be below 0.5"),
         ({"error": 0.5}, "at least 0 and below 0.5"),
         ({"error": "repeats"}, "set repeat_share above 0"),

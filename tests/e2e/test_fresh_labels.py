@@ -31,6 +31,8 @@ arms:
   vanilla: {alpha: 0}
   people: {alpha: 1, at_steps: [1], selection: {strategy: none}, labels: {from: queue, budget: 6}}
   judged: {replay: 0.3, labels: {from: gold, budget: 20, noise: 0.1, error: 0.1, share: 0.5}}
+  self: {alpha: 1, at_steps: [1], selection: {strategy: none}, replay: 0,
+         labels: {from: self, budget: 8, pick: gap, quantile: 1, max_candidates: 30}}
 evaluation: {max_prompts: 10}
 """
 
@@ -64,6 +66,9 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
     (refresh,) = results.arms["people"].refreshes
     assert refresh.reward_model.training.pairs == 5
 
+    (of_itself,) = results.arms["self"].labels
+    assert (of_itself.labeller, of_itself.train, of_itself.left_out) == ("self", 8, {})
+    assert results.arms["self"].asked == 0, "nobody was asked"
     first, second = results.arms["judged"].labels
     assert first.asked == second.asked == 20
     model = results.arms["judged"].refreshes[1].reward_model

@@ -335,11 +335,13 @@ def _bought(results: RunResults, arm: ArmFigures) -> str:
     """What an arm has above vanilla, in all and per 100 labels."""
     if results.in_a_world:
         gain = arm.evaluation.by_gold.gold.mean - results.arms["vanilla"].evaluation.by_gold.gold.mean
-        return f"Its gold reward is {gain:+.2f} from vanilla's, {100 * gain / arm.asked:+.2f} per 100 labels."
+        each = f", {100 * gain / arm.asked:+.2f} per 100 labels" if arm.asked else ""
+        return f"Its gold reward is {gain:+.2f} from vanilla's{each}."
     if arm.evaluation.win_rate is None:
         return ""
     points = 100 * (arm.evaluation.win_rate.rate - 0.5)
-    return f"Its win rate is {points:+.1f} points from one half, {100 * points / arm.asked:+.1f} per 100 labels."
+    each = f", {100 * points / arm.asked:+.1f} per 100 labels" if arm.asked else ""
+    return f"Its win rate is {points:+.1f} points from one half{each}."
 
 
 def _short_selections(results: RunResults) -> list[str]:

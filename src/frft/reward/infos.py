@@ -52,6 +52,10 @@ class RewardModelInfo(RewardModelSummary):
         return RewardModelSummary(**{**vars(self), "training": self.training.summary})
 
 
+SELF = "self"
+"""Name of the labeller that is the reward model itself (`labels: {from: self}`)."""
+
+
 @dataclass(frozen=True)
 class LabelsInfo(StoredValue):
     """Fresh labels of a refresh (stage `labels`).
@@ -83,8 +87,8 @@ class LabelsInfo(StoredValue):
 
     @property
     def asked(self) -> int:
-        """Number of labels asked for, whatever they are for and whatever came of it."""
-        return self.drawn["questions"]
+        """Number of labels that somebody was asked for, whatever they are for; the reward model's own cost none."""
+        return 0 if self.labeller == SELF else self.drawn["questions"]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ class LabelsConfig(PickConfig):
     fresh labels alone.
     """
 
-    from_: Literal["gold", "judge", "queue"] = Field(alias="from")
-    """Who gives them: the gold reward of a world; the judge that `judge` names; or whoever answers a file of questions
-    (`frft label answer`, `ask`, `import`), for which the run waits."""
+    from_: Literal["gold", "judge", "queue", "self"] = Field(alias="from")
+    """Who gives them: the gold reward of a world; the judge that `judge` names; whoever answers a file of questions
+    (`frft label answer`, `ask`, `import`), for which the run waits; or, as a control, the reward model itself, which
+    learns nothing from it but to be surer (SAVE, 2605.30888, grades so; `pick: gap` with `quantile: 1` drops what is
+    ambiguous)."""
     budget: int = Field(gt=0)
     """Labels that one refresh may ask for, all of them counted: training, test, repetitions and the audit."""
     judge: str | None = Field(default=None, min_length=1)
@@ -70,6 +72,8 @@ class LabelsConfig(PickConfig):
             raise ValueError("test_share and repeat_share leave nothing to train on; lower them")
         if self.budget < 2 and self.test_share:
             raise ValueError("a budget of one label leaves nothing to test on; set test_share: 0")
+        if self.from_ == "self" and (self.audit or self.repeat_share):
+            raise ValueError("from: self asks nobody, so there is nothing to audit or to repeat; leave these out")
         if self.audit >= self.budget:
             raise ValueError(f"audit: {self.audit} leaves nothing of budget: {self.budget} to train on; lower it")
         if self.audit_by is not None and not self.audit:

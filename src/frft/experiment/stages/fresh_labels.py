@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from frft.config.sections import LabelsConfig, RefreshConfig
-from frft.evaluation import JudgeLabeller
+from frft.evaluation import JudgeLabeller, RewardJudge
 from frft.evaluation.judge_names import NamedJudge
 from frft.experiment.stages.completions import completions_of
 from frft.experiment.stages.context import RunContext
 from frft.experiment.stages.judges import gold_judge
 from frft.experiment.texts import stored_samples
 from frft.labels import Labeller, NamedLabeller, NoisyLabeller
-from frft.reward import AlignedReward, Labelling, PolicySamples
+from frft.reward import AlignedReward, Labelling, PolicySamples, model_identity
+from frft.reward.infos import SELF
 from frft.store import Artifact
 
 
@@ -30,7 +31,7 @@ def labelling_of(
     sampling = arm.sampling or context.config.ppo.sampling
     return Labelling(
         arm.fresh,
-        labeller_of(context, arm.fresh),
+        labeller_of(context, arm.fresh, reward),
         _both(*(stored_samples(completions_of(context, policy, prompts, sampling, each)) for each in _SIDES)),
         step=step,
         earlier=tuple(each.labels for each in reward.refreshes if each.labels is not None),
@@ -42,12 +43,17 @@ _SIDES = ("first", "second")
 """Purposes of the two samples of a prompt, each with a seed of its own."""
 
 
-def labeller_of(context: RunContext, labels: LabelsConfig) -> NamedLabeller:
-    """Who gives the fresh labels of an arm."""
+def labeller_of(context: RunContext, labels: LabelsConfig, reward: AlignedReward) -> NamedLabeller:
+    """Who gives the fresh labels of an arm with this reward."""
     if labels.from_ == "queue":
         return NamedLabeller("people", "queue", None, context.labels_folder)
     if labels.from_ == "gold":
         return _gold(context, labels.noise)
+    if labels.from_ == "self":
+        # Its scores' scale is no part of a preference, so equal models are one labeller.
+        return NamedLabeller(
+            SELF, model_identity(reward.current), lambda: JudgeLabeller(RewardJudge(reward.model), SELF)
+        )
     judge = context.labelling_judges[context.config.labelling_judge(labels)]
     return NamedLabeller(
         judge.name,
