@@ -73,11 +73,12 @@ def test_anti_gold_is_minus_the_gold_reward(dials):
 
 
 def test_an_annotator_without_weight_has_the_gold_reward_for_its_utility():
-    world = World(WorldConfig(near_lambda=0.0, near_policy=4))
-    table = world.pairs(0, 50)
-    gold = world.gold(table["prompt"], table["chosen"])
-    assert np.allclose(world.utility(table["prompt"], table["chosen"], 4), gold)
-    assert not np.allclose(world.utility(table["prompt"], table["chosen"], 3), gold)
+    for dials in ({"near_lambda": 0.0, "near_policy": 4}, {"gold_annotator": 4}):
+        world = World(WorldConfig(**dials))
+        table = world.pairs(0, 50)
+        gold = world.gold(table["prompt"], table["chosen"])
+        assert np.allclose(world.utility(table["prompt"], table["chosen"], 4), gold)
+        assert not np.allclose(world.utility(table["prompt"], table["chosen"], 3), gold)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

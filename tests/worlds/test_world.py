@@ -193,6 +193,7 @@ CHANGES = {
     "pairs_within_source": False,
     "near_policy": 1,
     "near_lambda": 0.0,
+    "gold_annotator": 3,
     "anti_gold": True,
     "drift": 0.5,
 }

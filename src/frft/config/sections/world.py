@@ -67,6 +67,9 @@ class WorldConfig(Section):
     near_lambda: float | None = Field(default=None, ge=0)
     """Lambda of the annotator near the policy, where it is not that of the others; 0 makes it a gold one. That is the
     one who follows the source `near_policy`, or the domain that weighs most in `policy_mixture`."""
+    gold_annotator: int | None = Field(default=None, ge=0)
+    """Number of an annotator, from 0, who judges by the gold reward whatever lambda is, such as one far from the
+    policy; none: nobody but by `near_lambda` or `lambda_`."""
     anti_gold: bool = False
     """Whether the bias of that annotator is against the gold reward; above lambda 1 its labels are, too."""
     drift: float = Field(default=0.0, ge=0, le=1)
@@ -82,6 +85,8 @@ class WorldConfig(Section):
 
     def weight(self, annotator: int) -> float:
         """The weight of an annotator's bias."""
+        if annotator == self.gold_annotator:
+            return 0.0
         near = annotator == self.near_annotator and self.near_lambda is not None
         return self.near_lambda if near and self.near_lambda is not None else self.lambda_
 
@@ -100,6 +105,16 @@ class WorldConfig(Section):
             raise ValueError(
                 f"annotators ({self.annotators}) are more than {what} ({followed}), and with kappa 1 the rest of "
                 "them would judge nothing; lower annotators or kappa"
+            )
+        if self.gold_annotator is not None and self.gold_annotator >= self.annotators:
+            raise ValueError(
+                f"gold_annotator ({self.gold_annotator}) must be below annotators ({self.annotators}): they count "
+                "from 0"
+            )
+        if self.gold_annotator == self.near_annotator and self.near_lambda is not None:
+            raise ValueError(
+                f"gold_annotator: {self.gold_annotator} is the annotator near the policy, whose lambda near_lambda "
+                "sets; leave out one of the two"
             )
         if self.anti_gold and self.weight(self.near_annotator) == 0:
             raise ValueError("anti_gold means nothing to an annotator without bias; raise lambda_ or near_lambda")
