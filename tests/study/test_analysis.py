@@ -112,3 +112,18 @@ def test_steps_to_reach_and_their_median():
     assert analysis.median_step([3, None, None]) is None
     assert analysis.median_step([4, 6]) == 5
     assert analysis.median_step([]) is None
+
+
+def test_differences_that_are_equal_up_to_rounding_are_equal():
+    assert analysis.paired_p([0.1 + 0.2 - 0.3 + 0.5, 0.5, 0.5]) == 0.0
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.99])
+def test_fieller_holds_the_ratios_that_a_t_test_does_not_reject_at_its_level(level):
+    rng = np.random.default_rng(3)
+    denominators = rng.normal(1.0, 0.2, size=8)
+    numerators = 0.5 * denominators + rng.normal(0, 0.2, size=8)
+    found = analysis.fieller(numerators, denominators, level)
+    assert found is not None
+    for end in (found.low, found.high):
+        assert stats.ttest_1samp(numerators - end * denominators, 0).pvalue == pytest.approx(1 - level)

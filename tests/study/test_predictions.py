@@ -185,7 +185,7 @@ def test_a_study_without_claims_has_none(averaging, make_record):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ({}, "give one of gain, difference, slope, mean, not none"),
+        ({}, "give one of gain, difference, slope, mean, recovery, not none"),
         ({"gain": {"point": "a"}, "mean": {"point": "a"}}, "not gain and mean"),
         ({"gain": {"point": "a", "measure": "glod"}}, r"gain\.measure[\s\S]*'glod' is no measure; measures are gold, "),
         ({"gain": {"pont": "a"}}, r"gain\.pont"),

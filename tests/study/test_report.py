@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from frft.results import EvaluationInfo
@@ -75,6 +78,21 @@ def test_missing_and_failed_cells_are_in_the_page_and_cannot_disturb_it(results)
     page = report.markdown(results, "frft")
     assert f"**{results.cells.wanted - 6} cells are missing**, of which 1 failed" in page
     assert "- lambda-0-1: RewardError: line one\\n\\x1b[31mred" in page
+
+
+def test_the_page_of_a_study_that_asks_for_no_labels_is_as_it_was(make_record):
+    """`averaging-page.md` was written by the version that knew of no labels, families and curves, on the same cells."""
+    study = load_study("averaging", ["seeds=4"])
+    records = []
+    for cell in study.cells:
+        if cell.point in ("centre", "kappa-0"):
+            rng = np.random.default_rng([cell.seed, *cell.point.encode()])
+            gains = {name: float(rng.normal(0.4 * (name == "oracle"), 0.15)) for name in cell.config.arms}
+            records.append(make_record(cell.point, cell.seed, gains))
+    found = summarise(study, typed(records), [])
+    page = report.markdown(found, "frft study averaging").replace(f"(frft {found.frft})", "(frft VERSION)")
+    kept = Path(__file__).with_name("averaging-page.md").read_text()
+    assert page.replace(report.LEGEND, "LEGEND\n") == kept
 
 
 def test_every_prediction_is_in_the_page(results):

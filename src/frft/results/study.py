@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from frft.results.predictions import ClaimVerdict, PredictionVerdict, SanityVerdict
 from frft.results.upgrade import upgraded_study
 from frft.statistics import Estimate
 from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_json
 
-Expected = Literal["above", "below", "none"]
-Outcome = Literal["held", "not held", "undecided", "not run"]
 ROLES = ("primary", "control", "ceiling", "perfect")
 """Settings of a study that name an arm, by which predictions and panels may name it."""
 
@@ -295,59 +294,6 @@ class PointResults(StoredValue):
     seeds: list[int]
     base_reward: BaseTraining
     arms: dict[str, StudyArm]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictionVerdict(StoredValue):
-    """The outcome of a prediction (docs/study.md).
-
-    Attributes:
-        name: short name.
-        statement: the prediction in words.
-        expected: predicted sign of the statistic: above 0, below 0, or none (within the margin).
-        margin: the smallest size that matters, in the statistic's unit.
-        outcome: held, not held, undecided (too few seeds to say), or not run.
-        missing: what was not measured; left out unless the outcome is "not run".
-        estimate: the statistic over seeds; None: not run.
-    """
-
-    name: str
-    statement: str
-    expected: Expected
-    margin: float
-    outcome: Outcome
-    missing: Annotated[str | None, OMITTED] = None
-    estimate: Estimate | None
-
-
-@dataclass(frozen=True)
-class SanityVerdict(StoredValue):
-    """The prediction without which no other counts, because the study could not have told.
-
-    Attributes:
-        prediction: its name.
-        otherwise: what is not shown where it did not hold.
-        held: whether it held.
-    """
-
-    prediction: str
-    otherwise: str
-    held: bool
-
-
-@dataclass(frozen=True)
-class ClaimVerdict(StoredValue):
-    """What may be said where several predictions hold together.
-
-    Attributes:
-        statement: what is claimed.
-        needs: names of the predictions that it needs.
-        holds: whether all of them held.
-    """
-
-    statement: str
-    needs: list[str]
-    holds: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,8 @@ class Estimate:
 
     Attributes:
         mean: the point estimate: a mean unless the function that returns it estimates something else.
-        low, high: bounds of the 95 % confidence interval; None where there are too few observations for one.
+        low, high: bounds of the confidence interval, of 95 % unless it is said otherwise; None where there are too few
+            observations for one.
         n: number of observations.
     """
 
@@ -47,19 +48,20 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(values: Numbers, clusters: Sequence[Hashable] | None = None) -> Estimate:
+def estimate(values: Numbers, clusters: Sequence[Hashable] | None = None, level: float = CONFIDENCE_LEVEL) -> Estimate:
     """The mean of N >= 1 observations, with Student's interval.
 
     Args:
         values: the observations, (N,).
         clusters: the cluster of each observation, which makes the standard error cluster-robust; None: all are
             independent.
+        level: confidence level of the interval.
     """
     x_N = np.asarray(values, float)
     error = standard_error(x_N, clusters)
     if error is None:
         return Estimate(float(x_N.mean()), None, None, len(x_N))
-    return student(float(x_N.mean()), error, _independent(x_N, clusters) - 1, len(x_N))
+    return student(float(x_N.mean()), error, _independent(x_N, clusters) - 1, len(x_N), level)
 
 
 def _independent(values: Floats, clusters: Sequence[Hashable] | None) -> int:
@@ -67,9 +69,9 @@ def _independent(values: Floats, clusters: Sequence[Hashable] | None) -> int:
     return len(values) if clusters is None else len(set(clusters))
 
 
-def student(mean: float, error: float, freedom: int, n: int) -> Estimate:
+def student(mean: float, error: float, freedom: int, n: int, level: float = CONFIDENCE_LEVEL) -> Estimate:
     """A point estimate with Student's interval, from its standard error and `freedom` degrees of freedom."""
-    half = half_width(error, freedom)
+    half = half_width(error, freedom, level)
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -180,20 +182,23 @@ def difference(first: Estimate | OrderAccuracy, second: Estimate | OrderAccuracy
     return Estimate(p - q, float(p - q - below), float(p - q + above), first.n + second.n)
 
 
-def ratio_interval(x: float, y: float, covariance_22: Floats, freedom: int) -> tuple[float, float] | None:
+def ratio_interval(
+    x: float, y: float, covariance_22: Floats, freedom: int, level: float = CONFIDENCE_LEVEL
+) -> tuple[float, float] | None:
     """The ratio of two normal estimates: all rho for which x - rho y cannot be told from 0 (Fieller 1954).
 
     Args:
         x, y: numerator and denominator.
         covariance_22: covariance matrix of x and y, (2, 2).
         freedom: degrees of freedom with which it was estimated.
+        level: confidence level of the set.
 
     Returns:
         None where y cannot be told from 0: the set is then unbounded.
     """
     from scipy import stats
 
-    t2 = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, freedom)) ** 2
+    t2 = float(stats.t.ppf((1 + level) / 2, freedom)) ** 2
     # (x - rho y)^2 <= t^2 (s_xx - 2 rho s_xy + rho^2 s_yy), as a rho^2 - 2 b rho + c <= 0.
     a = y**2 - t2 * covariance_22[1, 1]
     if a <= 0:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frft.statistics.numbers import Numbers
 
 CONFIDENCE_LEVEL = 0.95
-"""Confidence level of every interval."""
+"""Confidence level of every interval, but for statistics of a study that name another one."""
 SIGNIFICANCE_LEVEL = 0.05
 """A p-value below this is significant; of several, after correction for multiple comparisons."""
 
@@ -69,11 +69,11 @@ def share_interval(values: Numbers, clusters: Sequence[Hashable] | None = None) 
     return _score_interval(share, effective, float(stdtrit(groups - 1, (1 + CONFIDENCE_LEVEL) / 2)))
 
 
-def half_width(error: float, freedom: float) -> float:
-    """Half the width of Student's 95 % interval: t_{.975, freedom} times the standard error of the point estimate."""
+def half_width(error: float, freedom: float, level: float = CONFIDENCE_LEVEL) -> float:
+    """Half the width of Student's interval at a confidence level: t_{(1 + level) / 2, freedom} standard errors."""
     from scipy.special import stdtrit
 
-    return error * float(stdtrit(freedom, (1 + CONFIDENCE_LEVEL) / 2))
+    return error * float(stdtrit(freedom, (1 + level) / 2))
 
 
 def standard_error(values: Numbers, clusters: Sequence[Hashable] | None = None) -> float | None:

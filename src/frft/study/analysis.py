@@ -12,6 +12,7 @@ import numpy as np
 
 from frft.results.cell import StepCurves
 from frft.statistics.estimates import Estimate, ratio_interval, smoothed
+from frft.statistics.intervals import CONFIDENCE_LEVEL
 
 
 def paired_p(differences: Sequence[float]) -> float | None:
@@ -24,16 +25,19 @@ def paired_p(differences: Sequence[float]) -> float | None:
     d_N = np.asarray(differences, float)
     if len(d_N) < 2:
         return None
-    if not d_N.std():
-        # Arms that are one artifact differ in nothing; t would be 0 / 0.
+    if np.ptp(d_N) <= 1e-12 * np.abs(d_N).max():
+        # Arms that are one artifact differ in nothing, or up to rounding by a constant; t would be 0 / 0.
         return 1.0 if not d_N.any() else 0.0
     return float(stats.ttest_1samp(d_N, 0.0).pvalue)
 
 
-def fieller(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate | None:
+def fieller(
+    numerators: Sequence[float], denominators: Sequence[float], level: float = CONFIDENCE_LEVEL
+) -> Estimate | None:
     """The ratio of two paired means with Fieller's interval.
 
-    It is the set of rho for which mean(numerator - rho * denominator) cannot be told from 0 (Fieller, 1954).
+    It is the set of rho for which mean(numerator - rho * denominator) cannot be told from 0 (Fieller, 1954), at a
+    confidence level.
 
     Returns:
         None where the denominator's mean is not above 0 (a share of a loss is nothing to recover) or cannot be told
@@ -43,7 +47,7 @@ def fieller(numerators: Sequence[float], denominators: Sequence[float]) -> Estim
     n = len(x_N)
     if n < 2 or y_N.mean() <= 0:
         return None
-    ends = ratio_interval(x_N.mean(), y_N.mean(), np.cov(x_N, y_N) / n, n - 1)
+    ends = ratio_interval(x_N.mean(), y_N.mean(), np.cov(x_N, y_N) / n, n - 1, level)
     return None if ends is None else Estimate(float(x_N.mean() / y_N.mean()), *ends, n)
 
 

@@ -1,31 +1,44 @@
 """Predictions of a study, as its file states them, and whether they held.
 
-Each names one statistic with a value for every seed, what it is expected to be, and a margin: the smallest size that
-matters. The 95 % interval of its mean decides:
+Each names one statistic, what it is expected to be, and a margin: the smallest size that matters. The statistic's
+interval decides, at 95 % unless the prediction names another confidence:
 
     above   held: wholly above 0.         not held: not above 0, and wholly below the margin
     below   held: wholly below 0.         not held: not below 0, and wholly above minus the margin
     none    held: wholly within +- margin.  not held: wholly above 0, or wholly below
 
-and anything else is undecided: the seeds are too few to say.
+and anything else is undecided: the seeds are too few to say. Of predictions in one family, one is held only if its
+two-sided p-value after Holm's correction over the family is below 5 %, too; else what the interval holds is undecided.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from frft.config.sections import Section
-from frft.results.study import ClaimVerdict, Expected, Outcome, PredictionVerdict, SanityVerdict
-from frft.statistics.estimates import Estimate, estimate
+from frft.results.predictions import ClaimVerdict, Expected, Outcome, PredictionVerdict, SanityVerdict
+from frft.statistics import holm
+from frft.statistics.estimates import Estimate
+from frft.statistics.intervals import CONFIDENCE_LEVEL, SIGNIFICANCE_LEVEL
 from frft.study.measured import NotMeasuredError, StudyMeasurements
-from frft.study.statistic import DifferenceStatistic, GainStatistic, MeanStatistic, Roles, SlopeStatistic
+from frft.study.statistic import (
+    DifferenceStatistic,
+    GainStatistic,
+    MeanStatistic,
+    RecoveryStatistic,
+    Roles,
+    SlopeStatistic,
+    StatisticFound,
+)
 
 PredictionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
-STATISTICS = ("gain", "difference", "slope", "mean")
+FamilyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
+STATISTICS = ("gain", "difference", "slope", "mean", "recovery")
 """The keys of a prediction of which it has one: the kinds of statistics."""
 
 
@@ -38,6 +51,10 @@ class Prediction(Section):
     """Whether the statistic is expected above 0, below 0, or at 0 (`none`)."""
     margin: float = Field(ge=0)
     """The smallest size that matters, in the statistic's unit."""
+    confidence: float = Field(default=CONFIDENCE_LEVEL, ge=0.5, lt=1)
+    """Confidence level of the two-sided interval that decides; 0.9 for one-sided bounds of 95 %."""
+    family: FamilyName | None = None
+    """The family of predictions over which its p-value is corrected; none: it stands for itself."""
     gain: GainStatistic | None = None
     """The statistic: how much more of a measure one arm has than another, at one point."""
     difference: DifferenceStatistic | None = None
@@ -46,12 +63,19 @@ class Prediction(Section):
     """The statistic: the slope of the gain over points that differ in a number."""
     mean: MeanStatistic | None = None
     """The statistic: the mean of a measure of one arm, less a constant."""
+    recovery: RecoveryStatistic | None = None
+    """The statistic: the share of the ceiling's gain that an arm has, less a constant."""
 
     @model_validator(mode="after")
     def _has_one_statistic(self) -> Self:
         given = [name for name in STATISTICS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give one of {', '.join(STATISTICS)}, not {' and '.join(given) or 'none'}")
+        if self.family is not None and self.expected == "none":
+            raise ValueError(
+                "family corrects p-values of differences from 0, and expected: none says that there is no difference; "
+                "leave one of them out"
+            )
         return self
 
     @property
@@ -60,16 +84,16 @@ class Prediction(Section):
         return next(name for name in STATISTICS if getattr(self, name) is not None)
 
     @property
-    def statistic(self) -> GainStatistic | DifferenceStatistic | SlopeStatistic | MeanStatistic:
+    def statistic(self) -> GainStatistic | DifferenceStatistic | SlopeStatistic | MeanStatistic | RecoveryStatistic:
         """Its statistic."""
-        found = self.gain or self.difference or self.slope or self.mean
+        found = self.gain or self.difference or self.slope or self.mean or self.recovery
         assert found is not None
         return found
 
     def verdict(self, name: str, measured: StudyMeasurements, roles: Roles) -> PredictionVerdict:
-        """The verdict on the prediction of this name, by the rule at the top of this file."""
+        """The verdict on the prediction of this name, by the rule at the top of this file but for its family."""
 
-        def told(how: Outcome, found: Estimate | None, missing: str | None = None) -> PredictionVerdict:
+        def told(how: Outcome, found: StatisticFound, missing: str | None = None) -> PredictionVerdict:
             return PredictionVerdict(
                 name=name,
                 statement=filled_in(self.statement, roles),
@@ -77,14 +101,39 @@ class Prediction(Section):
                 margin=self.margin,
                 outcome=how,
                 missing=missing,
-                estimate=found,
+                why=found.why,
+                confidence=None if self.confidence == CONFIDENCE_LEVEL else self.confidence,
+                family=self.family,
+                p=None if self.family is None else found.p,
+                estimate=found.estimate,
             )
 
         try:
-            found = estimate(self.statistic.values(measured, roles))
+            found = self.statistic.found(measured, roles, self.confidence)
         except NotMeasuredError as missing:
-            return told("not run", None, str(missing))
-        return told(outcome(found, self.expected, self.margin), found)
+            return told("not run", StatisticFound(None, None), str(missing))
+        if found.estimate is None:
+            return told("undecided", found)
+        return told(outcome(found.estimate, self.expected, self.margin), found)
+
+
+def verdicts_on(
+    predictions: Mapping[str, Prediction], measured: StudyMeasurements, roles: Roles
+) -> list[PredictionVerdict]:
+    """The verdicts on all predictions by name, corrected within their families."""
+    verdicts = {name: each.verdict(name, measured, roles) for name, each in predictions.items()}
+    for family in dict.fromkeys(each.family for each in predictions.values()):
+        if family is None:
+            continue
+        members = [name for name, each in predictions.items() if each.family == family]
+        # One without a p-value counts in the family's size, which must not depend on what was run.
+        raw = {name: p for name in members if (p := verdicts[name].p) is not None}
+        corrected = holm(dict.fromkeys(members, 1.0) | raw)
+        for name in raw:
+            held = verdicts[name].outcome == "held" and corrected[name] >= SIGNIFICANCE_LEVEL
+            changed: Outcome = "undecided" if held else verdicts[name].outcome
+            verdicts[name] = replace(verdicts[name], p_holm=corrected[name], outcome=changed)
+    return list(verdicts.values())
 
 
 class SanityCheck(Section):

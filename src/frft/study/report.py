@@ -7,6 +7,7 @@ from typing import Any
 
 from frft.errors import printable
 from frft.progress import duration
+from frft.results.predictions import PredictionVerdict
 from frft.results.study import ArmComparison, PointResults, StudyBudget, StudyResults
 from frft.statistics import Estimate
 
@@ -101,9 +102,18 @@ def verdicts(results: StudyResults) -> _Rows:
     for each in results.predictions:
         rule = expected[each.expected] + (f"{each.margin:g}" if each.expected == "none" else "")
         found = each.estimate
-        number = _signed(found) if found else f"no {each.missing}"
+        number = _statistic(each)
         rows.append((each.name, each.outcome, number, str(found.n) if found else NONE, rule))
     return rows
+
+
+def _statistic(verdict: PredictionVerdict) -> str:
+    """The statistic of a prediction in words, with its confidence unless that is 95 %, and its corrected p."""
+    if verdict.estimate is None:
+        return verdict.why or f"no {verdict.missing}"
+    level = "" if verdict.confidence is None else f" ({100 * verdict.confidence:g} %)"
+    p = "" if verdict.p_holm is None else f", p {_number(verdict.p_holm)} by Holm over {verdict.family}"
+    return f"{_signed(verdict.estimate)}{level}{p}"
 
 
 def outcome_rows(found: PointResults) -> _Rows:
@@ -226,7 +236,21 @@ def _predictions(results: StudyResults) -> list[str]:
             (*VERDICT_COLUMNS, "in words"),
             [(*row, each.statement) for row, each in zip(verdicts(results), results.predictions, strict=True)],
         ),
+        *_families(results),
         *([claim] if claim else []),
+    ]
+
+
+def _families(results: StudyResults) -> list[str]:
+    """A paragraph for each family of predictions: which these are, and what corrects them."""
+    families: dict[str, list[str]] = {}
+    for each in results.predictions:
+        if each.family is not None:
+            families.setdefault(each.family, []).append(each.name)
+    return [
+        f"Family {family}: {_names(names)} are corrected together by Holm (two-sided p of paired t tests); one is held "
+        "only if its corrected p is below .05, too."
+        for family, names in families.items()
     ]
 
 

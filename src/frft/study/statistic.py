@@ -1,4 +1,6 @@
-"""The statistics that predictions are about: each a form in the study's file, and its value for every seed.
+"""The statistics that predictions are about: each a form in the study's file, and what the cells say of it.
+
+All but `recovery`, a ratio of two means, have a value for every seed, and are its mean.
 
 Gold reward, the measure unless another is named, is its mean over all steps after the first refresh.
 """
@@ -6,18 +8,37 @@ Gold reward, the measure unless another is named, is its mean over all steps aft
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from frft.config.model import VANILLA
 from frft.config.sections import Section, WorldConfig
-from frft.statistics.estimates import slope
+from frft.statistics.estimates import Estimate, estimate, slope
+from frft.study.analysis import fieller, paired_p
 from frft.study.measured import MEASURES, NotMeasuredError, StudyMeasurements
 
 Roles = Mapping[str, str]
 """The arm of each role that the study names: `primary`, `control`, `ceiling` and, where there is one, `perfect`."""
 _DIALS = [name for name, field in WorldConfig.model_fields.items() if field.annotation in (int, float)]
+
+
+@dataclass(frozen=True)
+class StatisticFound:
+    """What finished cells say of a statistic.
+
+    Attributes:
+        estimate: the statistic with its interval; None: it has none.
+        p: two-sided p-value of a paired t test of the statistic against 0; None: there is no estimate, or one seed.
+        why: why there is no estimate; None: there is one.
+    """
+
+    estimate: Estimate | None
+    p: float | None
+    why: str | None = None
 
 
 class _Statistic(Section):
@@ -39,6 +60,27 @@ class _Statistic(Section):
     def named_arms(self) -> dict[str, str]:
         """The arms or roles that it names, by the key that names them."""
         return {"arm": self.arm}
+
+
+class _MeanOfSeeds(_Statistic):
+    """What all statistics have that are the mean of a value for every seed."""
+
+    @abstractmethod
+    def values(self, measured: StudyMeasurements, roles: Roles) -> list[float]:
+        """Its value for each seed.
+
+        Raises:
+            NotMeasuredError: fewer than two cells have what it needs.
+        """
+
+    def found(self, measured: StudyMeasurements, roles: Roles, level: float) -> StatisticFound:
+        """Its mean over seeds, with Student's interval at a confidence level.
+
+        Raises:
+            NotMeasuredError: fewer than two cells have what it needs.
+        """
+        values = self.values(measured, roles)
+        return StatisticFound(estimate(values, level=level), paired_p(values))
 
 
 class _Comparison(_Statistic):
@@ -68,7 +110,7 @@ class _AtOnePoint(Section):
         return {"point": [self.point]}
 
 
-class GainStatistic(_AtOnePoint, _Comparison):
+class GainStatistic(_AtOnePoint, _Comparison, _MeanOfSeeds):
     """How much more of a measure one arm has than another, at one point."""
 
     offset: float = 0.0
@@ -83,7 +125,7 @@ class GainStatistic(_AtOnePoint, _Comparison):
         return [each + self.offset for each in self._gains(measured, roles, self.point, measured.seeds(self.point))]
 
 
-class DifferenceStatistic(_Comparison):
+class DifferenceStatistic(_Comparison, _MeanOfSeeds):
     """The gain of one arm over another at a first point, less that at a second."""
 
     points: tuple[str, str]
@@ -105,7 +147,7 @@ class DifferenceStatistic(_Comparison):
         return [one - other for one, other in zip(first, second, strict=True)]
 
 
-class SlopeStatistic(_Comparison):
+class SlopeStatistic(_Comparison, _MeanOfSeeds):
     """The least-squares slope of the gain of one arm over another, over points that differ in a number."""
 
     points: dict[str, float] | list[str] = Field(min_length=2)
@@ -154,7 +196,7 @@ class SlopeStatistic(_Comparison):
         return [slope(numbers, of_seed) for of_seed in zip(*gains, strict=True)]
 
 
-class MeanStatistic(_AtOnePoint, _Statistic):
+class MeanStatistic(_AtOnePoint, _MeanOfSeeds):
     """The mean of a measure of one arm at one point, less a constant."""
 
     minus: float = 0.0
@@ -173,6 +215,46 @@ class MeanStatistic(_AtOnePoint, _Statistic):
         if len(found) < len(seeds):
             raise NotMeasuredError(f"{self.measure} of {arm} at {self.point}")
         return [each - self.minus for each in found]
+
+
+class RecoveryStatistic(_AtOnePoint, _Comparison):
+    """The share that an arm has of the ceiling's gain, at one point, less a constant.
+
+    It is the ratio of two means over seeds, (arm - over) / (ceiling - over), with Fieller's interval.
+    """
+
+    over: str = VANILLA
+    """The arm over which both gain, by its name or role."""
+    ceiling: str = "ceiling"
+    """The arm whose gain is the whole, by its name or role."""
+    minus: float = 0.0
+    """The constant, such as 0.25 for a quarter of the ceiling's gain."""
+
+    @property
+    def named_arms(self) -> dict[str, str]:
+        return {"arm": self.arm, "over": self.over, "ceiling": self.ceiling}
+
+    def found(self, measured: StudyMeasurements, roles: Roles, level: float) -> StatisticFound:
+        """The ratio less the constant; no estimate where Fieller's set at this confidence level has no two ends.
+
+        Its p-value is that of mean((arm - over) - minus * (ceiling - over)) against 0, which Fieller's set inverts.
+
+        Raises:
+            NotMeasuredError: fewer than two cells have what it needs.
+        """
+        whole = self.model_copy(update={"arm": self.ceiling})
+        seeds = measured.seeds(self.point)
+        gained, ceiling = (each._gains(measured, roles, self.point, seeds) for each in (self, whole))
+        ratio = fieller(gained, ceiling, level)
+        if ratio is None:
+            arm, over = (roles.get(name, name) for name in (self.ceiling, self.over))
+            how = "is not" if sum(ceiling) <= 0 else f"is not shown to be, at {100 * level:g} %,"
+            return StatisticFound(None, None, f"no share of the gain of {arm} over {over}: it {how} above 0")
+        assert ratio.interval is not None
+        low, high = ratio.interval
+        less = [own - self.minus * whole for own, whole in zip(gained, ceiling, strict=True)]
+        found = Estimate(ratio.mean - self.minus, low - self.minus, high - self.minus, ratio.n)
+        return StatisticFound(found, paired_p(less))
 
 
 def _factors(dial: str | None) -> list[str]:

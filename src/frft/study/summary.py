@@ -35,7 +35,7 @@ from frft.study.measured import (
     peak_is_within,
     steps_to_vanilla,
 )
-from frft.study.predictions import claim_verdict, sanity_verdict
+from frft.study.predictions import claim_verdict, sanity_verdict, verdicts_on
 
 
 def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]) -> StudyResults:
@@ -49,7 +49,7 @@ def summarise(study: Study, records: Sequence[CellRecord], failed: Sequence[str]
     measured = StudyMeasurements(records)
     points = {point: _point(measured, point, study) for point in study.config.points if point in measured.points}
     config = study.config
-    verdicts = [each.verdict(name, measured, config.roles) for name, each in config.predictions.items()]
+    verdicts = verdicts_on(config.predictions, measured, config.roles)
     return StudyResults(
         frft=__version__,
         study=study.name,
