@@ -233,6 +233,8 @@ def test_answers_go_out_as_pairs_and_come_in_as_rows(samples, tmp_path, capsys):
     for more, said in (
         (["--format", "pairs", "--open-for", "Ann"], "belongs to questions"),
         (["--format", "csv", "--purpose", "test"], "Leave them out"),
+        (["--format", "csv", "--consensus"], "Leave them out"),
+        (["--format", "pairs", "--consensus"], "3 labellers or more, and there are 1"),
         (["--format", "pairs", "--labellers", "Bob"], "nobody here is called Bob. There are: Ann."),
     ):
         assert main([*export, str(tmp_path / "out"), *more]) == 2

@@ -94,6 +94,7 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
                      for n in range(20) for side in ("Mix", "Take", "Leave")])  # fmt: skip
     for name in ("queue", "asked", "filled"):
         found[name] = write_labels(folder / f"{name}.jsonl")
+    found["crowd"] = write_labels(folder / "crowd.jsonl", third=True)
     found["audited"] = write_audit(folder / "audited.jsonl")
     write(
         "answers",
@@ -125,8 +126,8 @@ def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
     endpoint.close()
 
 
-def write_labels(path: Path) -> str:
-    """A file of labels with everything in it that can be counted: two labellers, repetitions, skips, failures."""
+def write_labels(path: Path, *, third: bool = False) -> str:
+    """A file of labels with everything in it that can be counted: two labellers or three, repetitions, skips."""
     rows = [(f"How do I bake {n} loaves?", f"{side} {n} eggs") for n in range(20) for side in ("Mix", "Take")]
     candidates = policy_candidates(*zip(*rows, strict=True), step=40)
     drawn = draw_questions(candidates, 24, seed=0, shares=DrawShares(test=0.25, repeat=0.25))
@@ -138,6 +139,8 @@ def write_labels(path: Path) -> str:
             queue.answer(name, ("left", "right", "left", "tie", "skip")[n % 5], "Ann", seconds=2.5)
             if n % 3:
                 queue.answer(name, ("left", "right")[n % 2], "Bob")
+            if third and n != 4:
+                queue.answer(name, ("left", "right", "tie")[n % 3], "Cid")
         queue.undo("Ann")
         queue.add_answers([], AskedBatch("openai:m", "2026-01-02T03:04:05+00:00", 2, names[-1:], 214, 0.0002))
     return str(path)
@@ -255,6 +258,8 @@ CASES = [
     Case("label pick", "label pick --samples {loaves} --out {new} --budget 9 --pick representative --store "
          "{store}", True),
     Case("label status", "label status {queue}"),
+    Case("label status", "label status {crowd}"),
+    Case("label export", "label export {crowd} --out {new} --format pairs --consensus --labellers Ann Bob Cid"),
     Case("label audit", "label audit {audited}"),
     Case("label audit", "label audit {audited} --labeller-accuracy 0.9 --at-most 10"),
     *(Case("label ask", f"label ask {{asked}} --budget 3 --labeller {kind} --judge {judge}") for kind, judge in

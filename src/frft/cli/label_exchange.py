@@ -17,6 +17,7 @@ def export_command(
     format: Literal["pairs", "jsonl", "csv", "argilla", "label-studio"],  # noqa: A002 - the option's name
     purpose: list[AskedFor] | None = None,
     labellers: list[str] | None = None,
+    consensus: bool = False,
     open_for: str | None = None,
     json: bool = False,
 ) -> None:
@@ -36,6 +37,9 @@ def export_command(
         With pairs: purposes of the questions to take. Default: train.
     labellers
         With pairs: names of the labellers whose answers to take. Default: all.
+    consensus
+        With pairs: one row for each pair that somebody preferred a side of, with the probability of the side that all
+        labellers, three or more, together prefer (Dawid and Skene), instead of one for each answer.
     open_for
         Without pairs: only the questions that the labeller of this name has not answered, without anybody's answers.
     json
@@ -43,13 +47,13 @@ def export_command(
     """
     from frft.cli.output import print_json, print_text
     from frft.cli.targets import check_file
-    from frft.labels import export_questions, labelled_answers, read_queue
+    from frft.labels import consensus_pairs, export_questions, labelled_answers, read_queue
     from frft.progress import for_terminal
 
     if format == "pairs" and open_for is not None:
         raise UsageError("--open-for belongs to questions, and pairs are answers. Leave it out.")
-    if format != "pairs" and (purpose is not None or labellers is not None):
-        raise UsageError("--purpose and --labellers choose answers for --format pairs. Leave them out.")
+    if format != "pairs" and (purpose is not None or labellers is not None or consensus):
+        raise UsageError("--purpose, --labellers and --consensus are for --format pairs. Leave them out.")
     check_file(out)
     file = read_queue(queue, for_terminal())
     if out.exists() and out.samefile(queue):
@@ -63,13 +67,15 @@ def export_command(
         return
     if unknown := sorted({*(labellers or [])} - {*file.labellers}):
         raise UsageError(f"--labellers: nobody here is called {', '.join(unknown)}. {_known(file.labellers)}")
-    found = labelled_answers(file, purposes=purpose or ["train"], labellers=labellers)
+    made = consensus_pairs if consensus else labelled_answers
+    found = made(file, purposes=purpose or ["train"], labellers=labellers)
     found.write(out)
     if json:
         print_json({"file": str(out), "format": format, "pairs": found.table.num_rows, "left_out": found.left_out})
         return
+    what = "Questions" if consensus else "Answers"
     left_out = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items())
-    print_text(f"Wrote {out}: {found.table.num_rows} pairs." + (f" Answers left out: {left_out}." if left_out else ""))
+    print_text(f"Wrote {out}: {found.table.num_rows} pairs." + (f" {what} left out: {left_out}." if left_out else ""))
 
 
 def import_command(queue: Path, answers: Path, *, labeller: str | None = None, json: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Fresh labels: which pairs to label, by whom, and what the labels say of sources and labellers."""
 
+from frft.labels.agreed_pairs import ConsensusPairs, consensus_pairs
 from frft.labels.asking import AskReport, GivenLabel, LabelBudget, LabelCost, Labeller, ask_labeller
 from frft.labels.candidates import ALL_PAIRS, LabelCandidate, LabelCandidates, policy_candidates, pool_candidates
 from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
@@ -43,6 +44,7 @@ __all__ = [
     "AuditedSource",
     "CandidateEvidence",
     "Choice",
+    "ConsensusPairs",
     "DrawShares",
     "DrawnQuestions",
     "GivenLabel",
@@ -73,6 +75,7 @@ __all__ = [
     "audit_labels",
     "choose_pairs",
     "collect_labels",
+    "consensus_pairs",
     "draw_questions",
     "export_questions",
     "import_answers",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from frft.labels.candidates import LabelCandidate
 from frft.labels.queue import LabelQueue
-from frft.labels.rows import LabelAnswer, LabelQuestion, Purpose
+from frft.labels.rows import Choice, LabelAnswer, LabelQuestion, Purpose
 from frft.preferences.pool import content_id
 from frft.store import atomic_write
 
@@ -44,9 +44,7 @@ class LabelledAnswers:
 
     def write(self, path: Path) -> None:
         """Write the pairs as JSON Lines, which `load_pool` and `frft reward train --pairs` read."""
-        with atomic_write(path) as file:
-            for row in self.table.drop_columns(["id"]).to_pylist():
-                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        write_pairs(self.table, path)
 
 
 def labelled_answers(
@@ -89,9 +87,16 @@ def labelled_candidates(queues: Iterable[LabelQueue]) -> list[LabelCandidate]:
     return list(found.values())
 
 
-def _row(question: LabelQuestion, answer: LabelAnswer, seen: Counter[str]) -> dict[str, object]:
+def pair_columns(question: LabelQuestion, choice: Choice, seen: Counter[str]) -> dict[str, object]:
+    """The columns of a row about a question whose better side is known, without those of the answer.
+
+    Args:
+        question: the question.
+        choice: the better side.
+        seen: how often each content was there before; counted on.
+    """
     sides = (question.left, question.right)
-    chosen, rejected = sides if answer.choice == "left" else sides[::-1]
+    chosen, rejected = sides if choice == "left" else sides[::-1]
     content = content_id(question.prompt, chosen, rejected)
     seen[content] += 1
     return {
@@ -100,13 +105,22 @@ def _row(question: LabelQuestion, answer: LabelAnswer, seen: Counter[str]) -> di
         "prompt": question.prompt,
         "chosen": chosen,
         "rejected": rejected,
-        "labeller": answer.labeller,
         "purpose": question.purpose,
         "pick": question.pick,
         "question": question.id,
         "pair": question.pair,
         "policy": question.policy,
         "step": question.step,
-        "when": answer.when,
-        "seconds": answer.seconds,
     }
+
+
+def write_pairs(table: pa.Table, path: Path) -> None:
+    """Write pairs as JSON Lines, without their ids, which are made of their texts."""
+    with atomic_write(path) as file:
+        for row in table.drop_columns(["id"]).to_pylist():
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def _row(question: LabelQuestion, answer: LabelAnswer, seen: Counter[str]) -> dict[str, object]:
+    about = {"labeller": answer.labeller, "when": answer.when, "seconds": answer.seconds}
+    return {**pair_columns(question, answer.choice, seen), **about}

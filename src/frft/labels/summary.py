@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any
 
 from frft.conversation import opening
+from frft.labels.agreed_pairs import queue_consensus
 from frft.labels.agreement import LabelReliability, accuracy_from_agreement, krippendorff_alpha
-from frft.labels.consensus import label_consensus
 from frft.labels.queue import LabelCounts, LabelQueue
 from frft.labels.rows import PURPOSES, LabelAnswer, LabelQuestion
 from frft.statistics.estimates import Estimate
@@ -205,20 +205,19 @@ def labeller_agreement(queue: LabelQueue) -> LabellerAgreement | None:
             PairAgreement(names[one], names[other], len(both), sum(agree), ties.count(2), ties.count(1), accuracy)
         )
     return LabellerAgreement(
-        krippendorff_alpha(answers, queue.head.seed, conversations), pairs, _consensus(names, answers)
+        krippendorff_alpha(answers, queue.head.seed, conversations), pairs, _consensus(queue, names)
     )
 
 
-def _consensus(names: Sequence[str], answers: Sequence[Sequence[str | None]]) -> ConsensusSummary | None:
-    sided = [[choice == "left" if choice in _SIDES else None for choice in row] for row in answers]
-    told = [row for row in sided if row.count(None) < len(row)]
-    if len(names) < 3 or not told:
+def _consensus(queue: LabelQueue, names: Sequence[str]) -> ConsensusSummary | None:
+    known = queue_consensus(queue, names)
+    if known is None:
         return None
-    found = label_consensus(told)
+    asked, found = known
     sure_N = [max(p, 1 - p) >= _SURE for p in found.yes_N.tolist()]
     rates = zip(names, found.accuracies.tolist(), found.error_rates_L2.tolist(), strict=True)
     return ConsensusSummary(
-        len(told), sum(sure_N), {name: LabellerErrors(right, *wrong) for name, right, wrong in rates}
+        len(asked), sum(sure_N), {name: LabellerErrors(right, *wrong) for name, right, wrong in rates}
     )
 
 
