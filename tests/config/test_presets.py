@@ -50,7 +50,11 @@ def test_the_demo_is_a_world_in_which_refreshes_can_help():
     config = load_config("demo")
     world = config.data.world
     assert (world.lambda_, world.kappa, world.near_lambda) == (2, 1, 0)
-    assert list(config.arms) == ["vanilla", "random", "frft"]
+    assert list(config.arms) == ["vanilla", "random", "frft", "labelled"]
+    labelled = config.arm("labelled")
+    assert labelled.fresh is not None
+    assert (labelled.fresh.from_, labelled.fresh.budget, labelled.fresh.noise) == ("gold", 60, 0.2)
+    assert labelled.selection == config.arm("frft").selection.model_copy(update={"strategy": "near_source"})
     selection = config.arm("frft").selection
     assert config.arm("random").selection == selection.model_copy(update={"strategy": "random"})
     assert selection.size + selection.test_size < world.pool_size / 5, "a source owns a sixth of the pool"
