@@ -77,7 +77,7 @@ def test_a_recovery_without_two_ends_is_undecided_and_no_number(averaging, make_
 def test_a_recovery_of_what_was_not_run_is_not_run(make_record):
     share = prediction(recovery={"point": "centre", "arm": "uwo"})
     found = verdicts(cells(make_record, density=HALF, oracle=CEILING), share=share)["share"]
-    assert (found.outcome, found.missing, found.why) == ("not run", "uwo and vanilla at centre", None)
+    assert (found.outcome, found.missing, found.why) == ("not run", "uwo, vanilla and oracle at centre", None)
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.9, 0.99])

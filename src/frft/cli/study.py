@@ -67,7 +67,9 @@ def study_command(
         rows = []
         for point in resolved.config.points:
             cells = [cell for cell in left if cell.point == point]
-            arms = ", ".join(resolved.cell(point, resolved.config.first_seed).config.arms)
+            few = resolved.config.points[point].on_fewer_seeds
+            fewer = "" if few is None else f" (the last {len(few.arms)} with the first {few.seeds} seeds alone)"
+            arms = ", ".join(resolved.config.arms_at(point)) + fewer
             rows.append((point, ", ".join(str(cell.seed) for cell in cells) or "none", arms))
         print_table(("point", "seeds to run", "arms"), rows, texts=3)
         for prediction, missing in resolved.not_run().items():

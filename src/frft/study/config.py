@@ -25,46 +25,19 @@ from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
 from frft.results.study import ROLES
 from frft.strategies import get_strategy
+from frft.study.parts import PanelConfig, PointConfig
 from frft.study.predictions import Claim, Prediction, PredictionName, SanityCheck, placeholders
 
-PanelTitle = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+PictureTitle = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 StudyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-
-
-class PointConfig(Section):
-    """One point of the grid."""
-
-    changes: dict[str, Any] = Field(default_factory=dict)
-    """Settings that replace those of `base` at this point."""
-    more_arms: list[str] = Field(default_factory=list)
-    """Arms that run at this point besides those of `everywhere`."""
-
-
-class PanelConfig(Section):
-    """A panel of the picture panels.svg: what arms gain in gold reward over the control, along a dial."""
-
-    x: str = Field(min_length=1)
-    """The label of the x axis."""
-    points: dict[str, float] = Field(min_length=1)
-    """The points in it, with the place of each on the x axis."""
-    arms: list[str] = Field(default_factory=list)
-    """The arms in it, by name or role, at those points where they run; empty: those of every point but vanilla and the
-    control."""
-    log: bool = False
-    """Whether the x axis is logarithmic."""
-
-    @model_validator(mode="after")
-    def _has_logarithms(self) -> Self:
-        if self.log and min(self.points.values()) <= 0:
-            raise ValueError("log: an axis is logarithmic only where all numbers of points are above 0")
-        return self
 
 
 class StudyConfig(Section):
     """A grid of runs."""
 
     seeds: int = Field(default=8, gt=0)
-    """Seeds of every point; more make every interval narrower, and the study as much longer."""
+    """Seeds of every point that has no number of its own; more make every interval narrower, and the study as much
+    longer."""
     first_seed: int = Field(default=0, ge=0)
     """The first of the `seeds` consecutive seeds. Earlier ones may have been looked at, so they decide nothing."""
     workers: int | None = Field(default=None, gt=0)
@@ -95,7 +68,7 @@ class StudyConfig(Section):
     """The prediction without which no other counts, because the study could not have told."""
     claim: Claim | None = None
     """What may be said where several predictions hold together."""
-    panels: dict[PanelTitle, PanelConfig] = Field(default_factory=dict)
+    panels: dict[PictureTitle, PanelConfig] = Field(default_factory=dict)
     """The panels of the picture panels.svg, by title, from left to right."""
 
     @property
@@ -105,9 +78,10 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        named = {"everywhere": self.everywhere, "perfect": [self.perfect] if self.perfect else []} | {
-            f"points.{point}.more_arms": each.more_arms for point, each in self.points.items()
-        }
+        named = {"everywhere": self.everywhere, "perfect": [self.perfect] if self.perfect else []}
+        for point, each in self.points.items():
+            named[f"points.{point}.more_arms"] = each.more_arms
+            named[f"points.{point}.on_fewer_seeds.arms"] = each.few
         for key, names in named.items():
             unknown = [name for name in names if name not in self.arms]
             if unknown:
@@ -122,10 +96,38 @@ class StudyConfig(Section):
         taken = [role for role in ROLES if role in self.arms]
         if taken:
             raise ValueError(f"arms.{taken[0]}: is the name of a role in predictions; name the arm otherwise")
-        problems = [*self._problems_of_predictions(), *self._problems_of_claims(), *self._problems_of_panels()]
+        problems = [
+            *self._problems_of_seeds(),
+            *self._problems_of_predictions(),
+            *self._problems_of_claims(),
+            *self._problems_of_panels(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def seeds_of(self, point: str) -> range:
+        """The seeds of a point, in order."""
+        own = self.points[point].seeds
+        return range(self.first_seed, self.first_seed + (self.seeds if own is None else own))
+
+    def arms_at(self, point: str, seed: int | None = None) -> list[str]:
+        """Names of the arms that run at a point with one of its seeds; None: with any of them."""
+        few = self.points[point].on_fewer_seeds
+        fewer = few.arms if few is not None and (seed is None or seed - self.first_seed < few.seeds) else []
+        return list(dict.fromkeys([*self.everywhere, *self.points[point].more_arms, *fewer]))
+
+    def _problems_of_seeds(self) -> Iterator[str]:
+        """Arms that are to run with fewer seeds than their point has, and cannot."""
+        for point, each in self.points.items():
+            if each.on_fewer_seeds is None:
+                continue
+            place, there = f"points.{point}.on_fewer_seeds", len(self.seeds_of(point))
+            if each.on_fewer_seeds.seeds >= there:
+                yield f"{place}.seeds: must be below the number of the point's seeds, {there}"
+            for arm in each.few:
+                if arm in self.everywhere or arm in each.more_arms:
+                    yield f"{place}.arms: {arm}: runs with all seeds (everywhere, more_arms); leave it out of one"
 
     def _problems_of_predictions(self) -> Iterator[str]:
         """Points, arms and roles that predictions name and the study does not have."""
@@ -220,8 +222,7 @@ class Study:
     @cached_property
     def cells(self) -> list[Cell]:
         """All cells, point by point."""
-        first = self.config.first_seed
-        return [self.cell(point, first + n) for point in self.config.points for n in range(self.config.seeds)]
+        return [self.cell(point, seed) for point in self.config.points for seed in self.config.seeds_of(point)]
 
     def _wrong_sources(self, cell: Cell) -> list[str]:
         """Arms that select a source other than the one near which the policy of their point starts."""
@@ -266,7 +267,7 @@ class Study:
             points = [point for named in prediction.statistic.named_points.values() for point in named]
             arms = [config.roles.get(arm, arm) for arm in prediction.statistic.named_arms.values()]
             for point in points:
-                run = [*config.everywhere, *config.points[point].more_arms] if point in config.points else []
+                run = config.arms_at(point) if point in config.points else []
                 missing = [arm for arm in arms if arm not in run]
                 if missing and name not in found:
                     found[name] = f"{', '.join(missing)} at {point}"
@@ -291,7 +292,7 @@ class Study:
     def cell(self, point: str, seed: int) -> Cell:
         """The cell of a point and a seed."""
         config = self.config
-        names = dict.fromkeys([*config.everywhere, *config.points[point].more_arms])
+        names = config.arms_at(point, seed)
         # One thread: the order of floating-point sums, and so their last digits, depends on the number of threads.
         own = {
             "seed": seed,

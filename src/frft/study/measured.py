@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -138,35 +138,32 @@ class StudyMeasurements:
         """Names of the points with a finished cell."""
         return list(self._records)
 
-    def seeds(self, *points: str) -> list[int]:
-        """Seeds whose cells are finished at all of these points."""
-        return [
-            seed
-            for seed in self._records.get(points[0], {})
-            if all(seed in self._records.get(point, {}) for point in points)
-        ]
+    def seeds(self, *points: str, arms: Iterable[str] = ()) -> list[int]:
+        """Seeds whose cells are finished at all of these points, and ran all of these arms."""
+        found = [{record.seed for record in self.cells(point, *arms)} for point in points]
+        return [seed for seed in self._records.get(points[0], {}) if all(seed in there for there in found)]
 
     def arms(self, point: str) -> list[str]:
         """Names of the arms that ran at a point."""
-        return list(dict.fromkeys(name for record in self._records[point].values() for name in record.arms))
+        return list(dict.fromkeys(name for record in self.cells(point) for name in record.arms))
 
-    def cells(self, point: str) -> list[CellRecord]:
-        """The records of a point, seed by seed."""
-        return list(self._records[point].values())
+    def cells(self, point: str, *arms: str) -> list[CellRecord]:
+        """The records of a point that ran all of these arms, seed by seed."""
+        return [record for record in self._records.get(point, {}).values() if set(arms) <= set(record.arms)]
 
     def values(self, point: str, arm: str, measure: str, seeds: Sequence[int]) -> list[float | None]:
-        """A measure (a key of MEASURES) of an arm at a point, one value for each seed; None where the arm has none."""
+        """A measure (a key of MEASURES) of an arm that ran with all these seeds at a point; None where it has none."""
         return [MEASURES[measure](self._records[point][seed], arm) for seed in seeds]
 
     def gains(
         self, point: str, arm: str, other: str, measure: str = "gold", seeds: Sequence[int] | None = None
     ) -> list[float]:
-        """How much more of a measure `arm` has than `other`, seed by seed.
+        """How much more of a measure `arm` has than `other`, by seed: these, or all with which both ran.
 
         Raises:
             NotMeasuredError: an arm did not run at the point, or fewer than two seeds have both numbers.
         """
-        seeds = self.seeds(point) if seeds is None else seeds
+        seeds = self.seeds(point, arms=(arm, other)) if seeds is None else seeds
         if len(seeds) < 2 or not {arm, other} <= set(self.arms(point)):
             raise NotMeasuredError(f"{arm} and {other} at {point}")
         pairs = zip(*(self.values(point, name, measure, seeds) for name in (arm, other)), strict=True)

@@ -124,7 +124,7 @@ def outcome_rows(found: PointResults) -> _Rows:
         steps, peak = arm.steps_to_vanilla, arm.peak
         rows.append(
             (
-                name,
+                _row_name(found, name),
                 _signed(arm.gold),
                 _gold(vanilla),
                 _p(vanilla),
@@ -143,11 +143,17 @@ def outcome_rows(found: PointResults) -> _Rows:
     return rows
 
 
+def _row_name(found: PointResults, name: str) -> str:
+    """The name of an arm, with the number of its seeds where the point has more."""
+    gold = found.arms[name].gold
+    return name if gold is None or gold.n == len(found.seeds) else f"{name} ({gold.n} seeds)"
+
+
 def diagnosis_rows(found: PointResults) -> _Rows:
     """A row for each arm of a point, in the order of `DIAGNOSIS_COLUMNS`."""
     return [
         (
-            name,
+            _row_name(found, name),
             *map(_percent, (arm.on_policy, arm.on_policy_final, arm.off_policy_gold, arm.off_policy_labels)),
             *map(_plain, (arm.reward_variance, arm.reward_variance_final)),
             _percent(arm.own_test),
@@ -166,7 +172,7 @@ def domain_rows(found: PointResults) -> _Rows:
     """A row for each arm of a point, in the order of `DOMAIN_COLUMNS`; none in a world of one domain."""
     return [
         (
-            name,
+            _row_name(found, name),
             *map(_percent, (arm.own_domain_gold, arm.own_domain_labels)),
             *map(_percent, (arm.other_domains_gold, arm.other_domains_labels)),
             *(_percent(share, interval=False) for share in (arm.domain_share_first, arm.domain_share)),

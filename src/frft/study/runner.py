@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -74,22 +75,22 @@ def worker_count(config: StudyConfig, seeds: int) -> int:
 def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str | Path | None = None) -> float:
     """A rough estimate of how long the cells `left` take, in seconds of wall clock.
 
-    It is the mean time of the point's finished cells or, where it has none, the planned time of its stages.
-    One seed stands for all. Stages and embedded texts that points share are counted once a seed.
+    It is the mean time of finished cells of the point with the same arms or, where it has none, the planned time of
+    its stages. One seed stands for all. Stages and embedded texts that points share are counted once a seed.
     """
-    measured: dict[str, list[float]] = {}
+    measured: dict[tuple[str, ...], list[float]] = {}
     for cell in study.cells:
         record = read_record(out, cell)
         if record is not None:
-            measured.setdefault(cell.point, []).append(record.seconds)
+            measured.setdefault(_kind(cell), []).append(record.seconds)
     shared: set[str] = set()
     total = 0.0
-    for point in dict.fromkeys(cell.point for cell in left):
-        count = sum(cell.point == point for cell in left)
-        if point in measured:
-            total += count * sum(measured[point]) / len(measured[point])
+    for kind, count in Counter(map(_kind, left)).items():
+        if kind in measured:
+            total += count * sum(measured[kind]) / len(measured[kind])
             continue
-        cell = study.cell(point, study.config.first_seed)
+        # The first seed, at every point alike, so that the points' stages have the same names where they share them.
+        cell = next(each for each in study.cells if _kind(each) == kind)
         world = cell.config.data.world
         texts = f"texts of {None if world is None else [getattr(world, name) for name in TEXTS]}"
         for stage in plan_run(cell.config, out / "seeds" / str(cell.seed), checks=False, store=store):
@@ -99,6 +100,11 @@ def expected_seconds(study: Study, out: Path, left: Sequence[Cell], store: str |
             shared.add(stage.name)
         shared.add(texts)
     return total / worker_count(study.config, len({cell.seed for cell in left}))
+
+
+def _kind(cell: Cell) -> tuple[str, ...]:
+    """What tells cells apart that take different times: the point and its arms, of which some seeds may have fewer."""
+    return (cell.point, *cell.config.arms)
 
 
 def run_cells(

@@ -61,6 +61,10 @@ class _Statistic(Section):
         """The arms or roles that it names, by the key that names them."""
         return {"arm": self.arm}
 
+    def _arms(self, roles: Roles) -> list[str]:
+        """The arms that it names."""
+        return [roles.get(name, name) for name in self.named_arms.values()]
+
 
 class _MeanOfSeeds(_Statistic):
     """What all statistics have that are the mean of a value for every seed."""
@@ -94,7 +98,7 @@ class _Comparison(_Statistic):
         return {"arm": self.arm, "over": self.over}
 
     def _gains(self, measured: StudyMeasurements, roles: Roles, point: str, seeds: Sequence[int]) -> list[float]:
-        arm, over = (roles.get(name, name) for name in (self.arm, self.over))
+        arm, over = self._arms(roles)[:2]
         return measured.gains(point, arm, over, self.measure, seeds)
 
 
@@ -122,7 +126,8 @@ class GainStatistic(_AtOnePoint, _Comparison, _MeanOfSeeds):
         Raises:
             NotMeasuredError: fewer than two cells have what it needs.
         """
-        return [each + self.offset for each in self._gains(measured, roles, self.point, measured.seeds(self.point))]
+        seeds = measured.seeds(self.point, arms=self._arms(roles))
+        return [each + self.offset for each in self._gains(measured, roles, self.point, seeds)]
 
 
 class DifferenceStatistic(_Comparison, _MeanOfSeeds):
@@ -142,7 +147,7 @@ class DifferenceStatistic(_Comparison, _MeanOfSeeds):
         Raises:
             NotMeasuredError: fewer than two cells have what it needs.
         """
-        seeds = measured.seeds(*self.points)
+        seeds = measured.seeds(*self.points, arms=self._arms(roles))
         first, second = (self._gains(measured, roles, point, seeds) for point in self.points)
         return [one - other for one, other in zip(first, second, strict=True)]
 
@@ -190,7 +195,7 @@ class SlopeStatistic(_Comparison, _MeanOfSeeds):
         Raises:
             NotMeasuredError: fewer than two cells have what it needs.
         """
-        seeds = measured.seeds(*self.points)
+        seeds = measured.seeds(*self.points, arms=self._arms(roles))
         gains = [self._gains(measured, roles, point, seeds) for point in self.points]
         numbers = [self.number(point, measured.cells(point)[0].world) for point in self.points]
         return [slope(numbers, of_seed) for of_seed in zip(*gains, strict=True)]
@@ -208,8 +213,9 @@ class MeanStatistic(_AtOnePoint, _MeanOfSeeds):
         Raises:
             NotMeasuredError: fewer than two cells have what it needs.
         """
-        arm, seeds = roles.get(self.arm, self.arm), measured.seeds(self.point)
-        if len(seeds) < 2 or arm not in measured.arms(self.point):
+        (arm,) = self._arms(roles)
+        seeds = measured.seeds(self.point, arms=[arm])
+        if len(seeds) < 2:
             raise NotMeasuredError(f"{arm} at {self.point}")
         found = [each for each in measured.values(self.point, arm, self.measure, seeds) if each is not None]
         if len(found) < len(seeds):
@@ -242,14 +248,15 @@ class RecoveryStatistic(_AtOnePoint, _Comparison):
         Raises:
             NotMeasuredError: fewer than two cells have what it needs.
         """
-        whole = self.model_copy(update={"arm": self.ceiling})
-        seeds = measured.seeds(self.point)
-        gained, ceiling = (each._gains(measured, roles, self.point, seeds) for each in (self, whole))
+        arm, over, best = self._arms(roles)
+        seeds = measured.seeds(self.point, arms=(arm, over, best))
+        if len(seeds) < 2:
+            raise NotMeasuredError(f"{arm}, {over} and {best} at {self.point}")
+        gained, ceiling = (measured.gains(self.point, name, over, self.measure, seeds) for name in (arm, best))
         ratio = fieller(gained, ceiling, level)
         if ratio is None:
-            arm, over = (roles.get(name, name) for name in (self.ceiling, self.over))
             how = "is not" if sum(ceiling) <= 0 else f"is not shown to be, at {100 * level:g} %,"
-            return StatisticFound(None, None, f"no share of the gain of {arm} over {over}: it {how} above 0")
+            return StatisticFound(None, None, f"no share of the gain of {best} over {over}: it {how} above 0")
         assert ratio.interval is not None
         low, high = ratio.interval
         less = [own - self.minus * whole for own, whole in zip(gained, ceiling, strict=True)]

@@ -136,7 +136,7 @@ def _corrected(against: ArmComparison | None, p_holm: float | None) -> ArmCompar
 
 
 def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> StudyArm:
-    seeds, cells, config = measured.seeds(point), measured.cells(point), study.config
+    seeds, cells, config = measured.seeds(point, arms=[name]), measured.cells(point, name), study.config
     steps = steps_to_vanilla(cells, name)
     peaks = [peak for peak in measured.values(point, name, "peak", seeds) if peak is not None]
     recovered = None
