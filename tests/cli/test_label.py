@@ -64,6 +64,7 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         (["--samples", "samples.jsonl", "--out", "there"], "never overwritten"),
         (["--samples", "samples.jsonl", "--purpose", "audit"], "Give --pairs instead"),
         (["--pairs", "samples.jsonl", "--by", "source"], "give --purpose audit"),
+        (["--pairs", "pairs.jsonl", "--pick", "representative"], "give --samples instead"),
         (["--pairs", "pairs.jsonl", "--purpose", "audit", "--unlabelled"], "said to have none"),
         (["--samples", "samples.jsonl", "--pick", "gap"], "give one (--reward-model)"),
         (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "b"], "reads one reward model"),
@@ -99,7 +100,7 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
     assert "no column 'nobody'" in " ".join(capsys.readouterr().err.split())
     assert main([*pick, "--by", "annotator"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "60 whose texts another source has labelled, too" in said
+    assert "60 pairs have the texts of another source" in said
     assert "right (30), wrong (30)" in said
     queue = read_queue(path)
     assert queue.head.read["by"] == ["annotator"]
@@ -118,8 +119,8 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
     capsys.readouterr()
     assert main(["label", "audit", str(path), "--labeller-accuracy", "0.9"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "right: use. Its labels are right more often than not" in said
-    assert "wrong: refuse. Its labels are right less often than not" in said
+    assert "right (30 questions): use. Its labels are right more often than not" in said
+    assert "wrong (30 questions): refuse. Its labels are right less often than not" in said
     assert main(["label", "audit", str(path), "--labeller-accuracy", "0.9", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["sources"]
     assert {name: (each["audit"]["decision"], each["audit"]["agreements"]) for name, each in found.items()} == {
@@ -132,6 +133,14 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
         given = [] if "--labeller-accuracy" in more else ["--labeller-accuracy", "0.9"]
         assert main(["label", "audit", str(path), *given, *more]) == 2
         assert said in " ".join(capsys.readouterr().err.split())
+    later = str(tmp_path / "later.jsonl")
+    assert main([*pick[:5], later, *pick[6:], "--by", "annotator", "--not-in", str(path)]) == 0
+    assert "Another 30 pairs are of conversations that are in the files of --not-in" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    both = ["label", "audit", str(path), later, "--labeller-accuracy", "0.9", "--at-most", "60", "--json"]
+    assert main(both) == 0
+    assert {each["open"] for each in json.loads(capsys.readouterr().out)["sources"].values()} == {30}
     assert main(["label", "audit", str(path)]) == 2
     assert "have repetitions drawn" in " ".join(capsys.readouterr().err.split())
 

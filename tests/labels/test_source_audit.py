@@ -23,8 +23,10 @@ from .test_audit_draw import pool_of
 GOOD, BAD = 0.97, 0.1
 
 
-def written(path, rows, *, budget, seed=0, repeat=0.0):
+def written(path, rows, *, budget, seed=0, repeat=0.0, after=()):
     candidates = pool_candidates(pool_of(rows), audit=True, by="source")
+    earlier = [question for each in after for question in read_queue(each).questions.values()]
+    candidates = candidates.without_conversations(earlier)
     drawn = draw_questions(candidates, budget, seed=seed, shares=DrawShares("audit", repeat=repeat))
     head = QueueHead(1, "2026-01-02T03:04:05+00:00", "random", seed, budget, {"pairs": ["p"]}, drawn.counts)
     write_queue(path, head, drawn.questions)
@@ -80,8 +82,12 @@ def test_accuracy_is_estimated_from_repetitions(rows, tmp_path):
     alone = labelled(written(tmp_path / "two", rows, budget=20), "Ann", right=0.9)
     with pytest.raises(DataError, match="no answers to repetitions"):
         audit_labels([read_queue(alone)])
+    with pytest.raises(DataError, match="are of one conversation"):
+        audit_labels([read_queue(path), read_queue(alone)])
     # Of both files, the repetitions of one say how good the labeller is in both.
-    assert audit_labels([read_queue(alone), read_queue(path)]).sources["good"].questions == 125
+    later = labelled(written(tmp_path / "three", rows, budget=20, after=[path]), "Ann", right=0.9)
+    both = audit_labels([read_queue(path), read_queue(later)])
+    assert (both.sources["good"].questions, both.repeats, both.accuracy) == (125, 45, found.accuracy)
 
 
 def test_open_questions_and_several_labellers(rows, tmp_path):

@@ -64,15 +64,15 @@ def audit_sources_command(
         return
     print_text(_labeller_in_words(found))
     print_table(
-        ("source", "decision", "questions", "agrees", "disagrees", "ties", "skips", "open", "right in"),
+        ("source", "decision", "agrees/not", "ties", "skips", "open", "right in"),
         [(printable(name), *_cells(each)) for name, each in found.sources.items()],
     )
     print_text(
-        "Agrees, disagrees: how often the labeller agrees with the source. Right in: the share of its "
+        "Agrees/not: how often the labeller agrees with the source, and disagrees. Right in: the share of its "
         "labels that are right, with a 95 % interval, from these numbers and the labeller's accuracy."
     )
     for name, each in found.sources.items():
-        print_text(f"{printable(name)}: {_why(each, found.at_most)}")
+        print_text(f"{printable(name)} ({each.questions} questions): {_why(each, found.at_most)}")
     print_text("Errors that source and labeller share are not seen: see docs/labels-audit.md.")
 
 
@@ -89,13 +89,25 @@ def _labeller_in_words(found: LabelAudit) -> str:
 
 def _cells(each: AuditedSource) -> tuple[str, ...]:
     audit = each.audit
-    numbers = (each.questions, audit.agreements, audit.disagreements, audit.ties, audit.skips, each.open)
-    return audit.decision, *map(str, numbers), "–" if audit.with_gold is None else _percent(audit.with_gold)
+    numbers = map(str, (audit.ties, audit.skips, each.open))
+    return (
+        audit.decision,
+        f"{audit.agreements}/{audit.disagreements}",
+        *numbers,
+        "–" if audit.with_gold is None else _percent(audit.with_gold),
+    )
 
 
 def _percent(share: Estimate) -> str:
     low, high = share.interval or (0.0, 1.0)
     return f"{100 * share.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _rest(labels: int, at_most: int | None) -> str:
+    """Why no further labels will tell."""
+    if labels == at_most:
+        return "no more were planned"
+    return f"no answers to the others of at most {at_most} could; label no more of it"
 
 
 def _why(each: AuditedSource, at_most: int | None) -> str:
@@ -106,8 +118,7 @@ def _why(each: AuditedSource, at_most: int | None) -> str:
         "significant": f"{audit.decision}. Its labels are right {'more' if audit.decision == 'use' else 'less'} often "
         f"than not (p = {min(audit.p_use, audit.p_refuse):.2g}, corrected for the number of sources).",
         "too few labels": f"unknown. {labels} labels do not tell.",
-        "out of labels": f"unknown. No answers to the labels that are left of {at_most} could decide; label no more of "
-        "it, and do not rely on it.",
+        "out of labels": f"unknown. {labels} labels do not tell, and {_rest(labels, at_most)}. Do not rely on it.",
         "contradictory": "unknown. First it was right too often, and then too seldom, or the reverse, for one source: "
         "look what it is made of.",
         "labeller": "unknown. The labeller may be no better than a coin; have somebody else label it.",

@@ -136,7 +136,8 @@ def pick_command(
     earlier = [read_queue(each, progress) for each in not_in or []]
     of_pool = partial(pool_candidates, labelled=not unlabelled, audit=purpose == "audit", by=by)
     candidates, written = _candidates(samples, pairs, of_pool, reading, keys, model, step, progress)
-    candidates = candidates.without(question for each in earlier for question in each.questions.values())
+    asked = [question for each in earlier for question in each.questions.values()]
+    candidates = candidates.without_conversations(asked) if purpose == "audit" else candidates.without(asked)
     labelled = labelled_candidates(earlier) if rule.pick != "random" else []
 
     def look(looked_at: Sequence[LabelCandidate]) -> CandidateEvidence:
@@ -206,6 +207,8 @@ def _check_rule(
 ) -> None:
     from frft.reward.picking import check_evidence
 
+    if rule.embeds and not of_samples:
+        raise UsageError("--pick representative represents a policy's texts: give --samples instead of --pairs.")
     check_evidence(rule, models=len(models), embedder=of_samples)
     if max_length is not None and not models:
         raise UsageError("--max-length is that of --reward-model; leave it out.")
@@ -266,17 +269,17 @@ _REASONS = {
     "repeated": "that repeat another one",
     "alone": "alone with their prompt",
     "same_sides": "with two equal sides",
-    "other_source": "whose texts another source has labelled, too",
 }
 _CUT = {
-    "prompts_truncated": "lost the beginning of their prompt in the reward model",
-    "completions_truncated": "lost the end of their completion in the reward model",
+    "prompts_truncated": "lost the beginning of their prompt",
+    "completions_truncated": "lost the end of their completion",
     "beyond_window": "are longer than the embedder's window, which read their beginnings",
 }
 
 
 def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, rule: PickConfig) -> list[str]:
     counts = drawn.counts
+    sources = _sources_drawn(drawn)
     lines = [f"Wrote {out}: {counts['questions']} questions ({purposes_in_words(counts)})."]
     left_out = [f"{counts[name]} {said}" for name, said in _REASONS.items() if counts.get(name)]
     out_of = f", {', '.join(left_out)}, which are left out" if left_out else ""
@@ -284,11 +287,14 @@ def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, ru
         f"Read {counts['read']} {what}{out_of}. There are {counts['candidates']} pairs to choose from, on "
         f"{counts['prompts']} prompts."
     )
+    if counts.get("other_source"):
+        lines.append(f"{counts['other_source']} pairs have the texts of another source's, and are audited with it.")
     if counts["asked_before"]:
-        lines.append(f"Another {counts['asked_before']} pairs are in the files of --not-in.")
+        which = "of conversations that are in the files" if sources else "in the files"
+        lines.append(f"Another {counts['asked_before']} pairs are {which} of --not-in.")
     if "looked_at" in counts:
         lines += _looked_in_words(counts, rule)
-    if sources := _sources_drawn(drawn):
+    if sources:
         shown = ", ".join(f"{printable(name)} ({count})" for name, count in sources.items())
         lines.append(f"Questions about each source, of which one question may serve several: {shown}.")
     if counts["questions"] < budget:
@@ -299,6 +305,8 @@ def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, ru
         )
         lines.append(f"That is fewer than the budget of {budget} labels: {why}.")
     lines.append(f"Next: `frft label answer {out} --as NAME` or `frft label ask {out} --judge JUDGE`.")
+    if sources:
+        lines[-1] += f" Then `frft label audit {out}`."
     return lines
 
 
@@ -320,7 +328,8 @@ def _looked_in_words(counts: Mapping[str, int], rule: PickConfig) -> list[str]:
             "were drawn at random."
         )
     cut = [f"{counts[name]} {said}" for name, said in _CUT.items() if counts.get(name)]
-    return [*lines, *([f"Of their {2 * counts['looked_at']} texts, {' and '.join(cut)}."] if cut else [])]
+    limit = " (longer than --max-length)" if rule.reads_models else ""
+    return [*lines, *([f"Of their {2 * counts['looked_at']} texts, {' and '.join(cut)}{limit}."] if cut else [])]
 
 
 def purposes_in_words(counts: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from frft.conversation import opening
 from frft.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class LabelCandidates:
             `alone` (the only different completion of its prompt), `same_sides`; and `other_source`, pairs of which
             there is a candidate already, but that another source has labelled: they are audited with that one.
         read: number of completions or pairs that were read.
-        asked_before: number of pairs that would be candidates, but were asked about before.
+        asked_before: number of pairs that would be candidates, but they, or others of their conversations where there
+            must be one of each, were asked about before.
         audits: whether the candidates know their sources.
     """
 
@@ -92,6 +94,13 @@ class LabelCandidates:
         left = [_Remaining(each, sorted(asked.get(each.prompt, ()))) for each in self.prompts]
         before = sum(map(len, asked.values()))
         return replace(self, prompts=[each for each in left if len(each)], asked_before=self.asked_before + before)
+
+    def without_conversations(self, questions: Iterable[LabelQuestion]) -> LabelCandidates:
+        """The candidates without all pairs of the conversations that these questions are of."""
+        asked = {opening(question.prompt) for question in questions}
+        left = [each for each in self.prompts if opening(each.prompt) not in asked]
+        gone = self.pairs - sum(map(len, left))
+        return replace(self, prompts=left, asked_before=self.asked_before + gone)
 
 
 @dataclass(frozen=True)

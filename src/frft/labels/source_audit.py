@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from frft.conversation import opening
 from frft.errors import DataError, UsageError, printable
 from frft.labels.agreement import accuracy_from_agreement
 from frft.labels.queue import LabelQueue
@@ -76,8 +77,8 @@ def audit_labels(
 
     Raises:
         UsageError: it cannot be told whose answers count.
-        DataError: there are no questions for an audit, the accuracy is neither given nor can be estimated, or it is not
-            above 1/2.
+        DataError: there are no questions for an audit, two about a source are of one conversation, or the accuracy is
+            neither given nor can be estimated, or is not above 1/2.
     """
     questions = [
         {question.id: question for question in queue.questions.values() if question.purpose == "audit"}
@@ -89,6 +90,7 @@ def audit_labels(
             "There are no questions for an audit of sources here. Draw some: `frft label pick --purpose audit --pairs "
             "POOL --by COLUMN`."
         )
+    _check_independent(asked for each in questions for asked in each.values())
     who = _labeller(queues, labeller)
     q, repeats = (accuracy, 0) if accuracy is not None else _from_repeats(queues, who)
     answers = [
@@ -111,6 +113,20 @@ def audit_labels(
             for name, audit in found.items()
         },
     )
+
+
+def _check_independent(questions: Iterable[LabelQuestion]) -> None:
+    known: set[tuple[str, str]] = set()
+    for question in questions:
+        for name in question.sources:
+            key = (name, opening(question.prompt))
+            if key in known:
+                raise DataError(
+                    f"Two questions about {printable(name)} are of one conversation (question {question.id}), so that "
+                    "their answers are not independent. Draw later files with the earlier ones left out (`frft label "
+                    "pick --not-in`), and audit only such files together."
+                )
+            known.add(key)
 
 
 def _labeller(queues: Sequence[LabelQueue], given: str | None) -> str:
