@@ -105,7 +105,9 @@ if TYPE_CHECKING:
     from frft.labels.asking import GivenLabel as GivenLabel
     from frft.labels.asking import LabelCost as LabelCost
     from frft.labels.asking import Labeller as Labeller
+    from frft.labels.labellers import FunctionLabeller as FunctionLabeller
     from frft.labels.labellers import NamedLabeller as NamedLabeller
+    from frft.labels.labellers import PreferenceFunction as PreferenceFunction
     from frft.labels.rows import Choice as Choice
     from frft.labels.rows import LabelQuestion as LabelQuestion
     from frft.labels.rows import Purpose as Purpose

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from frft.errors import LabelsPendingError, OutputError, UsageError
+from frft.errors import DataError, LabelsPendingError, OutputError, UsageError
 from frft.labels import (
     DrawShares,
+    FunctionLabeller,
     GivenLabel,
     LabelCost,
     LabelQuestion,
@@ -14,6 +15,7 @@ from frft.labels import (
     NoisyLabeller,
     collect_labels,
     draw_questions,
+    named_labeller,
     open_queue,
     policy_candidates,
     read_queue,
@@ -134,3 +136,48 @@ def test_a_file_with_other_questions_is_no_file_of_this_refresh(tmp_path):
     collect(tmp_path / "q.jsonl", drawn(6), Longer())
     with pytest.raises(OutputError, match="holds other questions than this refresh asks"):
         collect(tmp_path / "q.jsonl", drawn(7), Longer())
+
+
+def longer(prompts, first, second):
+    return [None if one == other else float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
+
+
+def test_a_function_is_a_labeller_under_its_own_name(tmp_path):
+    named = named_labeller(longer, tmp_path)
+    assert (named.name, named.folder) == (f"{__name__}.longer", tmp_path)
+    questions = drawn(30).questions
+    assert named.open is not None
+    assert [each.choice for each in named.open().label(questions)] == [
+        each.choice for each in Longer().label(questions)
+    ]
+    assert named_labeller(named, tmp_path / "other") is named
+    labeller = Longer()
+    own = named_labeller(labeller, tmp_path)
+    assert own.open is not None
+    assert (own.name, own.open()) == ("longer", labeller)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda *texts: [], "a function without a name"),
+        ("openai:gpt", "must be a labeller or a function .* got str: 'openai:gpt'"),
+    ],
+)
+def test_who_cannot_be_known_again_is_no_labeller(given, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        named_labeller(given, tmp_path)
+
+
+def test_a_function_must_say_something_of_every_pair():
+    questions = drawn(4).questions
+    with pytest.raises(DataError, match="f gave 1 preferences for 4 pairs"):
+        FunctionLabeller(lambda *_: [1.0], "f").label(questions)
+    with pytest.raises(DataError, match="f gave the preference 2; it must be from 0"):
+        FunctionLabeller(lambda *_: [2.0] * 4, "f").label(questions)
+    assert FunctionLabeller(lambda *_: [None, 0.5, 1, 0], "f").label(questions) == [
+        None,
+        GivenLabel("tie", 0.5),
+        GivenLabel("left", 1),
+        GivenLabel("right", 0),
+    ]

@@ -11,8 +11,10 @@ import pytest
 import frft
 from frft.config.sections import GateConfig, RefreshConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
-from frft.reward import RewardModel
+from frft.labels import read_queue
+from frft.reward import RefreshedModelInfo, RewardModel
 from frft.reward.callback import STATE_FILE
+from frft.reward.refresh import LABELS_FILE
 
 from ..processes import run_python
 
@@ -35,10 +37,19 @@ def script(base, pool, reward_training, tiny_lm_folder, vectors, tmp_path):
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     def make(
-        folder="run", algorithm="rloo", config=CONFIG, checkpoint=None, messages=False, gate_pairs=None, **changes
+        folder="run",
+        algorithm="rloo",
+        config=CONFIG,
+        checkpoint=None,
+        messages=False,
+        gate_pairs=None,
+        labeller=None,
+        **changes,
     ):
         places = {"workdir": tmp_path / "aligned", "vectors": vectors}
-        reward = frft.AlignedReward(base, pool, config, reward_training, **places, seed=1, gate_pairs=gate_pairs)
+        reward = frft.AlignedReward(
+            base, pool, config, reward_training, **places, seed=1, gate_pairs=gate_pairs, labeller=labeller
+        )
         trainer_class, arguments = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
         settings = {
             "output_dir": str(tmp_path / folder),
@@ -123,6 +134,44 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_reward(script, tmp_pa
         assert sorted((tmp_path / "aligned" / "stages").glob("re*")) == started  # what was there was not made again
         shutil.rmtree(tmp_path / "again")
     capsys.readouterr()
+
+
+def longer(prompts, first, second):
+    return [float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
+
+
+def test_a_judge_labels_the_completions_of_a_training(script, tmp_path, capsys):
+    labels = {"labels": {"from": "judge", "budget": 4}, "selection": {"strategy": "none"}, "max_samples": None}
+    config = RefreshConfig.model_validate(CONFIG.model_dump() | labels)
+    settings = {"config": config, "labeller": longer, "max_completion_length": 12}
+    reward, trainer = script("whole", save_strategy="steps", save_steps=3, **settings)
+    trainer.train()
+    steps = [
+        {question.step for question in read_queue(each.labels.path / LABELS_FILE).questions.values()}
+        for each in reward.refreshes
+    ]
+    assert steps == [{2}, {4}]
+    first, second = (each.reward_model.info_as(RefreshedModelInfo).fresh for each in reward.refreshes)
+    assert 0 < first.distinct <= 4
+    assert second.earlier == first.distinct, "labels of the first refresh are used again"
+    again, resumed = script("again", **settings)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "again" / "checkpoint-3")
+    resumed.train(resume_from_checkpoint=True)
+    assert made(again) == made(reward)
+    assert bool((weights(resumed) == weights(trainer)).all())
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"from": "judge", "budget": 4}, "nobody is named who gives them"),
+        ({"from": "queue", "budget": 4}, "from: queue needs"),
+    ],
+)
+def test_a_training_needs_somebody_who_labels_at_once(script, labels, message):
+    with pytest.raises(UsageError, match=message):
+        script(config=RefreshConfig.model_validate(CONFIG.model_dump() | {"labels": labels}))
 
 
 def test_a_checkpoint_elsewhere_is_named(script, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from frft.config.sections import RefreshConfig
 from frft.errors import SelectionError, UsageError
-from frft.labels import GivenLabel, LabelCost, NamedLabeller, NoisyLabeller, read_queue
+from frft.labels import FunctionLabeller, GivenLabel, LabelCost, NamedLabeller, NoisyLabeller, read_queue
 from frft.models import TruncationCount
 from frft.reward import AlignedReward, Labelling, LabelsInfo, PolicySamples, RefreshedModelInfo, RewardModel
 from frft.reward.refresh import LABELS_FILE, PAIRS_FILE
@@ -234,7 +235,7 @@ def test_a_rule_chooses_what_represents_the_policys_texts(make):
 
 
 def test_somebody_must_be_named_who_labels(make):
-    with pytest.raises(UsageError, match="nobody is named who gives them"):
+    with pytest.raises(UsageError, match=r"nobody is named who gives them. Give AlignedReward\(labeller=...\)"):
         make().refresh(PolicySamples.of([], []))
 
 
@@ -245,3 +246,35 @@ def test_a_checkpoint_brings_the_labels_back(make):
     again.restore(reward.state())
     assert again.refreshes == reward.refreshes
     assert again.refreshes[0].labels is not None
+
+
+def kinder(prompts, first, second):
+    return [(one.count("like") > other.count("like")) * 1.0 for one, other in zip(first, second, strict=True)]
+
+
+def test_a_function_labels_different_samples_of_one_prompt(base, pool, reward_training, tmp_path):
+    config = RefreshConfig.model_validate(
+        {"selection": {"strategy": "none"}, "labels": {"from": "judge", "budget": 20}}
+    )
+    places = {"workdir": tmp_path / "work"}
+    reward = AlignedReward(base, pool, config, reward_training, **places, labeller=kinder)
+    made = reward.refresh(written(), step=7)
+    assert made.labels is not None
+    info = made.labels.info_as(LabelsInfo)
+    assert (info.labeller, info.asked) == (f"{__name__}.kinder", 20)
+    (file,) = (tmp_path / "work" / "labels").glob("*.jsonl")
+    assert {question.step for question in read_queue(file).questions.values()} == {7}
+    # Answers that were paid for outlive the stages.
+    shutil.rmtree(tmp_path / "work" / "stages")
+
+    def never(prompts, first, second):
+        raise AssertionError("asked again")
+
+    again = AlignedReward(
+        base, pool, config, reward_training, **places, labeller=FunctionLabeller(never, f"{__name__}.kinder")
+    )
+    relabelled = again.refresh(written(), step=7).labels
+    assert relabelled is not None
+    assert relabelled.digest == made.labels.digest
+    with pytest.raises(SelectionError, match="two different completions of one prompt"):
+        reward.refresh(PolicySamples.of(["p", "q"], [" a", " b"]))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frft.errors import DataError
 from frft.evaluation.judge import Judge
-from frft.labels import GivenLabel, LabelCost, LabelQuestion
+from frft.labels import GivenLabel, LabelCost, LabelQuestion, given_label
 
 
 class JudgeLabeller:
@@ -34,7 +33,7 @@ class JudgeLabeller:
             [question.left for question in questions],
             [question.right for question in questions],
         )
-        return [None if each is None else self._label(float(each)) for each in preferences]
+        return [None if each is None else given_label(float(each), self.name) for each in preferences]
 
     def spent(self) -> LabelCost:
         """Tokens and cost, of a judge that counts them; no tokens where the endpoint gave none for some replies."""
@@ -43,11 +42,3 @@ class JudgeLabeller:
         if questions is None or questions["uncounted"]:
             return LabelCost()
         return LabelCost(questions["prompt_tokens"] + questions["completion_tokens"], counts["cost"])
-
-    def _label(self, preference: float) -> GivenLabel:
-        if not 0 <= preference <= 1:
-            raise DataError(
-                f"{self.name} gave the preference {preference:g}; it must be from 0 (the right side is better) to 1 "
-                "(the left one is). Correct the judge."
-            )
-        return GivenLabel("left" if preference > 0.5 else "right" if preference < 0.5 else "tie", preference)

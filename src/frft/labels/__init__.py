@@ -8,7 +8,14 @@ from frft.labels.collecting import collect_labels
 from frft.labels.draw import DrawnQuestions, DrawShares, draw_questions
 from frft.labels.exchange import ImportReport, export_questions, import_answers
 from frft.labels.labelled_pairs import LabelledAnswers, labelled_answers, labelled_candidates
-from frft.labels.labellers import NamedLabeller, NoisyLabeller
+from frft.labels.labellers import (
+    FunctionLabeller,
+    NamedLabeller,
+    NoisyLabeller,
+    PreferenceFunction,
+    given_label,
+    named_labeller,
+)
 from frft.labels.queue import LabelCounts, LabelQueue, QueueWriter, open_queue, read_queue, write_queue
 from frft.labels.rows import (
     CHOICES,
@@ -47,6 +54,7 @@ __all__ = [
     "ConsensusPairs",
     "DrawShares",
     "DrawnQuestions",
+    "FunctionLabeller",
     "GivenLabel",
     "ImportReport",
     "LabelAnswer",
@@ -66,6 +74,7 @@ __all__ = [
     "NamedLabeller",
     "NoisyLabeller",
     "PairAgreement",
+    "PreferenceFunction",
     "Purpose",
     "QueueHead",
     "QueueSummary",
@@ -78,10 +87,12 @@ __all__ = [
     "consensus_pairs",
     "draw_questions",
     "export_questions",
+    "given_label",
     "import_answers",
     "labelled_answers",
     "labelled_candidates",
     "labeller_agreement",
+    "named_labeller",
     "open_queue",
     "policy_candidates",
     "pool_candidates",

@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from frft.errors import DataError, UsageError
 from frft.labels.asking import GivenLabel, LabelCost, Labeller
 from frft.labels.rows import Choice, LabelQuestion
 
@@ -31,6 +32,93 @@ class NamedLabeller:
     identity: Any
     open: Callable[[], Labeller] | None
     folder: Path | None = None
+
+
+PreferenceFunction: TypeAlias = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[float | None]]
+"""A function (prompts, first completions, second completions) -> preferences for the first, 0 to 1; None: no verdict.
+`Judge.prefer` is one."""
+
+
+class FunctionLabeller:
+    """A function that compares texts as a labeller; it is asked in the order in which a coin has put the two sides.
+
+    Args:
+        prefer: the function.
+        name: name under which its answers are kept.
+    """
+
+    def __init__(self, prefer: PreferenceFunction, name: str) -> None:
+        self.prefer, self.name = prefer, name
+
+    def label(self, questions: Sequence[LabelQuestion]) -> list[GivenLabel | None]:
+        """left where the preference is above 1/2, right where it is below, else a tie.
+
+        Raises:
+            DataError: there is not one preference for each question, or one is not from 0 to 1.
+        """
+        found = list(
+            self.prefer(
+                [question.prompt for question in questions],
+                [question.left for question in questions],
+                [question.right for question in questions],
+            )
+        )
+        if len(found) != len(questions):
+            raise DataError(
+                f"{self.name} gave {len(found)} preferences for {len(questions)} pairs; it must give one for each, "
+                "None where it has no verdict."
+            )
+        return [None if each is None else given_label(float(each), self.name) for each in found]
+
+    def spent(self) -> LabelCost:
+        """Nothing that is known."""
+        return LabelCost()
+
+
+def given_label(preference: float, labeller: str) -> GivenLabel:
+    """A preference for the left side, 0 to 1, as a label: left above 1/2, right below, else a tie.
+
+    Raises:
+        DataError: it is not from 0 to 1.
+    """
+    if not 0 <= preference <= 1:
+        raise DataError(
+            f"{labeller} gave the preference {preference:g}; it must be from 0 (the right side is better) to 1 (the "
+            "left one is). Correct the judge."
+        )
+    return GivenLabel("left" if preference > 0.5 else "right" if preference < 0.5 else "tie", preference)
+
+
+def named_labeller(given: NamedLabeller | Labeller | PreferenceFunction, folder: Path) -> NamedLabeller:
+    """A labeller as it is given to `AlignedReward`, with a name by which its answers are known again.
+
+    Two labellers of one name are taken for the same: give another name to one that judges otherwise.
+
+    Args:
+        given: a named labeller; a labeller, which has a name; or a function, whose name is its qualified one.
+        folder: where files of labels are kept, unless `given` says so itself.
+
+    Raises:
+        UsageError: it is none of these, or a function without a name.
+    """
+    if isinstance(given, NamedLabeller):
+        return given
+    if all(hasattr(given, name) for name in ("name", "label", "spent")):
+        labeller: Any = given
+        return NamedLabeller(labeller.name, {"labeller": labeller.name}, lambda: labeller, folder)
+    if not callable(given):
+        raise UsageError(
+            f"labeller must be a labeller or a function of prompts, first and second completions, got "
+            f"{type(given).__name__}: {given!r:.60}."
+        )
+    function: Any = given
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}".strip(".")
+    if not getattr(function, "__qualname__", "") or "<lambda>" in name:
+        raise UsageError(
+            "labeller is a function without a name, by which its answers are known again: define it by `def`, or give "
+            "frft.FunctionLabeller(function, NAME)."
+        )
+    return NamedLabeller(name, {"labeller": name}, lambda: FunctionLabeller(function, name), folder)
 
 
 class NoisyLabeller:

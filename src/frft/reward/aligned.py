@@ -23,11 +23,20 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
+from frft.labels import Labeller, NamedLabeller, PreferenceFunction, named_labeller
 from frft.models.chat import identified
 from frft.models.training import ReportTo
 from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
-from frft.reward.arguments import check_callback, check_kinds, check_models, check_settings, check_workdir, training_for
+from frft.reward.arguments import (
+    check_callback,
+    check_kinds,
+    check_labeller,
+    check_models,
+    check_settings,
+    check_workdir,
+    training_for,
+)
 from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, pairs_identity
 from frft.reward.messages import Conversation, as_texts
@@ -82,6 +91,9 @@ class AlignedReward:
             `frft.diagnosis.refresh_alarms`.
         report_to: experiment tracker that training curves are logged to as well.
         trust_remote_code: run code that comes with the models.
+        labeller: who gives the fresh labels that `config.labels` asks a judge for: a labeller, or a function (prompts,
+            first, second completions) -> preferences for the first, 0 to 1. Answers are kept in `workdir`/labels, and
+            two labellers of one name are taken for the same. None: nobody, or every refresh is given a `Labelling`.
 
     Attributes:
         current: the reward model that scores now.
@@ -119,6 +131,7 @@ class AlignedReward:
         alarms: Alarms | None = None,
         report_to: ReportTo = "none",
         trust_remote_code: bool = False,
+        labeller: NamedLabeller | Labeller | PreferenceFunction | None = None,
     ) -> None:
         check_kinds(locals())
         check_workdir(Path(workdir))
@@ -132,6 +145,7 @@ class AlignedReward:
         check_gate(config.gate, gate_pairs, alarms)
         check_models(reward_model, backbone, trust_remote_code=trust_remote_code)
         training = training_for(reward_model, training, progress, trust_remote_code=trust_remote_code)
+        self.labeller = None if labeller is None else named_labeller(labeller, Path(workdir) / "labels")
         self._alarms = alarms
         self._report_to, self._trust_remote_code = report_to, trust_remote_code
         self.config, self.training, self.seed = config, training, seed
@@ -188,6 +202,8 @@ class AlignedReward:
                 likelihoods, refreshes on demand, changes of the optimizers or the KL anchor); or selects no pairs.
         """
         check_callback(self.config)
+        if self.config.alpha:
+            check_labeller(self.config, self.labeller)
         from frft.reward.callback import RefreshCallback
 
         self._has_callback = True
@@ -235,6 +251,7 @@ class AlignedReward:
         log_ratios: LogRatios | Artifact | None = None,
         pool: pa.Table | Artifact | None = None,
         labelling: Labelling | None = None,
+        step: int | None = None,
     ) -> Refresh:
         """Fine-tune the reward model on pairs near the policy, and score with the new one unless the gate refuses it.
 
@@ -245,7 +262,9 @@ class AlignedReward:
                 pairs selected from, or an artifact that holds them (log_ratios.npy); None for every other strategy.
             pool: pairs to select from instead of the offline pairs D, such as freshly labelled ones, or an artifact
                 that holds them (pairs.parquet); None: D.
-            labelling: what fresh labels are asked for, where the configuration has a section `labels`.
+            labelling: what fresh labels are asked for, where the configuration has a section `labels`; None: those of
+                different samples of one prompt, by `labeller`.
+            step: number of steps that the policy has done, which is kept with fresh labels; None: unknown.
 
         Raises:
             SelectionError: there are no samples, or no pair qualifies.
@@ -259,14 +278,14 @@ class AlignedReward:
                 "labels: gold refreshes on freshly labelled pairs, and none are given. Pass them by `pool`, or set "
                 "labels: offline."
             )
-        if self.config.fresh is not None and labelling is None:
-            raise UsageError(
-                f"labels: from: {self.config.fresh.from_} asks for fresh labels, and nobody is named who gives them. "
-                "Pass `labelling`, or set labels: offline."
-            )
+        if labelling is None:
+            check_labeller(self.config, self.labeller)
         if samples is None:
             observed = self.observed.everywhere()
             samples = PolicySamples.of([prompt for _, prompt, _ in observed], [text for _, _, text in observed])
+        if self.config.fresh is not None and labelling is None:
+            assert self.labeller is not None
+            labelling = Labelling.of(self.config.fresh, self.labeller, samples, step, self.refreshes)
         inputs = RefreshInputs(
             number=len(self.refreshes),
             current=self.current,
@@ -365,6 +384,7 @@ class AlignedReward:
                     "held_out": None if held_out is None else pairs_identity(held_out),
                     "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),
                     "seed": self.seed,
+                    **({} if self.labeller is None else {"labeller": self.labeller.identity}),
                     **({} if origin is None else {"strategy": origin}),
                 }
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.errors import DataError, ModelError, OutputError, UnknownLengthError, UsageError, check_type
+from frft.labels import NamedLabeller
 from frft.models import find_head, load_model_config, longest_sequence
 from frft.progress import Progress
 from frft.reward.reward_file import REWARD_FILE, read_reward_file
@@ -212,13 +213,31 @@ def check_callback(config: RefreshConfig) -> None:
             "this reward cannot change them. Leave these settings out."
         )
     strategy = get_strategy(config.selection.strategy)
-    if config.labels != "offline" or strategy.needs_models:
+    if config.labels == "gold" or strategy.needs_models:
         raise UsageError(
-            "In a trainer of TRL, this reward sees only texts. Fresh labels (labels) and strategies that read the "
-            "likelihoods of two models (policy_ratio) need `frft run`: set labels: offline and another strategy."
+            "In a trainer of TRL, this reward sees only texts. labels: gold and strategies that read the likelihoods "
+            "of two models (policy_ratio) need `frft run`: set other labels and another strategy."
+        )
+    if config.fresh is not None and config.fresh.from_ != "judge":
+        raise UsageError(
+            f"labels: from: {config.fresh.from_} needs `frft run`. In a trainer of TRL, set from: judge and give the "
+            "reward a labeller=, or refresh it by hand with a Labelling."
         )
     if not config.trains:
         raise UsageError(
             f"strategy: {strategy.name} selects no pairs, so refreshes change nothing. Set alpha: 0, or another "
             "strategy."
+        )
+
+
+def check_labeller(config: RefreshConfig, labeller: NamedLabeller | None) -> None:
+    """Check that there is somebody who gives the fresh labels that refreshes ask for.
+
+    Raises:
+        UsageError: there is nobody.
+    """
+    if config.fresh is not None and labeller is None:
+        raise UsageError(
+            f"labels: from: {config.fresh.from_} asks for fresh labels, and nobody is named who gives them. Give "
+            "AlignedReward(labeller=...), pass `labelling` to `refresh`, or set labels: offline."
         )

@@ -84,7 +84,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
         del args, control
         self._reward.is_observing = False
         if state.global_step in self._steps:
-            self._warn(self._reward.refresh())
+            self._warn(self._reward.refresh(step=state.global_step))
             self._check_version()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

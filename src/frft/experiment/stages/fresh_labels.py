@@ -29,14 +29,8 @@ def labelling_of(
     most += 4 * (0 if arm.gate is None else arm.gate.labels)
     prompts = context.draw(context.splits.prompts, most, f"fresh-labels-{len(reward.refreshes)}")
     sampling = arm.sampling or context.config.ppo.sampling
-    return Labelling(
-        arm.fresh,
-        labeller_of(context, arm.fresh, reward),
-        _both(*(stored_samples(completions_of(context, policy, prompts, sampling, each)) for each in _SIDES)),
-        step=step,
-        earlier=tuple(each.labels for each in reward.refreshes if each.labels is not None),
-        audits=tuple(each.audit for each in reward.refreshes if each.audit is not None),
-    )
+    texts = _both(*(stored_samples(completions_of(context, policy, prompts, sampling, each)) for each in _SIDES))
+    return Labelling.of(arm.fresh, labeller_of(context, arm.fresh, reward), texts, step, reward.refreshes)
 
 
 _SIDES = ("first", "second")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from frft.config.sections import LabelsConfig
 from frft.errors import SelectionError
@@ -27,7 +27,7 @@ from frft.models import TruncationCount, seed_for
 from frft.reward.identity import model_identity
 from frft.reward.infos import AuditInfo, LabelsInfo
 from frft.reward.picking import look_at_pairs
-from frft.reward.refresh import LABELS_FILE, PAIRS_FILE
+from frft.reward.refresh import LABELS_FILE, PAIRS_FILE, Refresh
 from frft.reward.samples import PolicySamples
 from frft.reward.stages.inputs import RefreshInputs
 from frft.stages import Stage, Workload
@@ -53,6 +53,25 @@ class Labelling:
     step: int | None = None
     earlier: tuple[Artifact, ...] = ()
     audits: tuple[Artifact, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        config: LabelsConfig,
+        labeller: NamedLabeller,
+        texts: PolicySamples,
+        step: int | None,
+        refreshes: Sequence[Refresh],
+    ) -> Self:
+        """What a refresh asks for that comes after these, whose labels and audits it knows."""
+        return cls(
+            config,
+            labeller,
+            texts,
+            step,
+            earlier=tuple(each.labels for each in refreshes if each.labels is not None),
+            audits=tuple(each.audit for each in refreshes if each.audit is not None),
+        )
 
     @property
     def kept(self) -> tuple[Artifact, ...]:
