@@ -57,7 +57,7 @@ MUST_BE_SAID = {
     "sources.c": "each source",
     "sources.all": "each source",
     "agreements": "agrees",
-    "disagreements": "disagrees",
+    "disagreements": "agrees/not",
     "skips": "skips",
     "unused": "were not used",
     "open": "open",
