@@ -13,6 +13,9 @@ import pytest
 from frft.config.syntax import parse_yaml
 from frft.progress import SILENT, SilentProgress
 from frft.results.cell import CellRecord
+from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelSummary
+from frft.statistics import OrderAccuracy
+from frft.store import plain
 from frft.study import load_study
 from frft.study.runner import run_cells, to_do
 
@@ -56,6 +59,28 @@ def small_overrides() -> list[str]:
 def typed(records: list[dict]) -> list[CellRecord]:
     """Records as a study reads them from its cells."""
     return [CellRecord.of(record, "a record") for record in records]
+
+
+def labelled(record: dict, arm: str, asked: int, **more: float) -> dict:
+    """A record in which an arm asked for so many fresh labels at each of its refreshes.
+
+    Args:
+        more: labels of an `audit`, which used a half of the pairs, then all, and of a `gate`; `right`, the share of the
+            labels that is as gold says.
+    """
+    for number, refresh in enumerate(record["arms"][arm]["refreshes"]):
+        refresh["labels"] = completed(LabelsInfo, {"drawn": {"questions": asked}, "train": asked}).as_dict()
+        right = OrderAccuracy(more.get("right", 0.8), (0.0, 1.0), asked, 0, 0)
+        refresh["labels_by_gold"] = plain(right)
+        fresh = {"distinct": asked * (number + 1), "earlier": asked * number, "rows": 2 * asked * (number + 1)}
+        model = {"training": {"pairs": 600, "steps": 64}, "fresh": fresh, "replayed": 100}
+        refresh["reward_model"] = completed(RefreshedModelSummary, model).as_dict()
+        if "audit" in more:
+            audit = {"asked": more["audit"], "pairs": {"near": 200, "far": 200}, "used": 200 * (number + 1)}
+            refresh["audit"] = completed(AuditInfo, audit).as_dict()
+        if "gate" in more:
+            refresh["gate"] = completed(GateInfo, {"labels": {"asked": more["gate"]}}).as_dict()
+    return record
 
 
 class Interrupting(SilentProgress):

@@ -105,6 +105,8 @@ def test_what_a_gate_said_of_a_refresh_is_kept(finished_study, small_study, gate
         selection=_said({}),
         reward_model=_said({"training": {"pairs": 2, "steps": 1}}),
         verdict=gate,
+        labels=None,
+        audit=None,
         read_selection=lambda: SimpleNamespace(train_ids=["a", "b", "d", "d"]),
     )
     context = SimpleNamespace(world=world, splits=SimpleNamespace(pool=pool))

@@ -15,6 +15,7 @@ from frft.results.looks import LookInfo
 from frft.results.run import ModelChange
 from frft.results.upgrade import upgraded_cell
 from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo
+from frft.statistics import OrderAccuracy
 from frft.store import OMITTED, RESULTS_FORMAT, StoredValue, format_of, read_json
 
 
@@ -55,6 +56,8 @@ class CellRefresh(StoredValue):
         drawn: number of different pairs that it drew.
         pairs_seen: pairs that went through the training, repetitions included.
         labels: fresh labels that it asked for; left out where it asked for none.
+        labels_by_gold: how often these are as the gold reward says; left out where it asked for none, and by older
+            versions.
         audit: the audit of the selected pairs; left out where there was none.
         gate: the gate's test; None: there is no gate.
         on_policy: accuracy of the models before and after it on the policy's own completions then, by gold.
@@ -69,12 +72,28 @@ class CellRefresh(StoredValue):
     drawn: DrawnPairs
     pairs_seen: int
     labels: Annotated[LabelsInfo | None, OMITTED] = None
+    labels_by_gold: Annotated[OrderAccuracy | None, OMITTED] = None
     audit: Annotated[AuditInfo | None, OMITTED] = None
     gate: GateInfo | None = None
     on_policy: ModelChange
     near_share: float | None
     domain_share: Annotated[float | None, OMITTED] = None
     reward_model: RefreshedModelSummary
+
+    @property
+    def asked(self) -> int:
+        """Number of fresh labels that it asked for, whatever they are for."""
+        return (0 if self.labels is None else self.labels.asked) + self.asked_to_audit + self.asked_by_gate
+
+    @property
+    def asked_to_audit(self) -> int:
+        """Number of labels by which its audit decided."""
+        return 0 if self.audit is None else self.audit.asked
+
+    @property
+    def asked_by_gate(self) -> int:
+        """Number of labels by which its gate decided."""
+        return 0 if self.gate is None or self.gate.labels is None else self.gate.labels.asked
 
 
 @dataclass(frozen=True, kw_only=True)

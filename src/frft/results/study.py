@@ -227,6 +227,15 @@ class ArmMeasures(StoredValue):
         other_domains_gold, other_domains_labels: the same on held-out pairs of all other domains.
         steps_saved: how many steps earlier than vanilla the arm had the smoothed gold reward with which vanilla ends;
             an arm that never has it counts one step more than there are.
+        labels: fresh labels that all its refreshes asked for together, in every use: training, test, repetitions,
+            audits, gates; left out, as are all figures of labels, where no arm of the study has `refresh.labels`.
+        audit_labels: those among them by which audits decided.
+        gate_labels: those among them by which gates decided.
+        distinct_labels: different labels that any refresh trained on.
+        label_passes: how often each of these went through the optimizer, all refreshes together.
+        labels_by_gold: share of the fresh labels to train and test on that the gold reward agrees with.
+        audit_used: share of the last refresh's selected pairs whose labels its audit allowed.
+        audit_used_first: share of the first refresh's selected pairs whose labels its audit allowed.
         own_test: accuracy of the last refreshed model on the test rows of its own selection.
         seconds: seconds of the arm's training and refreshes.
     """
@@ -257,6 +266,14 @@ class ArmMeasures(StoredValue):
     other_domains_gold: Annotated[Estimate | None, OMITTED] = None
     other_domains_labels: Annotated[Estimate | None, OMITTED] = None
     steps_saved: Annotated[Estimate | None, OMITTED] = None
+    labels: Annotated[Estimate | None, OMITTED] = None
+    audit_labels: Annotated[Estimate | None, OMITTED] = None
+    gate_labels: Annotated[Estimate | None, OMITTED] = None
+    distinct_labels: Annotated[Estimate | None, OMITTED] = None
+    label_passes: Annotated[Estimate | None, OMITTED] = None
+    labels_by_gold: Annotated[Estimate | None, OMITTED] = None
+    audit_used: Annotated[Estimate | None, OMITTED] = None
+    audit_used_first: Annotated[Estimate | None, OMITTED] = None
     own_test: Estimate | None
     seconds: Estimate | None
 
@@ -270,6 +287,8 @@ class StudyArm(ArmMeasures):
         against_control: the arm less the control; None: it is the control.
         recovery: (arm - vanilla) / (ceiling - vanilla) of the gold reward after the first refresh, with Fieller's
             interval; None: it is vanilla, or the ceiling is not above vanilla.
+        gain_per_100_labels: 100 (arm - vanilla) / labels of the gold reward after the first refresh, seed by seed; left
+            out where it asked for none.
         steps_to_vanilla: steps until it reaches the gold reward with which vanilla ends.
         peak: the peak of Gao's curve.
     """
@@ -277,6 +296,7 @@ class StudyArm(ArmMeasures):
     against_vanilla: ArmComparison | None
     against_control: ArmComparison | None
     recovery: Estimate | None
+    gain_per_100_labels: Annotated[Estimate | None, OMITTED] = None
     steps_to_vanilla: StepsToVanilla
     peak: CurvePeak
 

@@ -29,11 +29,15 @@ from frft.results.cell import (
     StepCurves,
 )
 from frft.reward import AuditInfo, LabelsInfo, Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
+from frft.reward.refresh import read_pairs
+from frft.statistics import OrderAccuracy, order_accuracy
 from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_json
 from frft.study.config import Cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from frft.worlds import World
 
 _KEPT_STAGE = "sft"
 """Kind of the stage that the cells of one seed share where nothing differs that it depends on."""
@@ -161,6 +165,7 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
         drawn=drawn(ids),
         pairs_seen=pairs_seen(model.training.pairs, model.training.steps, batch),
         labels=None if refresh.labels is None else refresh.labels.info_as(LabelsInfo),
+        labels_by_gold=None if refresh.labels is None else labels_by_gold(world, read_pairs(refresh.labels)),
         audit=None if refresh.audit is None else refresh.audit.info_as(AuditInfo),
         gate=refresh.verdict,
         on_policy=ModelChange(before.info_as(OwnTextAccuracy), after.info_as(OwnTextAccuracy)),
@@ -168,6 +173,13 @@ def _refresh(stages: Stages, refresh: Refresh, before: Artifact, after: Artifact
         domain_share=_share(ids, pool, "domain", domains) if len(world.domains) > 1 else None,
         reward_model=model.summary,
     )
+
+
+def labels_by_gold(world: World, labelled: pa.Table) -> OrderAccuracy:
+    """How often the labels of N pairs, chosen and rejected, are as the gold reward of a world says."""
+    prompts = labelled["prompt"].to_pylist()
+    chosen, rejected = (world.gold(prompts, labelled[side].to_pylist()) for side in ("chosen", "rejected"))
+    return order_accuracy([1.0] * len(prompts), chosen - rejected, prompts)
 
 
 def _share(ids: Sequence[str], pool: pa.Table, column: str, values: Sequence[str]) -> float | None:

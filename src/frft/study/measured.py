@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -12,9 +12,8 @@ from frft.diagnosis.overoptimisation import fit_gao, gao_peak
 from frft.results.cell import CellArm, CellRecord, CellRefresh
 from frft.statistics.estimates import Estimate, estimate, smoothed
 from frft.study.analysis import steps_to_reach
+from frft.study.label_measures import LABEL_MEASURES, CellMeasure, asks_for_labels
 from frft.worlds.domains import domain_shares
-
-CellMeasure: TypeAlias = Callable[[CellRecord, str], float | None]
 
 _OF_ARM: dict[str, Callable[[CellArm], float | None]] = {
     "gold": lambda arm: float(np.mean(arm.steps.gold[arm.measured_from :])),
@@ -109,6 +108,7 @@ MEASURES: dict[str, CellMeasure] = {
     "other_domains_gold": _accuracy_in_domains("others", "gold"),
     "other_domains_labels": _accuracy_in_domains("others", "labels"),
     "steps_saved": _steps_saved,
+    **LABEL_MEASURES,
 }
 """Each measure by name: its value in a cell for the arm of this name; None where the arm has none (it was never
 refreshed, say). What each is, `ArmMeasures` says.
@@ -132,6 +132,11 @@ class StudyMeasurements:
         self._records: dict[str, dict[int, CellRecord]] = {}
         for record in sorted(records, key=lambda record: record.seed):
             self._records.setdefault(record.point, {})[record.seed] = record
+
+    @property
+    def have_labels(self) -> bool:
+        """Whether any arm of any cell asked for fresh labels by the section `refresh.labels`."""
+        return any(asks_for_labels(cell) for point in self.points for cell in self.cells(point))
 
     @property
     def points(self) -> list[str]:

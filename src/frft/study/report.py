@@ -9,11 +9,18 @@ from frft.errors import printable
 from frft.progress import duration
 from frft.results.predictions import PredictionVerdict
 from frft.results.study import ArmComparison, PointResults, StudyBudget, StudyResults
-from frft.statistics import Estimate
-
-NONE = "–"
-"""Shown where there is no figure."""
-_Rows = list[tuple[str, ...]]
+from frft.study.formats import (
+    NO_FIGURE,
+    Rows,
+    markdown_table,
+    p_value,
+    percent_estimate,
+    plain_estimate,
+    row_name,
+    signed_estimate,
+    whole_estimate,
+)
+from frft.study.label_table import LABELS_BOUGHT_COLUMNS, LABELS_BOUGHT_LEGEND, label_rows
 
 OUTCOME_COLUMNS = (
     "arm", "gold", "− vanilla", "p", "− control", "p", "at equal KL − vanilla", "− control", "at the end", "KL",
@@ -71,7 +78,7 @@ DOMAIN_LEGEND = """\
 """
 
 
-def overview(results: StudyResults) -> _Rows:
+def overview(results: StudyResults) -> Rows:
     """A row for each point, in the order of `OVERVIEW_COLUMNS`."""
     frft, control, ceiling, perfect = (
         results.config.primary,
@@ -79,7 +86,7 @@ def overview(results: StudyResults) -> _Rows:
         results.config.ceiling,
         results.config.perfect,
     )
-    rows: _Rows = []
+    rows: Rows = []
     for point, found in results.points.items():
         arms = found.arms
         rows.append(
@@ -88,22 +95,22 @@ def overview(results: StudyResults) -> _Rows:
                 str(len(found.seeds)),
                 _gold(arms[frft].against_control),
                 _p_over_points(arms[frft].against_control),
-                _gold(arms[perfect].against_control) if perfect in arms else NONE,
+                _gold(arms[perfect].against_control) if perfect in arms else NO_FIGURE,
                 *(_gold(arms[name].against_vanilla) for name in (frft, control, ceiling)),
             )
         )
     return rows
 
 
-def verdicts(results: StudyResults) -> _Rows:
+def verdicts(results: StudyResults) -> Rows:
     """A row for each prediction, in the order of `VERDICT_COLUMNS`."""
     expected = {"above": "> 0", "below": "< 0", "none": "within ±"}
-    rows: _Rows = []
+    rows: Rows = []
     for each in results.predictions:
         rule = expected[each.expected] + (f"{each.margin:g}" if each.expected == "none" else "")
         found = each.estimate
         number = _statistic(each)
-        rows.append((each.name, each.outcome, number, str(found.n) if found else NONE, rule))
+        rows.append((each.name, each.outcome, number, str(found.n) if found else NO_FIGURE, rule))
     return rows
 
 
@@ -112,70 +119,68 @@ def _statistic(verdict: PredictionVerdict) -> str:
     if verdict.estimate is None:
         return verdict.why or f"no {verdict.missing}"
     level = "" if verdict.confidence is None else f" ({100 * verdict.confidence:g} %)"
-    p = "" if verdict.p_holm is None else f", p {_number(verdict.p_holm)} by Holm over {verdict.family}"
-    return f"{_signed(verdict.estimate)}{level}{p}"
+    p = "" if verdict.p_holm is None else f", p {p_value(verdict.p_holm)} by Holm over {verdict.family}"
+    return f"{signed_estimate(verdict.estimate)}{level}{p}"
 
 
-def outcome_rows(found: PointResults) -> _Rows:
+def outcome_rows(found: PointResults) -> Rows:
     """A row for each arm of a point, in the order of `OUTCOME_COLUMNS`."""
-    rows: _Rows = []
+    rows: Rows = []
     for name, arm in found.arms.items():
         vanilla, control = arm.against_vanilla, arm.against_control
         steps, peak = arm.steps_to_vanilla, arm.peak
         rows.append(
             (
-                _row_name(found, name),
-                _signed(arm.gold),
+                row_name(found, name),
+                signed_estimate(arm.gold),
                 _gold(vanilla),
                 _p(vanilla),
                 _gold(control),
                 _p(control),
                 _equal_kl(vanilla),
                 _equal_kl(control),
-                _signed(arm.gold_final),
-                _plain(arm.kl),
-                _percent(arm.win_rate),
-                _plain(arm.recovery),
-                f"{NONE if steps.median is None else format(steps.median, 'g')} ({steps.reached} of {steps.n})",
-                f"{NONE if peak.median is None else format(peak.median, '.2f')} ({peak.found}, {peak.within} within)",
+                signed_estimate(arm.gold_final),
+                plain_estimate(arm.kl),
+                percent_estimate(arm.win_rate),
+                plain_estimate(arm.recovery),
+                f"{_median(steps.median, 'g')} ({steps.reached} of {steps.n})",
+                f"{_median(peak.median, '.2f')} ({peak.found}, {peak.within} within)",
             )
         )
     return rows
 
 
-def _row_name(found: PointResults, name: str) -> str:
-    """The name of an arm, with the number of its seeds where the point has more."""
-    gold = found.arms[name].gold
-    return name if gold is None or gold.n == len(found.seeds) else f"{name} ({gold.n} seeds)"
+def _median(median: float | None, form: str) -> str:
+    return NO_FIGURE if median is None else format(median, form)
 
 
-def diagnosis_rows(found: PointResults) -> _Rows:
+def diagnosis_rows(found: PointResults) -> Rows:
     """A row for each arm of a point, in the order of `DIAGNOSIS_COLUMNS`."""
     return [
         (
-            _row_name(found, name),
-            *map(_percent, (arm.on_policy, arm.on_policy_final, arm.off_policy_gold, arm.off_policy_labels)),
-            *map(_plain, (arm.reward_variance, arm.reward_variance_final)),
-            _percent(arm.own_test),
+            row_name(found, name),
+            *map(percent_estimate, (arm.on_policy, arm.on_policy_final, arm.off_policy_gold, arm.off_policy_labels)),
+            *map(plain_estimate, (arm.reward_variance, arm.reward_variance_final)),
+            percent_estimate(arm.own_test),
             *map(
-                _whole,
+                whole_estimate,
                 (arm.refresh_pairs, arm.distinct_pairs, arm.effective_pairs, arm.pairs_seen, arm.refresh_steps),
             ),
-            *(_percent(share, interval=False) for share in (arm.near_share_first, arm.near_share)),
-            _whole(arm.seconds),
+            *(percent_estimate(share, interval=False) for share in (arm.near_share_first, arm.near_share)),
+            whole_estimate(arm.seconds),
         )
         for name, arm in found.arms.items()
     ]
 
 
-def domain_rows(found: PointResults) -> _Rows:
+def domain_rows(found: PointResults) -> Rows:
     """A row for each arm of a point, in the order of `DOMAIN_COLUMNS`; none in a world of one domain."""
     return [
         (
-            _row_name(found, name),
-            *map(_percent, (arm.own_domain_gold, arm.own_domain_labels)),
-            *map(_percent, (arm.other_domains_gold, arm.other_domains_labels)),
-            *(_percent(share, interval=False) for share in (arm.domain_share_first, arm.domain_share)),
+            row_name(found, name),
+            *map(percent_estimate, (arm.own_domain_gold, arm.own_domain_labels)),
+            *map(percent_estimate, (arm.other_domains_gold, arm.other_domains_labels)),
+            *(percent_estimate(share, interval=False) for share in (arm.domain_share_first, arm.domain_share)),
         )
         for name, arm in found.arms.items()
         if arm.own_domain_gold is not None
@@ -203,10 +208,12 @@ def markdown(results: StudyResults, command: str) -> str:
         *(["![gains along the dials](panels.svg)"] if config.panels else []),
         "![gains at every point](gains.svg)",
         "## Every point",
-        _table(OVERVIEW_COLUMNS, overview(results)),
+        markdown_table(OVERVIEW_COLUMNS, overview(results)),
         *_predictions(results),
         "## How to read the tables",
-        LEGEND + (DOMAIN_LEGEND if any(map(domain_rows, results.points.values())) else ""),
+        LEGEND
+        + (DOMAIN_LEGEND if any(map(domain_rows, results.points.values())) else "")
+        + (LABELS_BOUGHT_LEGEND if any(map(label_rows, results.points.values())) else ""),
     ]
     for point, found in results.points.items():
         base = found.base_reward
@@ -214,9 +221,10 @@ def markdown(results: StudyResults, command: str) -> str:
             f"## {point}",
             f"{len(found.seeds)} seeds. Changes: {_changes(results, point)}. Base reward model: "
             f"{base.pairs:.0f} pairs, {base.steps:.0f} steps.",
-            _table(OUTCOME_COLUMNS, outcome_rows(found)),
-            _table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
-            *([_table(DOMAIN_COLUMNS, rows)] if (rows := domain_rows(found)) else []),
+            markdown_table(OUTCOME_COLUMNS, outcome_rows(found)),
+            markdown_table(DIAGNOSIS_COLUMNS, diagnosis_rows(found)),
+            *([markdown_table(DOMAIN_COLUMNS, rows)] if (rows := domain_rows(found)) else []),
+            *([markdown_table(LABELS_BOUGHT_COLUMNS, rows)] if (rows := label_rows(found)) else []),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -238,7 +246,7 @@ def _predictions(results: StudyResults) -> list[str]:
     return [
         "## Predictions",
         results.config.preregistration or "`docs/study.md` has the rule that decides each.",
-        _table(
+        markdown_table(
             (*VERDICT_COLUMNS, "in words"),
             [(*row, each.statement) for row, each in zip(verdicts(results), results.predictions, strict=True)],
         ),
@@ -309,50 +317,17 @@ def _leaves(values: dict[str, Any], key: str = "") -> list[tuple[str, Any]]:
     ]
 
 
-def _table(columns: Sequence[str], rows: _Rows) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _interval(estimate: Estimate, form: str, times: float = 1.0) -> str:
-    if estimate.interval is None:
-        return ""
-    return f" [{', '.join(format(times * end, form) for end in estimate.interval)}]"
-
-
-def _signed(estimate: Estimate | None) -> str:
-    return NONE if estimate is None else f"{estimate.mean:+.2f}{_interval(estimate, '+.2f')}"
-
-
-def _plain(estimate: Estimate | None) -> str:
-    return NONE if estimate is None else f"{estimate.mean:.2f}{_interval(estimate, '.2f')}"
-
-
-def _whole(estimate: Estimate | None) -> str:
-    return NONE if estimate is None else f"{estimate.mean:.0f}"
-
-
-def _percent(estimate: Estimate | None, *, interval: bool = True) -> str:
-    if estimate is None:
-        return NONE
-    return f"{100 * estimate.mean:.1f} %{_interval(estimate, '.1f', 100) if interval else ''}"
-
-
-def _number(p: float | None) -> str:
-    return NONE if p is None else f"{p:.3f}"
-
-
 def _p(against: ArmComparison | None) -> str:
-    return _number(None if against is None else against.p_holm)
+    return p_value(None if against is None else against.p_holm)
 
 
 def _p_over_points(against: ArmComparison | None) -> str:
-    return _number(None if against is None else against.p_holm_over_points)
+    return p_value(None if against is None else against.p_holm_over_points)
 
 
 def _gold(against: ArmComparison | None) -> str:
-    return NONE if against is None else _signed(against.gold)
+    return NO_FIGURE if against is None else signed_estimate(against.gold)
 
 
 def _equal_kl(against: ArmComparison | None) -> str:
-    return NONE if against is None else f"{_signed(against.at_equal_kl)} ({against.before_refresh})"
+    return NO_FIGURE if against is None else f"{signed_estimate(against.at_equal_kl)} ({against.before_refresh})"

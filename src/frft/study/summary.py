@@ -25,9 +25,10 @@ from frft.results.study import (
     StudySettings,
 )
 from frft.statistics import holm
-from frft.statistics.estimates import estimate
+from frft.statistics.estimates import Estimate, estimate
 from frft.study.analysis import alike_until, equal_kl_gain, fieller, median_step, paired_p
 from frft.study.config import Study
+from frft.study.label_measures import LABEL_MEASURES
 from frft.study.measured import (
     MEASURES,
     StudyMeasurements,
@@ -142,8 +143,10 @@ def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> St
     recovered = None
     if name != VANILLA:
         recovered = fieller(_gained(cells, name, VANILLA), _gained(cells, config.ceiling, VANILLA))
+    # Studies that ask for no labels have no figures of any, not even of `labels: gold`, which is older.
+    skipped = {"peak"} if measured.have_labels else {"peak", *LABEL_MEASURES}
     found = {
-        measure: mean_of(measured.values(point, name, measure, seeds)) for measure in MEASURES if measure != "peak"
+        measure: mean_of(measured.values(point, name, measure, seeds)) for measure in MEASURES if measure not in skipped
     }
     if name == VANILLA:
         # Until the control's refresh the two are one policy with one reward model, which vanilla keeps.
@@ -154,6 +157,7 @@ def _arm(measured: StudyMeasurements, point: str, name: str, study: Study) -> St
         against_vanilla=None if name == VANILLA else _against(cells, name, VANILLA),
         against_control=None if name == config.control else _against(cells, name, config.control),
         recovery=recovered,
+        gain_per_100_labels=_gain_per_100_labels(cells, name) if measured.have_labels and name != VANILLA else None,
         steps_to_vanilla=StepsToVanilla(
             median=median_step(steps), reached=sum(step is not None for step in steps), n=len(steps)
         ),
@@ -171,6 +175,15 @@ def _gained(cells: Sequence[CellRecord], name: str, other: str) -> list[float]:
     gold = MEASURES["gold"]
     pairs = [(gold(cell, name), gold(cell, other)) for cell in cells]
     return [own - others for own, others in pairs if own is not None and others is not None]
+
+
+def _gain_per_100_labels(cells: Sequence[CellRecord], name: str) -> Estimate | None:
+    """Gain over vanilla of an arm for each 100 labels that it asked for; None: it asked for none in some cell."""
+    labels = [LABEL_MEASURES["labels"](cell, name) for cell in cells]
+    gains = _gained(cells, name, VANILLA)
+    if not all(labels):
+        return None
+    return estimate([100 * gain / count for gain, count in zip(gains, labels, strict=True) if count])
 
 
 def _against(cells: Sequence[CellRecord], name: str, other: str) -> ArmComparison:
