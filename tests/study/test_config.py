@@ -11,7 +11,7 @@ from frft.study import load_study, study_names
 
 
 def test_the_studies_of_the_package_are_whole():
-    assert study_names() == ["averaging", "domains"]
+    assert study_names() == ["averaging", "domains", "labels"]
     for name in study_names():
         config = load_study(name).config
         assert config.seeds >= 8
@@ -20,7 +20,7 @@ def test_the_studies_of_the_package_are_whole():
         for prediction in config.predictions.values():
             for points in prediction.statistic.named_points.values():
                 for point in points:
-                    arms = [*config.everywhere, *config.points[point].more_arms]
+                    arms = config.arms_at(point)
                     named = prediction.statistic.named_arms.values()
                     assert {config.roles.get(arm, arm) for arm in named} <= set(arms)
 
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_named(override, message):
 def test_an_unknown_study_is_named():
     with pytest.raises(
         ConfigError,
-        match=r"'avreaging' is no study\. Studies: averaging, domains\. One of your own is the path of its YAML file",
+        match=r"'avreaging' is no study\. Studies: averaging, domains, labels\. One of your own is the path of",
     ):
         load_study("avreaging")
 
@@ -167,7 +167,7 @@ predictions: {{p: {{
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"'.*mine\.yaml' is neither a file nor a study\. Studies: averaging, domains"),
+        (None, r"'.*mine\.yaml' is neither a file nor a study\. Studies: averaging, domains, labels"),
         ("- 1", r"mine\.yaml is no study: it must be a mapping of keys, seeds, first_seed"),
         ("seeds: 2\nseeds: 3", r"mine\.yaml, line 2: seeds: given twice"),
         ("seeds: 2", r"mine\.yaml: base: Field required"),

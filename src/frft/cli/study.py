@@ -23,7 +23,7 @@ def study_command(
     Parameters
     ----------
     name
-        Name of the study (averaging, domains), or the path of a YAML file of your own (docs/study.md).
+        Name of the study (averaging, domains, labels), or the path of a YAML file of your own (docs/study.md).
     overrides
         Settings as key=value, with dotted keys: seeds=16 workers=4 base.ppo.total_steps=64 points.kl-low=null
     out
