@@ -159,8 +159,42 @@ def test_a_decision_holds_for_later_refreshes_and_unknown_is_asked_again(make, p
 
     unsure = make({"audit": 3}, size=30, pairs=pool)
     refreshed(unsure, Kinder())
+    first = unsure.refreshes[0].audit
     _, again, _ = refreshed(unsure, Kinder())
     assert (again.asked, again.earlier) == (3, [])
+    second = unsure.refreshes[1].audit
+    assert first is not None
+    assert second is not None
+    pairs = [
+        {question.pair for question in read_queue(each.path / LABELS_FILE).questions.values()}
+        for each in (first, second)
+    ]
+    assert not pairs[0] & pairs[1], "no pair is asked about twice"
+
+
+def test_where_all_pairs_were_asked_about_what_was_found_stands(make, pool):
+    of_prompt = {row["prompt"]: row for row in pool.to_pylist()}
+    reward = make({"audit": 12}, size=4, pairs=pa.Table.from_pylist(list(of_prompt.values())[:4]))
+    _, first, _ = refreshed(reward, Kinder())
+    _, again, model = refreshed(reward, Kinder())
+    assert (first.asked, again.asked, again.earlier) == (4, 0, ["all"])
+    assert again.sources == first.sources
+    assert decisions(again) == {"all": "unknown"}
+    assert model.fresh is not None
+    assert model.fresh.distinct - model.fresh.earlier == 40
+
+
+def test_a_source_of_which_all_is_asked_does_not_keep_the_audit_going(make, annotated):
+    """One pair can decide nothing, and there is no other: the clear source ends the audit."""
+    right = [row for row in annotated.to_pylist() if row["annotator"] == "right"]
+    rows = [{**row, "prompt": f"\n\nHuman: Is {n} odd?\n\nAssistant:"} for n, row in enumerate(right)]
+    rows[0]["annotator"] = "rare"
+    _, info, _ = refreshed(
+        make({"audit": 30, "audit_by": "annotator"}, size=36, pairs=pa.Table.from_pylist(rows)), Kinder()
+    )
+    assert info.sources["rare"].questions == 1
+    assert decisions(info) == {"right": "use", "rare": "unknown"}
+    assert info.asked <= 20
 
 
 @pytest.mark.parametrize(

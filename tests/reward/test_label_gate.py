@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -21,7 +23,16 @@ from frft.labels import (
     policy_candidates,
     read_queue,
 )
-from frft.reward import AlignedReward, GateInfo, GateLabels, Labelling, PolicySamples, train_reward_model, why_refused
+from frft.reward import (
+    AlignedReward,
+    GateInfo,
+    GateLabels,
+    Labelling,
+    LabelsInfo,
+    PolicySamples,
+    train_reward_model,
+    why_refused,
+)
 from frft.reward.label_gate import DisputedPairs, disputed_pairs, judge_by_labels
 from frft.reward.refresh import LABELS_FILE
 from frft.store import ArtifactStore
@@ -32,10 +43,11 @@ NEW, OLD = " the new one", " the old one"
 class Scores:
     """A stand-in for a reward model: the score of a text by a rule."""
 
-    def __init__(self, rule) -> None:
-        self.rule = rule
+    def __init__(self, rule, gain: float = 1.0) -> None:
+        self.rule, self.gain = rule, gain
 
-    def raw_scores(self, prompts, completions):
+    def raw_scores(self, prompts, completions, *, progress=None):
+        del progress
         return np.array([self.rule(prompt, text) for prompt, text in zip(prompts, completions, strict=True)], float)
 
 
@@ -111,10 +123,43 @@ def test_ties_count_and_skipped_questions_do_not():
     assert (found.asked, found.better, found.worse, found.ties) == (5, 1, 1, 2)
 
 
-def test_models_that_agree_everywhere_are_no_worse_and_cost_no_label():
-    pairs = disputed(0, 30)
-    found = judge_by_labels(pairs, None, "ann", GateConfig(labels=40), 0.0)
-    assert (found.verdict, found.asked, found.differ, found.bound) == ("no worse", 0, 0, 0.0)
+def test_models_that_agree_everywhere_are_no_worse_where_everywhere_is_enough_pairs():
+    """None of n: at most z^2 / (n + z^2) of all by Wilson, on each of which the new model may be wrong."""
+    for agree, expected in ((160, "no worse"), (30, "not shown"), (0, "not shown")):
+        found = judge_by_labels(disputed(0, agree), None, "ann", GateConfig(labels=40), 0.0)
+        assert (found.verdict, found.asked, found.differ) == (expected, 0, 0)
+        assert found.bound == pytest.approx(-(1.959964**2) / (agree + 1.959964**2))
+
+
+def test_a_negative_gain_turns_a_models_order_round():
+    candidates = policy_candidates(["p", "p"], [NEW, OLD])
+    new, same = Scores(lambda _, text: text == NEW), Scores(lambda _, text: text == OLD, gain=-2.0)
+    rng = np.random.default_rng(0)
+    assert disputed_pairs(same, new, candidates, rng).candidates.pairs == 0  # type: ignore[arg-type]
+
+
+def test_answers_that_turn_round_on_the_way_show_neither():
+    found = verdict(["new"] * 10 + ["old"] * 30)
+    assert (found.verdict, found.better, found.worse) == ("not shown", 10, 30)
+
+
+def test_the_bound_of_a_gain_takes_the_lower_end_of_the_share_that_differs():
+    found = verdict(["new"] * 6)
+    low = stats.ttest_1samp([1.0] * 7 + [-1.0], 0, alternative="greater").confidence_interval(0.95).low
+    assert found.bound == pytest.approx(low * stats.binomtest(40, 100).proportion_ci(method="wilson").low)
+    assert verdict(["new"] * 6, error=0.49).bound < 0.4, "no gain is above the share that differs"
+
+
+def test_several_labellers_of_one_pair_are_one_observation():
+    pairs = disputed(40, 60)
+    queue = answered(pairs, ["new"] * 40, 40)
+    for place, answer in enumerate(queue.answers()):
+        queue.apply(replace(answer, labeller="bob", choice="tie" if place < 10 else answer.choice))
+    for place, answer in enumerate(queue.answers("ann")[:5]):
+        other = "left" if answer.choice == "right" else "right"
+        queue.apply(LabelAnswer(answer.question, other, "eve", "", None, place))
+    found = judge_by_labels(pairs, queue, "people", GateConfig(labels=40), 0.0)
+    assert (found.asked, found.better, found.worse, found.ties) == (40, 35, 0, 5)
 
 
 def test_a_model_that_is_worse_by_the_margin_is_rarely_let_in():
@@ -199,6 +244,18 @@ def test_a_refresh_on_right_labels_is_let_in_and_one_on_wrong_labels_is_not(
         assert (info.labels.verdict, info.accepted) == ("worse", False)
         assert reward.current == reward.base
         assert "shown to be worse: of " in why_refused(info)
+        # The next refresh asks about no pair that this one, or its gate, has asked about.
+        assert reward.config.fresh is not None
+        labeller = NamedLabeller("kinder", "kinder", Kinder)
+        again = reward.refresh(TEXTS, labelling=Labelling.of(reward.config.fresh, labeller, TEXTS, 5, reward.refreshes))
+        assert again.labels is not None
+        assert again.gate is not None
+        gate = reward.refreshes[0].gate
+        assert gate is not None
+        before = read_queue(gate.path / LABELS_FILE).questions.values()
+        assert again.labels.info_as(LabelsInfo).drawn["asked_before"] == 4 + len(before)
+        after = read_queue(again.gate.path / LABELS_FILE).questions.values()
+        assert not {each.prompt for each in after} & {each.prompt for each in before}
 
 
 @pytest.fixture
@@ -213,6 +270,7 @@ def needs_vectors():
     ("settings", "message"),
     [
         ({"gate": {"labels": 5}}, "say in the section labels who gives them"),
+        ({"gate": {"labels": 5}, "labels": {"from": "self", "budget": 9}}, "from: self asks nobody"),
         (
             {"gate": {"labels": 5}, "labels": {"from": "gold", "budget": 9, "audit": 4}},
             "leave nothing of labels.budget: 9 to train on",

@@ -121,6 +121,22 @@ def test_another_refresh_asks_about_other_pairs_and_uses_earlier_labels_again(ma
     assert (model.fresh.distinct, model.fresh.earlier) == (first.train + second.train, first.train)
 
 
+@pytest.mark.parametrize("keep", [None, 0])
+def test_no_conversation_that_an_earlier_refresh_trained_on_is_tested_on(make, keep):
+    """The policy writes other texts to the same prompts; half of these were trained on."""
+    reward = make({**LABELS, "test_share": 0.4, "keep": keep})
+    trained: set[str] = set()
+    for seed in range(3):
+        info, _, pairs = refreshed(reward, texts=written(40, seed))
+        prompts = {
+            purpose: {row["prompt"] for row in pairs.to_pylist() if row["purpose"] == purpose}
+            for purpose in ("train", "test")
+        }
+        trained |= prompts["train"]
+        assert info.test > 0
+        assert not prompts["test"] & trained
+
+
 @pytest.mark.parametrize(("keep", "refreshes"), [(0, 1), (1, 2), (None, 3)])
 def test_labels_are_used_again_for_as_long_as_is_asked(make, keep, refreshes):
     reward = make({**LABELS, "keep": keep})

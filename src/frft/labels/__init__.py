@@ -28,7 +28,7 @@ from frft.labels.rows import (
     Purpose,
     QueueHead,
 )
-from frft.labels.sequential import sequential_p_value
+from frft.labels.sequential import audit_boundary, can_still_decide, sequential_p_value
 from frft.labels.source_audit import AuditedSource, LabelAudit, audit_labels
 from frft.labels.summary import (
     LabellerAgreement,
@@ -81,7 +81,9 @@ __all__ = [
     "QueueWriter",
     "RepeatConsistency",
     "ask_labeller",
+    "audit_boundary",
     "audit_labels",
+    "can_still_decide",
     "choose_pairs",
     "collect_labels",
     "consensus_pairs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,6 +81,10 @@ class LabelCandidates:
     def pairs(self) -> int:
         """Number of candidates."""
         return sum(map(len, self.prompts))
+
+    def outside(self, conversations: Collection[str]) -> LabelCandidates:
+        """The candidates of other conversations than these (`frft.conversation.opening`)."""
+        return replace(self, prompts=[each for each in self.prompts if opening(each.prompt) not in conversations])
 
     def without(self, questions: Iterable[LabelQuestion]) -> LabelCandidates:
         """The candidates without those that these questions ask about, whichever side they show on the left."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from frft.config.sections import PickConfig
 from frft.conversation import opening
@@ -88,6 +88,7 @@ def draw_questions(
     shares: DrawShares = DrawShares(),
     rule: PickConfig = AT_RANDOM,
     look: Look | None = None,
+    trained: Collection[str] = (),
 ) -> DrawnQuestions:
     """Pick pairs, and ask about them: random ones in a random order, others in the order in which they were chosen.
 
@@ -98,6 +99,8 @@ def draw_questions(
         shares: what the labels are for.
         rule: how pairs to train on are chosen.
         look: finds what the rule reads; None for the rule random, which reads nothing.
+        trained: conversations (`frft.conversation.opening`) that were trained on before, and are not tested on; there
+            may be fewer questions to test on for it.
 
     Raises:
         UsageError: the budget is below 1, the rule may look at fewer pairs than it is to choose, or the labels are not
@@ -124,7 +127,7 @@ def draw_questions(
     else:
         drawn = _spread(candidates, total, rng)
     rng.shuffle(drawn)
-    testing = _test_prompts(drawn, round(budget * shares.test), rng)
+    testing = _test_prompts(drawn, round(budget * shares.test), rng, trained)
     looked: dict[str, int] = {}
     if rule.pick != "random":
         test = [pair for pair in drawn if pair.prompt in testing]
@@ -146,7 +149,7 @@ def _chosen(
     """`size` pairs by a rule other than random, of conversations that are not held out, and the counts of its look."""
     if look is None:
         raise UsageError(f"The rule {rule.pick} chooses by what is known of the pairs; give `look`, which finds it.")
-    open_pairs = replace(candidates, prompts=[each for each in candidates.prompts if opening(each.prompt) not in held])
+    open_pairs = candidates.outside(held)
     size = min(size, open_pairs.pairs)
     if rule.max_candidates < size:
         raise UsageError(
@@ -213,12 +216,14 @@ def _spread(candidates: LabelCandidates, size: int, rng: random.Random) -> list[
     ]
 
 
-def _test_prompts(chosen: Sequence[LabelCandidate], size: int, rng: random.Random) -> set[str]:
-    """Prompts with at most `size` of the pairs, whole conversations at a time, drawn at random."""
+def _test_prompts(
+    chosen: Sequence[LabelCandidate], size: int, rng: random.Random, trained: Collection[str]
+) -> set[str]:
+    """Prompts with at most `size` of the pairs, whole conversations at a time, drawn at random among untrained ones."""
     conversations: defaultdict[str, list[str]] = defaultdict(list)
     for pair in chosen:
         conversations[opening(pair.prompt)].append(pair.prompt)
-    order = list(conversations.values())
+    order = [prompts for name, prompts in conversations.items() if name not in trained]
     rng.shuffle(order)
     taken: set[str] = set()
     for prompts in order:

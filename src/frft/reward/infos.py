@@ -100,7 +100,7 @@ class AuditInfo(StoredValue):
         by: the column of the pool whose values are the sources; None: all selected pairs are one.
         asked: labels that it took.
         sources: what the labels say of each source, by name.
-        earlier: the sources among them that the audit of an earlier refresh decided about.
+        earlier: the sources among them of which this refresh asked nothing: what an earlier one found.
         pairs: number of selected training pairs of each source.
         used: number of selected training pairs whose labels are used.
     """
@@ -215,9 +215,9 @@ class GateLabels(StoredValue):
         looked_at: pairs of the policy's texts on which the two were compared, one of a prompt.
         differ: number of those that they order differently.
         asked: labels that it took.
-        better: answers by which the refreshed model is right and the current one is not, or has a tie.
-        worse: answers by which it is the other way round.
-        ties: answers that say that neither text is better.
+        better: pairs on which, by the answers, the refreshed model is right and the current one is not, or has a tie.
+        worse: pairs on which it is the other way round.
+        ties: pairs of which neither text is better, or on which as many labellers say the one as the other.
         bound: one-sided lower confidence bound of the gain in accuracy on the policy's texts.
         verdict: "better" or "worse", where that is shown; else "no worse" where `bound` is above minus the margin, and
             "not shown" where it is not.

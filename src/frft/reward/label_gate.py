@@ -9,8 +9,8 @@ Labels are asked for one after another, at most N. The new model is accepted onc
 these pairs, and refused once it is shown to be right less often (the calibrated sequential test of
 `frft.labels.sequential`, each at 5 %). If N labels show neither, it is accepted if it is no worse by more than the
 margin: d m_low > -margin, where m_low is the lower confidence bound of m with one pseudo-observation won and one lost,
-as in `frft.reward.gate`, and d its own upper bound (Wilson) where m_low is below 0. A labeller who errs with
-probability e shows (1 - 2 e) m in place of m.
+as in `frft.reward.gate`, and d its own bound (Wilson): the upper one where m_low is below 0. Few pairs on which the two
+models never differ therefore show nothing. A labeller who errs with probability e shows (1 - 2 e) m in place of m.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from frft.config.sections import GateConfig
 from frft.labels import LabelCandidates, LabelQueue, policy_candidates, sequential_p_value
 from frft.reward.infos import GateLabels, GateVerdict
 from frft.reward.model import RewardModel
+from frft.reward.picking import margins_of
 from frft.statistics.intervals import SIGNIFICANCE_LEVEL, standard_error, wilson
 
 
@@ -54,11 +55,8 @@ def disputed_pairs(
     pairs = [each.pair(int(rng.integers(len(each)))) for each in candidates.prompts]
     prompts = [pair.prompt for pair in pairs]
     first, second = [pair.first for pair in pairs], [pair.second for pair in pairs]
-    signs = []
-    for model in (before, after):
-        scores = model.raw_scores([*prompts, *prompts], [*first, *second])
-        signs.append(np.sign(scores[: len(pairs)] - scores[len(pairs) :]))
-    step_N = (signs[1] - signs[0]) / 2  # where the first text is the better one
+    before_N, after_N = (np.sign(margins_of(model, pairs)) for model in (before, after))
+    step_N = (after_N - before_N) / 2  # where the first text is the better one
     rows = np.flatnonzero(step_N).tolist()
     asked = [prompts[row] for row in rows]
     texts = [[side[row] for row in rows] for side in (first, second)]
@@ -81,22 +79,23 @@ def judge_by_labels(
     """
     steps = [] if queue is None else _steps(disputed, queue)
     told = [step > 0 for step in steps if step]
-    differ = disputed.candidates.pairs
-    bound, most = 0.0, config.labels
-    if differ:
-        mean = max(-1.0, _lowest_mean(steps, config.level) / (1 - 2 * error))
-        bound = mean * (differ / disputed.looked_at if mean > 0 else wilson(differ, disputed.looked_at)[1])
+    differ, looked_at = disputed.candidates.pairs, disputed.looked_at
+    mean = min(1.0, max(-1.0, _lowest_mean(steps, config.level) / (1 - 2 * error)))
+    few, many = wilson(differ, looked_at) if looked_at else (0.0, 1.0)
+    bound = mean * (few if mean > 0 else many)
+    better, worse = (
+        sequential_p_value(each, config.labels) <= SIGNIFICANCE_LEVEL for each in (told, [not won for won in told])
+    )
     verdict: GateVerdict
-    if sequential_p_value(told, most) <= SIGNIFICANCE_LEVEL:
-        verdict = "better"
-    elif sequential_p_value([not each for each in told], most) <= SIGNIFICANCE_LEVEL:
-        verdict = "worse"
+    # Both are shown where answers turned round on the way, which shows neither.
+    if better != worse:
+        verdict = "better" if better else "worse"
     else:
         verdict = "no worse" if bound > -config.margin else "not shown"
     counts = None if queue is None else queue.counts()
     return GateLabels(
         labeller=labeller,
-        looked_at=disputed.looked_at,
+        looked_at=looked_at,
         differ=differ,
         asked=0 if counts is None else counts.questions - counts.pending + counts.failed,
         better=sum(told),
@@ -108,16 +107,19 @@ def judge_by_labels(
 
 
 def _steps(disputed: DisputedPairs, queue: LabelQueue) -> list[float]:
-    """For each answer in its order: the step where one side is better, 0 for a tie; skipped questions are left out."""
-    steps = []
+    """For each question that has an answer, in their order: the step where one side is better, 0 for a tie.
+
+    Where several have answered it, the mean of their steps. Skips are left out.
+    """
+    steps: dict[str, list[float]] = {}
     for answer in queue.answers():
-        question = queue.questions[answer.question]
-        if answer.choice == "tie":
-            steps.append(0.0)
-        elif answer.choice != "skip":
-            better = question.left if answer.choice == "left" else question.right
-            steps.append(disputed.step_of[question.prompt, better])
-    return steps
+        question, step = queue.questions[answer.question], 0.0
+        if answer.choice == "skip":
+            continue
+        if answer.choice != "tie":
+            step = disputed.step_of[question.prompt, question.left if answer.choice == "left" else question.right]
+        steps.setdefault(question.id, []).append(step)
+    return [sum(each) / len(each) for each in steps.values()]
 
 
 def _lowest_mean(steps: Sequence[float], level: float) -> float:

@@ -80,7 +80,7 @@ def look_at_pairs(
         return _embedded(pairs, vectors, texts, progress)
     before = [replace(model.truncated) for model in models]
     if rule.pick == "gap" or len(models) > 1:
-        margins_KN = np.stack([_margins(model, pairs, progress) for model in models])
+        margins_KN = np.stack([margins_of(model, pairs, progress) for model in models])
         return CandidateEvidence(margins_KN=margins_KN, cut=_cut_since(before, models))
     found = pair_features(models[0], pairs, progress=progress)
     cut = _cut_since(before, models)
@@ -121,7 +121,11 @@ def _both_sides(pairs: Sequence[LabelCandidate]) -> tuple[list[str], list[str]]:
     return prompts * 2, [*(pair.first for pair in pairs), *(pair.second for pair in pairs)]
 
 
-def _margins(model: RewardModel, pairs: Sequence[LabelCandidate], progress: Progress) -> Floats:
+def margins_of(model: RewardModel, pairs: Sequence[LabelCandidate], progress: Progress = SILENT) -> Floats:
+    """Raw score of the first completion of each of N pairs less that of the second, (N,).
+
+    Where the model's gain is below 0, the sign is the opposite, so that above 0 the first is the better one.
+    """
     scores = model.raw_scores(*_both_sides(pairs), progress=progress)
     margins_N: Floats = scores[: len(pairs)] - scores[len(pairs) :]
     # A negative gain (of two outputs in the other order, say) turns a score's meaning round.

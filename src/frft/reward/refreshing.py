@@ -42,6 +42,9 @@ def make_refresh(
     selecting = SelectionStage(given, log_ratios)
     selection, audit, labels = run(selecting), None, None
     if labelling is not None:
+        if given.config.gate is None or not given.config.gate.labels:
+            # They asked nothing, and arms with and without them share labels.
+            labelling = replace(labelling, gates=())
         audit = run(AuditStage(given, labelling, selection)) if labelling.config.audit else None
         labels = run(LabellingStage(given, labelling, audit))
         given = replace(given, fresh=(*labelling.kept, labels))

@@ -31,7 +31,8 @@ class LabelsConfig(PickConfig):
     max_candidates: int = Field(default=400, gt=0)
     """Pairs that a rule (`pick`) other than random looks at: in a run, two completions of each of so many prompts."""
     test_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the budget to test the refreshed reward model on; no conversation is in both parts."""
+    """Share of the budget to test the refreshed reward model on; no conversation is in both parts, nor is
+    one tested on that an earlier refresh trained on: there may be fewer for it."""
     repeat_share: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of the budget for hidden repetitions, which measure how consistent the labeller is."""
     noise: float = Field(default=0.0, ge=0, lt=0.5)

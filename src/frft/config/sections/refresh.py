@@ -300,6 +300,8 @@ class RefreshConfig(Section):
         by_labels = self.gate.labels if self.gate is not None and self.alpha > 0 else 0
         if by_labels and self.fresh is None:
             raise ValueError("gate.labels are fresh labels; say in the section labels who gives them, and how many")
+        if by_labels and self.fresh is not None and self.fresh.from_ == "self":
+            raise ValueError("gate.labels ask who gives the labels, and from: self asks nobody; set gate.labels: 0")
         if by_labels and self.fresh is not None and self.fresh.audit + by_labels >= self.fresh.budget:
             raise ValueError(
                 f"gate.labels: {by_labels} and labels.audit: {self.fresh.audit} leave nothing of labels.budget: "

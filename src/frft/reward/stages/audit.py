@@ -19,7 +19,9 @@ from frft.labels import (
     DrawShares,
     LabelAudit,
     LabelQueue,
+    audit_boundary,
     audit_labels,
+    can_still_decide,
     collect_labels,
     draw_questions,
     pool_candidates,
@@ -28,7 +30,7 @@ from frft.models import seed_for
 from frft.reward.infos import AuditInfo
 from frft.reward.refresh import LABELS_FILE, SELECTION_FILE, read_pairs
 from frft.reward.stages.inputs import RefreshInputs
-from frft.reward.stages.labelling import Labelling, file_of_labels
+from frft.reward.stages.labelling import Labelling, file_of_labels, questions_of
 from frft.selection import Selection
 from frft.stages import Stage, Workload
 from frft.store import Artifact
@@ -78,23 +80,24 @@ class AuditStage(Stage):
         chosen = Selection.read(self.selection.path / SELECTION_FILE)
         pairs = chosen.pairs(read_pairs(self.given.pool), "train")
         names = sources_of(pairs, by)
-        decided = {
+        known = {
             name: source
             for made in of.audits
             for name, source in made.info_as(AuditInfo).sources.items()
-            if name in names and source.audit.decision != "unknown"
+            if name in names
         }
+        decided = {name: source for name, source in known.items() if source.audit.decision != "unknown"}
         open_rows = [row for row, name in enumerate(names) if name not in decided]
         found, asked = dict[str, AuditedSource](), 0
         if open_rows:
             found, asked = self._audited(pairs.take(np.array(open_rows, dtype=np.int64)), folder)
-        sources = {**decided, **found}
+        sources = {**known, **found}
         info = AuditInfo(
             labeller=of.labeller.name,
             by=by,
             asked=asked,
             sources=dict(sorted(sources.items())),
-            earlier=sorted(decided),
+            earlier=sorted(set(known) - set(found)),
             pairs=dict(sorted(Counter(names).items())),
             used=sum(name in sources and sources[name].audit.decision == "use" for name in names),
         )
@@ -111,7 +114,9 @@ class AuditStage(Stage):
     def _audited(self, pairs: pa.Table, folder: Path) -> tuple[dict[str, AuditedSource], int]:
         """What labels of these pairs say of their sources, and the number of labels that it took."""
         of, config = self.labelling, self.labelling.config
-        candidates = pool_candidates(pairs, audit=True, by=config.audit_by)
+        candidates = pool_candidates(pairs, audit=True, by=config.audit_by).without(questions_of(of.audits))
+        if not candidates.pairs and candidates.asked_before:
+            return {}, 0
         drawn = draw_questions(candidates, config.audit, seed=self._seed, shares=DrawShares("audit"))
         path = file_of_labels(self, of.labeller, self.given.number, folder)
 
@@ -119,8 +124,9 @@ class AuditStage(Stage):
             """Whether no further answer could change a decision."""
             if not queue.labellers:
                 return False
-            reasons = [source.audit.reason for source in self._audit(queue).sources.values()]
-            return all(reason != "too few labels" for reason in reasons)
+            found = self._audit(queue)
+            assert found.at_most is not None
+            return not any(_is_open(source, found.at_most) for source in found.sources.values())
 
         queue = collect_labels(
             path,
@@ -144,6 +150,15 @@ class AuditStage(Stage):
                 f"Several have answered the audit: {', '.join(names)}. Let one answer all its questions."
             )
         return audit_labels([queue], accuracy=self._accuracy)
+
+
+def _is_open(source: AuditedSource, at_most: int) -> bool:
+    """Whether answers to the questions about a source that are left could decide about it."""
+    found = source.audit
+    count = found.agreements + found.disagreements
+    boundary = audit_boundary(at_most)[: count + source.open]
+    undecided = found.reason == "too few labels"
+    return undecided and bool(can_still_decide(boundary, count, np.array([found.agreements]))[0])
 
 
 def sources_of(pairs: pa.Table, by: str | None) -> list[str]:

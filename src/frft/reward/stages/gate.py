@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.config.sections import GateConfig
-from frft.labels import DrawShares, LabelQueue, collect_labels, draw_questions, policy_candidates, read_queue
+from frft.conversation import opening
+from frft.labels import DrawShares, LabelQueue, collect_labels, draw_questions, policy_candidates
 from frft.models import seed_for
 from frft.reward.gate import examine
 from frft.reward.identity import model_identity, pairs_identity
-from frft.reward.infos import GateLabels
+from frft.reward.infos import GateLabels, RefreshedModelInfo
 from frft.reward.label_gate import disputed_pairs, judge_by_labels
 from frft.reward.model import RewardModel
 from frft.reward.refresh import LABELS_FILE, Refresh
 from frft.reward.stages.inputs import RefreshInputs
-from frft.reward.stages.labelling import Labelling, file_of_labels
+from frft.reward.stages.labelling import Labelling, file_of_labels, questions_of
 from frft.stages import Stage, Workload
 from frft.store import digest_of, plain_inputs, source_of
 
@@ -69,8 +70,8 @@ class GateStage(Stage):
             "texts": asked.texts.identity,
             "step": asked.step,
             "labeller": asked.labeller.identity,
-            "error": asked.config.given_error,
-            "asked_before": [*asked.earlier, self.refresh.labels],
+            "error": asked.config.error,
+            "asked_before": [*asked.earlier, *asked.gates, self.refresh.labels],
             "seed": self._seed,
         }
 
@@ -95,15 +96,17 @@ class GateStage(Stage):
         ).as_dict()
 
     def _by_labels(self, after: RewardModel, folder: Path) -> GateLabels:
-        of, asked = self.given, self.labelling
+        of, asked, labels = self.given, self.labelling, self.refresh.labels
         assert asked is not None
-        labels = [*asked.earlier, *([] if self.refresh.labels is None else [self.refresh.labels])]
-        before = [question for each in labels for question in read_queue(each.path / LABELS_FILE).questions.values()]
-        candidates = policy_candidates(*asked.texts.load(), step=asked.step).without(before)
+        assert labels is not None
+        candidates = policy_candidates(*asked.texts.load(), step=asked.step)
+        candidates = candidates.without(questions_of([*asked.earlier, *asked.gates, labels]))
+        # What the new model has just learned of a conversation tells nothing of others.
+        candidates = candidates.outside({opening(each.prompt) for each in questions_of([labels])})
         disputed = disputed_pairs(of.load(), after, candidates, np.random.default_rng(self._seed))
 
         def verdict(queue: LabelQueue | None) -> GateLabels:
-            return judge_by_labels(disputed, queue, asked.labeller.name, self.config, asked.config.given_error)
+            return judge_by_labels(disputed, queue, asked.labeller.name, self.config, self._error)
 
         if not disputed.candidates.pairs:
             return verdict(None)
@@ -122,6 +125,12 @@ class GateStage(Stage):
         if path.parent != folder:
             shutil.copyfile(path, folder / LABELS_FILE)
         return verdict(queue)
+
+    @property
+    def _error(self) -> float:
+        """How often the labeller errs by the loss of the fine-tuning; of several, the one who errs most often."""
+        fresh = self.refresh.reward_model.info_as(RefreshedModelInfo).fresh
+        return max((fresh.errors or {}).values(), default=0.0) if fresh is not None else 0.0
 
     def flops(self, workload: Workload) -> float:
         held_out = self.pairs.num_rows

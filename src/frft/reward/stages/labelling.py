@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 from frft.config.sections import LabelsConfig
+from frft.conversation import opening
 from frft.errors import SelectionError
 from frft.labels import (
     DrawShares,
+    LabelQuestion,
     LabelQueue,
     NamedLabeller,
     collect_labels,
@@ -45,6 +47,7 @@ class Labelling:
         step: PPO steps after which it wrote them; None: unknown.
         earlier: labels of earlier refreshes, oldest first, whose pairs are not asked about again.
         audits: audits of earlier refreshes, oldest first, whose decisions hold.
+        gates: gates of earlier refreshes; pairs that they asked about are not asked about again either.
     """
 
     config: LabelsConfig
@@ -53,6 +56,7 @@ class Labelling:
     step: int | None = None
     earlier: tuple[Artifact, ...] = ()
     audits: tuple[Artifact, ...] = ()
+    gates: tuple[Artifact, ...] = ()
 
     @classmethod
     def of(
@@ -63,7 +67,7 @@ class Labelling:
         step: int | None,
         refreshes: Sequence[Refresh],
     ) -> Self:
-        """What a refresh asks for that comes after these, whose labels and audits it knows."""
+        """What a refresh asks for that comes after these, whose labels, audits and gates it knows."""
         return cls(
             config,
             labeller,
@@ -71,6 +75,7 @@ class Labelling:
             step,
             earlier=tuple(each.labels for each in refreshes if each.labels is not None),
             audits=tuple(each.audit for each in refreshes if each.audit is not None),
+            gates=tuple(each.gate for each in refreshes if each.gate is not None),
         )
 
     @property
@@ -114,6 +119,7 @@ class LabellingStage(Stage):
             "labeller": of.labeller.identity,
             "earlier": list(of.earlier),
             "seed": self._seed,
+            **({"gates": list(of.gates)} if of.gates else {}),
             **({"audit": self.audit} if self.audit is not None else {}),
             **({"model": model_identity(self.given.current)} if config.reads_models else {}),
             **({"embedder": self.given.vectors.embedder.digest} if config.embeds else {}),
@@ -125,7 +131,7 @@ class LabellingStage(Stage):
         prompts, completions = of.texts.load()
         earlier = [read_queue(each.path / LABELS_FILE) for each in of.earlier]
         candidates = policy_candidates(prompts, completions, step=of.step)
-        candidates = candidates.without(question for queue in earlier for question in queue.questions.values())
+        candidates = candidates.without(questions_of([*of.earlier, *of.gates]))
         look = partial(
             look_at_pairs,
             config,
@@ -142,6 +148,8 @@ class LabellingStage(Stage):
             shares=DrawShares("train", config.test_share, config.repeat_share),
             rule=config,
             look=look,
+            # The current model may have learned these, whether they are kept or not.
+            trained={opening(each.prompt) for each in questions_of(of.earlier) if each.purpose == "train"},
         )
         path = file_of_labels(self, of.labeller, self.given.number, folder)
         queue = collect_labels(
@@ -172,6 +180,12 @@ class LabellingStage(Stage):
 
     def embeds(self) -> str | None:
         return digest_of(plain_inputs(self.labelling.texts.identity)) if self.labelling.config.embeds else None
+
+
+def questions_of(made: Iterable[Artifact]) -> list[LabelQuestion]:
+    """The questions that stages asked; none of one that had nothing to ask."""
+    files = [each.path / LABELS_FILE for each in made]
+    return [question for file in files if file.exists() for question in read_queue(file).questions.values()]
 
 
 def file_of_labels(stage: Stage, labeller: NamedLabeller, number: int, folder: Path) -> Path:
