@@ -10,6 +10,7 @@ from frft.advice.evidence import MeasuredEvidence
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
 from frft.advice.predictor import FEWEST_CLUSTERS, SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
 from frft.errors import ArtifactError, DataError
+from frft.store import read_sealed
 
 
 def test_a_true_signal_is_found_on_other_worlds(make_cases):
@@ -110,9 +111,18 @@ def test_there_and_back(make_cases, tmp_path):
 def test_what_is_no_predictor(damage, make_cases, tmp_path):
     path = tmp_path / "predictor.json"
     fit_predictor(make_cases(1.0), "embedder").write(path)
-    good = json.loads(path.read_text())
-    path.write_text(json.dumps({**good, **damage} if isinstance(damage, dict) else damage))
-    with pytest.raises(ArtifactError, match="no predictor of this version"):
+    path.write_text(json.dumps({**read_sealed(path), **damage} if isinstance(damage, dict) else damage))
+    with pytest.raises(ArtifactError, match=r"no (predictor of this version|JSON object).*frft advise fit"):
+        Predictor.read(path)
+
+
+def test_an_edited_coefficient_is_found(make_cases, tmp_path):
+    path = tmp_path / "predictor.json"
+    fit_predictor(make_cases(1.0), "embedder").write(path)
+    found = json.loads(path.read_text())
+    found["model"]["intercept"] = 7.0
+    path.write_text(json.dumps(found))
+    with pytest.raises(ArtifactError, match=r"predictor.json was changed after it was written.*frft advise fit"):
         Predictor.read(path)
 
 

@@ -16,7 +16,7 @@ from frft.config.sections import WorldConfig
 from frft.experiment.diagnose import _journals, diagnose_run
 from frft.results import RolloutRow, StepMetrics
 from frft.reward import RewardModel
-from frft.store import append_rows, read_json, read_rows, write_json
+from frft.store import MANIFEST, append_rows, read_json, read_rows, read_sealed, write_json
 from frft.worlds import World
 
 from ..completed import completed
@@ -228,7 +228,8 @@ def make_older(out):
         (out / "results.json", ["format"]),
         *((manifest, ["format", "sha256", "code"]) for manifest in out.glob("stages/*/manifest.json")),
     ]:
-        write_json(path, {name: value for name, value in read_json(path).items() if name not in names})
+        found = read_json(path) if path.name == MANIFEST else read_sealed(path)
+        write_json(path, {name: value for name, value in found.items() if name not in names})
 
 
 def test_a_run_of_an_older_version_is_read_and_said_to_be_unverified(copied, in_a_world, capsys):
@@ -286,9 +287,23 @@ def test_before_the_first_step_there_is_nothing_to_say(copied, capsys):
     assert "has not begun to train" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["results.json", "run.json", "arms/part1/selection-1.parquet"])
+def test_what_a_run_shows_is_verified(copied, name, capsys):
+    path = copied / name
+    content = path.read_bytes()
+    # A digit of the seed that is written in a selection's metadata, or in the configuration.
+    at = content.index(b'"seed": ') + len(b'"seed": ')
+    path.unlink()  # it may share its bytes with others
+    path.write_bytes(content[:at] + b"7" + content[at + 1 :])
+    assert main(["diagnose", str(copied)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(path) in said
+    assert ("Name a new folder" if name == "run.json" else "Run the same command again") in said
+
+
 def test_without_its_pairs_a_run_tells_the_rest(copied):
     """A setting that this version does not know: the pairs cannot be made again, the world can."""
-    results = read_json(copied / "results.json")
+    results = read_sealed(copied / "results.json")
     results["config"]["refresh"]["forgotten"] = 1
     write_json(copied / "results.json", results)
     arm = next(arm for arm in diagnose_run(copied).arms if arm.name == "part1")
@@ -318,7 +333,7 @@ def test_without_its_pairs_a_run_tells_the_rest(copied):
     ],
 )
 def test_runs_that_cannot_be_read(copied, spoil, message, capsys):
-    results = read_json(copied / "results.json")
+    results = read_sealed(copied / "results.json")
     spoil(copied, results)
     write_json(copied / "results.json", results)
     assert main(["diagnose", str(copied)]) == 2

@@ -11,7 +11,7 @@ from frft.errors import ArtifactError, DataError, OutputError, UsageError
 from frft.experiment.plan import plan_run
 from frft.experiment.prepare import check_run_folder, claim, differences, place_for_rejects, prepare
 from frft.progress import SILENT
-from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_json, read_rows, write_json
+from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_rows, read_sealed, write_json
 
 ARMS = {"vanilla": {"alpha": 0}, "random": {"selection": {"strategy": "random"}}}
 
@@ -103,7 +103,7 @@ def test_a_tracker_may_be_switched_on_when_a_run_goes_on(pairs, tmp_path):
     out = tmp_path / "out"
     rows, _ = prepared(settings(pairs), out)
     claim(out, settings(pairs), rows)
-    assert "report_to" in read_json(out / "run.json")["config"]
+    assert "report_to" in read_sealed(out / "run.json")["config"]
     (out / "stages" / "sft-1").mkdir(parents=True)
     (out / "stages" / "sft-1" / MANIFEST).write_text("{}")
     check_run_folder(out, settings(pairs, report_to="tensorboard", workers=2, ppo={"save_steps": 3}), rows.identity)
@@ -126,7 +126,7 @@ def begun(pairs, tmp_path):
 def test_a_run_of_an_older_version_is_not_gone_on_with(begun, pairs):
     """Before there were format numbers, run.json held these two keys and no more."""
     out, identity = begun
-    found = read_json(out / "run.json")
+    found = read_sealed(out / "run.json")
     assert found["format"] == RESULTS_FORMAT
     write_json(out / "run.json", {name: found[name] for name in ("config", "pairs")})
     with pytest.raises(OutputError, match=r"older version of frft \(run.json has no format number.*Name a new folder"):
@@ -146,7 +146,7 @@ def test_a_run_of_an_older_version_is_not_gone_on_with(begun, pairs):
 )
 def test_a_run_of_a_newer_version_or_an_edited_one_is_named(begun, pairs, change, error, message):
     out, identity = begun
-    found = {**read_json(out / "run.json"), **change}
+    found = {**read_sealed(out / "run.json"), **change}
     write_json(out / "run.json", {name: value for name, value in found.items() if value is not None})
     with pytest.raises(error, match=message):
         check_run_folder(out, settings(pairs), identity)

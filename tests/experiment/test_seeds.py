@@ -12,7 +12,7 @@ from frft.cli import main
 from frft.config import load_config
 from frft.errors import ConfigError, OutputError
 from frft.experiment import interpret_seeds, seeds_columns, seeds_table
-from frft.experiment.seeds import check_seeds_folder, seeds_in, summarise_seeds, with_seed
+from frft.experiment.seeds import check_seeds_folder, read_seeds, seeds_in, summarise_seeds, with_seed
 from frft.results import EvaluationInfo, RunResults, SeedsResults
 
 from ..completed import completed
@@ -205,7 +205,7 @@ def stages_of(out, seed):
 
 def test_each_seed_has_a_whole_run_and_the_folder_their_summary(small_seeds, capsys):
     out = small_seeds / "out"
-    results = SeedsResults.of(json.loads((out / "results.json").read_text()), "results.json")
+    results = read_seeds(out)
     assert (results.seeds, results.runs) == ([0, 1], {"0": "seeds/0", "1": "seeds/1"})
     runs = [json.loads((out / "seeds" / str(seed) / "results.json").read_text()) for seed in (0, 1)]
     expected = [run["arms"]["vanilla"]["evaluation"]["gold"]["mean"] for run in runs]

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from frft.errors import ArtifactError, UnreadableError
-from frft.store.chained import append_chained, read_chained, write_chained
+from frft.store import append_rows
+from frft.store.chained import ChainedJournal, append_chained, read_chained, write_chained
 
 ROWS = [{"n": n, "text": "ä\n\x1b", "x": 0.1 * n} for n in range(4)]
 
@@ -67,3 +68,31 @@ def test_half_a_row_at_the_end_is_left_out_and_the_next_one_takes_its_place(jour
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(UnreadableError, match="No such file"):
         read_chained(tmp_path / "none")
+
+
+def test_rows_of_versions_without_digests_are_read_and_covered_by_the_next_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    append_rows(path, ROWS[:2])
+    with pytest.raises(ArtifactError, match="line 1: damaged: it is not a whole row"):
+        read_chained(path)
+    journal = ChainedJournal(path)
+    assert journal.rows == ROWS[:2]
+    for row in ROWS[2:]:
+        journal.append(row)
+    assert ChainedJournal(path).rows == ROWS
+    lines = path.read_bytes().splitlines(keepends=True)
+    for damaged in ([lines[0].replace(b"0", b"5", 1), *lines[1:]], lines[1:], [*lines[:3], lines[0]]):
+        path.write_bytes(b"".join(damaged))
+        with pytest.raises(
+            ArtifactError, match=r"line [234]: damaged.*run again: what the others held is measured anew"
+        ):
+            ChainedJournal(path)
+
+
+def test_a_journal_goes_on_after_half_a_row(journal):
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-9])
+    found = ChainedJournal(journal)
+    assert (found.rows, found.unfinished) == (ROWS[:3], True)
+    found.append(ROWS[3])
+    assert journal.read_bytes() == whole

@@ -11,9 +11,10 @@ import pytest
 from frft.advice import Predictor, gather_evidence
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.errors import DataError
+from frft.errors import ArtifactError, DataError
 from frft.progress import SILENT, SilentProgress
 from frft.selection import Embedder, VectorCache
+from frft.store import read_sealed, write_sealed
 from frft.study.advice import EVIDENCE_SEED, fit_advice
 from frft.worlds import World
 
@@ -99,18 +100,22 @@ def test_stopped_it_goes_on_with_what_was_measured(study, cache):
     with pytest.raises(KeyboardInterrupt):
         fit_advice(study, cache, Interrupting())
     (kept,) = (study / "evidence").iterdir()
-    marked = json.loads(kept.read_text())
+    marked = read_sealed(kept)
     marked["evidence"]["auc"] = 0.123
-    kept.write_text(json.dumps(marked))
+    write_sealed(kept, marked)
     fit_advice(study, cache, SILENT)
     assert json.loads(kept.read_text())["evidence"]["auc"] == 0.123
+    kept.write_text(kept.read_text().replace("0.123", "0.124"))
+    with pytest.raises(ArtifactError, match=r"changed after it was written.*measured anew"):
+        fit_advice(study, cache, SILENT)
+    kept.unlink()
     # Evidence of a cell that was made anew in another world is measured anew. (Worlds are dealt to training and test by
     # their digests; of this size, cells that gained and cells that did not are both in training.)
-    change(study, kept.stem, lambda record: record["settings"]["data"]["world"].update(pool_size=58))
+    change(study, kept.stem, lambda record: record["settings"]["data"]["world"].update(pool_size=50))
     fit_advice(study, cache, SILENT)
     again = json.loads(kept.read_text())["evidence"]
     assert again["auc"] != 0.123
-    assert again["pairs"] == 58
+    assert again["pairs"] == 50
 
 
 def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, shown, fits, capsys):

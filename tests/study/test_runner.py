@@ -19,7 +19,7 @@ from frft.errors import OutputError
 from frft.progress import SILENT
 from frft.reward import GateInfo
 from frft.selection.weights import effective_sample_size
-from frft.store import LAUNCHER_LOCK, sole_launcher
+from frft.store import LAUNCHER_LOCK, read_sealed, sole_launcher
 from frft.study import expected_seconds, load_study, run_study, to_do, worker_count
 from frft.study.cell import _refresh, drawn, pairs_seen, run_cell
 from frft.study.measured import MEASURES
@@ -50,6 +50,32 @@ def test_a_cell_that_fails_is_shown_with_its_reason(finished_study):
     assert "5000" in line
     assert "Traceback" in json.loads((out / "cells" / "broken-0.failed.json").read_text())["traceback"]
     assert line.split(": ", 1)[1].split("\n")[0][:40] in (out / "study.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: text[: len(text) // 2], lambda text: text.replace('"seconds": ', '"seconds": 1')],
+    ids=["half", "edited"],
+)
+@pytest.mark.parametrize("name", ["centre-0.json", "broken-0.failed.json"])
+def test_a_damaged_cell_is_named_and_runs_again_when_it_is_deleted(
+    finished_study, small_overrides, tmp_path, name, damage, capsys
+):
+    out = tmp_path / "out"
+    shutil.copytree(finished_study[0] / "cells", out / "cells")
+    path = out / "cells" / name
+    text = path.read_text()
+    edited = damage(text) if "seconds" in text else damage(text.replace('"error": "', '"error": "un'))
+    path.write_text(edited)
+    arguments = ["study", "averaging", *small_overrides, "--points", "centre", "--out", str(out)]
+    assert main(arguments) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{path} " in said
+    assert "Delete it and run the same study again: this cell, and no other, is run anew." in said
+    path.unlink()
+    assert [cell.name for cell in to_do(load_study("averaging", small_overrides), out, ["centre"])] == (
+        ["centre-0"] if name == "centre-0.json" else []
+    )
 
 
 def test_a_finished_cell_has_every_step_of_every_arm(finished_study, small_study):
@@ -156,7 +182,7 @@ def test_nothing_left_to_do_writes_and_shows_the_results_again(finished_study, s
     arguments = ["study", "averaging", *small_overrides, "--points", "centre", "--out", str(out)]
     assert main(arguments) == 1, "a cell failed"
     fits(shown)
-    assert json.loads((out / "study.json").read_text()) == results.as_dict()
+    assert read_sealed(out / "study.json") == results.as_dict()
     printed = capsys.readouterr()
     assert "FAILED broken-0: SelectionError" in printed.out
     assert "2 of 2 cells are done, or not asked for" in printed.err

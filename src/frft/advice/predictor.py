@@ -9,12 +9,13 @@ from pathlib import Path
 
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel, PredictedOutcome, PredictorTest
 from frft.errors import ArtifactError, DataError
-from frft.store import read_json, write_json
+from frft.store import read_sealed, write_sealed
 
 PREDICTOR_FORMAT = "frft predictor 2"
 SHOWN = 0.7
 """The interval of the AUC must lie above this in every test. A coin has 0.5; at 0.7 a case in which a refresh helps is
 ranked above one in which it does not 7 times in 10, and a verdict is right often enough to be worth reading."""
+_FIT_AGAIN = "Make it with `frft advise fit`."
 FEWEST_CLUSTERS = 10
 """Clusters that a test takes. Of fewer, resamples are few and too much alike, so that the percentile interval is too
 narrow (Cameron, Gelbach and Miller 2008 see it at 5 and at 10)."""
@@ -59,16 +60,17 @@ class Predictor:
 
     def write(self, path: Path) -> None:
         """Write the predictor to a JSON file."""
-        write_json(path, {"format": PREDICTOR_FORMAT, **asdict(self)})
+        write_sealed(path, {"format": PREDICTOR_FORMAT, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> Predictor:
         """Read a predictor that `write` wrote.
 
         Raises:
-            ArtifactError: the file is missing, or is no predictor of this format and with these inputs.
+            ArtifactError: the file is missing, was changed after it was written, or is no predictor of this format and
+                with these inputs.
         """
-        values = read_json(path)
+        values = read_sealed(path, _FIT_AGAIN)
         try:
             model = LogisticModel(**values["model"])
             if values["format"] != PREDICTOR_FORMAT or set(model.coefficients) != set(
@@ -80,7 +82,7 @@ class Predictor:
             )
             return cls(values["embedder"], model, tests, others)
         except (AttributeError, KeyError, TypeError):
-            raise ArtifactError(f"{path} is no predictor of this version. Make it with `frft advise fit`.") from None
+            raise ArtifactError(f"{path} is no predictor of this version. {_FIT_AGAIN}") from None
 
 
 def packaged_predictor() -> Predictor | None:

@@ -30,7 +30,7 @@ from frft.experiment.loop import Arm
 from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare, run_format
 from frft.experiment.run_diagnosis import RunDiagnosis
-from frft.experiment.runner import RESULTS_FILE
+from frft.experiment.runner import RESULTS_FILE, shown_selection
 from frft.experiment.seeds import seeds_in
 from frft.experiment.segment import read_journals
 from frft.experiment.stages import Stages
@@ -298,8 +298,9 @@ class _FinishedRun:
             return None
         made = arm.accepted[-1]
         number = arm.refreshes.index(made) + 1
+        path = shown_selection(self.out, name, number)
         try:
-            selection = Selection.read(self.out / "arms" / name / f"selection-{number}.parquet")
+            selection = Selection.read(path)
         except ArtifactError as error:
             unmeasured.append(f"the selection: {error}")
             return None

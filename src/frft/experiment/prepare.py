@@ -29,13 +29,14 @@ from frft.store import (
     Peers,
     atomic_write,
     format_of,
-    read_json,
-    write_json,
+    read_sealed,
+    write_sealed,
 )
 from frft.strategies import get_strategy
 from frft.worlds import World
 
 RUN_FILE = "run.json"
+_NEW_FOLDER = "Name a new folder, or restore the file from a copy."
 CONFIG_FILE = "config.yaml"
 REJECTS_FILE = "rejects.jsonl"
 VERDICTS_FILE = "verdicts.jsonl"
@@ -269,7 +270,7 @@ def read_run(run_file: Path) -> dict[str, Any]:
         UsageError: it is of a newer one.
         ArtifactError: the file was edited.
     """
-    number, found = run_format(run_file), read_json(run_file)
+    number, found = run_format(run_file), read_sealed(run_file, _NEW_FOLDER)
     if number < RESULTS_FORMAT:
         folder, has = run_file.parent, f"format {number}" if number else "no format number"
         raise OutputError(
@@ -288,9 +289,9 @@ def run_format(run_file: Path) -> int:
         UsageError: the run is of a newer version.
         ArtifactError: the file was edited.
     """
-    found = read_json(run_file)
-    if not isinstance(found, dict) or not found.keys() >= {"config", "pairs"}:
-        raise ArtifactError(f"{run_file} lacks the keys config and pairs: it was edited. Name a new folder.")
+    found = read_sealed(run_file, _NEW_FOLDER)
+    if not found.keys() >= {"config", "pairs"}:
+        raise ArtifactError(f"{run_file} lacks the keys config and pairs: it was edited. {_NEW_FOLDER}")
     return format_of(found, run_file)
 
 
@@ -336,7 +337,7 @@ def claim(out: Path, config: RunConfig, rows: RunRows) -> None:
     _make(out)
     try:
         made_from = {"config": _settings(config), "pairs": rows.identity}
-        write_json(out / RUN_FILE, {"format": RESULTS_FORMAT, "frft": __version__, **made_from})
+        write_sealed(out / RUN_FILE, {"format": RESULTS_FORMAT, "frft": __version__, **made_from})
         with atomic_write(out / CONFIG_FILE) as file:
             file.write(dump_config(config).encode())
     except OSError as error:

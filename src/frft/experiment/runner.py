@@ -1,7 +1,7 @@
 """One experiment in one folder: all arms, the comparison, and what is written about them.
 
 OUT/config.yaml           the resolved configuration
-OUT/results.json          every figure
+OUT/results.json          every figure; and checksums of metrics.jsonl and of what lies in arms/
 OUT/metrics.jsonl         every PPO step of every arm
 OUT/training.svg          the same as a picture: reward, KL and, in a world, the gold reward over the steps
 OUT/rejects.jsonl         rows of the data that could not be used, with the reason; if there are any
@@ -37,8 +37,18 @@ from frft.experiment.workers import choose_workers, work_in_parallel
 from frft.models import peers
 from frft.progress import SILENT, Progress
 from frft.results import RunResults, SeedsResults, Workers
+from frft.results.run import MADE_ANEW
 from frft.reward.refresh import SELECTION_FILE
-from frft.store import Artifact, ArtifactStore, Peers, append_rows, atomic_write, open_store, write_json
+from frft.store import (
+    Artifact,
+    ArtifactStore,
+    Peers,
+    append_rows,
+    atomic_write,
+    open_store,
+    verify_listed,
+    write_sealed,
+)
 
 RESULTS_FILE = "results.json"
 SECOND = "completions-2.jsonl"
@@ -126,7 +136,7 @@ def _run(config: RunConfig, out: Path, progress: Progress, store: str | Path | N
         link(out / "sft", stages.sft.path)
         if isinstance(stages.judge.identity, Artifact):
             link(out / "judge", stages.judge.identity.path)
-        write_json(out / RESULTS_FILE, results.as_dict())
+        write_sealed(out / RESULTS_FILE, results.as_dict(), _shown(out, results))
         with atomic_write(out / PICTURE_FILE) as file:
             file.write(draw_picture(results).encode())
     return results
@@ -179,6 +189,17 @@ def _show(out: Path, stages: Stages, arm: Arm) -> None:
         _copy(refresh.selection.path / SELECTION_FILE, folder / f"selection-{number}.parquet")
 
 
+def shown_selection(out: Path, arm: str, number: int) -> Path:
+    """The file with the pairs that an arm's refresh selected, in OUT/arms; `number` counts its refreshes from 1.
+
+    Raises:
+        ArtifactError: the file is missing, or not the one that results.json was written with.
+    """
+    path = out / "arms" / arm / f"selection-{number}.parquet"
+    verify_listed(out / RESULTS_FILE, path, remedy=MADE_ANEW)
+    return path
+
+
 def _write_metrics(out: Path, results: RunResults) -> None:
     """Write the metrics of every step of every arm, atomically: the file gets its name when all rows are in it."""
     path = out / METRICS
@@ -187,6 +208,12 @@ def _write_metrics(out: Path, results: RunResults) -> None:
     for name, arm in results.arms.items():
         append_rows(unfinished, [{"arm": name, **row.as_dict()} for row in arm.ppo])
     unfinished.replace(path)
+
+
+def _shown(out: Path, results: RunResults) -> list[Path]:
+    """The copies of what stages hold, which results.json lists with their checksums."""
+    arms = (path for name in results.arms for path in (out / "arms" / name).iterdir())
+    return [out / METRICS, *(path for path in arms if path.is_file() and not path.is_symlink())]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -28,8 +28,9 @@ from frft.experiment.runner import RESULTS_FILE, run_one
 from frft.models import is_main_process, peers
 from frft.progress import SILENT, Progress
 from frft.results import ArmFigures, OverSeeds, RunResults, SeedsResults
+from frft.results.run import MADE_ANEW
 from frft.statistics import Estimate, estimate
-from frft.store import LAUNCHER_LOCK, RESULTS_FORMAT, format_of, read_json, write_json
+from frft.store import LAUNCHER_LOCK, RESULTS_FORMAT, format_of, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _run_seeds(config: RunConfig, out: Path, progress: Progress, store: str | Pa
         found[seed] = run_one(with_seed(config, seed), out / SEEDS_FOLDER / str(seed), progress, store=store)
     results = summarise_seeds(config, found, time.monotonic() - started)
     if is_main_process():
-        write_json(out / RESULTS_FILE, results.as_dict())
+        write_sealed(out / RESULTS_FILE, results.as_dict())
     return results
 
 
@@ -219,8 +220,8 @@ def summarise_seeds(config: RunConfig, found: Mapping[int, RunResults], seconds:
 def read_seeds(out: Path) -> SeedsResults | None:
     """The results of a run with several seeds; None: the folder holds none, or those of something else."""
     path = out / RESULTS_FILE
-    value = read_json(path) if path.is_file() else None
-    if not isinstance(value, dict) or value.get("kind") != SEEDS_FOLDER:
+    value = read_sealed(path, MADE_ANEW) if path.is_file() else {}
+    if value.get("kind") != SEEDS_FOLDER:
         return None
     _ = format_of(value, path)
     return SeedsResults.of(value, path)

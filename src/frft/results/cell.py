@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,7 +15,10 @@ from frft.results.run import ModelChange
 from frft.results.upgrade import upgraded_cell
 from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelSummary, RewardModelSummary, SelectionInfo
 from frft.statistics import OrderAccuracy
-from frft.store import OMITTED, RESULTS_FORMAT, StoredValue, format_of, read_json
+from frft.store import OMITTED, RESULTS_FORMAT, StoredValue, format_of, read_sealed
+
+CELL_ANEW = "Delete it and run the same study again: this cell, and no other, is run anew."
+"""What to do about a damaged record of a cell."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ class CellRecord(StoredValue):
 
         Raises:
             UsageError: it is of a newer version.
-            ArtifactError: it has another form.
+            ArtifactError: it has another form, or was changed after it was written.
         """
-        found: Mapping[str, Any] = read_json(path)
+        found = read_sealed(path, CELL_ANEW)
         return cls.of(found if format_of(found, path) else upgraded_cell(found, path), path)
 
     @property

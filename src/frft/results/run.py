@@ -18,7 +18,10 @@ from frft.results.infos import SFTInfo, StepMetrics
 from frft.results.looks import LookInfo
 from frft.results.upgrade import upgraded_run
 from frft.reward import AuditInfo, GateInfo, LabelsInfo, RefreshedModelInfo, RewardModelInfo, SelectionInfo
-from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, read_json
+from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, read_sealed
+
+MADE_ANEW = "Run the same command again: it is made anew from the finished stages, which are kept."
+"""What to do about what a run shows beside its stages, and is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,9 +324,9 @@ class RunResults(StoredValue):
 
         Raises:
             UsageError: it is of a newer version, or of one too old to be read.
-            ArtifactError: a field is missing, unknown or of another type.
+            ArtifactError: a field is missing, unknown or of another type, or the file was changed after it was written.
         """
-        return cls.upgrade(read_json(path), path)
+        return cls.upgrade(read_sealed(path, MADE_ANEW), path)
 
     @classmethod
     def upgrade(cls, found: Mapping[str, Any], where: str | Path) -> Self:

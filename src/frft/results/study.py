@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -12,7 +11,7 @@ from pydantic import Field
 from frft.results.predictions import ClaimVerdict, PredictionVerdict, SanityVerdict
 from frft.results.upgrade import upgraded_study
 from frft.statistics import Estimate
-from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_json
+from frft.store import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, format_of, read_sealed
 
 ROLES = ("primary", "control", "ceiling", "perfect")
 """Settings of a study that name an arm, by which predictions and panels may name it."""
@@ -352,7 +351,7 @@ class StudyResults(StoredValue):
 
         Raises:
             UsageError: it is of a newer version.
-            ArtifactError: a field is missing, unknown or of another type.
+            ArtifactError: a field is missing, unknown or of another type, or the file was changed after it was written.
         """
-        found: Mapping[str, Any] = read_json(path)
+        found = read_sealed(path, "Run `frft study` again: it is made anew from the records of the cells.")
         return cls.of(upgraded_study({**found, "format": format_of(found, path)}), path)

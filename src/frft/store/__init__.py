@@ -1,6 +1,7 @@
 """Durable files: atomic writes, content digests, artifacts, the store that runs share, journals."""
 
 from frft.store.artifact import ALONE, Artifact, ArtifactStore, Build, Peers, plain_inputs
+from frft.store.chained import ChainedJournal
 from frft.store.code import Code, code_of_modules, source_of
 from frft.store.files import (
     atomic_folder,
@@ -17,6 +18,7 @@ from frft.store.files import (
 from frft.store.journal import Journal, append_rows, read_rows, rows_at
 from frft.store.lock import LAUNCHER_LOCK, locked, sole_launcher
 from frft.store.manifest import MANIFEST, is_whole, read_manifest, seal, stamped, verify_beside, verify_files
+from frft.store.sealed import is_sealed, read_sealed, verify_listed, write_sealed
 from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
 from frft.store.stored import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, plain
 
@@ -29,6 +31,7 @@ __all__ = [
     "Artifact",
     "ArtifactStore",
     "Build",
+    "ChainedJournal",
     "Code",
     "Journal",
     "OpenValue",
@@ -44,6 +47,7 @@ __all__ = [
     "fault",
     "folder_digest",
     "format_of",
+    "is_sealed",
     "is_whole",
     "link_or_copy",
     "locked",
@@ -55,6 +59,7 @@ __all__ = [
     "read_json",
     "read_manifest",
     "read_rows",
+    "read_sealed",
     "readable_bytes",
     "remove",
     "rows_at",
@@ -66,5 +71,7 @@ __all__ = [
     "sweep",
     "verify_beside",
     "verify_files",
+    "verify_listed",
     "write_json",
+    "write_sealed",
 ]

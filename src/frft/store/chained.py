@@ -20,6 +20,9 @@ DIGEST = "digest"
 """The field of a row that holds its digest."""
 _FIRST = ""
 """What stands for the digest of the row before the first one."""
+_LOSE = "Restore the file from a copy; or keep its first {sound} lines, which are sound, and lose the others."
+MEASURED_AGAIN = "Keep its first {sound} lines, which are sound, and run again: what the others held is measured anew."
+"""What to do about a damaged journal of measurements that can be repeated."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,14 @@ def append_chained(path: Path, rows: Iterable[Mapping[str, Any]], last: str) -> 
     return last
 
 
-def read_chained(path: Path) -> ChainedRows:
+def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> ChainedRows:
     """Read a journal and check every row.
+
+    Args:
+        path: the journal.
+        older: whether rows at the beginning may lack digests, as versions wrote them that had none. The first row
+            with a digest covers them, too.
+        remedy: what to do if a row is damaged, a sentence; {sound} stands for the number of sound lines before it.
 
     Raises:
         UnreadableError: there is no such file, or it cannot be read.
@@ -70,27 +79,50 @@ def read_chained(path: Path) -> ChainedRows:
         *lines, end = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}. Name a file that is there.") from error
-    rows, last = [], _FIRST
+    rows, last, has_digests = [], _FIRST, False
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            found = row.pop(DIGEST)
+            found = None if older and not has_digests and DIGEST not in row else row.pop(DIGEST)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise _damaged(path, number, "it is not a whole row") from error
+            raise _damaged(path, number, "it is not a whole row", remedy) from error
         last = _digest(last, row)
-        if found != last:
-            raise _damaged(
-                path, number, "its digest is that of other content, or rows before it are missing or changed"
-            )
+        has_digests = has_digests or found is not None
+        if found not in (last, None):
+            why = "its digest is that of other content, or rows before it are missing or changed"
+            raise _damaged(path, number, why, remedy)
         rows.append(row)
     return ChainedRows(rows, last, unfinished=bool(end))
 
 
-def _damaged(path: Path, number: int, why: str) -> ArtifactError:
-    return ArtifactError(
-        f"{path}, line {number}: damaged: {why}. Restore the file from a copy; or keep its first {number - 1} lines, "
-        "which are sound, and lose the others."
-    )
+class ChainedJournal:
+    """A chained journal of measurements, with one writer, which goes on after the rows that are there.
+
+    Args:
+        path: the journal; it may be missing. Rows of older versions, without digests, are accepted at its beginning.
+
+    Attributes:
+        rows: the rows that were there.
+        unfinished: whether half a line stood at the end, which the next row replaces.
+
+    Raises:
+        ArtifactError: a row is damaged; it names the line, and says that what is missing is measured again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        found = ChainedRows([], _FIRST, unfinished=False)
+        if path.exists():
+            found = read_chained(path, older=True, remedy=MEASURED_AGAIN)
+        self.rows, self.unfinished = found.rows, found.unfinished
+        self._path, self._last = path, found.last
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Append a row, and wait until it is on disk."""
+        self._last = append_chained(self._path, [row], self._last)
+
+
+def _damaged(path: Path, number: int, why: str, remedy: str) -> ArtifactError:
+    return ArtifactError(f"{path}, line {number}: damaged: {why}. {remedy.format(sound=number - 1)}")
 
 
 def _chained(rows: Iterable[Mapping[str, Any]], last: str) -> tuple[list[dict[str, Any]], str]:

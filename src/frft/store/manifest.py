@@ -45,7 +45,7 @@ def seal(folder: Path, content: Mapping[str, Any], parts: Collection[Path] | Non
         parts: the files and folders in it that it consists of; None: all of them.
     """
     entries = set(folder.iterdir() if parts is None else parts) - {folder / MANIFEST}
-    manifest = stamped({"format": FORMAT, **content, "files": _list_files(folder, entries)})
+    manifest = stamped({"format": FORMAT, **content, "files": list_files(folder, entries)})
     sync_below(folder)
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -99,19 +99,27 @@ def is_whole(found: Mapping[str, Any]) -> bool:
         return False
 
 
-def verify_files(folder: Path, manifest: Mapping[str, Any], *, remedy: str = RUN_AGAIN) -> None:
+def verify_files(
+    folder: Path, manifest: Mapping[str, Any], *, remedy: str = RUN_AGAIN, by: str = "the manifest"
+) -> None:
     """Compare the size and checksum of all files of a folder with its manifest.
 
     A file that this process has found whole is not read again until its size or time of change is another.
 
+    Args:
+        folder: the folder.
+        manifest: an object whose field `files` lists them.
+        remedy: what to do if one differs, a sentence; see `read_manifest`.
+        by: what lists them, for the message.
+
     Raises:
-        ArtifactError: a file is missing or differs; says what to do by `remedy` (see `read_manifest`).
+        ArtifactError: a file is missing or differs.
     """
     for name, recorded in manifest["files"].items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != recorded["bytes"] or _sum_of(file) != recorded["sha256"]:
             raise ArtifactError(
-                f"{file} differs from the manifest written with it (damaged, edited or cut short). "
+                f"{file} differs from {by} written with it (damaged, edited or cut short). "
                 f"{remedy.format(folder=folder)}"
             )
 
@@ -154,7 +162,7 @@ def _sum_of(file: Path) -> str:
 _sums: dict[tuple[int, ...], str] = {}
 
 
-def _list_files(folder: Path, entries: Collection[Path]) -> dict[str, dict[str, Any]]:
+def list_files(folder: Path, entries: Collection[Path]) -> dict[str, dict[str, Any]]:
     """Size in bytes and SHA-256 of all files among and below the entries of a folder, by relative path."""
     return {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}

@@ -14,7 +14,7 @@ from frft.errors import DataError
 from frft.progress import Progress
 from frft.results.cell import CellRecord, KeptEvidence
 from frft.selection import Embedder, VectorCache
-from frft.store import SharedStore, digest_of, read_json, write_json
+from frft.store import SharedStore, digest_of, read_sealed, write_sealed
 from frft.study.config import StudyConfig
 from frft.study.measured import MEASURES
 from frft.worlds import World
@@ -76,12 +76,12 @@ def _evidence_of(
     figures = [each.name for each in fields(Evidence)]
     key = digest_of([__version__, dials, samples.as_dict(), vectors.embedder.digest, EVIDENCE_SEED, figures])
     if key not in known and path.exists():
-        kept = KeptEvidence.of(read_json(path), path)
+        kept = KeptEvidence.of(read_sealed(path, "Delete it and run again: it is measured anew."), path)
         if kept.made_of == key:
             known[key] = Evidence.from_dict(kept.evidence)
     if key not in known:
         world = World(record.world)
         pool = world.pairs(0, world.config.pool_size)
         known[key] = gather_evidence(pool, samples.prompt, samples.completion, vectors, EVIDENCE_SEED, progress)
-    write_json(path, KeptEvidence(key, known[key].as_dict()).as_dict())
+    write_sealed(path, KeptEvidence(key, known[key].as_dict()).as_dict())
     return known[key]

@@ -31,7 +31,7 @@ from frft.results.cell import (
 from frft.reward import AuditInfo, LabelsInfo, Refresh, RefreshedModelInfo, RewardModelInfo, SelectionInfo
 from frft.reward.refresh import read_pairs
 from frft.statistics import OrderAccuracy, order_accuracy
-from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_json
+from frft.store import Artifact, ArtifactStore, SharedStore, digest_of, write_sealed
 from frft.study.config import Cell
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def do_cell(out: Path, cell: Cell, shared: SharedStore | None = None) -> str | N
         record = run_cell(cell, folder, shared)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cells must go on, and it is shown
         reason = f"{type(error).__name__}: {error}"
-        write_json(failure, CellFailure(cell.name, reason, traceback.format_exc()).as_dict())
+        write_sealed(failure, CellFailure(cell.name, reason, traceback.format_exc()).as_dict())
         return reason
-    write_json(record_path(out, cell), record.as_dict())
+    write_sealed(record_path(out, cell), record.as_dict())
     failure.unlink(missing_ok=True)
     for stage in (folder / "stages").iterdir():
         if stage.is_dir() and not stage.name.startswith((f"{_KEPT_STAGE}-", ".")):

@@ -23,9 +23,9 @@ from frft.experiment.prepare import differences
 from frft.experiment.processes import process_pool, start_method, without_interrupts
 from frft.models import use_threads
 from frft.progress import Progress, Task, duration
-from frft.results.cell import CellFailure
+from frft.results.cell import CELL_ANEW, CellFailure
 from frft.results.study import StudyResults
-from frft.store import LAUNCHER_LOCK, SharedStore, atomic_write, open_store, read_json, sole_launcher, write_json
+from frft.store import LAUNCHER_LOCK, SharedStore, atomic_write, open_store, read_sealed, sole_launcher, write_sealed
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
 from frft.study.panels import panels_picture
@@ -245,10 +245,12 @@ def _run(
         run_cells(left, out, worker_count(study.config, len({cell.seed for cell in left})), progress, shared)
     records = [record for cell in study.cells if (record := read_record(out, cell)) is not None]
     failures = [
-        CellFailure.of(read_json(path), path) for cell in study.cells if (path := failure_path(out, cell)).exists()
+        CellFailure.of(read_sealed(path, CELL_ANEW), path)
+        for cell in study.cells
+        if (path := failure_path(out, cell)).exists()
     ]
     results = summarise(study, records, [f"{each.cell}: {each.error}" for each in failures])
-    write_json(out / "study.json", results.as_dict())
+    write_sealed(out / "study.json", results.as_dict())
     files = {
         "study.md": markdown(results, command),
         "gains.svg": gains_picture(results),

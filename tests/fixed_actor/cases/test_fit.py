@@ -12,6 +12,7 @@ from frft.cli import main
 from frft.errors import DataError
 from frft.fixed_actor.cases import CASES, fit_on_cases, read_cases, summary_of_cases
 from frft.fixed_actor.cases.run import CASE_SETTINGS
+from frft.store import read_sealed, write_sealed
 
 
 @pytest.fixture
@@ -54,8 +55,8 @@ def test_fit_trains_on_some_folders_and_tests_on_others(folders, tmp_path, capsy
 
 
 def test_cases_of_another_embedder_are_not_compared(measured, tmp_path):
-    settings = json.loads((measured / CASE_SETTINGS).read_text())
-    (tmp_path / CASE_SETTINGS).write_text(json.dumps(settings | {"embedder": "another"}))
+    settings = read_sealed(measured / CASE_SETTINGS)
+    write_sealed(tmp_path / CASE_SETTINGS, settings | {"embedder": "another"})
     (tmp_path / CASES).write_text((measured / CASES).read_text())
     with pytest.raises(DataError, match="different embedders"):
         fit_on_cases([measured], [tmp_path])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from frft.cli import main
-from frft.errors import OutputError
+from frft.errors import ArtifactError, OutputError
 from frft.fixed_actor.cases import CASES, run_cases
-from frft.fixed_actor.cases.run import CASE_SETTINGS
+from frft.fixed_actor.cases.run import CASE_SETTINGS, read_cases
+from frft.progress import SilentProgress
+from frft.store import read_sealed, write_sealed
 
 
 def test_a_repeated_command_measures_nothing_anew(measured, planned, minilm_vectors):
@@ -22,9 +25,41 @@ def test_a_repeated_command_measures_nothing_anew(measured, planned, minilm_vect
     assert (measured / CASES).read_text() == before
 
 
+def test_half_a_case_at_the_end_is_told_of_and_measured_again(measured, planned, minilm_vectors, tmp_path):
+    said = []
+
+    class Saying(SilentProgress):
+        def say(self, text):
+            said.append(text)
+
+    shutil.copytree(measured, tmp_path / "out")
+    path = tmp_path / "out" / CASES
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match=r"line \d+, the last one, is half a case.*Run it again to the end"):
+        read_cases(tmp_path / "out")
+    run_cases(planned, minilm_vectors, tmp_path / "out", Saying())
+    assert said == [f"The last line of {path} is half a case, which is measured again."]
+    assert [line.gain for line in read_cases(tmp_path / "out")] == [line.gain for line in read_cases(measured)]
+
+
+def test_an_edited_figure_of_a_case_is_found(measured, planned, minilm_vectors, tmp_path):
+    shutil.copytree(measured, tmp_path / "out")
+    path = tmp_path / "out" / CASES
+    first, second, *rest = path.read_text().splitlines(keepends=True)
+    row = json.loads(second)
+    path.write_text("".join([first, json.dumps({**row, "seed": 5}) + "\n", *rest]))
+    for reader in (read_cases, lambda out: run_cases(planned, minilm_vectors, out)):
+        with pytest.raises(ArtifactError, match=r"line 2: damaged.*Keep its first 1 lines.*measured anew"):
+            reader(tmp_path / "out")
+    settings = tmp_path / "out" / CASE_SETTINGS
+    settings.write_text(settings.read_text().replace('"frft": "', '"frft": "9'))
+    with pytest.raises(ArtifactError, match=r"cases.json was changed after it was written"):
+        run_cases(planned, minilm_vectors, tmp_path / "out")
+
+
 def test_cases_of_another_embedder_are_not_mixed(measured, planned, minilm_vectors, tmp_path):
-    settings = json.loads((measured / CASE_SETTINGS).read_text())
-    (tmp_path / CASE_SETTINGS).write_text(json.dumps(settings | {"embedder": "another"}))
+    settings = read_sealed(measured / CASE_SETTINGS)
+    write_sealed(tmp_path / CASE_SETTINGS, settings | {"embedder": "another"})
     with pytest.raises(OutputError, match="another embedder"):
         run_cases(planned, minilm_vectors, tmp_path)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from frft.advice import Evidence, KnownExperiment, Predictor, fit_with_tests
 from frft.errors import DataError
-from frft.fixed_actor.cases.run import CASE_SETTINGS, CASES, read_cases
-from frft.results.fixed_actor import CaseLine, CaseSettings
-from frft.store import read_json
+from frft.fixed_actor.cases.run import CASES, read_case_settings, read_cases
+from frft.results.fixed_actor import CaseLine
 
 
 def fit_on_cases(folders: Sequence[Path], tests: Sequence[Path]) -> Predictor:
@@ -24,7 +23,7 @@ def fit_on_cases(folders: Sequence[Path], tests: Sequence[Path]) -> Predictor:
             with the training.
     """
     lines = {folder: _read(folder) for folder in (*folders, *tests)}
-    settings = {CaseSettings.of(read_json(folder / CASE_SETTINGS), folder / CASE_SETTINGS) for folder in lines}
+    settings = {read_case_settings(folder) for folder in lines}
     if len(settings) > 1:
         raise DataError(
             f"The cases of {', '.join(map(str, lines))} were measured with different embedders or versions of frft, so "

@@ -9,15 +9,16 @@ from statistics import mean
 
 from frft import __version__
 from frft.advice import PREDICTED_OUTCOMES
-from frft.errors import OutputError
+from frft.errors import ArtifactError, OutputError
 from frft.fixed_actor.cases.case import CaseKey, PlannedCase, measure_case
 from frft.progress import SILENT, Progress
 from frft.results.fixed_actor import CaseLine, CaseSettings
 from frft.selection import VectorCache
-from frft.store import append_rows, locked, read_json, read_rows, write_json
+from frft.store import ChainedJournal, locked, read_sealed, write_sealed
 
 CASES = "cases.jsonl"
 CASE_SETTINGS = "cases.json"
+_NEW_FOLDER = "Restore it from a copy, or measure the cases anew in a new folder."
 
 
 def run_cases(planned: Iterable[PlannedCase], vectors: VectorCache, out: Path, progress: Progress = SILENT) -> None:
@@ -30,22 +31,39 @@ def run_cases(planned: Iterable[PlannedCase], vectors: VectorCache, out: Path, p
     with locked(out / ".lock"):
         settings = CaseSettings(frft=__version__, embedder=vectors.embedder.digest)
         if (out / CASE_SETTINGS).exists():
-            if CaseSettings.of(read_json(out / CASE_SETTINGS), out / CASE_SETTINGS) != settings:
+            if read_case_settings(out) != settings:
                 raise OutputError(f"{out} holds cases of another embedder or version of frft. Name a new folder.")
         else:
-            write_json(out / CASE_SETTINGS, settings.as_dict())
-        done = {_key(line) for line in read_cases(out)}
+            write_sealed(out / CASE_SETTINGS, settings.as_dict())
+        journal = ChainedJournal(out / CASES)
+        if journal.unfinished:
+            progress.say(f"The last line of {out / CASES} is half a case, which is measured again.")
+        done = {_key(CaseLine.of(row, out / CASES)) for row in journal.rows}
         left = [each for each in wanted if each[0] not in done]
         with progress.task("Cases", total=len(left)) as task:
             for key, make in left:
-                append_rows(out / CASES, [measure_case(key, make(), vectors, progress).as_dict()])
+                journal.append(measure_case(key, make(), vectors, progress).as_dict())
                 task.advance(1, f"{key.name}, seed {key.seed}, fold {key.fold}")
 
 
 def read_cases(out: Path) -> list[CaseLine]:
-    """All cases of the folder `out`; none where it holds none."""
-    path = out / CASES
-    return [CaseLine.of(row, path) for row in read_rows(path)] if path.exists() else []
+    """All cases of the folder `out`; none where it holds none.
+
+    Raises:
+        ArtifactError: a line is damaged, or half a line stands at the end.
+    """
+    journal = ChainedJournal(out / CASES)
+    if journal.unfinished:
+        raise ArtifactError(
+            f"{out / CASES}, line {len(journal.rows) + 1}, the last one, is half a case: `frft advise cases` was "
+            "stopped, or is at work. Run it again to the end; or delete that line, to go on without the case."
+        )
+    return [CaseLine.of(row, out / CASES) for row in journal.rows]
+
+
+def read_case_settings(out: Path) -> CaseSettings:
+    """What all cases of the folder `out` have in common; raises `ArtifactError` where cases.json is damaged."""
+    return CaseSettings.of(read_sealed(out / CASE_SETTINGS, _NEW_FOLDER), out / CASE_SETTINGS)
 
 
 @dataclass(frozen=True)
