@@ -16,9 +16,9 @@ from frft.errors import ArtifactError
 from frft.store.files import digest_of, read_json, write_json
 from frft.store.manifest import is_whole, list_files, stamped, verify_files
 
-SEAL = "sha256"
+CHECKSUM = "sha256"
 """The field with the checksum."""
-FILES = "files"
+LISTED = "files"
 """The field with the files that are listed."""
 AGAIN = "Delete it and run again."
 """What to do about a damaged file, where its reader knows nothing better."""
@@ -32,7 +32,7 @@ def write_sealed(path: Path, value: Mapping[str, Any], files: Collection[Path] =
         value: the object, JSON-able, without the fields `files` and `sha256`.
         files: files below the folder of `path` that are listed with their checksums; folders stand for all in them.
     """
-    listed = {FILES: list_files(path.parent, files)} if files else {}
+    listed = {LISTED: list_files(path.parent, files)} if files else {}
     write_json(path, stamped({**value, **listed}))
 
 
@@ -47,12 +47,12 @@ def read_sealed(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
         ArtifactError: the file is missing, is no JSON object, or was changed after it was written.
     """
     found = _read(path, remedy)
-    return {key: value for key, value in found.items() if key != SEAL and (key != FILES or SEAL not in found)}
+    return {key: value for key, value in found.items() if key != CHECKSUM and (key != LISTED or CHECKSUM not in found)}
 
 
 def is_sealed(path: Path, remedy: str = AGAIN) -> bool:
     """Whether a file has a checksum, which fits; raises as `read_sealed`."""
-    return SEAL in _read(path, remedy)
+    return CHECKSUM in _read(path, remedy)
 
 
 def verify_listed(path: Path, of: Path | None = None, *, remedy: str = AGAIN) -> int:
@@ -70,9 +70,9 @@ def verify_listed(path: Path, of: Path | None = None, *, remedy: str = AGAIN) ->
         ArtifactError: a file, or the list itself, was changed or is missing.
     """
     found = _read(path, remedy)
-    listed = found.get(FILES, {}) if SEAL in found else {}
+    listed = found.get(LISTED, {}) if CHECKSUM in found else {}
     files = {name: sums for name, sums in listed.items() if of is None or path.parent / name == of}
-    verify_files(path.parent, {FILES: files}, remedy=remedy.replace("{", "{{").replace("}", "}}"), by=path.name)
+    verify_files(path.parent, {LISTED: files}, remedy=remedy.replace("{", "{{").replace("}", "}}"), by=path.name)
     return len(files)
 
 
@@ -80,7 +80,7 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
     found = read_json(path, remedy)
     if not isinstance(found, dict):
         raise ArtifactError(f"{path} is no JSON object: it was damaged or edited. {remedy}")
-    if is_whole(found) if SEAL in found else not _lost_its_name(found):
+    if is_whole(found) if CHECKSUM in found else not _lost_its_name(found):
         return found
     raise ArtifactError(
         f"{path} was changed after it was written (damaged or edited): its checksum does not fit its content. {remedy}"
