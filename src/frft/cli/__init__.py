@@ -30,6 +30,7 @@ from frft.cli.run import run_command
 from frft.cli.select import select_command
 from frft.cli.store import store_app
 from frft.cli.study import study_command
+from frft.cli.verify import verify_command
 from frft.cli.world import world_app
 from frft.errors import FrftError
 
@@ -54,6 +55,7 @@ app.command(init)
 app.command(study_command, name="study", default_parameter=Parameter(consume_multiple=False))
 app.command(advise_command)
 app.command(diagnose_command, name="diagnose")
+app.command(verify_command, name="verify")
 reward_app.command(score_command, name="score")
 reward_app.command(check_command, name="check")
 app.command(reward_app)

@@ -7,6 +7,7 @@ last rows as a whole is a shorter journal without a fault: nothing in it can tel
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ DIGEST = "digest"
 """The field of a row that holds its digest."""
 _FIRST = ""
 """What stands for the digest of the row before the first one."""
+_ENDS_IN_DIGEST = re.compile(rb'"[0-9a-f]{64}"}\n$')
 _LOSE = "Restore the file from a copy; or keep its first {sound} lines, which are sound, and lose the others."
 MEASURED_AGAIN = "Keep its first {sound} lines, which are sound, and run again: what the others held is measured anew."
 """What to do about a damaged journal of measurements that can be repeated."""
@@ -93,6 +95,12 @@ def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> Cha
             raise _damaged(path, number, why, remedy)
         rows.append(row)
     return ChainedRows(rows, last, unfinished=bool(end))
+
+
+def is_chained(path: Path) -> bool:
+    """Whether a line of a file ends in a digest, as all rows of a chained journal do."""
+    with path.open("rb") as file:
+        return any(_ENDS_IN_DIGEST.search(line) for line in file)
 
 
 class ChainedJournal:

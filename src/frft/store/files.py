@@ -146,8 +146,9 @@ def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
         remedy: what to do if it is not JSON, a sentence.
 
     Raises:
-        ArtifactError: the file is missing or is not JSON.
+        ArtifactError: the file is missing, is no file, or is not JSON.
     """
+    check_is_file(path)
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -156,6 +157,17 @@ def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
         ) from None
     except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON ({error}). {remedy}") from error
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse what is no file: to read a pipe, a socket or a device may take for ever, or never end.
+
+    Raises:
+        ArtifactError: something else has the name; where nothing has, nothing is raised.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise ArtifactError(f"{path} is no file, but {kind}. Move it away, and restore the file from a copy.")
 
 
 def sha256_file(path: Path) -> str:

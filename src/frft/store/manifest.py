@@ -135,14 +135,14 @@ def verify_beside(path: Path) -> None:
     """
     path = path.resolve()
     for folder in (path, path.parent):
-        if (folder / MANIFEST).is_file() and _is_ours(folder / MANIFEST):
+        if (folder / MANIFEST).is_file() and is_ours(folder / MANIFEST):
             manifest = read_manifest(folder, older=True, fields={"files"}, remedy=_RESTORE)
             files = {name: of for name, of in manifest["files"].items() if (folder / name).is_relative_to(path)}
             verify_files(folder, {"files": files}, remedy=_RESTORE)
             return
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether it is a manifest of frft, whole or damaged: other software has files of that name."""
     found = read_json(path, _RESTORE.format(folder=path.parent))
     return isinstance(found, dict) and len(found.keys() & _KNOWN) > 2

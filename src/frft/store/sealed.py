@@ -69,11 +69,16 @@ def verify_listed(path: Path, of: Path | None = None, *, remedy: str = AGAIN) ->
     Raises:
         ArtifactError: a file, or the list itself, was changed or is missing.
     """
-    found = _read(path, remedy)
-    listed = found.get(LISTED, {}) if CHECKSUM in found else {}
+    listed = listed_files(path, remedy)
     files = {name: sums for name, sums in listed.items() if of is None or path.parent / name == of}
     verify_files(path.parent, {LISTED: files}, remedy=remedy.replace("{", "{{").replace("}", "}}"), by=path.name)
     return len(files)
+
+
+def listed_files(path: Path, remedy: str = AGAIN) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of the files that `write_sealed` listed, by relative path; raises as `read_sealed`."""
+    found = _read(path, remedy)
+    return found.get(LISTED, {}) if CHECKSUM in found else {}
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:
