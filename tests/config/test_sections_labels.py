@@ -24,6 +24,8 @@ def labels(**changes) -> LabelsConfig:
         ({"judge": "rm:x"}, "asked with from: judge alone"),
         ({"from": "queue", "noise": 0.2}, "noise: is for labels from: gold"),
         ({"from": "self", "audit": 3}, "there is nothing to audit"),
+        ({"from": "self", "repeat_share": 0.1}, "there is nothing to audit or to repeat"),
+        ({"budget": 1, "test_share": 0.5}, "a budget of one label leaves nothing to test on"),
         ({"noise": 0.5}, "noise: must be below 0.5"),
         ({"error": 0.5}, "at least 0 and below 0.5"),
         ({"error": "repeats"}, "set repeat_share above 0"),
@@ -40,6 +42,15 @@ def labels(**changes) -> LabelsConfig:
 def test_settings_that_contradict_are_refused(changes, message):
     with pytest.raises(SettingsError, match=message):
         labels(**changes)
+
+
+def test_shares_of_one_total_leave_something_for_what_is_selected():
+    shares = {"replay": 0.5, "labels": {"from": "gold", "budget": 5, "share": 0.5}}
+    with pytest.raises(SettingsError, match=r"replay: 0.5 and labels.share: 0.5 are shares of the same pairs"):
+        RefreshConfig(**shares)
+    assert RefreshConfig.model_validate({**shares, "selection": {"strategy": "none"}}).replay == 0.5
+    with pytest.raises(SettingsError, match="lower one"):
+        RefreshConfig(**{**shares, "replay": 0.6, "selection": {"strategy": "none"}})
 
 
 def test_a_word_of_python_is_a_setting_all_the_same():

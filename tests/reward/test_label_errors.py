@@ -74,7 +74,11 @@ def test_labels_that_are_never_wrong_are_trained_on_as_before(base, pool, reward
 
 @pytest.mark.parametrize(
     ("errors", "message"),
-    [([0.1] * 3, "3 error rates of labels, but 36 pairs"), ([0.1] * 35 + [0.5], "Row 35 .* below 0.5")],
+    [
+        ([0.1] * 3, "3 error rates of labels, but 36 pairs"),
+        ([0.1] * 35 + [0.5], "Row 35 .* below 0.5"),
+        ([0.1, -0.1] * 18, "Row 1 .* -0.1"),
+    ],
 )
 def test_error_rates_that_cannot_be_are_refused(base, pool, config, tmp_path, errors, message):
     with pytest.raises(DataError, match=message):

@@ -12,6 +12,7 @@ from scipy import stats
 from frft.config.sections import GateConfig, RefreshConfig
 from frft.errors import SettingsError
 from frft.labels import (
+    AskedBatch,
     DrawShares,
     GivenLabel,
     LabelAnswer,
@@ -121,6 +122,14 @@ def test_a_labeller_who_errs_shows_less_than_there_is():
 def test_ties_count_and_skipped_questions_do_not():
     found = verdict(["new", "tie", "skip", "old", "tie"])
     assert (found.asked, found.better, found.worse, found.ties) == (5, 1, 1, 2)
+
+
+def test_a_question_without_a_usable_reply_was_asked():
+    pairs = disputed(40, 60)
+    queue = answered(pairs, ["new"] * 3, 40)
+    open_ = [question.id for question in queue.pending("ann")][:2]
+    queue.apply(AskedBatch("ann", "", 5, open_, None, None))
+    assert judge_by_labels(pairs, queue, "ann", GateConfig(labels=40), 0.0).asked == 5
 
 
 def test_models_that_agree_everywhere_are_no_worse_where_everywhere_is_enough_pairs():

@@ -158,6 +158,20 @@ def test_fresh_labels_are_repeated_to_make_up_their_share(make):
     assert natural.fresh.rows == few.train, "no label that was paid for is left out"
 
 
+def test_shares_of_fresh_and_of_replayed_pairs_are_of_the_same_total(make):
+    _, model, _ = refreshed(make({**LABELS, "budget": 10, "share": 0.4}, replay=0.3, selection=SIX))
+    assert model.fresh is not None
+    # 6 selected pairs are 30 % of 20.
+    assert (model.training.pairs, model.replayed, model.fresh.rows) == (20, 6, 8)
+    _, each_once, _ = refreshed(make({**LABELS, "budget": 12, "share": 0.1}, replay=0.25, selection=SIX))
+    assert each_once.fresh is not None
+    assert each_once.training.pairs == 6 + each_once.replayed + each_once.fresh.distinct
+    assert each_once.replayed == round((6 + each_once.fresh.distinct) / 3)
+
+
+SIX = {"strategy": "random", "size": 6, "test_size": 0}
+
+
 def test_arms_that_use_labels_in_other_ways_share_them(make):
     reward, other = make(), make({**LABELS, "share": 0.5, "error": 0.1}, selection={"strategy": "none"}, replay=0.5)
     refreshed(reward)

@@ -312,6 +312,13 @@ class RefreshConfig(Section):
                 f"labels.audit looks at the pairs that are selected, and strategy: {strategy.name} selects none; set "
                 "labels.audit: 0"
             )
+        if self.fresh is not None and self.fresh.share is not None and self.alpha > 0:
+            taken = round(self.replay + self.fresh.share, 9)
+            if taken > 1 or (taken == 1 and strategy.selects):
+                raise ValueError(
+                    f"replay: {self.replay} and labels.share: {self.fresh.share} are shares of the same pairs, and "
+                    "leave nothing for those that are selected; lower one"
+                )
         if self.drift != type(self).model_fields["drift"].default and self.when != "drift":
             raise ValueError(f"drift: {self.drift} is read with when: drift alone; set that, or leave it out")
         if self.gate is not None and self.alpha > 0 and not self.trains:

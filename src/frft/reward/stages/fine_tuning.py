@@ -19,7 +19,7 @@ from frft.reward.infos import FreshPairs, RefreshedModelInfo
 from frft.reward.model import RewardModel
 from frft.reward.refresh import SELECTION_FILE, read_pairs
 from frft.reward.stages.audit import audited, refused_by
-from frft.reward.stages.fresh import fresh_labels, together
+from frft.reward.stages.fresh import fresh_labels, fresh_rows, together
 from frft.reward.stages.inputs import RefreshInputs
 from frft.reward.train import train_reward_model
 from frft.selection import Selection
@@ -99,7 +99,8 @@ class FineTuningStage(Stage):
         pairs = read_pairs(of.pool)
         train, test = (audited(chosen.pairs(pairs, split), self.audit) for split in ("train", "test"))
         labels = fresh_labels(of)
-        replayed = replayed_pairs(of, chosen, train.num_rows + (labels.train.num_rows if labels else 0), self.audit)
+        beside = fresh_rows(labels.train.num_rows, train.num_rows, labels.share, of.config.replay) if labels else 0.0
+        replayed = replayed_pairs(of, chosen, train.num_rows + beside, self.audit)
         trained, errors = together(train, replayed), None
         if labels is not None:
             trained, errors = labels.beside(trained)
@@ -151,7 +152,7 @@ class FineTuningStage(Stage):
         of, share = self.given, self.given.config.replay
         pairs = self.most_pairs
         if of.config.fresh is not None:
-            pairs += of.config.fresh.budget * len(of.fresh)
+            pairs += fresh_rows(of.config.fresh.budget * len(of.fresh), pairs, of.config.fresh.share, share)
         if share:
             # Replayed pairs make up `share` of the training pairs, limited by the pool: pairs / (1 - share) in all.
             pairs = min(pairs / (1 - share), max(pairs, of.offline.num_rows))
@@ -174,7 +175,7 @@ class FineTuningStage(Stage):
             model.match(current, *of.samples.load(), progress=of.progress)
 
 
-def replayed_pairs(of: RefreshInputs, selection: Selection, number: int, audit: Artifact | None = None) -> pa.Table:
+def replayed_pairs(of: RefreshInputs, selection: Selection, number: float, audit: Artifact | None = None) -> pa.Table:
     """Offline pairs that were not selected, drawn without replacement so that they make up `replay` of all trained on.
 
     Args:

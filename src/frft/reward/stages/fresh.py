@@ -87,6 +87,20 @@ def fresh_labels(of: RefreshInputs) -> FreshLabels | None:
     )
 
 
+def fresh_rows(labels: float, selected: float, share: float | None, replay: float) -> float:
+    """Number of rows that fresh labels come to, each taken at least once.
+
+    Args:
+        labels: number of different labels.
+        selected: number of selected pairs beside them.
+        share: their share of all rows (`labels.share`); None: each once.
+        replay: share of all rows that is replayed.
+    """
+    # With n selected pairs, all T rows are n + share T + replay T, so T = n / (1 - share - replay).
+    wanted = selected * share / (1 - share - replay) if share and selected else 0.0
+    return max(labels, wanted)
+
+
 def together(first: pa.Table, second: pa.Table) -> pa.Table:
     """The pairs of both tables in one, with the columns that both have."""
     import pyarrow as pa
