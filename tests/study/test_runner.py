@@ -294,13 +294,16 @@ def test_predictions_and_panels_can_be_changed_when_cells_are_done(finished_stud
     out = tmp_path / "out"
     shutil.copytree(finished_study[0] / "cells", out / "cells")
     more = ["predictions.helps.margin=0.3", "panels.One={x: nothing, points: {centre: 0}}"]
+    more += ["curves.One={point: centre, lines: {all: [oracle]}}"]
     study = load_study("averaging", [*small_overrides, *more])
     results = run_study(study, out, SILENT, points=["centre"], command="frft study averaging")
     assert {each.name: each.margin for each in results.predictions}["helps"] == 0.3
     assert "panels.svg" in (out / "study.md").read_text()
     assert (out / "panels.svg").read_text().count("<circle") == 1, "oracle alone: random is the control"
+    assert "all (oracle has no labels)" in (out / "curves.svg").read_text()
     run_study(load_study("averaging", small_overrides), out, SILENT, points=["centre"], command="frft study averaging")
     assert not (out / "panels.svg").exists()
+    assert not (out / "curves.svg").exists()
 
 
 def test_a_cell_in_a_world_of_several_domains(tmp_path):

@@ -43,6 +43,24 @@ class StudyPanel(OpenValue):
     log: bool
 
 
+class StudyCurve(OpenValue):
+    """A panel of a study's picture `curves.svg`.
+
+    Attributes:
+        point: the point.
+        lines: the lines by name, each with its arms, by name or role.
+        x: the measure on the x axis: labels, or distinct_labels.
+        y: gain (over vanilla) or recovery.
+        log: whether the x axis is logarithmic.
+    """
+
+    point: str
+    lines: dict[str, list[str]]
+    x: str
+    y: str
+    log: bool
+
+
 class StudySettings(OpenValue):
     """The whole configuration of a study; its fields are those of `frft.study.StudyConfig`, these among them.
 
@@ -55,6 +73,7 @@ class StudySettings(OpenValue):
         points: the points by name.
         preregistration: when the predictions were written down, and what had been seen by then; None: it is not said.
         panels: the panels of the study's second picture, by title.
+        curves: the panels of its third picture, by title.
     """
 
     primary: str
@@ -65,6 +84,7 @@ class StudySettings(OpenValue):
     points: dict[str, StudyPointSettings]
     preregistration: str | None = None
     panels: dict[str, StudyPanel] = Field(default_factory=dict)
+    curves: dict[str, StudyCurve] = Field(default_factory=dict)
 
     def arm_of(self, name: str) -> str:
         """The arm of a role (primary, control, ceiling, perfect), or the arm of this name."""

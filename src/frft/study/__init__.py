@@ -1,6 +1,7 @@
 """Studies: the same arms at many points of a grid of worlds, with paired seeds."""
 
-from frft.study.config import Cell, Study, StudyConfig, load_study, study_names
+from frft.study.config import Cell, Study, StudyConfig
+from frft.study.load import load_study, study_names
 from frft.study.report import OVERVIEW_COLUMNS, VERDICT_COLUMNS, claim_line, overview, verdicts
 from frft.study.runner import expected_seconds, run_study, to_do, worker_count
 

@@ -10,22 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from frft.config import RunConfig
-from frft.config.layers import Layer, origin_of, override_layers, read_config
+from frft.config.layers import Layer
 from frft.config.model import VANILLA, merged
-from frft.config.problems import explain, plain_message
+from frft.config.problems import explain
 from frft.config.sections import Section
-from frft.config.syntax import dotted, parse_yaml
 from frft.errors import ConfigError
 from frft.results.study import ROLES
 from frft.strategies import get_strategy
-from frft.study.parts import PanelConfig, PointConfig
+from frft.study.parts import CurveConfig, PanelConfig, PointConfig
 from frft.study.predictions import Claim, Prediction, PredictionName, SanityCheck, placeholders
 
 PictureTitle = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -70,6 +67,8 @@ class StudyConfig(Section):
     """What may be said where several predictions hold together."""
     panels: dict[PictureTitle, PanelConfig] = Field(default_factory=dict)
     """The panels of the picture panels.svg, by title, from left to right."""
+    curves: dict[PictureTitle, CurveConfig] = Field(default_factory=dict)
+    """The panels of the picture curves.svg, by title, from left to right."""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -101,6 +100,7 @@ class StudyConfig(Section):
             *self._problems_of_predictions(),
             *self._problems_of_claims(),
             *self._problems_of_panels(),
+            *self._problems_of_curves(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -148,6 +148,19 @@ class StudyConfig(Section):
             yield from self._unknown(f"panels.{title}.arms", arms=panel.arms)
             if self.control in [self.roles.get(arm, arm) for arm in panel.arms]:
                 yield f"panels.{title}.arms: {self.control}: is the control, above which gains are drawn; leave it out"
+
+    def _problems_of_curves(self) -> Iterator[str]:
+        """Points and arms that curves name and the study does not have, or not there."""
+        for title, curve in self.curves.items():
+            yield from self._unknown(f"curves.{title}.point", points=[curve.point])
+            for line, arms in curve.lines.items():
+                place = f"curves.{title}.lines.{line}"
+                yield from self._unknown(place, arms=arms)
+                for arm in (self.roles.get(name, name) for name in arms):
+                    if arm == VANILLA:
+                        yield f"{place}: {arm}: is what all others gain over; leave it out"
+                    elif curve.point in self.points and arm in self.arms and arm not in self.arms_at(curve.point):
+                        yield f"{place}: {arm}: does not run at point {curve.point}"
 
     def _unknown(self, key: str, points: Sequence[str] = (), arms: Sequence[str] = ()) -> Iterator[str]:
         """A problem for each point, arm or role that is named at a key and the study does not have."""
@@ -215,7 +228,7 @@ class Study:
             except ConfigError as error:
                 problems.append(str(error))
         if not problems:
-            problems += self._flat_slopes()
+            problems += [*self._flat_slopes(), *self._arms_without_labels()]
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(line for text in problems for line in text.split("\n"))))
 
@@ -289,6 +302,23 @@ class Study:
                 )
         return problems
 
+    def _arms_without_labels(self) -> list[str]:
+        """Arms of curves with a logarithmic axis that ask for no labels, so that they have no place on it."""
+        problems = []
+        for title, curve in self.config.curves.items():
+            if not curve.log or curve.point not in self.config.points:
+                continue
+            cell = self.cell(curve.point, self.config.first_seed).config
+            for line, names in curve.lines.items():
+                for arm in (self.config.roles.get(name, name) for name in names):
+                    fresh = cell.arm(arm).fresh
+                    if cell.arm(arm).labels == "offline" or (fresh is not None and fresh.from_ == "self"):
+                        problems.append(
+                            f"study {self.name}: curves.{title}.lines.{line}: {arm} asks for no labels, and has no "
+                            "place on a logarithmic axis; leave it or `log` out"
+                        )
+        return problems
+
     def cell(self, point: str, seed: int) -> Cell:
         """The cell of a point and a seed."""
         config = self.config
@@ -313,65 +343,3 @@ class Study:
             return Cell(point, seed, RunConfig.model_validate(values))
         except ValidationError as error:
             raise ConfigError(explain(error, layers)) from None
-
-
-def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
-    """The study of this name, or in this file, with changes.
-
-    Args:
-        name: name of a study that comes with the package, or the path of a YAML file of the same form; a file that
-            exists wins.
-        overrides: `key=value` with dotted keys: `seeds=16`, `base.ppo.total_steps=64`, `points.lambda-0=null` (which
-            removes a point).
-
-    Raises:
-        ConfigError: there is no such study, or it is not a valid one with these changes.
-    """
-    path = Path(name)
-    if name in study_names() and not path.is_file():
-        text, short, origin = (resources.files(__package__) / f"{name}.yaml").read_text("utf-8"), name, f"study {name}"
-    elif path.suffix in (".yaml", ".yml") or path.is_file():
-        text, short, origin = read_config(path, "study", study_names()), path.stem, name
-    else:
-        raise ConfigError(
-            f"{name!r} is no study. Studies: {', '.join(study_names())}. One of your own is the path of its YAML file"
-        )
-    values, lines = parse_yaml(text, origin)
-    if not isinstance(values, dict):
-        raise ConfigError(f"{origin} is no study: it must be a mapping of keys, {', '.join(StudyConfig.model_fields)}")
-    layers = [Layer(origin, values, lines), *override_layers(overrides)]
-    for layer in layers[1:]:
-        values = merged(values, dict(layer.values))
-    values = _without_nulls(values)
-    try:
-        config = StudyConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(fault, layers) for fault in error.errors(include_url=False))) from None
-    return Study(short, config)
-
-
-def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
-    """A study without the points, predictions and panels that are null; such points are named in `removed_points`."""
-    values = dict(values)
-    for key in ("points", "predictions", "panels"):
-        if not isinstance(values.get(key), dict):
-            continue
-        if key == "points" and (removed := [name for name, each in values[key].items() if each is None]):
-            values["removed_points"] = [*(values.get("removed_points") or []), *removed]
-        values[key] = {name: each for name, each in values[key].items() if each is not None}
-    return values
-
-
-def study_names() -> list[str]:
-    """The studies that come with the package."""
-    files = (file.name for file in resources.files(__package__).iterdir())
-    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
-
-
-def _explain(fault: Any, layers: Sequence[Layer]) -> str:
-    key = fault["loc"]
-    if key:
-        return f"{origin_of(key, layers)}: {dotted(key)}: {plain_message(fault)}"
-    # A contradiction between settings names one of them at the beginning of each line.
-    lines = plain_message(fault).split("\n")
-    return "\n".join(f"{origin_of(line.split(':')[0].split('.'), layers)}: {line}" for line in lines)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from frft.config.sections import Section
+
+LineName = Annotated[str, StringConstraints(min_length=1, max_length=48)]
 
 
 class FewerSeeds(Section):
@@ -54,3 +56,18 @@ class PanelConfig(Section):
         if self.log and min(self.points.values()) <= 0:
             raise ValueError("log: an axis is logarithmic only where all numbers of points are above 0")
         return self
+
+
+class CurveConfig(Section):
+    """A panel of the picture curves.svg: what arms gain over vanilla, or recover of that of the ceiling, by labels."""
+
+    point: str
+    """The point."""
+    lines: dict[LineName, list[str]] = Field(min_length=1)
+    """The lines by name, each with its arms, by name or role, in any order."""
+    x: Literal["labels", "distinct_labels"] = "labels"
+    """Fresh labels asked for in all uses, or different ones trained on."""
+    y: Literal["gain", "recovery"] = "gain"
+    """Gold reward above vanilla, or the share of the ceiling's gain that this is."""
+    log: bool = False
+    """Whether the x axis is logarithmic; all arms must ask for labels then."""

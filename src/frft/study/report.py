@@ -206,6 +206,7 @@ def markdown(results: StudyResults, command: str) -> str:
         parts.append(f"**{results.sanity.otherwise}: the outcomes below are no evidence.**")
     parts += [
         *(["![gains along the dials](panels.svg)"] if config.panels else []),
+        *(["![gains by the number of labels](curves.svg)"] if config.curves else []),
         "![gains at every point](gains.svg)",
         "## Every point",
         markdown_table(OVERVIEW_COLUMNS, overview(results)),

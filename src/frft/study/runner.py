@@ -28,6 +28,7 @@ from frft.results.study import StudyResults
 from frft.store import LAUNCHER_LOCK, SharedStore, atomic_write, open_store, read_sealed, sole_launcher, write_sealed
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
+from frft.study.curves import curves_picture
 from frft.study.panels import panels_picture
 from frft.study.picture import gains_picture
 from frft.study.report import markdown
@@ -211,7 +212,7 @@ def run_study(
     OUT/cells/POINT-SEED.json   the record of a cell; OUT/cells/POINT-SEED.failed.json: why it failed
     OUT/study.json              every figure
     OUT/study.md, gains.svg     the same figures as a page and a picture
-    OUT/panels.svg              a picture of the study's panels, where it has any
+    OUT/panels.svg, curves.svg  pictures of the study's panels and curves, where it has any
     OUT/seeds/                  work in progress
 
     Args:
@@ -255,10 +256,11 @@ def _run(
         "study.md": markdown(results, command),
         "gains.svg": gains_picture(results),
         "panels.svg": panels_picture(results),
+        "curves.svg": curves_picture(results),
     }
     for name, text in files.items():
         if text is None:
-            # The study may have had panels before.
+            # The study may have had panels or curves before.
             (out / name).unlink(missing_ok=True)
             continue
         with atomic_write(out / name) as file:
