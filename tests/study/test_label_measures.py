@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from frft.cli import main
 from frft.config.sections import WorldConfig
 from frft.labels import read_queue
+from frft.store import write_json
 from frft.study import load_study, report
-from frft.study.cell import labels_by_gold, run_cell
+from frft.study.cell import digest, labels_by_gold, record_path, run_cell
 from frft.study.label_table import LABELS_BOUGHT_COLUMNS, label_rows
 from frft.study.measured import MEASURES
 from frft.study.summary import summarise
@@ -123,6 +125,22 @@ def test_how_often_labels_are_right_is_that_of_the_gold_reward():
     assert (found.n, found.without_order) == (len(told), 200 - len(told))
     exchanged = pa.table({"prompt": prompts, "chosen": rejected, "rejected": chosen})
     assert labels_by_gold(world, exchanged).accuracy == pytest.approx(1 - found.accuracy)
+
+
+def test_the_command_prints_the_table_of_labels(make_record, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    settings = ["seeds=2", "points.centre.more_arms=[]", "arms.density={selection: {strategy: random}}"]
+    settings += [f"points.{name}=null" for name in load_study("averaging").config.points if name != "centre"]
+    for cell in load_study("averaging", settings).cells:
+        record = labelled(make_record("centre", cell.seed, GAINS), "density", 50)
+        # As if this version had finished it.
+        write_json(record_path(tmp_path, cell), record | {"digest": digest(cell)})
+    assert main(["study", "averaging", *settings, "--store", "none", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.split("Fresh labels at centre:")[1]
+    row = next(line for line in said.splitlines() if "density" in line)
+    assert "100" in row
+    assert "80.0 %" in row
+    assert "| density |" in (tmp_path / "study.md").read_text().split("| arm | labels | of audits |")[1]
 
 
 @pytest.mark.slow

@@ -95,6 +95,10 @@ def study_command(
         return int(bool(failed))
     print_table(studies.OVERVIEW_COLUMNS, studies.overview(results))
     print_table(studies.VERDICT_COLUMNS, studies.verdicts(results), texts=2)
+    for point, found in results.points.items():
+        if labels := studies.label_rows(found):
+            print_text(f"Fresh labels at {point}:")
+            print_table(studies.LABELS_BOUGHT_COLUMNS, labels)
     if claim := studies.claim_line(results):
         print_text(claim)
     for line in failed:
