@@ -134,6 +134,18 @@ def test_without_a_column_all_selected_pairs_are_one_source(make, pool):
     assert model.training.pairs == 30 + 40 - info.asked
 
 
+def test_the_labellers_error_sets_how_far_agreement_is_from_what_is_right(make, pool):
+    """g = 1/2 + (theta - 1/2) / (1 - 2 e), at the same answers."""
+    lows = []
+    for error in (0.0, 0.2):
+        _, info, _ = refreshed(make({"audit": 12, "error": error}, size=30, pairs=pool), Kinder())
+        found = info.sources["all"].audit.with_gold
+        assert found is not None
+        assert found.interval is not None
+        lows.append(found.interval[0])
+    assert lows[1] - 0.5 == pytest.approx((lows[0] - 0.5) / 0.6)
+
+
 def test_what_is_not_shown_to_be_right_is_not_used(make, pool):
     for labels, labeller in (({"audit": 3}, Kinder()), ({"audit": 12}, Kinder(tie=True))):
         reward = make({**labels, "budget": 20}, size=30, pairs=pool)

@@ -207,7 +207,7 @@ def gated(base, pairs: pa.Table, pool: pa.Table, training, tmp_path) -> tuple[Al
         {
             "selection": {"strategy": "all"},
             "num_train_epochs": 6,
-            "labels": {"from": "gold", "budget": 34},
+            "labels": {"from": "gold", "budget": 34, "error": 0.2},
             "gate": {"labels": 30, "alarms": False, "pairs": 20},
         }
     )
@@ -246,13 +246,22 @@ def test_a_refresh_on_right_labels_is_let_in_and_one_on_wrong_labels_is_not(
     assert info.no_worse, "by the pool's own labels it would be let in"
     assert info.labels is not None
     assert info.labels.asked < 30, "it stops when the answer is clear"
+    steps = [*[1.0] * (info.labels.better + 1), *[-1.0] * (info.labels.worse + 1), *[0.0] * info.labels.ties]
+    low = stats.ttest_1samp(steps, 0, alternative="greater").confidence_interval(0.95).low
+    share = stats.binomtest(info.labels.differ, info.labels.looked_at).proportion_ci(method="wilson")
+    mean = min(1, max(-1, low / (1 - 2 * 0.2)))
+    assert info.labels.bound == pytest.approx(mean * (share.low if mean > 0 else share.high))
     if refreshed_on == "right":
         assert (info.labels.verdict, info.accepted) == ("better", True)
         assert reward.current != reward.base
     else:
         assert (info.labels.verdict, info.accepted) == ("worse", False)
         assert reward.current == reward.base
-        assert "shown to be worse: of " in why_refused(info)
+        found = info.labels
+        assert why_refused(info) == (
+            f"shown to be worse: the two models order {found.differ} of {found.looked_at} pairs of the policy's texts "
+            f"differently; of {found.better + found.worse} labels on these, {found.better} are for it"
+        )
         # The next refresh asks about no pair that this one, or its gate, has asked about.
         assert reward.config.fresh is not None
         labeller = NamedLabeller("kinder", "kinder", Kinder)

@@ -122,8 +122,9 @@ def why_refused(gate: GateInfo) -> str:
             shown = "shown to be worse" if gate.labels.verdict == "worse" else "not shown to be no worse"
             why.insert(
                 0,
-                f"{shown}: of {gate.labels.better + gate.labels.worse} labels on texts of the policy that the two "
-                f"models order differently, {gate.labels.better} are for it",
+                f"{shown}: the two models order {gate.labels.differ} of {gate.labels.looked_at} pairs of the policy's "
+                f"texts differently; of {gate.labels.better + gate.labels.worse} labels on these, {gate.labels.better} "
+                "are for it",
             )
     elif not gate.no_worse:
         why.insert(
