@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from frft.config.sections import RefreshConfig
-from frft.errors import SettingsError
-from frft.labels import GivenLabel, LabelCost, NamedLabeller, read_queue
+from frft.errors import LabelsPendingError, SelectionError, SettingsError
+from frft.labels import GivenLabel, LabelCost, NamedLabeller, open_queue, read_queue
 from frft.reward import AlignedReward, AuditInfo, Labelling, PolicySamples, Refresh, RefreshedModelInfo
 from frft.reward.refresh import LABELS_FILE
 from frft.store import ArtifactStore
@@ -132,6 +132,38 @@ def test_without_a_column_all_selected_pairs_are_one_source(make, pool):
     assert decisions(info) == {"all": "use"}
     assert info.used == sum(info.pairs.values()) == 30
     assert model.training.pairs == 30 + 40 - info.asked
+
+
+def test_a_source_that_is_unknown_is_replayed(make):
+    _, info, model = refreshed(make({"audit": 3, "audit_by": "annotator"}, size=30, replay=0.3), Kinder())
+    assert set(decisions(info).values()) == {"unknown"}
+    assert model.replayed > 0
+
+
+def test_questions_without_a_usable_reply_are_paid_for(make, pool):
+    labeller = Kinder()
+    labeller.label = lambda asked: [  # type: ignore[method-assign]
+        None if each.purpose == "audit" else GivenLabel("left") for each in asked
+    ]
+    _, info, model = refreshed(make({"audit": 12}, size=30, pairs=pool), labeller)
+    assert info.asked == info.sources["all"].questions == info.sources["all"].open > 0
+    assert model.fresh is not None
+    assert model.fresh.distinct == 40 - info.asked
+
+
+def test_one_labeller_answers_a_whole_audit(make, pool, tmp_path):
+    reward = make({"audit": 3}, size=30, pairs=pool)
+    assert reward.config.fresh is not None
+    people = NamedLabeller("people", "queue", None, tmp_path / "labels")
+    labelling = Labelling(reward.config.fresh, people, TEXTS)
+    with pytest.raises(LabelsPendingError):
+        reward.refresh(TEXTS, labelling=labelling)
+    (file,) = (tmp_path / "labels").glob("audit-1-*.jsonl")
+    with open_queue(file) as queue:
+        for number, question in enumerate(list(queue.questions)):
+            queue.answer(question, "left", "ann" if number else "bob")
+    with pytest.raises(SelectionError, match="Several have answered the audit: bob, ann"):
+        reward.refresh(TEXTS, labelling=labelling)
 
 
 def test_the_labellers_error_sets_how_far_agreement_is_from_what_is_right(make, pool):

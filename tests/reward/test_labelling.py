@@ -16,6 +16,7 @@ from frft.labels import FunctionLabeller, GivenLabel, LabelCost, NamedLabeller, 
 from frft.models import TruncationCount
 from frft.reward import AlignedReward, Labelling, LabelsInfo, PolicySamples, RefreshedModelInfo, RewardModel
 from frft.reward.refresh import LABELS_FILE, PAIRS_FILE
+from frft.reward.stages.fresh import FreshLabels
 from frft.store import ArtifactStore
 
 needs_embedder = pytest.mark.skipif(
@@ -125,16 +126,20 @@ def test_another_refresh_asks_about_other_pairs_and_uses_earlier_labels_again(ma
 def test_no_conversation_that_an_earlier_refresh_trained_on_is_tested_on(make, keep):
     """The policy writes other texts to the same prompts; half of these were trained on."""
     reward = make({**LABELS, "test_share": 0.4, "keep": keep})
-    trained: set[str] = set()
+    trained, tested = set[str](), set[int]()
     for seed in range(3):
-        info, _, pairs = refreshed(reward, texts=written(40, seed))
+        info, model, pairs = refreshed(reward, texts=written(40, seed))
+        assert model.fresh is not None
+        assert model.fresh.test is not None
+        assert model.fresh.test.n == info.test
+        tested.add(info.test)
         prompts = {
             purpose: {row["prompt"] for row in pairs.to_pylist() if row["purpose"] == purpose}
             for purpose in ("train", "test")
         }
         trained |= prompts["train"]
-        assert info.test > 0
         assert not prompts["test"] & trained
+    assert len(tested) > 1, "it is this refresh's test pairs that are counted"
 
 
 @pytest.mark.parametrize(("keep", "refreshes"), [(0, 1), (1, 2), (None, 3)])
@@ -156,6 +161,13 @@ def test_fresh_labels_are_repeated_to_make_up_their_share(make):
     few, natural, _ = refreshed(make({**LABELS, "share": 0.01}))
     assert natural.fresh is not None
     assert natural.fresh.rows == few.train, "no label that was paid for is left out"
+
+
+def test_pairs_of_the_pool_are_taken_for_right_and_fresh_ones_as_right_as_their_labeller(pool):
+    fresh = FreshLabels(pool.slice(0, 2), pool.slice(0, 0), [0.1, 0.2], {"a": 0.1, "b": 0.2}, 0, 0.4, 0)
+    table, errors = fresh.beside(pool.slice(2, 6))
+    assert table.num_rows == 10
+    assert errors == [0.0] * 6 + [0.1, 0.2] * 2
 
 
 def test_shares_of_fresh_and_of_replayed_pairs_are_of_the_same_total(make):
