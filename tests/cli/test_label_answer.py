@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -85,7 +86,6 @@ class Terminal:
     @staticmethod
     def _control():
         import fcntl
-        import termios
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         # Whoever has started these tests in the background has made their processes deaf to Ctrl-C.
@@ -149,3 +149,18 @@ def test_a_killed_session_keeps_every_answer_and_goes_on(path, terminal):
         answers = queue.answers("Ann")
         assert [each.question for each in answers] == list(queue.questions)[:3]
         assert all(0 <= each.seconds < 60 for each in answers)
+
+
+def test_another_window_is_filled_again_and_a_question_longer_than_it_says_so(path, terminal):
+    first = terminal()
+    first.wait_for("take back q stop")
+    termios.tcsetwinsize(first.ours, (8, 60))
+    first.wait_for("0 answered, 0 skipped, 8 open")
+    first.wait_for("take back q stop This is longer than the window: scroll up for its beginning.")
+    termios.tcsetwinsize(first.ours, (50, 60))
+    first.wait_for("0 answered, 0 skipped, 8 open")
+    # Shift and an arrow, and F9, hold digits that are answers elsewhere.
+    first.press(b"\x1b[1;2B\x1b[20~q")
+    first.wait_for("0 answers given")
+    assert "longer than" not in first.seen
+    assert given(path) == []

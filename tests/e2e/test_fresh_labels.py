@@ -58,13 +58,15 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
         assert {question.step for question in queue.questions.values()} == {1}
         for number, question in enumerate(list(queue.questions.values())):
             queue.answer(question.id, "tie" if number == 5 else "left", "ann")
+            if number in (1, 2):
+                queue.answer(question.id, "skip" if number == 2 else "left", "bob")
     assert run(tmp_path, workers) == 0
     results = RunResults.read(tmp_path / "out" / "results.json")
     (of_people,) = results.arms["people"].labels
-    assert (of_people.asked, of_people.train, of_people.left_out) == (6, 5, {"tie": 1})
-    assert list(of_people.labellers) == ["ann"]
+    assert (of_people.asked, of_people.train, of_people.left_out) == (6, 6, {"tie": 1, "skip": 1})
+    assert list(of_people.labellers) == ["ann", "bob"]
     (refresh,) = results.arms["people"].refreshes
-    assert refresh.reward_model.training.pairs == 5
+    assert refresh.reward_model.training.pairs == 6
 
     (of_itself,) = results.arms["self"].labels
     assert (of_itself.labeller, of_itself.train, of_itself.left_out) == ("self", 8, {})
@@ -76,7 +78,7 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
     assert model.fresh.distinct == first.train + second.train
     assert model.fresh.errors == {"gold, right on 90%": 0.1}
     said = " ".join(capsys.readouterr().out.split())
-    assert "Arm people asked for 6 labels by ann: 5 to train on, 1 ties." in said
+    assert "Arm people asked for 6 labels by ann and bob, who gave 8 answers: 6 to train on, 1 skipped, 1 ties." in said
     assert "Arm judged asked for 40 labels by gold, right on 90%:" in said
     # Nothing is left out of what JSON holds.
     assert "labels" not in read_json(tmp_path / "out" / "results.json")["arms"]["vanilla"]

@@ -121,6 +121,7 @@ def test_a_reward_model_with_a_name_judges_as_the_one_trained_in_the_run(start, 
     [
         (["evaluation.judge=nobody:x"], 2, "evaluation.judge is 'nobody:x'; it must be one of gold:WORLD_FOLDER"),
         (["evaluation.judge=rm:/no/such/model"], 1, "/no/such/model"),
+        (["arms.random.labels={from: judge, judge: 'rm:/no/such/model', budget: 4}"], 1, "/no/such/model"),
         (["evaluation.judge=openai:m", "evaluation.base_url=localhost"], 2, "The base URL 'localhost'"),
         (["evaluation.judge=openai:m", "evaluation.judge_request=7"], 2, "evaluation.judge_request"),
     ],

@@ -153,6 +153,71 @@ def test_questions_without_answers_are_counted(path, tmp_path, form):
         assert vars(import_answers(queue, out)) == {"added": 0, "known": 0, "empty": 7}
 
 
+def test_argillas_flat_records_tell_drafts_and_discarded_responses(path, tmp_path):
+    ids = list(read_queue(path).questions)
+    parts = [f"choice.responses{part}" for part in ("", ".users", ".status")]
+    responses = [
+        (["left", "right"], ["a", "b"], ["submitted", "draft"]),
+        (["tie"], ["a"], ["discarded"]),
+        ([None], ["a"], ["discarded"]),
+        (["right"], ["a"], [None]),
+        (None, None, None),
+    ]
+    records = [
+        {"id": each, "status": "pending", "_server_id": None, "left": "l", **dict(zip(parts, given, strict=True))}
+        for each, given in zip(ids, responses, strict=False)
+    ]
+    # Of a file without any response, no record has these fields.
+    nothing, answers = tmp_path / "nothing.json", tmp_path / "a.json"
+    nothing.write_text(json.dumps([{"id": ids[0], "status": "pending", "_server_id": None, "left": "l"}]))
+    answers.write_text(json.dumps(records))
+    with open_queue(path) as queue:
+        assert vars(import_answers(queue, nothing)) == {"added": 0, "known": 0, "empty": 1}
+        assert vars(import_answers(queue, answers)) == {"added": 4, "known": 0, "empty": 1}
+    assert choices(path, "a") == dict(zip(ids, ["left", "skip", "skip", "right"], strict=False))
+    assert choices(path, "b") == {}
+
+
+@pytest.mark.parametrize(
+    "responses",
+    [("left", ["a"], ["submitted"]), (["left", "right"], ["a", "b"], ["submitted"]), (["left"], None, ["submitted"])],
+)
+def test_flat_responses_that_do_not_belong_together_are_refused(path, tmp_path, responses):
+    parts = [f"choice.responses{part}" for part in ("", ".users", ".status")]
+    record = {"id": next(iter(read_queue(path).questions)), **dict(zip(parts, responses, strict=True))}
+    (tmp_path / "a.json").write_text(json.dumps([record]))
+    with open_queue(path) as queue, pytest.raises(TooManyRejectedError, match=r"choice\.responses\.users"):
+        import_answers(queue, tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_label_studios_rows_say_who_answered_when(path, tmp_path, form):
+    """Its exports JSON-MIN and CSV: a row for each annotation, with the data of the task and the choice."""
+    first, second, third, *_ = read_queue(path).questions
+    rows = [
+        {"question": question, "prompt": "p", "left": "l", "right": "r", "id": number, **choice, "annotator": annotator,
+         "annotation_id": 10 * number + annotator, "created_at": "2026-03-09T22:16:08.728353Z",
+         "updated_at": "2026-03-10T22:16:08.728353Z", "lead_time": 4.288}
+        for number, question, annotator, choice in [
+            (1, first, 1, {"choice": "left"}), (1, first, 2, {"choice": "tie"}), (2, second, 1, {"choice": "right"}),
+            (3, third, 1, {} if form == "json" else {"choice": ""}),
+        ]
+    ]  # fmt: skip
+    answers = tmp_path / f"result.{form}"
+    with answers.open("w", newline="") as file:
+        if form == "json":
+            json.dump(rows, file)
+        else:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    with open_queue(path) as queue:
+        assert vars(import_answers(queue, answers)) == {"added": 3, "known": 0, "empty": 1}
+    assert choices(path, "1") == {first: "left", second: "right"}
+    assert choices(path, "2") == {first: "tie"}
+    assert {(each.when, each.seconds) for each in read_queue(path).answers()} == {("2026-03-09T22:16:08+00:00", 4.288)}
+
+
 GOOD = {"choice": "left", "labeller": "Ann"}
 
 

@@ -10,18 +10,27 @@ from contextlib import contextmanager
 
 END = "end"
 """What is read at the end of the input: Ctrl-D, or the end of a pipe."""
+RESIZED = "resized"
+"""What is read when the window of the terminal has another size than before."""
 _ESCAPE = b"\x1b"
 _ESCAPE_WAIT_S = 0.05
 """Time in which the rest of an arrow key's sequence arrives; a lone Esc key has none."""
-_ARROWS = {b"A": "up", b"B": "down", b"C": "right", b"D": "left"}
+_LOOK_S = 0.25
+"""How often the size of the window is looked at while no key is pressed."""
+_ARROWS = {
+    start + end: name
+    for start in (b"[", b"O")  # ESC [ A, or ESC O A where the terminal is in its application mode
+    for end, name in ((b"A", "up"), (b"B", "down"), (b"C", "right"), (b"D", "left"))
+}
 
 
 @contextmanager
 def single_keys() -> Iterator[Callable[[], str]]:
     """A block in which a key counts when it is pressed; yields a function that waits for one.
 
-    The function returns the character in lower case, "left", "right", "up" or "down" for an arrow, and `END`. Ctrl-C
-    interrupts as ever. The terminal is as before after the block. Where standard input is no terminal, its characters
+    The function returns the character in lower case, "left", "right", "up" or "down" for an arrow, `RESIZED` and `END`.
+    All other keys that a terminal sends as a sequence (function keys, an arrow with Shift) are none. Ctrl-C interrupts
+    as ever. The terminal is as before after the block. Where standard input is no terminal, its characters
     are the keys, and line breaks and spaces between them count for nothing.
     """
     if not sys.stdin.isatty():
@@ -38,7 +47,7 @@ def single_keys() -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
     try:
-        yield lambda: _key(descriptor)
+        yield _Keys(descriptor).next
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
@@ -50,22 +59,54 @@ def _character() -> str:
     return END
 
 
-def _key(descriptor: int) -> str:
-    while True:
-        pressed = os.read(descriptor, 1)
-        if pressed in (b"", b"\x04"):
-            return END
-        if pressed == _ESCAPE:
-            sequence = _rest(descriptor)
-            # ESC [ A, or ESC O A where the terminal is in its application mode.
-            if len(sequence) == 2 and sequence[:1] in (b"[", b"O") and sequence[1:] in _ARROWS:
-                return _ARROWS[sequence[1:]]
-        elif pressed.isascii() and pressed.decode().isprintable():
-            return pressed.decode().lower()
+class _Keys:
+    """The keys of a terminal whose characters arrive one by one.
 
+    Args:
+        descriptor: of the terminal, for reading.
+    """
 
-def _rest(descriptor: int) -> bytes:
-    sequence = b""
-    while len(sequence) < 2 and select.select([descriptor], [], [], _ESCAPE_WAIT_S)[0]:
-        sequence += os.read(descriptor, 1)
-    return sequence
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.get_terminal_size(descriptor)
+
+    def next(self) -> str:
+        """Wait for a key, or for another size of the window."""
+        while True:
+            if not self._ready(_LOOK_S):
+                if (size := os.get_terminal_size(self._descriptor)) != self._size:
+                    self._size = size
+                    return RESIZED
+                continue
+            pressed = os.read(self._descriptor, 1)
+            if pressed in (b"", b"\x04"):
+                return END
+            if pressed == _ESCAPE:
+                if (sequence := self._sequence()) in _ARROWS:
+                    return _ARROWS[sequence]
+            elif pressed.isascii() and pressed.decode().isprintable():
+                return pressed.decode().lower()
+
+    def _sequence(self) -> bytes:
+        """What follows Esc, to its end: of F9, `ESC [ 20 ~`, the 0 would else be read as a key.
+
+        A sequence is one character, O or a second [ and one character, or [ and all up to the first from @ to ~
+        (ECMA-48, section 5.4).
+        """
+        sequence = self._soon()
+        if sequence == b"O":
+            return sequence + self._soon()
+        if sequence == b"[":
+            while character := self._soon():
+                sequence += character
+                if sequence == b"[[":  # function keys of the Linux console: ESC [ [ A
+                    return sequence + self._soon()
+                if b"@" <= character <= b"~":
+                    break
+        return sequence
+
+    def _soon(self) -> bytes:
+        return os.read(self._descriptor, 1) if self._ready(_ESCAPE_WAIT_S) else b""
+
+    def _ready(self, seconds: float) -> bool:
+        return bool(select.select([self._descriptor], [], [], seconds)[0])

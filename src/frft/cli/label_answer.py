@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from frft.cli.keys import END, single_keys
+from frft.cli.keys import END, RESIZED, single_keys
 from frft.cli.label_screen import KEYS, LabelScreen
 from frft.errors import UsageError, printable
 from frft.progress import duration
@@ -69,9 +70,10 @@ def _session(file: QueueWriter, name: str, next_key: Callable[[], str]) -> tuple
     seconds: list[float] = []
     question = _next(file, name)
     while question is not None:
-        screen.show(question, _progress(file, name, seconds))
+        show = partial(screen.show, question, _progress(file, name, seconds))
+        show()
         shown = time.monotonic()
-        key = _wait(next_key, screen, can_undo=bool(file.answers(name)))
+        key = _wait(next_key, screen, show, can_undo=bool(file.answers(name)))
         if key in _STOP:
             break
         if key in _UNDO:
@@ -91,11 +93,16 @@ def _next(file: QueueWriter, name: str) -> LabelQuestion | None:
     return next(iter(file.pending(name)), None)
 
 
-def _wait(next_key: Callable[[], str], screen: LabelScreen, can_undo: bool) -> str:
-    """The next key that does something here; of any other, it is said which there are."""
+def _wait(next_key: Callable[[], str], screen: LabelScreen, show: Callable[[], None], can_undo: bool) -> str:
+    """The next key that does something here; of any other, it is said which there are.
+
+    Where the window gets another size, the question is shown (`show`) again.
+    """
     while True:
         key = next_key()
-        if key in _UNDO and not can_undo:
+        if key == RESIZED:
+            show()
+        elif key in _UNDO and not can_undo:
             screen.say("There is no answer of yours to take back.")
         elif key in _CHOICES or key in _UNDO or key in _STOP:
             return key

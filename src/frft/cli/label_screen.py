@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 100
 """Columns of a terminal from which on two texts stand side by side; below, one above the other."""
 KEYS = "1 ← first   2 → second   t tie   s skip   u take back   q stop"
+_KEY_LINES = 3
+"""Lines below the two texts: the question, the keys, and the cursor's."""
 _TAB = 4
 _JOINERS = "\u200c\u200d"
 """Zero-width joiners, which Persian, Indian scripts and emoji are written with. No terminal obeys them."""
@@ -43,15 +45,17 @@ class LabelScreen:
 
     def show(self, question: LabelQuestion, progress: str) -> None:
         """Show a question, and how far the labeller is, in one sentence; a terminal is cleared before."""
+        from rich.console import Group
         from rich.rule import Rule
 
+        spoken = [self._spoken(_SPEAKERS[each["role"]], each["content"]) for each in parse_dialogue(question.prompt)]
+        shown = Group(Rule(progress, align="left", characters="─"), *spoken, self._texts(question))
         if self._console.is_terminal:
             self._console.clear()
-        self._console.print(Rule(progress, align="left", characters="─"))
-        for message in parse_dialogue(question.prompt):
-            self._console.print(self._spoken(_SPEAKERS[message["role"]], message["content"]))
-        self._console.print(self._texts(question))
+        self._console.print(shown)
         self._console.print(f"Which one is better?\n{KEYS}")
+        if self._console.is_terminal and len(self._console.render_lines(shown)) + _KEY_LINES > self._console.height:
+            self.say("This is longer than the window: scroll up for its beginning.")
 
     def say(self, text: str) -> None:
         """Print a remark below the question."""

@@ -301,9 +301,14 @@ def _fresh_labels(results: RunResults) -> list[str]:
                 {"to train on": labels.train, "to test on": labels.test, "without an answer": labels.unanswered}
             )
             uses.update(labels.left_out)
+        answers = uses.total() - uses["without an answer"]
         uses["for audit and gate"] = arm.asked_to_check
         said = ", ".join(f"{count} {_LEFT_OUT.get(use, use)}" for use, count in uses.items() if count)
-        who = " and ".join(dict.fromkeys(labeller for labels in arm.labels for labeller in labels.labellers))
+        labellers = list(dict.fromkeys(labeller for labels in arm.labels for labeller in labels.labellers))
+        who = " and ".join(labellers)
+        if len(labellers) > 1:
+            # Several may answer one question, so that there are more answers than labels were asked for.
+            who += f", who gave {answers} answers"
         lines.append(f"Arm {name} asked for {arm.asked} labels by {who}: {said}. {_bought(results, arm)}")
         lines += [
             f"Arm {name}, refresh {number}: {_audit(refresh.audit)}"

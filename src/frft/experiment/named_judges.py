@@ -39,17 +39,22 @@ def _judge_request(config: RunConfig, verdicts: Path, progress: Progress) -> Jud
     )
 
 
-def try_judge(stages: Stages) -> None:
-    """Ask the judge that `evaluation.judge` names one question, so that it fails now and not after hours of training.
+def try_judges(stages: Stages) -> None:
+    """Ask each judge that the configuration names one question, so that it fails now and not after hours of training.
 
-    Nothing is asked where it names none: the gold reward and a trained judge come with the run.
+    These are the judge of `evaluation.judge` and those that give fresh labels. Nothing is asked where none is named:
+    the gold reward and a trained judge come with the run.
 
     Raises:
-        FrftError: the judge cannot be opened, or cannot compare texts.
+        FrftError: a judge cannot be opened, or cannot compare texts.
     """
     context = stages.context
+    # A judge of both win rates and labels is asked once.
+    named = dict(context.labelling_judges)
     if context.named_judge is not None:
-        judge = context.named_judge.open()
+        named[context.named_judge.name] = context.named_judge
+    for each in named.values():
+        judge = each.open()
         (verdict,) = judge.prefer(context.evaluation_prompts[:1], [" Yes."], [" No."])
         if verdict is None:
             context.progress.say(f"{judge.description} had no verdict on a first question. Is it the right judge?")

@@ -178,6 +178,14 @@ def remarks(config: RunConfig, rows: RunRows) -> list[str]:
                 "(refresh.selection.size and test_size). Rankings and random will take the whole pool, and filters all "
                 "pairs that qualify, so that there is no control of equal size. Give more pairs, or select fewer"
             )
+    prompts = len(rows.splits.prompts)
+    for name in config.arms:
+        arm = config.arm(name)
+        if arm.alpha and arm.fresh is not None and arm.fresh.budget > prompts:
+            lines.append(
+                f"labels.budget of {name} is {arm.fresh.budget}, and the pool has {prompts} prompts. A refresh asks "
+                "one question of a prompt, so it will ask for fewer labels. Give more pairs, or a smaller budget"
+            )
     return lines
 
 

@@ -24,7 +24,7 @@ from frft.config import RunConfig
 from frft.errors import LabelsPendingError, raise_pending
 from frft.experiment.folder import launched_alone, link
 from frft.experiment.loop import Arm, arm_names, run_arm
-from frft.experiment.named_judges import try_judge
+from frft.experiment.named_judges import try_judges
 from frft.experiment.picture import draw_picture
 from frft.experiment.plan import forecast
 from frft.experiment.prepare import check_is_run, claim, place_for_rejects, prepare, remarks
@@ -120,7 +120,7 @@ def _run(config: RunConfig, out: Path, progress: Progress, store: str | Path | N
     # A barrier: no process builds before the main one has checked the folder, or before all have planned the same.
     together.agree(None)
     if together.is_main and not all(stage.done or stage.stored for stage in planned):
-        try_judge(stages)
+        try_judges(stages)
     workers = choose_workers(stages, planned)
     if workers.count > 1:
         progress.say(f"{workers.count} worker processes: {workers.reason}")

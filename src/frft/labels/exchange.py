@@ -4,7 +4,9 @@
 |---|---|---|---|
 | jsonl, csv | rows | `question`, `prompt`, `left`, `right` | `choice`, `labeller`, `when`, `seconds` |
 | argilla | records, as `records.to_json` writes them | `id`, `fields` | `responses`: values and users of `choice` |
+| | records, as `records.to_list(flatten=True)` gives them | | `choice.responses`, `.users` and `.status` |
 | label-studio | tasks | `data` | `annotations`: a result of type choices or pairwise |
+| | rows, as its exports JSON-MIN and CSV have them | `question` | `choice`, `annotator`, `created_at`, `lead_time` |
 | pairs | preference pairs to train on; see `frft.labels.labelled_pairs` | | |
 
 Whatever is exported to be labelled says as little as `frft label answer` shows: nothing of where texts are from, what a
@@ -225,16 +227,43 @@ def _own(row: RawFields) -> Iterator[dict[str, object]]:
 
 def _of_argilla(row: RawFields) -> Iterator[dict[str, object]]:
     for response in _objects(_object(row["responses"], "responses").get(QUESTION_NAME) or [], QUESTION_NAME):
-        discarded = response.get("status") == "discarded"
-        # A draft is no answer yet.
-        if response.get("status") != "draft" and (discarded or not is_blank(response.get("value"))):
-            yield {
-                "question": row["id"],
-                "choice": "skip" if discarded else response["value"],
-                "own": response.get("user_id"),
-                "when": None,
-                "seconds": None,
-            }
+        yield from _response(row["id"], response.get("value"), response.get("user_id"), response.get("status"))
+
+
+def _of_argilla_flat(row: RawFields) -> Iterator[dict[str, object]]:
+    """The record of which each part of its responses is a list; None in each stands for no responses."""
+    names = [f"{QUESTION_NAME}.responses{part}" for part in ("", ".users", ".status")]
+    values, users, status = (row.get(name) or [] for name in names)
+    if not (isinstance(values, list) and isinstance(users, list) and isinstance(status, list)):
+        raise RowError(Reason.WRONG_TYPE, f"{', '.join(map(quoted, names))} are not lists")
+    if not len(values) == len(users) == len(status):
+        raise RowError(
+            Reason.MISSING_FIELD,
+            f"{', '.join(map(quoted, names))} have {len(values)}, {len(users)} and {len(status)} entries, not one each "
+            "for every response",
+        )
+    for response in zip(values, users, status, strict=True):
+        yield from _response(row["id"], *response)
+
+
+def _response(question: object, value: object, user: object, status: object) -> Iterator[dict[str, object]]:
+    """The answer in a response of Argilla's. A draft is none yet."""
+    discarded = status == "discarded"
+    if status != "draft" and (discarded or not is_blank(value)):
+        choice = "skip" if discarded else value
+        yield {"question": question, "choice": choice, "own": user, "when": None, "seconds": None}
+
+
+def _of_label_studio_rows(row: RawFields) -> Iterator[dict[str, object]]:
+    # An annotation without a choice has none of these fields in JSON-MIN, and an empty one in CSV.
+    if not is_blank(choice := row.get(QUESTION_NAME)):
+        yield {
+            "question": row["question"],
+            "choice": choice,
+            "own": row["annotator"],
+            "when": row.get("created_at"),
+            "seconds": row.get("lead_time"),
+        }
 
 
 def _of_label_studio(row: RawFields) -> Iterator[dict[str, object]]:
@@ -267,8 +296,12 @@ def _chosen(result: Mapping[str, Any]) -> object:
 
 
 _READERS: tuple[tuple[str, set[str], Callable[[RawFields], Iterator[dict[str, object]]]], ...] = (
+    ("label-studio", {"question", "annotator", "annotation_id"}, _of_label_studio_rows),
     ("frft", {"question", "choice"}, _own),
     ("argilla", {"id", "responses"}, _of_argilla),
+    ("argilla", {"id", f"{QUESTION_NAME}.responses"}, _of_argilla_flat),
+    # A file of which no record has a response.
+    ("argilla", {"id", "status", "_server_id"}, _of_argilla_flat),
     ("label-studio", {"data", "annotations"}, _of_label_studio),
 )
 
