@@ -95,6 +95,22 @@ def test_a_refresh_costs_what_its_pairs_do(plan_of, selection, replay, pairs):
     assert found - one == pytest.approx((pairs - 1) * (two - one))
 
 
+@pytest.mark.parametrize("prompts_more", [0, 1])
+def test_a_budget_of_labels_that_exceeds_the_prompts_is_told_before_the_run(plan_of, prompts_more):
+    labels = {"from": "queue", "budget": 52 + prompts_more}
+    arms = {
+        "vanilla": {"alpha": 0, "labels": labels},
+        "people": {"labels": labels, "selection": {"strategy": "random", "size": 4, "test_size": 0}},
+    }
+    said = []
+    progress = SilentProgress()
+    progress.say = said.append
+    plan_of({"arms": arms}, progress)
+    assert [line.split(". ")[0] for line in said] == [
+        "labels.budget of people is 53, and the pool has 52 prompts",
+    ] * prompts_more
+
+
 @pytest.mark.parametrize(("more", "warned"), [(-1, False), (0, True)])
 def test_a_pool_that_leaves_nothing_to_select_is_told_before_the_run(plan_of, more, warned):
     # Of 80 pairs, the judge and the evaluation leave 52 to the pool.
