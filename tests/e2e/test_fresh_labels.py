@@ -78,7 +78,7 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
     assert model.fresh.distinct == first.train + second.train
     assert model.fresh.errors == {"gold, right on 90%": 0.1}
     said = " ".join(capsys.readouterr().out.split())
-    assert "Arm people asked for 6 labels by ann and bob, who gave 8 answers: 6 to train on, 1 skipped, 1 ties." in said
+    assert "Arm people asked for 6 labels by ann and bob, who gave 8 answers: 6 to train on, 1 ties, 1 skipped." in said
     assert "Arm judged asked for 40 labels by gold, right on 90%:" in said
     # Nothing is left out of what JSON holds.
     assert "labels" not in read_json(tmp_path / "out" / "results.json")["arms"]["vanilla"]

@@ -266,6 +266,7 @@ def _look(
 
 _REASONS = {
     "blank": "without text",
+    "nul": "with a NUL character, which no pair may hold",
     "repeated": "that repeat another one",
     "alone": "alone with their prompt",
     "same_sides": "with two equal sides",
