@@ -8,7 +8,8 @@ import pytest
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.labels import read_queue
+from frft.labels import open_queue, read_queue
+from frft.preferences import load_pool
 from frft.worlds import World, write_world
 
 PROMPT = "\n\nHuman: How do I bake {} loaves?\n\nAssistant:"
@@ -290,3 +291,19 @@ def test_an_interrupted_judge_keeps_its_answers_and_says_so(write_rows, tmp_path
     assert (found["answered"], found["counts"]["answered"]) == (18, 50)
     queue = read_queue(path)
     assert {getattr(queue.questions[each.question], each.choice) for each in queue.answers()} == {"yes"}
+
+
+def test_what_a_policy_wrote_with_a_nul_character_is_not_asked_about(tmp_path, capsys):
+    """Else the pairs of its labels would be a file that `frft reward train` refuses."""
+    texts = ["an apple", "a \0 pear", "a plum"]
+    samples, queue, pairs = (tmp_path / name for name in ("samples.jsonl", "queue.jsonl", "pairs.jsonl"))
+    samples.write_text("".join(json.dumps({"prompt": "A fruit?", "completion": text}) + "\n" for text in texts))
+    assert main(["label", "pick", "--samples", str(samples), "--budget", "9", "--out", str(queue)]) == 0
+    assert "1 with a NUL character" in capsys.readouterr().out
+    assert main(["label", "export", str(queue), "--format", "pairs", "--out", str(pairs)]) == 0
+    assert "0 pairs. There are no answers yet." in capsys.readouterr().out
+    with open_queue(queue) as file:
+        (question,) = file.questions.values()
+        file.answer(question.id, "left", "ann")
+    assert main(["label", "export", str(queue), "--format", "pairs", "--out", str(pairs)]) == 0
+    assert load_pool(str(pairs)).table.num_rows == 1

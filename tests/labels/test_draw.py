@@ -31,8 +31,10 @@ def pair_of(question):
 def test_any_two_different_completions_of_a_prompt_are_a_pair():
     texts = [("a", "x"), ("a", " x\n"), ("a", "y"), ("b", "x"), ("a", "z"), ("c", " "), ("c", "u"), ("a", "v"),
              ("a", "\0 w")]  # fmt: skip
-    found = policy_candidates(*zip(*texts, strict=True))
+    found = policy_candidates(*zip(*texts, strict=True), for_pools=True)
     assert found.left_out == {"blank": 1, "nul": 1, "repeated": 1, "alone": 2}
+    # A run, which needs no file of pairs, has it labelled.
+    assert policy_candidates(*zip(*texts, strict=True)).pairs == found.pairs + 4
     (only,) = found.prompts
     pairs = [(only.pair(n).first, only.pair(n).second) for n in range(len(only))]
     assert sorted(map(sorted, pairs)) == [list(pair) for pair in combinations("vxyz", 2)]

@@ -75,7 +75,10 @@ def export_command(
         return
     what = "Questions" if consensus else "Answers"
     left_out = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items())
-    print_text(f"Wrote {out}: {found.table.num_rows} pairs." + (f" {what} left out: {left_out}." if left_out else ""))
+    rest = (
+        f" {what} left out: {left_out}." if left_out else "" if found.table.num_rows else " There are no answers yet."
+    )
+    print_text(f"Wrote {out}: {found.table.num_rows} pairs.{rest}")
 
 
 def import_command(queue: Path, answers: Path, *, labeller: str | None = None, json: bool = False) -> None:
@@ -89,8 +92,9 @@ def import_command(queue: Path, answers: Path, *, labeller: str | None = None, j
     queue
         File of `frft label pick`.
     answers
-        Rows of `frft label export --format jsonl` or `csv` with `choice` filled in, or the JSON that Argilla or Label
-        Studio export.
+        Rows of `frft label export --format jsonl` or `csv` with `choice` filled in; records of Argilla as JSON, flat
+        ones where there are drafts or discarded responses, which others do not mark; or an export of Label Studio's:
+        JSON, JSON-MIN or CSV.
     labeller
         Name of the labeller of all answers; default: each answer says its own.
     json

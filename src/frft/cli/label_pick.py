@@ -238,7 +238,8 @@ def _candidates(
         names = ", ".join(sorted(written.models))
         raise UsageError(f"The samples are of several models: {names}. Name the one to have labelled: --model NAME.")
     policy = model or next(iter(written.models), None)
-    return policy_candidates(written.prompts, written.completions, policy=policy, step=step), written
+    found = policy_candidates(written.prompts, written.completions, policy=policy, step=step, for_pools=True)
+    return found, written
 
 
 def _look(

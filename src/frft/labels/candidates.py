@@ -64,9 +64,8 @@ class LabelCandidates:
         prompts: the pairs of each prompt that has any.
         left_out: completions or pairs that are in no candidate, by reason, each counted once: `blank`, `repeated`,
             `alone` (the only different completion of its prompt), `same_sides`; `nul`, completions of a policy with a
-            NUL character, which neither a pool of pairs nor the databases of other software take; and `other_source`,
-            pairs of which there is a candidate already, but that another source has labelled: they are audited with
-            that one.
+            NUL character; and `other_source`, pairs of which there is a candidate already, but that another source has
+            labelled: they are audited with that one.
         read: number of completions or pairs that were read.
         asked_before: number of pairs that would be candidates, but they, or others of their conversations where there
             must be one of each, were asked about before.
@@ -180,7 +179,12 @@ class _PoolPairs:
 
 
 def policy_candidates(
-    prompts: Iterable[str], completions: Iterable[str], *, policy: str | None = None, step: int | None = None
+    prompts: Iterable[str],
+    completions: Iterable[str],
+    *,
+    policy: str | None = None,
+    step: int | None = None,
+    for_pools: bool = False,
 ) -> LabelCandidates:
     """Any two different completions of one prompt, of samples in which prompts occur several times.
 
@@ -188,16 +192,18 @@ def policy_candidates(
         prompts, completions: the samples.
         policy: name of the policy that wrote them.
         step: number of PPO steps after which it wrote them.
+        for_pools: leave out completions with a NUL character, which no file of pairs may hold (`frft reward train`
+            would refuse the labelled pairs). A run trains on its own labels without such a file.
     """
     different: dict[str, dict[str, str]] = {}
-    left_out = {"blank": 0, "nul": 0, "repeated": 0, "alone": 0}
+    left_out = {"blank": 0, "repeated": 0, "alone": 0, **({"nul": 0} if for_pools else {})}
     read = 0
     for prompt, completion in zip(prompts, completions, strict=True):
         read += 1
         texts = different.setdefault(prompt, {})
         if not completion.strip():
             left_out["blank"] += 1
-        elif "\0" in completion:
+        elif for_pools and "\0" in completion:
             left_out["nul"] += 1
         elif completion.strip() in texts:
             left_out["repeated"] += 1
