@@ -44,7 +44,7 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         main(["label", "pick", "--samples", samples, "--out", str(tmp_path / "all"), "--budget", "99", "--json"]) == 0
     )
     assert json.loads(capsys.readouterr().out)["counts"] == {
-        "read": 62, "blank": 1, "repeated": 0, "alone": 1, "asked_before": 0, "candidates": 60, "prompts": 20,
+        "read": 62, "blank": 1, "repeated": 0, "alone": 1, "nul": 0, "asked_before": 0, "candidates": 60, "prompts": 20,
         "train": 60, "test": 0, "repeat": 0, "questions": 60}  # fmt: skip
 
 
