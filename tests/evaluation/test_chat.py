@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("openai", reason="the extra `judge` is not installed")
 
+from frft.cli import main
 from frft.errors import ArtifactError, ModelError, UsageError
 from frft.evaluation import ChatJudge, chat, win_rate
 from frft.progress import SilentProgress
@@ -316,3 +317,52 @@ def test_a_server_that_wants_a_key_is_told_apart_from_a_wrong_one(endpoint, judg
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ModelError, match=r"key \(OPENAI_API_KEY is not set\)"):
         judge().prefer(["p"], ["a"], ["b"])
+
+
+SECRETS = "http://someone:hunter2@"
+
+
+@pytest.mark.parametrize("how", ["argument", "variable", "command", "configuration"])
+def test_a_password_in_the_address_is_refused_and_not_shown(endpoint, how, monkeypatch, tmp_path, capsys):
+    """The client would send it instead of the key, and messages and results would show it."""
+    endpoint.answer = lambda messages: endpoint.error(401, "who are you")
+    url = endpoint.url.replace("http://", SECRETS)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "p", "completion": "a"}\n')
+    if how == "argument":
+        with pytest.raises(UsageError) as caught:
+            ChatJudge("m", base_url=url).prefer(["p"], ["a"], ["b"])
+        said = str(caught.value)
+    elif how == "variable":
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with pytest.raises(UsageError, match="OPENAI_BASE_URL: ") as caught:
+            ChatJudge("m").prefer(["p"], ["a"], ["b"])
+        said = str(caught.value)
+    elif how == "command":
+        assert main(["eval", "winrate", str(rows), str(rows), "--judge", "openai:m", "--base-url", url]) == 2
+        said = "".join(capsys.readouterr())
+    else:
+        more = ["evaluation.judge=openai:m", f"evaluation.base_url={url}", "--out", str(tmp_path / "out")]
+        assert main(["run", "demo", *more]) == 2
+        said = "".join(capsys.readouterr())
+        assert not (tmp_path / "out").exists()
+    assert "user name or password" in " ".join(said.split())
+    assert "//***@" in said
+    assert not any(secret in said for secret in ("hunter2", "someone"))
+    assert endpoint.requests == []
+
+
+def test_what_is_no_address_is_shown_without_secrets(endpoint):
+    for text in ("htp://someone:hunter2@host/v1", "http://someone:hunter2@:0/v1", "//someone:hunter2@host"):
+        with pytest.raises(UsageError, match="is no web address") as caught:
+            ChatJudge("m", base_url=text)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_in_the_query_of_an_address_is_not_shown(endpoint, judge):
+    endpoint.answer = lambda messages: endpoint.error(401, "who are you")
+    asked = ChatJudge("m", base_url=f"{endpoint.url}?api-key=hunter2", tries=1)
+    assert "hunter2" not in asked.description
+    with pytest.raises(ModelError, match="refuses") as caught:
+        asked.prefer(["p"], ["a"], ["b"])
+    assert "hunter2" not in str(caught.value)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,18 @@ def test_owner_and_name_that_is_no_path_is_a_data_set_on_the_hub(tmp_path, monke
     (tmp_path / "Anthropic" / "hh-rlhf" / "x.jsonl").touch()
     (source,) = find_sources("Anthropic/hh-rlhf").found
     assert isinstance(source, FileSource)
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    """To open a pipe that nobody writes to waits for ever."""
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for place in (tmp_path, tmp_path / "*.jsonl"):
+        sources = find_sources(place)
+        assert [source.path.name for source in sources.found] == ["rows.jsonl"]
+        assert sources.ignored == {str(tmp_path / "pipe.jsonl"): "a pipe, a socket or a device"}
+    with pytest.raises(UnreadableError, match=r"pipe.jsonl is no file, but a pipe, a socket or a device"):
+        find_sources(tmp_path / "pipe.jsonl")
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(UnreadableError, match=r"zero.jsonl is no file"):
+        find_sources(tmp_path / "zero.jsonl")

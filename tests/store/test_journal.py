@@ -1,13 +1,15 @@
 """Journals survive being cut off anywhere."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import Journal, append_rows, read_rows, sha256_file
+from frft.store import Journal, append_rows, read_json, read_rows, sha256_file
+from frft.store.chained import read_chained
 from frft.store.journal import BLOCK_BYTES
 
 ROWS = [{"step": 1, "text": "a\nb"}, {"step": 2, "text": "é\u2028\x1b"}, {"step": 3, "text": ""}]
@@ -143,3 +145,10 @@ def test_a_journal_never_writes_through_a_link_or_into_a_copy_of_the_run(tmp_pat
     path.symlink_to(other)
     Journal.create(path).append(ROWS[1:])
     assert read_rows(other) == ROWS[:1]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "rows.jsonl")
+    for reader in (read_rows, read_json, read_chained):
+        with pytest.raises(ArtifactError, match=r"rows.jsonl is no file, but a pipe, a socket or a device"):
+            reader(tmp_path / "rows.jsonl")

@@ -16,6 +16,8 @@ import yaml
 
 from frft.errors import ConfigError
 
+MOST_VALUES = 100_000
+"""Values and keys in a configuration, each counted as often as aliases repeat it."""
 KeyPath = tuple[str, ...]
 """The path of keys to a value, outermost first."""
 
@@ -72,6 +74,7 @@ def parse_yaml(text: str, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         loader = _Loader(text)
         node = loader.get_single_node()
         lines = _lines_of_keys(node, origin)
+        _check_size(node, origin)
         return (None if node is None else loader.construct_document(node)), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -111,6 +114,29 @@ def dotted(path: Iterable[object]) -> str:
         text = str(step) if str(step).isprintable() else repr(step)
         name += f"[{step}]" if isinstance(step, int) else f".{text}" if name else text
     return name
+
+
+def _check_size(root: yaml.Node | None, origin: str) -> None:
+    """Refuse aliases and merge keys (<<) that stand for more values than anybody writes: they grow exponentially.
+
+    Raises:
+        ConfigError: there are more than `MOST_VALUES`.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 0  # for one that holds itself, which has no size
+            parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+            below = (each for part in parts for each in (part if isinstance(part, tuple) else (part,)))
+            sizes[id(node)] = 1 + sum(size(each) for each in below)
+        return sizes[id(node)]
+
+    if root is not None and size(root) > MOST_VALUES:
+        raise ConfigError(
+            f"{origin}: its aliases (*name) and merge keys (<<) stand for {size(root)} values, and at most "
+            f"{MOST_VALUES} are read. Write the values that are meant without them."
+        )
 
 
 def _lines_of_keys(root: yaml.Node | None, origin: str) -> dict[KeyPath, int]:

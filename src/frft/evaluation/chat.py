@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from frft.config.web_address import check_web_address, without_secrets
 from frft.errors import ArtifactError, ModelError, UsageError, printable
 from frft.evaluation.chat_prompt import TEMPLATE_VERSION, judge_messages, read_verdict
 from frft.progress import SILENT, Progress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+ADDRESS_VARIABLE = "OPENAI_BASE_URL"
 NO_KEY = "none"
 """The key sent where none is set: the client requires one even for a server that needs none."""
 FAILURES_IN_A_ROW = 5
@@ -169,7 +170,7 @@ class ChatJudge:
     @property
     def description(self) -> str:
         """Model and endpoint."""
-        return f"{self.model} at {self._client.base_url}"
+        return f"{self.model} at {without_secrets(str(self._client.base_url))}"
 
     def counts(self) -> dict[str, Any]:
         """`questions`: what became of them, with the tokens (see `ChatUsage`); `cost`: None without a price."""
@@ -300,18 +301,16 @@ def _client(base_url: str | None, timeout_s: float) -> OpenAI:
         )
     if not key and base_url is None:
         raise UsageError(f"No key: set the environment variable {KEY_VARIABLE}, or give the base URL of a server.")
-    if base_url is not None and not _is_web_address(base_url):
-        raise UsageError(f"The base URL {base_url!r} is no web address; give one such as http://localhost:8000/v1.")
+    # The client takes this variable where it is given no address; an empty one counts as none.
+    address = os.environ.get(ADDRESS_VARIABLE) or None if base_url is None else base_url
+    if address is not None:
+        try:
+            _ = check_web_address(address)
+        except ValueError as error:
+            where = f"{ADDRESS_VARIABLE}: " if base_url is None else ""
+            raise UsageError(f"{where}{error}.") from None
     # Retries are counted here, so the client makes none.
     return OpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout_s, max_retries=0)
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
 
 
 def _kept(journal: Path) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ from frft.errors import UnreadableError
 from frft.preferences.hub import READ_ROWS, hub_tables
 from frft.preferences.rejects import Reason, RowError, quoted
 from frft.preferences.sources import FileSource, HubSource, Source
+from frft.preferences.unpacking import BoundedStream, bounded_batches
 from frft.store import sha256_file
 
 LARGEST_CSV_FIELD = 2**31 - 1
@@ -149,7 +150,7 @@ def _read_file(source: FileSource) -> Iterator[RawRow]:
         stream = file
         if source.codec is not None:
             decompressed: Any = pa.CompressedInputStream(file, source.codec)
-            stream = io.BufferedReader(decompressed)
+            stream = io.BufferedReader(BoundedStream(source, decompressed))
             _check_signature(source, stream.peek(32)[:32], None)
         readers = {"jsonl": _read_lines, "json": _read_json, "csv": _read_csv}
         for row in readers[source.kind](source, stream):
@@ -320,7 +321,7 @@ def _read_parquet(source: FileSource, stream: io.BufferedReader) -> Iterator[Raw
             raise UnreadableError(f"{source.name} has two columns of one name. Rename one of them.")
         # Rows are read from column chunks, so the position in the file says little; bytes in proportion to rows do.
         share = source.size / max(1, file.metadata.num_rows)
-        batches = file.iter_batches(batch_size=READ_ROWS, use_threads=False)
+        batches = bounded_batches(source, file, READ_ROWS)
         for number, (value, error) in enumerate(_table_rows(batches), start=1):
             yield RawRow(source.name, number, value, error, position=int(number * share))
 

@@ -173,6 +173,14 @@ def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> It
     if not named and path.name in METADATA_FILES:
         ignored[str(path)] = "describes the data, and is none"
         return
+    if path.exists() and not path.is_file():
+        # To read a pipe or a device may take for ever, or never end.
+        if named:
+            raise UnreadableError(
+                f"{path} is no file, but a pipe, a socket or a device. Write its rows to a file first."
+            )
+        ignored[str(path)] = "a pipe, a socket or a device"
+        return
     ending = _ending(path)
     if ending is not None:
         yield FileSource(path, *ENDINGS[ending])

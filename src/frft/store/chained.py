@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError, UnreadableError
-from frft.store.files import atomic_write, digest_of
+from frft.store.files import atomic_write, check_is_file, digest_of
 from frft.store.journal import append_rows
 
 DIGEST = "digest"
@@ -77,6 +77,7 @@ def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> Cha
         ArtifactError: a finished line is no row of a chained journal, or its digest is not that of the row; names the
             first such line.
     """
+    check_is_file(path)
     try:
         *lines, end = path.read_bytes().split(b"\n")
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
-from frft.store.files import atomic_write, remove
+from frft.store.files import atomic_write, check_is_file, remove
 
 BLOCK_BYTES = 65536
 """Bytes read at a time, backwards from the end of a file, to find its last newline."""
@@ -120,8 +120,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read all complete rows. A last line without its newline was never finished and is left out.
 
     Raises:
-        ArtifactError: a finished line is not JSON.
+        ArtifactError: a finished line is not JSON, or the path is no file.
     """
+    check_is_file(path)
     rows = []
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from frft.config.sections.base import Section
 from frft.config.sections.refresh import SamplingConfig
+from frft.config.web_address import check_web_address
 
 
 def _as_text(value: Any) -> Any:
@@ -35,8 +36,8 @@ class JudgeOptions(Section):
     """Of rm: longest sequence in tokens, for a model that was not trained by frft."""
     judge_chat_template: str = "auto"
     """Of rm: how it reads conversations, as reward.chat_template says it."""
-    base_url: str | None = None
-    """Of openai: the endpoint, to which the key in OPENAI_API_KEY is sent."""
+    base_url: Annotated[str, AfterValidator(check_web_address)] | None = None
+    """Of openai: the endpoint, to which the key in OPENAI_API_KEY is sent; without a user name or password."""
     judge_request: Annotated[str, BeforeValidator(_as_text), AfterValidator(_holds_an_object)] | None = None
     """Of openai: more of each request, as a JSON object; none: {"temperature": 0}."""
     concurrency: int = Field(default=8, gt=0)
