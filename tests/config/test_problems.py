@@ -47,6 +47,16 @@ CASES = [
         {"reward": {"lora": {"rank": 8}}},
         "reward.lora.rank: unknown key; the keys here are r, lora_alpha, lora_dropout, target_modules",
     ),
+    (
+        {"refresh": {"labels": {"from": "queue", "budget": 3, "pick": "best"}}},
+        "refresh.labels.pick: must be one of random, disagreement, gap, d_optimal, representative, got 'best'",
+    ),
+    (
+        {"refresh": {"labels": {"from": "queue", "budget": 3, "bugdet": 3}}},
+        "refresh.labels.bugdet: unknown key; did you mean budget?",
+    ),
+    ({"refresh": {"labels": {"from": "queue", "budget": 0}}}, "refresh.labels.budget: must be above 0, got 0"),
+    ({"refresh": {"labels": {"from": "queue"}}}, "refresh.labels.budget: must be given"),
     ({"data": {"pairs": 5}}, "data.pairs: must be text or a list, each item text or null, got 5"),
     ({"data": {"pairs": [1, "a"]}}, "data.pairs: must be text or a list, each item text or null, got [1, 'a']"),
     ({"data": {"pairs": []}}, "data.pairs: must not be empty, got []"),

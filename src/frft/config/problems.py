@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
@@ -67,7 +68,8 @@ def in_words(error: ValidationError, section: type[Section]) -> str:
 def _faults_by_key(error: ValidationError, root: type[Section]) -> dict[_Key, list[dict[str, Any]]]:
     by_key: dict[_Key, list[dict[str, Any]]] = {}
     for line in error.errors(include_url=False):
-        by_key.setdefault(_key_of(line, root), []).append(dict(line))
+        if not _of_another_member(line, root):
+            by_key.setdefault(_key_of(line, root), []).append(dict(line))
     return by_key
 
 
@@ -144,11 +146,25 @@ def _key_of(line: Mapping[str, Any], root: type[Section]) -> _Key:
     key: _Key = ()
     for step in line["loc"]:
         if _annotation_at((*key, step), root) is None:
+            if _is_tag(step, section_in(_annotation_at(key, root))):
+                continue
             if line["type"] in ("extra_forbidden", "invalid_key"):
                 key = (*key, step)
             break
         key = (*key, step)
     return key
+
+
+def _is_tag(step: str | int, section: type[Section] | None) -> bool:
+    """Whether pydantic names this section, as a member of a union, by this step: by its class, validators around it."""
+    return section is not None and isinstance(step, str) and section.__name__ in re.split(r"\W+", step)
+
+
+def _of_another_member(line: Mapping[str, Any], root: type[Section]) -> bool:
+    """Whether this is the error of a union's other member (`offline`) where a section was given, which has its own."""
+    key = _key_of(line, root)
+    section, tags = section_in(_annotation_at(key, root)), line["loc"][len(key) :]
+    return bool(tags) and section is not None and isinstance(line["input"], Mapping) and not _is_tag(tags[0], section)
 
 
 def _annotation_at(key: Sequence[str | int], root: type[Section]) -> Any:
