@@ -132,8 +132,12 @@ def test_a_broken_refresh_hides_contradictions_with_it_but_not_an_arms_own_mista
 
 
 def test_no_setting_is_required_by_itself():
-    # A missing one would need a message; of `data.pairs` and `data.world`, one is given (`DataConfig` says so).
-    assert [path for path, field in leaves(RunConfig) if field.is_required()] == []
+    # Of `data.pairs` and `data.world`, one is given (`DataConfig` says so). Fresh labels are asked for only where the
+    # section is there, which then says from whom and how many.
+    assert [path for path, field in leaves(RunConfig) if field.is_required()] == [
+        ("refresh", "labels", "from"),
+        ("refresh", "labels", "budget"),
+    ]
 
 
 def test_values_are_shown_short_and_harmless():
