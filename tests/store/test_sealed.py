@@ -73,3 +73,10 @@ def test_a_listed_file_that_was_changed_or_is_missing_is_named(sealed, tmp_path)
     (tmp_path / "c.jsonl").unlink()
     with pytest.raises(ArtifactError, match=r"c.jsonl differs"):
         verify_listed(sealed, tmp_path / "c.jsonl")
+
+
+@pytest.mark.parametrize("name", ["files", "sha256"])
+def test_the_fields_of_the_seal_are_not_written_over(tmp_path, name):
+    with pytest.raises(ValueError, match=f"the fields {name} are those of the seal"):
+        write_sealed(tmp_path / "x.json", {name: "its own"})
+    assert not (tmp_path / "x.json").exists()

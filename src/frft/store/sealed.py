@@ -31,7 +31,14 @@ def write_sealed(path: Path, value: Mapping[str, Any], files: Collection[Path] =
         path: the file.
         value: the object, JSON-able, without the fields `files` and `sha256`.
         files: files below the folder of `path` that are listed with their checksums; folders stand for all in them.
+
+    Raises:
+        ValueError: the object has one of these fields.
     """
+    if own := value.keys() & {LISTED, CHECKSUM}:
+        raise ValueError(
+            f"{path}: the fields {', '.join(sorted(own))} are those of the seal. Name the value's otherwise."
+        )
     listed = {LISTED: list_files(path.parent, files)} if files else {}
     write_json(path, stamped({**value, **listed}))
 
