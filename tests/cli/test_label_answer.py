@@ -153,6 +153,8 @@ def test_a_killed_session_keeps_every_answer_and_goes_on(path, terminal):
 
 def test_another_window_is_filled_again_and_a_question_longer_than_it_says_so(path, terminal):
     first = terminal()
+    # The keys stand above the first question as well, before the session has begun.
+    first.wait_for("Which one is better?")
     first.wait_for("take back q stop")
     termios.tcsetwinsize(first.ours, (8, 60))
     first.wait_for("0 answered, 0 skipped, 8 open")

@@ -280,6 +280,7 @@ ELSEWHERE = (
     ("label answer", "cli/test_label_answer.py"),
     ("run", "e2e/test_world.py"),
     ("study", "study/test_runner.py"),
+    ("verify", "results/test_verification.py"),
 )
 """Verbs whose inputs are dear: these files run them in text, on what they have, with `shown` and `fits`."""
 IDS = [f"{number:02} {case.name}" for number, case in enumerate(CASES)]

@@ -47,7 +47,9 @@ def settings_read() -> set[str]:
     sections = [ast.parse(file.read_text(encoding="utf-8")) for file in (package / "config" / "sections").glob("*.py")]
     nodes = (node for section in sections for node in ast.walk(section))
     methods = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in calls]
-    return reads.union(*(reads_and_calls(method)[0] for method in methods))
+    found = reads.union(*(reads_and_calls(method)[0] for method in methods))
+    # A setting whose name is a word of Python (`from`) is read with a stroke behind it.
+    return found | {str(name).removesuffix("_") for name in found}
 
 
 def test_every_setting_is_read_somewhere():

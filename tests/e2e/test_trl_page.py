@@ -55,7 +55,9 @@ def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stop
     assert again.count("held-out accuracy") == 2
     assert all(folder in again for folder in found)
     assert (tmp_path / "trained" / "model.safetensors").read_bytes() == weights
-    shutil.copytree(tmp_path / "reward-model", tmp_path / "MODEL", ignore=shutil.ignore_patterns("reward.json"))
+    shutil.copytree(
+        tmp_path / "reward-model", tmp_path / "MODEL", ignore=shutil.ignore_patterns("reward.json", "manifest.json")
+    )
     run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE, tmp_path)
     (example,) = blocks("ppo.md")
     steps = re.findall(r"^\d+ ", run(example, tmp_path), re.MULTILINE)

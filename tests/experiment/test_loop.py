@@ -60,7 +60,8 @@ class Script:
         found = {"fired": list(self.found.get(step, ())), "drift": None}
         return artifact(f"look {step}", **completed(LookInfo, found).as_dict())
 
-    def refresh(self, reward, policy, since, config):
+    def refresh(self, reward, policy, since, config, step):
+        del step
         self.told.append(("refresh", policy.digest, [each.digest for each in since]))
         if config.selection.strategy == "none":
             return None, None

@@ -87,7 +87,12 @@ def run_results(gold: dict[str, float], rate: float, *, on_policy: float | None 
     return completed(RunResults, found)
 
 
-GOLD = {"vanilla": [1.0, 0.2, 0.9, 0.4], "random": [1.1, 0.1, 1.3, 0.5], "frft": [1.5, 0.8, 1.4, 1.1]}
+GOLD = {
+    "vanilla": [1.0, 0.2, 0.9, 0.4],
+    "random": [1.1, 0.1, 1.3, 0.5],
+    "frft": [1.5, 0.8, 1.4, 1.1],
+    "labelled": [1.6, 0.9, 1.2, 1.3],
+}
 
 
 @pytest.fixture

@@ -106,13 +106,14 @@ def test_every_flipped_bit_is_found_and_the_file_named_with_a_remedy(out, name, 
     assert any(word in said for word in ("again", "estore", "anew", "computes"))
 
 
-def test_each_damaged_file_of_a_folder_has_a_line(out, capsys, monkeypatch):
+def test_each_damaged_file_of_a_folder_has_a_line(out, shown, fits, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     (out / "metrics.jsonl").write_text("")
     (out / "arms" / "frft" / "selection-1.parquet").unlink()
     (out / "cells" / "centre-0.json").write_text("{")
     assert main(["verify", str(out)]) == 1
     said = capsys.readouterr().out
+    fits(shown)
     assert said.count("DAMAGED") == 3
     assert "3 damaged; 7 files" in said
     assert "this cell, and no other, is run anew" in " ".join(said.split())

@@ -122,5 +122,5 @@ def test_newer_settings_at_their_default_are_no_part_of_the_identity():
     assert "clusters" not in SelectionConfig().identity()
     assert RefreshConfig(selection=SelectionConfig(clusters=3)).identity()["selection"]["clusters"] == 3
     # All that is left is what it was before.
-    newer = {"selection": {"clusters", "column", "value"}}
+    newer = {"selection": SelectionConfig.newer, **dict.fromkeys(RefreshConfig.newer, True)}
     assert RefreshConfig().identity() == RefreshConfig().model_dump(mode="json", exclude=newer)

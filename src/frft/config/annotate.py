@@ -64,10 +64,11 @@ def _section_lines(section: Section, indent: str, explained: set[type[Section]],
         width: width of the comments.
     """
     lines: list[str] = []
-    for key, field in type(section).model_fields.items():
+    for name, field in type(section).model_fields.items():
         comment = " ".join((field.description or "").split())
-        value = getattr(section, key)
-        kind = section_in(field.annotation) if value is None else None
+        key, value = field.alias or name, getattr(section, name)
+        # A field that may hold a section: it is empty, or says in a word that it has none.
+        kind = None if isinstance(value, Section) else section_in(field.annotation)
         if (kind is not None and kind in explained) or get_origin(field.annotation) is Literal:
             comment += f" ({expected(field.annotation)})"
         if lines and not indent:
@@ -82,9 +83,11 @@ def _section_lines(section: Section, indent: str, explained: set[type[Section]],
         if isinstance(value, Section):
             lines += [f"{indent}{key}:", *_section_lines(value, f"{indent}  ", explained, width)]
             continue
-        if kind is not None and kind not in explained and field.default is None:
+        if kind is not None and kind not in explained and (field.default is None or value is not None):
             explained.add(kind)
-            left_out = _section_lines(kind(), "  ", explained, _WIDTH - len(f"{indent}# "))
+            if value is not None:
+                lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()
+            left_out = _section_lines(kind.example(), "  ", explained, _WIDTH - len(f"{indent}# "))
             lines += [f"{indent}# {line}" for line in (f"{key}:", *left_out)]
             continue
         lines += textwrap.indent(dump_yaml({key: value}), indent).splitlines()

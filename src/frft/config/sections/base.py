@@ -47,6 +47,11 @@ class Section(BaseModel):
         """The fields by the name that a configuration gives them, which differs from Python's for words of Python."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
+    @classmethod
+    def example(cls) -> Section:
+        """A section of this kind to show its settings by: the defaults, and values for those that have none."""
+        return cls()
+
     def identity(self) -> dict[str, Any]:
         """All settings as JSON-able values, to know by them what was made.
 

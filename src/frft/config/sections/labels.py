@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from frft.config.sections.base import Section
 from frft.config.sections.picks import PickConfig
 
 REPEATS = "repeats"
@@ -53,6 +54,11 @@ class LabelsConfig(PickConfig):
     once."""
     keep: int | None = Field(default=None, ge=0)
     """For how many later refreshes of the arm labels are used again; none: for all."""
+
+    @classmethod
+    def example(cls) -> Section:
+        """Sixty labels by a judge."""
+        return cls.model_validate({"from": "judge", "budget": 60})
 
     @property
     def given_error(self) -> float:
