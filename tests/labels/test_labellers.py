@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from frft.errors import DataError, LabelsPendingError, OutputError, UsageError
@@ -142,6 +144,13 @@ def longer(prompts, first, second):
     return [None if one == other else float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
 
 
+def made_within(text):
+    def with_more_of_it(prompts, first, second):
+        return [float(one.count(text) > other.count(text)) for one, other in zip(first, second, strict=True)]
+
+    return with_more_of_it
+
+
 def test_a_function_is_a_labeller_under_its_own_name(tmp_path):
     named = named_labeller(longer, tmp_path)
     assert (named.name, named.folder) == (f"{__name__}.longer", tmp_path)
@@ -161,6 +170,11 @@ def test_a_function_is_a_labeller_under_its_own_name(tmp_path):
     ("given", "message"),
     [
         (lambda *texts: [], "a function without a name"),
+        (partial(longer, ["p"]), r"functools.partial.*, a function without a name of its own"),
+        (made_within("x"), "a function without a name of its own"),
+        (FunctionLabeller(longer, "l").label, "a function without a name of its own"),
+        (Longer, r"the class Longer, and not an object of it: give Longer\(...\)"),
+        (FunctionLabeller(longer, ""), "The labeller's name is ''; it must be a text"),
         ("openai:gpt", "must be a labeller or a function .* got str: 'openai:gpt'"),
     ],
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+import frft
 from frft.config.sections import EmbedderConfig, RewardModelConfig, TrainConfig
 from frft.reward import RewardModel
 from frft.selection import Embedder, VectorCache
+
+from .trainings import CONFIG
 
 TOPICS = ["bread", "guitar", "chess", "tea", "rain", "bees", "maps", "soap", "clocks", "ships", "rice", "wool"]
 
@@ -42,3 +45,55 @@ def base(tiny_lm_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     RewardModel.load(tiny_lm_folder, seed=0, max_length=48).save(folder)
     return folder
+
+
+@pytest.fixture
+def script(base, pool, reward_training, tiny_lm_folder, vectors, tmp_path):
+    """A TRL script: its reward and its trainer. Everything is named anew at each call, as in another process."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    def make(
+        folder="run",
+        algorithm="rloo",
+        config=CONFIG,
+        checkpoint=None,
+        messages=False,
+        gate_pairs=None,
+        labeller=None,
+        **changes,
+    ):
+        places = {"workdir": tmp_path / "aligned", "vectors": vectors}
+        reward = frft.AlignedReward(
+            base, pool, config, reward_training, **places, seed=1, gate_pairs=gate_pairs, labeller=labeller
+        )
+        trainer_class, arguments = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
+        settings = {
+            "output_dir": str(tmp_path / folder),
+            "max_steps": 6,
+            "per_device_train_batch_size": 4,
+            "num_generations": 2,
+            "max_completion_length": 6,
+            "learning_rate": 1e-3,
+            "beta": 0.0,
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "logging_steps": 1,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "save_strategy": "no",
+        }
+        prompts = pool["prompt"].to_pylist()[::3]
+        if messages:
+            prompts = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        trainer = trainer_class(
+            model=str(tiny_lm_folder),
+            reward_funcs=reward,
+            args=arguments(**(settings | changes)),
+            train_dataset=Dataset.from_dict({"prompt": prompts, "topic": ["any"] * len(prompts)}),
+            callbacks=[reward.callback(checkpoint)],
+        )
+        return reward, trainer
+
+    return make

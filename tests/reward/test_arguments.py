@@ -118,6 +118,37 @@ def test_what_would_fail_at_the_first_refresh_is_refused_when_the_reward_is_made
         frft.AlignedReward(foreign, pool)
 
 
+def judging(prompts, first, second):
+    return [1.0] * len(prompts)
+
+
+PEOPLE = frft.NamedLabeller("people", "people", None)
+MISPLACED = [
+    ("offline", judging, r"labeller is .*\.judging, and no refresh asks it: config.labels is offline"),
+    ({"from": "queue", "budget": 4}, judging, "from: queue asks others. Set from: judge"),
+    ({"from": "gold", "budget": 4}, judging, "from: gold asks others. Set from: judge"),
+    ({"from": "judge", "budget": 4}, PEOPLE, "people, whom nobody can open .* asks at once. Set from: queue"),
+    ({"from": "judge", "budget": 4}, 3, "labeller must be a labeller or a function .* got int: 3"),
+]
+
+
+@pytest.mark.parametrize(("labels", "labeller", "message"), MISPLACED)
+def test_a_labeller_that_is_none_or_that_nobody_would_ask_is_refused_when_the_reward_is_made(
+    labels, labeller, message, base, pool
+):
+    config = frft.RefreshConfig.model_validate({"samples": "rollouts", "labels": labels})
+    with pytest.raises(frft.UsageError, match=message):
+        frft.AlignedReward(base, pool, config, labeller=labeller)
+
+
+def test_people_need_no_labeller(base, pool, tmp_path):
+    config = frft.RefreshConfig.model_validate({"samples": "rollouts", "labels": {"from": "queue", "budget": 4}})
+    people = frft.AlignedReward(base, pool, config, workdir=tmp_path).labeller
+    assert people is not None
+    assert (people.open, people.folder) == (None, tmp_path / "labels")
+    assert frft.AlignedReward(base, pool, config, labeller=PEOPLE).labeller is PEOPLE
+
+
 def test_a_workdir_that_cannot_be_is_refused_and_one_that_can_is_not_made(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):

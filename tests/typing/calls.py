@@ -52,6 +52,10 @@ def settings() -> frft.RefreshConfig:
     )
 
 
+def prefers_longer(prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float | None]:
+    return [float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
+
+
 def aligned(pool: frft.Pool) -> list[float]:
     reward = frft.AlignedReward(
         "reward-model",
@@ -67,6 +71,10 @@ def aligned(pool: frft.Pool) -> list[float]:
     )
     assert_type(reward.refresh(), frft.Refresh)
     assert_type(reward.refreshes[0].read_selection(), frft.Selection)
+    frft.AlignedReward("reward-model", pool, labeller=frft.FunctionLabeller(prefers_longer, "longer"))
+    frft.AlignedReward("reward-model", pool, labeller=prefers_longer)
+    frft.AlignedReward("reward-model", pool, labeller="openai:MODEL")  # type: ignore[arg-type]
+    assert_type(reward.deferred.made, list[tuple[int, int]])
     frft.AlignedReward("reward-model")  # type: ignore[call-arg]
     frft.AlignedReward("reward-model", pool, 2)  # type: ignore[arg-type]
     frft.AlignedReward("reward-model", pool, held_out=3)  # pyright: ignore[reportArgumentType] (to mypy, Arrow tables are Any)

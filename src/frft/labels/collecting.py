@@ -71,5 +71,6 @@ def _check_answered(path: Path, queue: LabelQueue) -> None:
         raise LabelsPendingError(
             f"{counts.pending} of {counts.questions} questions in {path} wait for an answer. Answer them, for instance "
             f"by `frft label answer {path} --as NAME` or `frft label ask {path} --judge JUDGE`, and run the same "
-            "command again: it goes on from here."
+            "command again: it goes on from here.",
+            path,
         )

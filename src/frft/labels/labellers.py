@@ -99,24 +99,34 @@ def named_labeller(given: NamedLabeller | Labeller | PreferenceFunction, folder:
         folder: where files of labels are kept, unless `given` says so itself.
 
     Raises:
-        UsageError: it is none of these, or a function without a name.
+        UsageError: it is none of these, or its name does not tell it from others.
     """
     if isinstance(given, NamedLabeller):
         return given
+    if isinstance(given, type):
+        raise UsageError(
+            f"labeller is the class {given.__name__}, and not an object of it: give {given.__name__}(...)."
+        )
     if all(hasattr(given, name) for name in ("name", "label", "spent")):
         labeller: Any = given
+        if not isinstance(labeller.name, str) or not labeller.name:
+            raise UsageError(
+                f"The labeller's name is {labeller.name!r:.60}; it must be a text by which its answers are known again."
+            )
         return NamedLabeller(labeller.name, {"labeller": labeller.name}, lambda: labeller, folder)
     if not callable(given):
         raise UsageError(
             f"labeller must be a labeller or a function of prompts, first and second completions, got "
-            f"{type(given).__name__}: {given!r:.60}."
+            f"{type(given).__name__}: {given!r:.60}. Of a judge, give frft.FunctionLabeller(judge.prefer, NAME)."
         )
     function: Any = given
     name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}".strip(".")
-    if not getattr(function, "__qualname__", "") or "<lambda>" in name:
+    # What is made at run time (within a function, or of an object) can judge otherwise under the same name.
+    bound = getattr(function, "__self__", None) is not None
+    if not getattr(function, "__qualname__", "") or "<lambda>" in name or "<locals>" in name or bound:
         raise UsageError(
-            "labeller is a function without a name, by which its answers are known again: define it by `def`, or give "
-            "frft.FunctionLabeller(function, NAME)."
+            f"labeller is {function!r:.60}, a function without a name of its own, by which its answers are known "
+            "again. Define it by `def` at the top of a file, or give frft.FunctionLabeller(function, NAME)."
         )
     return NamedLabeller(name, {"labeller": name}, lambda: FunctionLabeller(function, name), folder)
 

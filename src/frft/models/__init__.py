@@ -3,7 +3,7 @@
 from frft.models.adapters import WithoutAdapters, add_adapters
 from frft.models.encoding import EncodedPair, Encoder, TruncationCount
 from frft.models.heads import HeadRequest, RewardHead, ScoreHead, find_head, head_origin
-from frft.models.launch import is_main_process, peers, process_count
+from frft.models.launch import decided_by_main, is_main_process, peers, process_count
 from frft.models.loading import (
     Dtype,
     check_positions,
@@ -33,6 +33,7 @@ __all__ = [
     "build_causal_lm",
     "check_positions",
     "choose_threads",
+    "decided_by_main",
     "find_head",
     "head_origin",
     "is_main_process",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from frft.errors import FrftError
 from frft.store import ALONE, Peers
+
+_Found = TypeVar("_Found")
 
 LAUNCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 LAUNCH_PREFIXES = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_COMM_", "PMI_", "MV2_COMM_")
@@ -49,6 +52,25 @@ class _LaunchedPeers:
 def peers() -> Peers:
     """The group of launched processes; the first call connects them."""
     return ALONE if process_count() == 1 else _LaunchedPeers()
+
+
+def decided_by_main(decide: Callable[[], _Found]) -> _Found:
+    """What the main process alone finds out, in every process. A barrier: all must call it.
+
+    Raises:
+        FrftError: `decide` raised it in the main process; then it is raised in all.
+    """
+    group = peers()
+    outcome: tuple[_Found | None, FrftError | None] = (None, None)
+    if group.is_main:
+        try:
+            outcome = (decide(), None)
+        except FrftError as error:
+            outcome = (None, error)
+    found, raised = group.agree(outcome)
+    if raised is not None:
+        raise raised
+    return cast(_Found, found)
 
 
 @contextmanager

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
 from frft.errors import ArtifactError, UsageError
-from frft.labels import Labeller, NamedLabeller, PreferenceFunction, named_labeller
-from frft.models.chat import identified
+from frft.labels import Labeller, NamedLabeller, PreferenceFunction
 from frft.models.training import ReportTo
 from frft.preferences import PairSource, pairs_table
 from frft.progress import SILENT, Progress
@@ -35,10 +34,12 @@ from frft.reward.arguments import (
     check_models,
     check_settings,
     check_workdir,
+    labeller_for,
     training_for,
 )
+from frft.reward.deferred import DeferredRefreshes
 from frft.reward.gate import Alarms, check_gate
-from frft.reward.identity import model_identity, model_path, pairs_identity
+from frft.reward.identity import model_identity, model_path, reward_identity
 from frft.reward.messages import Conversation, as_texts
 from frft.reward.model import RewardModel
 from frft.reward.refresh import Refresh
@@ -48,8 +49,7 @@ from frft.reward.samples import ObservedSamples, PolicySamples
 from frft.reward.stages import Labelling, RefreshInputs
 from frft.selection import Embedder, LogRatios, VectorCache
 from frft.stages import Runner, StageRunner
-from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, plain_inputs, sha256_file
-from frft.strategies import strategy_origin
+from frft.store import MANIFEST, Artifact, ArtifactStore, digest_of, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,12 +93,14 @@ class AlignedReward:
         trust_remote_code: run code that comes with the models.
         labeller: who gives the fresh labels that `config.labels` asks a judge for: a labeller, or a function (prompts,
             first, second completions) -> preferences for the first, 0 to 1. Answers are kept in `workdir`/labels, and
-            two labellers of one name are taken for the same. None: nobody, or every refresh is given a `Labelling`.
+            two labellers of one name are taken for the same. None: nobody, or every refresh is given a `Labelling`;
+            or, with `from: queue`, people, whose questions lie in `workdir`/labels.
 
     Attributes:
         current: the reward model that scores now.
         refreshes: all refreshes so far, oldest first, those that the gate refused included.
         runner: makes the stages of a refresh in `store`; a plan puts in its place one that only records them.
+        deferred: the refresh that waits for people while a trainer goes on, and the steps of those that were made.
         is_observing: whether scored completions are remembered as samples of the policy; the callback sets it.
 
     Raises:
@@ -145,7 +147,8 @@ class AlignedReward:
         check_gate(config.gate, gate_pairs, alarms)
         check_models(reward_model, backbone, trust_remote_code=trust_remote_code)
         training = training_for(reward_model, training, progress, trust_remote_code=trust_remote_code)
-        self.labeller = None if labeller is None else named_labeller(labeller, Path(workdir) / "labels")
+        self.labeller = labeller_for(config, labeller, Path(workdir) / "labels")
+        self.deferred = DeferredRefreshes(Path(workdir) / "labels")
         self._alarms = alarms
         self._report_to, self._trust_remote_code = report_to, trust_remote_code
         self.config, self.training, self.seed = config, training, seed
@@ -330,6 +333,7 @@ class AlignedReward:
                 }
                 for refresh in self.refreshes
             ],
+            "deferred": self.deferred.state(),
         }
 
     def restore(self, state: Mapping[str, Any], *, observed: bool = True) -> None:
@@ -354,6 +358,8 @@ class AlignedReward:
         ]
         accepted = [refresh.reward_model for refresh in self.refreshes if refresh.accepted]
         self.current, self._model = accepted[-1] if accepted else self.base, None
+        if "deferred" in state:  # states of older versions waited for nobody
+            self.deferred.restore(state["deferred"])
         self.observed.scorings = state["scorings"]
         self.observed.replace([(scoring, prompt, text) for scoring, prompt, text in state["observed"] if observed])
 
@@ -368,24 +374,4 @@ class AlignedReward:
 
     @cached_property
     def _made_from(self) -> str:
-        reference, held_out, selection = self.reference_samples, self.held_out, self.config.selection
-        origin = strategy_origin(selection.strategy)
-        embeds = self.config.gate is not None or self.config.embeds
-        return digest_of(
-            plain_inputs(
-                {
-                    "reward_model": model_identity(self.base),
-                    "backbone": None if self.backbone is None else model_identity(self.backbone),
-                    "pool": pairs_identity(self.pool, *selection.columns),
-                    "embedder": self.vectors.embedder.digest if embeds else None,
-                    "config": self.config.identity(),
-                    "training": identified(self.training.identity()),
-                    "reference_samples": None if reference is None else reference.identity,
-                    "held_out": None if held_out is None else pairs_identity(held_out),
-                    "gate_pairs": None if self.gate_pairs is None else pairs_identity(self.gate_pairs),
-                    "seed": self.seed,
-                    **({} if self.labeller is None else {"labeller": self.labeller.identity}),
-                    **({} if origin is None else {"strategy": origin}),
-                }
-            )
-        )
+        return reward_identity(self)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.config.sections import RefreshConfig, RewardModelConfig
 from frft.errors import DataError, ModelError, OutputError, UnknownLengthError, UsageError, check_type
-from frft.labels import NamedLabeller
+from frft.labels import Labeller, NamedLabeller, PreferenceFunction, named_labeller
 from frft.models import find_head, load_model_config, longest_sequence
 from frft.progress import Progress
 from frft.reward.reward_file import REWARD_FILE, read_reward_file
@@ -218,16 +218,51 @@ def check_callback(config: RefreshConfig) -> None:
             "In a trainer of TRL, this reward sees only texts. labels: gold and strategies that read the likelihoods "
             "of two models (policy_ratio) need `frft run`: set other labels and another strategy."
         )
-    if config.fresh is not None and config.fresh.from_ != "judge":
+    if config.fresh is not None and config.fresh.from_ not in ("judge", "queue"):
         raise UsageError(
             f"labels: from: {config.fresh.from_} needs `frft run`. In a trainer of TRL, set from: judge and give the "
-            "reward a labeller=, or refresh it by hand with a Labelling."
+            "reward a labeller=, or from: queue, for people; or refresh it by hand with a Labelling."
+        )
+    if config.fresh is not None and config.fresh.judge is not None:
+        raise UsageError(
+            f"labels.judge: {config.fresh.judge} is opened by `frft run` alone. In a trainer of TRL, leave it out and "
+            "give the reward a labeller=, such as frft.FunctionLabeller(judge.prefer, NAME)."
         )
     if not config.trains:
         raise UsageError(
             f"strategy: {strategy.name} selects no pairs, so refreshes change nothing. Set alpha: 0, or another "
             "strategy."
         )
+
+
+def labeller_for(
+    config: RefreshConfig, given: NamedLabeller | Labeller | PreferenceFunction | None, folder: Path
+) -> NamedLabeller | None:
+    """The labeller of a reward, as it was given; or people, who answer files of questions in a folder.
+
+    Raises:
+        UsageError: it is no labeller, or nobody would ask it.
+    """
+    fresh = config.fresh
+    if given is None:
+        return NamedLabeller("people", "queue", None, folder) if fresh is not None and fresh.from_ == "queue" else None
+    named = named_labeller(given, folder)
+    if fresh is None:
+        raise UsageError(
+            f"labeller is {named.name}, and no refresh asks it: config.labels is {config.labels}. Set labels="
+            'frft.LabelsConfig(from_="judge", budget=...), or leave the labeller out.'
+        )
+    if fresh.from_ != "judge" and not (fresh.from_ == "queue" and named.open is None):
+        raise UsageError(
+            f"labeller is {named.name}, and labels: from: {fresh.from_} asks others. Set from: judge, or leave the "
+            "labeller out."
+        )
+    if fresh.from_ == "judge" and named.open is None:
+        raise UsageError(
+            f"labeller is {named.name}, whom nobody can open (open: None), and labels: from: judge asks at once. Set "
+            "from: queue, or give a labeller that answers."
+        )
+    return named
 
 
 def check_labeller(config: RefreshConfig, labeller: NamedLabeller | None) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frft.models import head_origin, model_source
-from frft.store import Artifact, digest_of, folder_digest
+from frft.models.chat import identified
+from frft.store import Artifact, digest_of, folder_digest, plain_inputs
+from frft.strategies import strategy_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from frft.reward.aligned import AlignedReward
 
 
 def pairs_identity(table: pa.Table, *more: str) -> str:
@@ -43,3 +47,28 @@ def model_identity(source: Artifact | str | Path) -> Any:
 def model_path(source: Artifact | str | Path) -> str | Path:
     """The folder of a model, or its name on the Hub."""
     return source.path if isinstance(source, Artifact) else source
+
+
+def reward_identity(reward: AlignedReward) -> str:
+    """Digest of all that the refreshes of a reward depend on besides the policy's texts."""
+    reference, held_out, selection = reward.reference_samples, reward.held_out, reward.config.selection
+    origin = strategy_origin(selection.strategy)
+    embeds = reward.config.gate is not None or reward.config.embeds
+    return digest_of(
+        plain_inputs(
+            {
+                "reward_model": model_identity(reward.base),
+                "backbone": None if reward.backbone is None else model_identity(reward.backbone),
+                "pool": pairs_identity(reward.pool, *selection.columns),
+                "embedder": reward.vectors.embedder.digest if embeds else None,
+                "config": reward.config.identity(),
+                "training": identified(reward.training.identity()),
+                "reference_samples": None if reference is None else reference.identity,
+                "held_out": None if held_out is None else pairs_identity(held_out),
+                "gate_pairs": None if reward.gate_pairs is None else pairs_identity(reward.gate_pairs),
+                "seed": reward.seed,
+                **({} if reward.labeller is None else {"labeller": reward.labeller.identity}),
+                **({} if origin is None else {"strategy": origin}),
+            }
+        )
+    )

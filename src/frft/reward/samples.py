@@ -72,6 +72,11 @@ class ObservedSamples:
         distributed.all_gather_object(parts, self._newest(self._samples))
         return self._newest([sample for part in parts for sample in part])
 
+    @property
+    def here(self) -> tuple[Sample, ...]:
+        """The samples of this process."""
+        return tuple(self._samples)
+
     def replace(self, samples: Sequence[Sample]) -> None:
         """Replace all samples by these."""
         self._samples = list(samples)
