@@ -160,6 +160,8 @@ def test_a_function_is_a_labeller_under_its_own_name(tmp_path):
         each.choice for each in Longer().label(questions)
     ]
     assert named_labeller(named, tmp_path / "other") is named
+    without = NamedLabeller("people", "people", None)
+    assert named_labeller(without, tmp_path) == NamedLabeller("people", "people", None, tmp_path)
     labeller = Longer()
     own = named_labeller(labeller, tmp_path)
     assert own.open is not None

@@ -7,10 +7,13 @@ from contextlib import suppress
 
 import pytest
 
+from frft.errors import LabelsPendingError
 from frft.models import choose_threads
-from frft.models.launch import as_if_alone, is_main_process, peers, process_count, processes_here
+from frft.models.launch import as_if_alone, decided_by_main, is_main_process, peers, process_count, processes_here
 from frft.models.runtime import SMALL_MODEL_PARAMETERS
 from frft.store import ALONE
+
+from ..processes import run_python
 
 LAUNCHED = {"RANK": "1", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true"}
 
@@ -55,3 +58,45 @@ def test_a_block_as_if_alone_sees_no_launcher_and_gives_everything_back(launched
     assert {name: os.environ[name] for name in LAUNCHED} == LAUNCHED
     assert "ACCELERATE_MIXED_PRECISION" not in os.environ
     assert PartialState._shared_state == before
+
+
+DECIDING = """
+import sys
+from pathlib import Path
+from frft.errors import LabelsPendingError
+from frft.models import decided_by_main, peers
+group = peers()
+def never():
+    assert group.is_main, "only the main process is asked"
+    return "yes"
+def fails():
+    assert group.is_main
+    raise LabelsPendingError("two are open", Path("q.jsonl"))
+said = [decided_by_main(never)]
+try:
+    decided_by_main(fails)
+except LabelsPendingError as error:
+    said += [str(error), str(error.file)]
+Path(sys.argv[1], "main" if group.is_main else "other").write_text("|".join(said))
+from torch import distributed
+distributed.barrier()
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_what_the_main_process_finds_out_or_fails_at_is_known_to_all(tmp_path):
+    (tmp_path / "script.py").write_text(DECIDING)
+    done = run_python(tmp_path / "script.py", tmp_path, folder=tmp_path / "said", processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {(tmp_path / name).read_text() for name in ("main", "other")} == {"yes|two are open|q.jsonl"}
+
+
+def test_alone_it_decides_and_fails_itself():
+    assert decided_by_main(lambda: 3) == 3
+    with pytest.raises(LabelsPendingError, match="open"):
+        decided_by_main(fails)
+
+
+def fails():
+    raise LabelsPendingError("open")

@@ -146,7 +146,8 @@ def test_people_need_no_labeller(base, pool, tmp_path):
     people = frft.AlignedReward(base, pool, config, workdir=tmp_path).labeller
     assert people is not None
     assert (people.open, people.folder) == (None, tmp_path / "labels")
-    assert frft.AlignedReward(base, pool, config, labeller=PEOPLE).labeller is PEOPLE
+    named = frft.AlignedReward(base, pool, config, labeller=PEOPLE, workdir=tmp_path).labeller
+    assert named == frft.NamedLabeller("people", "people", None, tmp_path / "labels")
 
 
 def test_a_workdir_that_cannot_be_is_refused_and_one_that_can_is_not_made(tmp_path):

@@ -147,7 +147,8 @@ def by_hand(base, pool, reward_training, tmp_path):
     """A reward, and a function that makes a step as a trainer does: two completions of each of four prompts."""
 
     def make(config: RefreshConfig, resumes: dict | None = None):
-        reward = frft.AlignedReward(base, pool, config, reward_training, workdir=tmp_path / "work")
+        places = {"workdir": tmp_path / "work", "gate_pairs": None if config.gate is None else pool}
+        reward = frft.AlignedReward(base, pool, config, reward_training, **places)
         callback = reward.callback()
         callback.on_train_begin(None, SimpleNamespace(max_steps=20, global_step=0), None)
         if resumes is not None:
@@ -183,6 +184,27 @@ def test_an_audit_and_labels_are_waited_for_one_after_the_other(by_hand, tmp_pat
     assert reward.refreshes[0].audit is not None
     again_step(4)
     assert (again.deferred.made, made(again)) == ([(1, 4)], made(reward))
+
+
+@needs_embedder
+def test_a_gate_that_people_decide_is_waited_for_with_the_current_model(by_hand, tmp_path):
+    gate = frft.GateConfig(labels=2, pairs=8, alarms=False)
+    config = RefreshConfig.model_validate(asking([1]).model_dump() | {"gate": gate, "num_train_epochs": 20})
+    reward, step = by_hand(config)
+    folder = tmp_path / "work" / "labels"
+    with pytest.warns(UserWarning, match=r"2 of 2 questions in .*labels-1-"):
+        step(1)
+    answer(one_file(folder))
+    with pytest.warns(UserWarning, match=r"questions in .*gate-1-"):
+        step(2)
+    assert (reward.refreshes, reward.current) == ([], reward.base), "the model is trained, and not let in yet"
+    answer(next(folder.glob("gate-*.jsonl")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two labels may not suffice
+        step(3)
+    assert reward.deferred.made == [(1, 3)]
+    assert reward.refreshes[0].verdict is not None
+    assert reward.refreshes[0].verdict.labels.asked > 0
 
 
 def test_samples_of_after_the_asking_are_those_of_the_next_refresh(by_hand, tmp_path):

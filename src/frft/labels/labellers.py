@@ -102,7 +102,7 @@ def named_labeller(given: NamedLabeller | Labeller | PreferenceFunction, folder:
         UsageError: it is none of these, or its name does not tell it from others.
     """
     if isinstance(given, NamedLabeller):
-        return given
+        return given if given.folder is not None else replace(given, folder=folder)
     if isinstance(given, type):
         raise UsageError(
             f"labeller is the class {given.__name__}, and not an object of it: give {given.__name__}(...)."
