@@ -225,6 +225,9 @@ def test_samples_of_after_the_asking_are_those_of_the_next_refresh(by_hand, tmp_
     with pytest.warns(UserWarning, match=r"after step 3 waits: 4 of 4 questions"):
         step(4)
     assert second.exists()
+    # A training that begins anew does not wait for what the one before has asked.
+    reward.callback().on_train_begin(None, SimpleNamespace(max_steps=20, global_step=0), None)
+    assert (reward.deferred.waiting, reward.deferred.made) == (None, [])
 
 
 SCRIPT = """
