@@ -276,6 +276,7 @@ ELSEWHERE = (
     ("advise cases", "fixed_actor/cases/test_run.py"),
     ("advise fit", "study/test_advice.py"),
     ("diagnose", "e2e/test_diagnose.py"),
+    ("doctor", "cli/test_doctor.py"),
     ("eval tasks", "cli/test_eval_tasks.py"),
     ("label answer", "cli/test_label_answer.py"),
     ("run", "e2e/test_world.py"),

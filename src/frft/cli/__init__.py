@@ -19,6 +19,7 @@ from frft.cli.bench import bench_app
 from frft.cli.configs import init, presets
 from frft.cli.data import data_command
 from frft.cli.diagnose import diagnose_command
+from frft.cli.doctor import doctor_command
 from frft.cli.eval import eval_app
 from frft.cli.generate import generate_command
 from frft.cli.label import label_app
@@ -56,6 +57,7 @@ app.command(study_command, name="study", default_parameter=Parameter(consume_mul
 app.command(advise_command)
 app.command(diagnose_command, name="diagnose")
 app.command(verify_command, name="verify")
+app.command(doctor_command, name="doctor")
 reward_app.command(score_command, name="score")
 reward_app.command(check_command, name="check")
 app.command(reward_app)

