@@ -13,9 +13,9 @@ pytest.importorskip("openai", reason="the extra `judge` is not installed")
 
 from frft.cli import main
 from frft.errors import ArtifactError, ModelError, UsageError
-from frft.evaluation import ChatJudge, chat, win_rate
+from frft.evaluation import ChatJudge, chat, kept_replies, win_rate
 from frft.progress import SilentProgress
-from frft.store import read_rows
+from frft.store import ChainedJournal, append_rows, read_rows
 
 KEY = "sk-secret-0123456789"
 PROMPTS, FIRST, SECOND = ["p1", "p2", "p3"], ["aaa", "b", "ccc"], ["a", "bbb", "ccc"]
@@ -276,6 +276,30 @@ def test_a_line_that_was_cut_off_is_asked_again(endpoint, judge, tmp_path):
     path.write_text("{}\n")
     with pytest.raises(ArtifactError, match=r"verdicts.jsonl.*no verdict of a judge"):
         judge()
+
+
+def test_an_edited_verdict_is_named(endpoint, judge, tmp_path):
+    judge().prefer(PROMPTS[:2], FIRST[:2], SECOND[:2])
+    path = tmp_path / "verdicts.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"preference": 1', b'"preference": 0', 1))
+    for read in (judge, lambda: kept_replies(path)):
+        with pytest.raises(ArtifactError, match=r"verdicts.jsonl, line 1: damaged.*the others are asked again"):
+            read()
+
+
+def test_two_judges_write_into_one_journal_and_older_verdicts_are_kept(endpoint, judge, tmp_path):
+    path = tmp_path / "verdicts.jsonl"
+    judge().prefer(["p0"], ["aaa"], ["a"])
+    (row,) = ChainedJournal(path).rows
+    path.unlink()
+    append_rows(path, [row])  # as versions wrote it that had no digests
+    one, other = judge(), judge()
+    for asked, prompt in ((one, "p1"), (other, "p2"), (one, "p3")):
+        asked.prefer([prompt], ["aaa"], ["a"])
+    again = judge()
+    assert again.prefer([f"p{number}" for number in range(4)], ["aaa"] * 4, ["a"] * 4) == [1.0] * 4
+    assert (again.usage.cached, again.usage.judged) == (4, 0)
 
 
 def test_settings_that_make_no_sense(monkeypatch, endpoint):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from frft.config.sections import FixedActorConfig
-from frft.errors import OutputError, UsageError
+from frft.errors import ArtifactError, OutputError, UsageError
 from frft.fixed_actor import named_actors, read_table, run_fixed_actor
 from frft.fixed_actor.arms import BASE, GUESSES, HeadArm, arms_of
 from frft.fixed_actor.run import RESULTS, read_results
-from frft.store import append_rows
+from frft.store import append_rows, read_sealed, write_json
+from frft.store.chained import is_chained
 
 SMALL = FixedActorConfig(
     seeds=1, strategies=["part1", "part4", "density"], sizes=[30], steps=40, continue_steps=10, batch_size=16
@@ -97,6 +100,41 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_lines(sourced_pairs, actors,
     (tmp_path / RESULTS).write_bytes(b"".join(lines[:7]) + lines[7][:20])  # the eighth was cut off
     run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, tmp_path)
     assert without_times(tmp_path) == without_times(finished)
+
+
+@pytest.mark.parametrize("name", [RESULTS, "settings.json", "models/seed-0-scratch.json", "models/seed-0-scratch/*.s*"])
+def test_what_goes_on_is_verified(sourced_pairs, actors, minilm_vectors, finished, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    (out / RESULTS).write_bytes(b"".join((out / RESULTS).read_bytes().splitlines(keepends=True)[:4]))
+    (path,) = out.glob(name)
+    content = bytearray(path.read_bytes())
+    # A digit of a figure, or the last weight.
+    place = next((at for at in range(len(content) - 1) if content[at : at + 1].isdigit()), -1)
+    place = -2 if path.suffix == ".safetensors" else place
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError) as caught:
+        run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, out)
+    assert str(path) in str(caught.value)
+    if name == RESULTS:
+        with pytest.raises(ArtifactError, match=r"results\.jsonl, line 1: damaged"):
+            read_table(out)
+
+
+def test_folders_from_before_there_were_digests_go_on(sourced_pairs, actors, minilm_vectors, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    rows = [json.loads(line) for line in (out / RESULTS).read_text().splitlines()]
+    (out / RESULTS).unlink()
+    append_rows(out / RESULTS, [{name: value for name, value in row.items() if name != "digest"} for row in rows[:6]])
+    for path in (out / "settings.json", *out.glob("models/*.json")):
+        write_json(path, read_sealed(path))
+    for path in out.glob("models/*/manifest.json"):
+        path.unlink()
+    run_fixed_actor(sourced_pairs, actors, SMALL, minilm_vectors, out)
+    assert without_times(out) == without_times(finished)
+    assert is_chained(out / RESULTS)
 
 
 def test_more_can_be_asked_for_later(sourced_pairs, actors, minilm_vectors, tmp_path):

@@ -12,6 +12,7 @@ from frft.errors import ModelError
 from frft.fixed_actor import states
 from frft.fixed_actor.states import TokenStates, transformer_of
 from frft.fixed_actor.texts import PairTexts
+from frft.progress import SILENT
 from frft.selection import Embedder
 
 
@@ -50,9 +51,10 @@ def test_what_was_computed_before_is_not_computed_again(texts, minilm_vectors, t
     first = TokenStates(texts, minilm_vectors.embedder, 32, tmp_path)
     every = np.arange(len(texts))
     states_BTD, _ = first.of(every)
-    lost = np.load(next(tmp_path.glob("*.done.npy")), mmap_mode="r+")
-    lost[5:7] = False
-    lost.flush()
+    (path,) = tmp_path.glob("*.npy")
+    stored = np.load(path, mmap_mode="r+")
+    stored[5, 0, 0] += 1
+    stored.flush()
     computed = []
     compute = TokenStates._compute
     monkeypatch.setattr(
@@ -63,9 +65,38 @@ def test_what_was_computed_before_is_not_computed_again(texts, minilm_vectors, t
             compute(self, model, ids, missing, progress),
         ),
     )
-    again_BTD, _ = TokenStates(texts, minilm_vectors.embedder, 32, tmp_path).of(every)
-    assert computed == [5, 6]
-    np.testing.assert_allclose(again_BTD, states_BTD, atol=4e-3)
+
+    def again():
+        computed.clear()
+        found_BTD, _ = TokenStates(texts, minilm_vectors.embedder, 32, tmp_path, said := Said()).of(every)
+        np.testing.assert_allclose(found_BTD, states_BTD, atol=4e-3)
+        return said
+
+    # A line covers what was finished between two writes to disk, here all texts.
+    assert again() == [f"{path} was damaged; states of {len(texts)} texts are computed again"]
+    assert sorted(computed) == list(every)
+    assert (again(), computed) == ([], [])
+    (journal,) = tmp_path.glob("*.jsonl")
+    for damage in (
+        lambda: path.write_bytes(path.read_bytes()[:300]),
+        lambda: path.write_bytes(b"\xff" + path.read_bytes()[1:]),
+        lambda: path.unlink(),
+        lambda: journal.write_bytes(journal.read_bytes().replace(b"0", b"1", 1)),
+    ):
+        damage()
+        (said,) = again()
+        assert "are computed again" in said
+        assert sorted(computed) == list(every)
+
+
+class Said(list):
+    """A Progress that notes what is said."""
+
+    def say(self, text):
+        self.append(text)
+
+    def task(self, description, total):
+        return SILENT.task(description, total)
 
 
 def test_an_embedder_of_another_build_is_refused(texts, tiny_lm_folder, tmp_path):

@@ -130,6 +130,24 @@ def test_a_file_that_holds_something_else_is_begun_anew(write, tmp_path):
     assert write().completions == 11
 
 
+def test_an_edited_completion_is_not_taken_over(write, stop_after, tmp_path, monkeypatch):
+    stop_after(1)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    monkeypatch.setattr(sample_file, "generate", generate)
+    path = unfinished_file(tmp_path / "samples.jsonl")
+    edited = path.read_bytes().replace(b"Question 2", b"Question 7")
+    assert edited != path.read_bytes()
+    path.write_bytes(edited)
+    said = Said()
+    assert write(progress=said).resumed == 0
+    assert len(said) == 1
+    assert "samples.jsonl.unfinished, line 4: damaged" in said[0]
+    assert "All of its completions are made again." in said[0]
+    write("anew.jsonl")
+    assert (tmp_path / "samples.jsonl").read_bytes() == (tmp_path / "anew.jsonl").read_bytes()
+
+
 def test_what_cannot_be_written_to_is_found_before_anything_is_written(write, tmp_path):
     with pytest.raises(DataError, match=r"Prompt 10 of 11 .* has no tokens"):
         write(prompts=[*PROMPTS[:-1], ""])

@@ -14,10 +14,10 @@ from transformers import TrainerCallback
 
 import frft
 from frft.config.sections import RefreshConfig
-from frft.errors import SelectionError
+from frft.errors import ArtifactError, SelectionError
 from frft.labels import open_queue, read_queue
 from frft.reward.callback import STATE_FILE
-from frft.reward.deferred import JOURNAL_FILE
+from frft.reward.deferred import JOURNAL_FILE, DeferredRefreshes
 from frft.reward.refresh import LABELS_FILE
 
 from ..processes import run_python
@@ -81,6 +81,13 @@ def test_a_training_goes_on_while_people_answer_and_refreshes_at_the_same_step_a
     assert {question.step for question in asked.questions.values()} == {2}
     journal = [json.loads(line) for line in (folder / JOURNAL_FILE).read_text().splitlines()]
     assert [(row["asked"], row["made"]) for row in journal] == [(2, 5)]
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    (edited / JOURNAL_FILE).write_text((folder / JOURNAL_FILE).read_text().replace('"made": 5', '"made": 3'))
+    refreshes = DeferredRefreshes(edited)
+    refreshes.ask(2, [])
+    with pytest.raises(ArtifactError, match=r"refreshes.jsonl, line 1: damaged"):
+        refreshes.is_due(3)
     # Another's answers come after the refresh: they do not change what it was.
     answer(one_file(folder), "bob")
     for step in (1, 3):

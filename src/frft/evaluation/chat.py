@@ -16,7 +16,7 @@ from frft.config.web_address import check_web_address, without_secrets
 from frft.errors import ArtifactError, ModelError, UsageError, printable
 from frft.evaluation.chat_prompt import TEMPLATE_VERSION, judge_messages, read_verdict
 from frft.progress import SILENT, Progress
-from frft.store import append_rows, digest_of, locked, read_rows
+from frft.store import ChainedJournal, digest_of, locked
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
@@ -32,6 +32,8 @@ _SHOWN_CHARACTERS = 300
 """Length at which an error cuts an endpoint's own message."""
 KEPT_CHARACTERS = 200
 """Characters of a reply's end that are kept in the journal."""
+_ASKED_AGAIN = "Keep its first {sound} lines, which are sound: the others are asked again. Or name another file."
+"""What to do about a damaged journal."""
 
 Question = tuple[str, str, str]
 
@@ -126,9 +128,8 @@ class ChatJudge:
         self._answered = False
         self._stopping = threading.Event()
         self._why_none = ""
-        self._replies: dict[str, float | None] = {}
-        if journal is not None and journal.exists():
-            self._replies = _kept(journal)
+        self._kept = None if journal is None else ChainedJournal(journal, _ASKED_AGAIN)
+        self._replies = {} if self._kept is None else _replies(self._kept)
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float | None]:
         """1 where the first completion is better, 0 where the second is, 1/2 for a tie; None without a usable reply.
@@ -246,10 +247,10 @@ class ChatJudge:
             else:
                 self.usage.uncounted += 1
             self._replies[key] = preference
-            if self.journal is not None:
+            if self.journal is not None and self._kept is not None:
                 row = {"key": key, "preference": preference, "model": self.model, "tokens": tokens, "reply_end": end}
                 with locked(self.journal.with_name(f"{self.journal.name}.lock")):
-                    append_rows(self.journal, [row])
+                    self._kept.append(row)
         return preference
 
     def _fail(self, error: Exception, *, alone: bool) -> None:
@@ -313,12 +314,12 @@ def _client(base_url: str | None, timeout_s: float) -> OpenAI:
     return OpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout_s, max_retries=0)
 
 
-def _kept(journal: Path) -> dict[str, float | None]:
+def _replies(kept: ChainedJournal) -> dict[str, float | None]:
     try:
-        return {row["key"]: row["preference"] for row in read_rows(journal)}
-    except (KeyError, TypeError):
+        return {row["key"]: row["preference"] for row in kept.rows}
+    except KeyError:
         raise ArtifactError(
-            f"{journal} holds a line that is no verdict of a judge. Name another file, or remove this one."
+            f"{kept.path} holds a line that is no verdict of a judge. Name another file, or remove this one."
         ) from None
 
 
@@ -333,7 +334,8 @@ def kept_replies(journal: Path, price: tuple[float, float] | None = None) -> dic
         ArtifactError: the journal is damaged.
     """
     usage = ChatUsage()
-    for preference, tokens in ((row["preference"], row["tokens"]) for row in read_rows(journal)):
+    rows = ChainedJournal(journal, _ASKED_AGAIN).rows
+    for preference, tokens in ((row["preference"], row["tokens"]) for row in rows):
         usage.judged += preference is not None
         usage.unparsable += preference is None
         if all(isinstance(count, int) for count in tokens):

@@ -17,7 +17,7 @@ import numpy as np
 
 from frft.errors import ModelError
 from frft.statistics.ridge import fit_preferences
-from frft.store import atomic_folder
+from frft.store import atomic_folder, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +68,7 @@ class LinearTrainer:
         """As `RewardModelTrainer.save`."""
         with atomic_folder(path) as folder:
             np.save(folder / _WEIGHTS, model.weights_F, allow_pickle=False)
+            _ = seal(folder, {})
 
     def load(self, path: Path) -> LinearReward:
         """As `RewardModelTrainer.load`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from frft.config.sections import Start
 from frft.fixed_actor.trainers import CutPairs, RewardModelTrainer, TrainingBudget
 from frft.models import seed_for
-from frft.store import read_json, write_json
+from frft.store import read_sealed, verify_beside, write_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,11 @@ class ModelsOfAll:
         self._found: dict[Start, tuple[Any, CutPairs]] = {}
 
     def get(self, start: Start) -> tuple[Any, CutPairs]:
-        """The model, and how much of its pairs was not read."""
+        """The model, and how much of its pairs was not read.
+
+        Raises:
+            ArtifactError: a model that was kept is damaged.
+        """
         if start not in self._found:
             folder = self._path.with_name(f"{self._path.name}-{start}")
             counted = folder.with_suffix(".json")
@@ -41,7 +45,9 @@ class ModelsOfAll:
                 steps = self._budget.continue_steps if start == "continue" else self._budget.steps
                 model, cuts = self._trainer.train(self._pool, before, steps, seed_for(self._seed, start))
                 # Before the model, whose folder says that both are there.
-                write_json(counted, cuts)
+                write_sealed(counted, cuts)
                 self._trainer.save(model, folder)
-            self._found[start] = self._trainer.load(folder), read_json(counted)
+            verify_beside(folder)
+            cuts = read_sealed(counted, f"Delete it and {folder}: the model is trained again.")
+            self._found[start] = self._trainer.load(folder), cuts
         return self._found[start]

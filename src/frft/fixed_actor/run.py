@@ -43,7 +43,7 @@ from frft.results.fixed_actor import HeadLine
 from frft.reward import pairs_identity
 from frft.selection import VectorCache, select
 from frft.statistics.numbers import Floats
-from frft.store import RESULTS_FORMAT, append_rows, digest_of, format_of, locked, read_json, read_rows, write_json
+from frft.store import RESULTS_FORMAT, ChainedJournal, digest_of, format_of, locked, read_sealed, write_sealed
 from frft.strategies import SOURCES, strategy_origin
 
 RESULTS = "results.jsonl"
@@ -52,6 +52,7 @@ LATER = {"seeds", "strategies", "sizes", "starts", "labels", "label_picks", "lab
 """Fields that say which lines there are, not what they mean."""
 OWN_STRATEGIES = "own_strategies"
 """Key of `settings.json` that holds, for each strategy of another installed package, what its behaviour depends on."""
+_NEW_FOLDER = "Restore it from a copy, or name a new folder."
 
 
 def run_fixed_actor(
@@ -109,10 +110,11 @@ def read_results(out: Path) -> list[HeadLine]:
     """All lines of `results.jsonl` in the folder `out`; none where there is no such file.
 
     Raises:
-        OutputError: a line was written by another version, or edited.
+        OutputError: a line was written by another version.
+        ArtifactError: a line is damaged.
     """
     path = out / RESULTS
-    rows = read_rows(path) if path.exists() else []
+    rows = ChainedJournal(path).rows
     try:
         return [HeadLine.of(row, path) for row in rows]
     except ArtifactError as error:
@@ -145,9 +147,10 @@ class _Seed:
         task: Task,
     ) -> None:
         self._seed, self._division, self._config, self._trainer = seed, division, config, trainer
-        self._vectors, self._out, self._done, self._task = vectors, out, done, task
+        self._vectors, self._done, self._task = vectors, done, task
         self._budget = TrainingBudget.of(config)
         self._of_all = ModelsOfAll(division.pool, trainer, self._budget, out / "models" / f"seed-{seed}", seed)
+        self._results = ChainedJournal(out / RESULTS)
 
     def run(self, actors: Sequence[str]) -> None:
         for name in actors:
@@ -173,7 +176,7 @@ class _Seed:
                     cut=tested.cuts,
                     seconds=round(time.monotonic() - started, 3),
                 )
-                append_rows(self._out / RESULTS, [line.as_dict()])
+                self._results.append(line.as_dict())
                 self._task.advance(1, f"seed {self._seed}, {name}")
 
     def _guess(self, arm: HeadArm, share: ActorPairs) -> _Tested:
@@ -247,6 +250,7 @@ def keep_settings(config: FixedActorConfig, vectors: VectorCache, out: Path, dat
 
     Raises:
         OutputError: the folder holds results of other settings, data or versions.
+        ArtifactError: the settings in the folder are damaged.
     """
     settings = {
         "format": RESULTS_FORMAT,
@@ -263,11 +267,9 @@ def keep_settings(config: FixedActorConfig, vectors: VectorCache, out: Path, dat
             raise OutputError(
                 f"{out} holds {RESULTS}, but no {SETTINGS} to say what the results were made with. Name a new folder."
             )
-        write_json(path, settings | ({OWN_STRATEGIES: own} if own else {}))
+        write_sealed(path, settings | ({OWN_STRATEGIES: own} if own else {}))
         return
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise OutputError(f"{path} does not say what the results were made with: it was edited. Name a new folder.")
+    found = read_sealed(path, _NEW_FOLDER)
     # Format 0 had the same fields.
     number = format_of(found, path)
     different = [name for name in settings if found.get(name) != settings[name] and (number or name != "format")]
@@ -279,7 +281,7 @@ def keep_settings(config: FixedActorConfig, vectors: VectorCache, out: Path, dat
             f"{', '.join(sorted(LATER))} can be asked for later. Name a new folder."
         )
     if own.keys() - before.keys():
-        write_json(path, found | {OWN_STRATEGIES: before | own})
+        write_sealed(path, found | {OWN_STRATEGIES: before | own})
 
 
 def _key(line: HeadLine) -> tuple[int, str, HeadArm]:

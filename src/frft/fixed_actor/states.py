@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from frft.errors import ModelError
+from frft.errors import ArtifactError, ModelError
 from frft.fixed_actor.texts import PairTexts
 from frft.progress import SILENT, Progress
 from frft.selection import Embedder
 from frft.statistics.numbers import Indices
-from frft.store import digest_of
+from frft.store import ChainedJournal, digest_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,7 +30,8 @@ class TokenStates:
     """States of M texts, "prompt SEP completion", float16 and at most `max_tokens` of them each.
 
     A text that is too long loses the beginning of its prompt down to a quarter of the tokens, then the end of its
-    completion. The file has a place for every text; what a stopped pass had finished is not computed again.
+    completion. The file has a place for every text, and a journal beside it has the SHA-256 of what was finished: that
+    is not computed again, unless it is damaged.
 
     Attributes:
         cut_M: which texts were cut to `max_tokens`, bool (M,).
@@ -60,9 +62,9 @@ class TokenStates:
         ids, self.cut_M = _encode(texts, tokenizer, max_tokens)
         self.lengths_M = np.array([len(each) for each in ids])
         key = digest_of([embedder.digest, max_tokens, texts.prompts, texts.completions])[:16]
-        self._path, self._done_path = folder / f"states-{key}.npy", folder / f"states-{key}.done.npy"
-        self._open((len(ids), max_tokens, model.config.hidden_size))
-        missing = np.flatnonzero(~self._done_M)
+        self._path, self._finished = folder / f"states-{key}.npy", folder / f"states-{key}.jsonl"
+        done_M = self._open((len(ids), max_tokens, model.config.hidden_size), progress)
+        missing = np.flatnonzero(~done_M)
         if missing.size:
             # Without its last layer the encoder returns what that layer reads.
             model.encoder.layer = layers[:-1]
@@ -78,14 +80,38 @@ class TokenStates:
         states_BTD = self._states_MTD[rows_B, :longest].astype(np.float32)
         return states_BTD, np.arange(longest) < lengths_B[:, None]
 
-    def _open(self, shape: tuple[int, int, int]) -> None:
+    def _open(self, shape: tuple[int, int, int], progress: Progress) -> npt.NDArray[np.bool_]:
+        """Open the file of the states, or make it; returns which texts have theirs, bool (M,)."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        mode: Any = "r+" if self._path.exists() and self._done_path.exists() else "w+"
-        opened: dict[str, Any] = {"mode": mode} if mode == "r+" else {"mode": mode, "dtype": np.float16, "shape": shape}
-        self._states_MTD = np.lib.format.open_memmap(self._path, **opened)
-        if mode == "w+":
-            opened = {"mode": mode, "dtype": np.bool_, "shape": shape[:1]}
-        self._done_M = np.lib.format.open_memmap(self._done_path, **opened)
+        done_M = np.zeros(shape[0], bool)
+        try:
+            self._journal = ChainedJournal(self._finished)
+            if self._journal.rows:
+                self._states_MTD = np.lib.format.open_memmap(self._path, mode="r+")
+                if self._states_MTD.shape != shape or self._states_MTD.dtype != np.float16:
+                    raise ValueError("its header is that of other states")
+                damaged = 0
+                for row in self._journal.rows:
+                    whole = row["sha256"] == self._sum_of(row["rows"])
+                    # Of two lines for one text, the later one holds.
+                    done_M[row["rows"]] = whole
+                    damaged += not whole
+                if damaged:
+                    progress.say(f"{self._path} was damaged; states of {np.sum(~done_M)} texts are computed again")
+                return done_M
+        except (ArtifactError, OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError) as error:
+            progress.say(f"{self._path} was damaged ({error}); all states are computed again")
+        self._finished.unlink(missing_ok=True)
+        self._journal = ChainedJournal(self._finished)
+        self._states_MTD = np.lib.format.open_memmap(self._path, mode="w+", dtype=np.float16, shape=shape)
+        return np.zeros(shape[0], bool)
+
+    def _sum_of(self, rows: Sequence[int]) -> str:
+        """SHA-256 of the states of some texts, up to the length of each."""
+        total = hashlib.sha256()
+        for row in rows:
+            total.update(self._states_MTD[row, : self.lengths_M[row]].tobytes())
+        return total.hexdigest()
 
     def _compute(self, model: PreTrainedModel, ids: Sequence[list[int]], missing: Indices, progress: Progress) -> None:
         import torch
@@ -107,8 +133,8 @@ class TokenStates:
                 if number % SAVE_EVERY == 0 or number == len(batches):
                     # States before marks: a stop between the two must not mark what is not on disk.
                     self._states_MTD.flush()
-                    self._done_M[np.concatenate(finished)] = True
-                    self._done_M.flush()
+                    rows = np.concatenate(finished).tolist()
+                    self._journal.append({"rows": rows, "sha256": self._sum_of(rows)})
                     finished.clear()
                 task.advance(len(rows_B))
 

@@ -24,7 +24,7 @@ from frft.fixed_actor.texts import Features, PairTexts
 from frft.progress import SILENT, Progress
 from frft.selection import Embedder
 from frft.statistics.numbers import Floats, Indices
-from frft.store import atomic_folder
+from frft.store import atomic_folder, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,10 +91,10 @@ class RewardModelTrainer(Protocol):
         """Score of the chosen completion less that of the rejected one, for N pairs: float64 (N,)."""
 
     def save(self, model: Any, path: Path) -> None:
-        """Save the model in a folder, which appears only when it is whole."""
+        """Save the model in a folder with a manifest, which appears only when it is whole."""
 
     def load(self, path: Path) -> Any:
-        """The model that `save` wrote."""
+        """The model that `save` wrote, verified by the caller."""
 
 
 class FeatureTrainer:
@@ -155,6 +155,7 @@ class FeatureTrainer:
 
         with atomic_folder(path) as folder:
             save_file(model.state_dict(), folder / _WEIGHTS)
+            _ = seal(folder, {})
 
     def load(self, path: Path) -> nn.Module:
         """As `RewardModelTrainer.load`."""
@@ -259,6 +260,7 @@ def as_backbone(embedder: Embedder, path: Path) -> Path:
     with atomic_folder(path) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        _ = seal(folder, {})
     return path
 
 

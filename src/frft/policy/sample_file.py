@@ -1,6 +1,7 @@
 """Write a policy's completions to a file in parts, so that an interrupted pass can be resumed.
 
-    OUT.unfinished      a first row that identifies the file, then a row for each completion written so far
+    OUT.unfinished      a first row that identifies the file, then a row for each completion written so far; chained by
+                        digests
     OUT                 the rows alone; it appears when the last one is written
 
 A completion depends only on the seed and on its position among the prompts (see `generate`), so a resumed file is equal
@@ -20,7 +21,7 @@ from frft.errors import ArtifactError, UsageError
 from frft.models import Encoder
 from frft.policy.generation import check_room, generate
 from frft.progress import SILENT, Progress
-from frft.store import append_rows, atomic_write, digest_of, read_rows
+from frft.store import ChainedJournal, atomic_write, digest_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -107,7 +108,9 @@ def write_samples(
     resumed = len(rows)
     if not resumed:
         unfinished.unlink(missing_ok=True)
-        append_rows(unfinished, [part_of])
+    journal = ChainedJournal(unfinished)
+    if not resumed:
+        journal.append(part_of)
     with progress.task("Writing completions", len(prompts)) as task:
         task.advance(resumed)
         for start in range(resumed, len(prompts), PART_ROWS):
@@ -115,7 +118,7 @@ def write_samples(
             written = generate(policy, tokenizer, part, sampling, seed=seed, batch_size=batch_size, first_row=start)
             columns = zip(written.prompts, written.completions, written.has_eos, strict=True)
             fresh = [dict(zip(_COLUMNS, row, strict=True)) for row in columns]
-            append_rows(unfinished, fresh)
+            journal.append(*fresh)
             rows += fresh
             task.advance(len(fresh))
     with atomic_write(out) as file:
@@ -136,9 +139,10 @@ def _begun(unfinished: Path, part_of: Mapping[str, Any], progress: Progress) -> 
     if not unfinished.exists():
         return []
     try:
-        first, *rows = read_rows(unfinished) or [{}]
-    except ArtifactError:
-        first, rows = {}, []
+        first, *rows = ChainedJournal(unfinished, "All of its completions are made again.").rows or [{}]
+    except ArtifactError as error:
+        progress.say(str(error))
+        return []
     if first == part_of:
         progress.say(f"Going on after the {len(rows)} completions in {unfinished}.")
         return rows

@@ -28,7 +28,7 @@ from frft.preferences.hub import READ_ROWS, hub_tables
 from frft.preferences.rejects import Reason, RowError, quoted
 from frft.preferences.sources import FileSource, HubSource, Source
 from frft.preferences.unpacking import BoundedStream, bounded_batches
-from frft.store import sha256_file
+from frft.store import sha256_file, verify_beside
 
 LARGEST_CSV_FIELD = 2**31 - 1
 """Characters; Python's own limit of 131,072 is below what long dialogues need."""
@@ -89,6 +89,7 @@ def read_raw_rows(source: Source) -> Iterator[RawRow]:
 
     Raises:
         UnreadableError: the source is missing, unreadable, damaged as a whole, or holds no rows.
+        ArtifactError: a manifest of frft's beside the file (in the folder of a world) lists it with another checksum.
     """
     count = 0
     for row in _read_hub(source) if isinstance(source, HubSource) else _read_file(source):
@@ -139,6 +140,7 @@ def _readable(source: FileSource) -> Iterator[None]:
 
 def _read_file(source: FileSource) -> Iterator[RawRow]:
     with _readable(source), source.path.open("rb") as file:
+        verify_beside(source.path)
         expected = source.kind if source.kind in ("parquet", "arrow") else source.codec
         _check_signature(source, file.peek(32)[:32], expected)
         if source.kind == "parquet":

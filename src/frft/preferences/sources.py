@@ -12,6 +12,7 @@ from typing import Literal
 
 from frft.errors import UnreadableError
 from frft.preferences.splits import METADATA_FILES, split_of
+from frft.store import MANIFEST, is_ours
 
 Codec = Literal["gzip", "zstd"]
 
@@ -170,7 +171,7 @@ def _of_split(
 
 
 def _from_path(path: Path, ignored: dict[str, str], *, named: bool = True) -> Iterator[FileSource]:
-    if not named and path.name in METADATA_FILES:
+    if not named and (path.name in METADATA_FILES or (path.name == MANIFEST and path.is_file() and is_ours(path))):
         ignored[str(path)] = "describes the data, and is none"
         return
     if path.exists() and not path.is_file():

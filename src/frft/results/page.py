@@ -45,8 +45,9 @@ refused with the reason; files of a newer version are refused. A field that is n
 ignored, except where a section says that others may stand beside its fields.
 
 **Digests.** In JSON files, the last field, `sha256`, is a SHA-256 of all others; before it, `results.json` has `files`,
-with size and SHA-256 of the copies beside it. Rows of `cases.jsonl` have a `digest` of themselves and of those before
-them. Readers verify these and leave them out ([reliability.md](reliability.md)); older files have none.
+with size and SHA-256 of the copies beside it. Rows of `cases.jsonl` and of `frft bench fixed-actor` have a `digest` of
+themselves and of those before them. Readers verify these and leave them out ([reliability.md](reliability.md)); older
+files have none.
 
 **Types.** A *number* may have a fraction; a *count* is whole; *or null* says when a figure may be missing, *may be left
 out* when the field itself may. An interval is a list of its two ends, at 95 %. Accuracies, shares and rates are from 0

@@ -45,6 +45,8 @@ _REMEDIES = {
 }
 """By pattern of a sealed file's path: what to do about a damaged one."""
 _OTHERWISE = "Make it anew with the command that wrote it, or restore it from a copy."
+_JOURNALS = (".jsonl", ".unfinished")
+"""Ends of the names of files that may be chained journals."""
 _UNUSED = (".lock", ".tmp")
 """Ends of the names of files that hold nothing."""
 
@@ -179,7 +181,7 @@ class _Verifier:
                 if not sealed and remedy is not None:
                     self._older.append(str(path))
             else:
-                sealed = vectors is not None or ((chained or path.suffix == ".jsonl") and is_chained(path))
+                sealed = vectors is not None or ((chained or path.suffix in _JOURNALS) and is_chained(path))
         except (ArtifactError, OSError) as error:
             self._note(path, error, path)
             return

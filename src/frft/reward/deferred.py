@@ -21,9 +21,13 @@ from frft.models import decided_by_main
 from frft.reward.samples import PolicySamples
 from frft.reward.stages import AuditStage, GateStage, LabellingStage
 from frft.stages import Runner, Stage
-from frft.store import Artifact, ArtifactStore, append_rows, read_rows
+from frft.store import Artifact, ArtifactStore, ChainedJournal
 
 JOURNAL_FILE = "refreshes.jsonl"
+_REMEDY = (
+    "Restore the file from a copy; or keep its first {sound} lines, which are sound: refreshes of the others are made "
+    "when their questions are found answered, which may be at another step."
+)
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,15 @@ class DeferredRefreshes:
         return read_queue(file).counts()
 
     def journalled(self) -> int | None:
-        """The step after which this training made the refresh that waits, before it was stopped; None: it did not."""
-        path = self._folder / JOURNAL_FILE
-        if self.waiting is None or not path.exists():
+        """The step after which this training made the refresh that waits, before it was stopped; None: it did not.
+
+        Raises:
+            ArtifactError: the journal is damaged.
+        """
+        if self.waiting is None:
             return None
         asked = (self._training, self.waiting.step)
-        found = (row["made"] for row in read_rows(path) if (row["training"], row["asked"]) == asked)
+        found = (row["made"] for row in self._journal().rows if (row["training"], row["asked"]) == asked)
         return next(found, None)
 
     def is_due(self, step: int) -> bool:
@@ -139,9 +146,12 @@ class DeferredRefreshes:
         assert self.waiting is not None
         asked = self.waiting.step
         if writes and asked != step and self.journalled() is None:
-            append_rows(self._folder / JOURNAL_FILE, [{"training": self._training, "asked": asked, "made": step}])
+            self._journal().append({"training": self._training, "asked": asked, "made": step})
         self.made.append((asked, step))
         self.waiting = None
+
+    def _journal(self) -> ChainedJournal:
+        return ChainedJournal(self._folder / JOURNAL_FILE, _REMEDY)
 
 
 class MainFirst:

@@ -17,7 +17,7 @@ from frft.store.files import (
 )
 from frft.store.journal import Journal, append_rows, read_rows, rows_at
 from frft.store.lock import LAUNCHER_LOCK, locked, sole_launcher
-from frft.store.manifest import MANIFEST, is_whole, read_manifest, seal, stamped, verify_beside, verify_files
+from frft.store.manifest import MANIFEST, is_ours, is_whole, read_manifest, seal, stamped, verify_beside, verify_files
 from frft.store.sealed import is_sealed, listed_files, read_sealed, verify_listed, write_sealed
 from frft.store.shared import SharedStore, StoreEntry, link_or_copy, open_store, parse_bytes, readable_bytes
 from frft.store.stored import OMITTED, RESULTS_FORMAT, OpenValue, StoredValue, fault, format_of, plain
@@ -47,6 +47,7 @@ __all__ = [
     "fault",
     "folder_digest",
     "format_of",
+    "is_ours",
     "is_sealed",
     "is_whole",
     "link_or_copy",

@@ -105,29 +105,48 @@ def is_chained(path: Path) -> bool:
 
 
 class ChainedJournal:
-    """A chained journal of measurements, with one writer, which goes on after the rows that are there.
+    """A chained journal that goes on after the rows that are there.
+
+    Several processes may append to one, if each holds a lock while it appends: rows that others have added since are
+    read first, and the chain goes on from these.
 
     Args:
         path: the journal; it may be missing. Rows of older versions, without digests, are accepted at its beginning.
+        remedy: what to do if a row is damaged, a sentence; {sound} stands for the number of sound lines before it.
 
     Attributes:
+        path: the journal.
         rows: the rows that were there.
         unfinished: whether half a line stood at the end, which the next row replaces.
 
     Raises:
-        ArtifactError: a row is damaged; it names the line, and says that what is missing is measured again.
+        ArtifactError: a row is damaged; it names the line.
     """
 
-    def __init__(self, path: Path) -> None:
-        found = ChainedRows([], _FIRST, unfinished=False)
-        if path.exists():
-            found = read_chained(path, older=True, remedy=MEASURED_AGAIN)
-        self.rows, self.unfinished = found.rows, found.unfinished
-        self._path, self._last = path, found.last
+    def __init__(self, path: Path, remedy: str = MEASURED_AGAIN) -> None:
+        self.path, self._remedy = path, remedy
+        found = self._read()
+        self.rows, self.unfinished, self._last = found.rows, found.unfinished, found.last
+        self._bytes = self._size()
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Append a row, and wait until it is on disk."""
-        self._last = append_chained(self._path, [row], self._last)
+    def append(self, *rows: Mapping[str, Any]) -> None:
+        """Append rows, and wait until they are on disk.
+
+        Raises:
+            ArtifactError: rows that others have added since are damaged.
+        """
+        if self._size() != self._bytes:
+            self._last = self._read().last
+        self._last = append_chained(self.path, rows, self._last)
+        self._bytes = self._size()
+
+    def _read(self) -> ChainedRows:
+        if not self.path.exists():
+            return ChainedRows([], _FIRST, unfinished=False)
+        return read_chained(self.path, older=True, remedy=self._remedy)
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
 
 
 def _damaged(path: Path, number: int, why: str, remedy: str) -> ArtifactError:

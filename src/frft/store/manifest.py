@@ -9,6 +9,7 @@ changed figure, or a file struck from the list, is detected as surely as a chang
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -143,9 +144,31 @@ def verify_beside(path: Path) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether it is a manifest of frft, whole or damaged: other software has files of that name."""
-    found = read_json(path, _RESTORE.format(folder=path.parent))
+    """Whether it is a manifest of frft, whole or damaged: other software has files of that name.
+
+    Raises:
+        ArtifactError: it is no JSON, and no JSON Lines, as which others write theirs.
+    """
+    try:
+        found = read_json(path, _RESTORE.format(folder=path.parent))
+    except ArtifactError:
+        # The first line of frft's is a brace alone.
+        if _is_json(path):
+            return False
+        raise
     return isinstance(found, dict) and len(found.keys() & _KNOWN) > 2
+
+
+def _is_json(path: Path) -> bool:
+    """Whether the first line of a file is JSON by itself."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            json.loads(file.readline())
+    except ValueError:
+        return False
+    return True
 
 
 def _sum_of(file: Path) -> str:

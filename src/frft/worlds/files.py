@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from frft.progress import SILENT, Progress
-from frft.store import atomic_write, write_json
+from frft.store import atomic_write, seal, write_json
 from frft.worlds.world import CHUNK, WORLD_FILE, World
 
 
 def write_world(world: World, folder: Path, progress: Progress = SILENT) -> dict[str, int]:
-    """Write a world's files into a folder, world.json last: if it is there, the others are whole.
+    """Write a world's files into a folder, and manifest.json last: if it is there, the others are whole.
 
     Rows are made and written in portions, so that memory does not grow with the pool.
 
@@ -41,6 +41,7 @@ def write_world(world: World, folder: Path, progress: Progress = SILENT) -> dict
                     file.write(_lines(make(start, stop)))
                     task.advance(stop - start)
     write_json(folder / WORLD_FILE, config.model_dump())
+    _ = seal(folder, {}, [folder / name for name in (*files, WORLD_FILE)])
     return {name: rows for name, (rows, _) in files.items()}
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from frft.config.sections import WorldConfig
 from frft.errors import ConfigError, RewardError, UsageError, check_type
 from frft.statistics.numbers import Floats
-from frft.store import read_json
+from frft.store import read_json, verify_beside
 from frft.worlds.annotators import Annotators, calibrated, follower, prefers_first
 from frft.worlds.domains import DomainRequests, DomainRewards, domain_rewards, domain_shares, domains_drawn
 from frft.worlds.drafts import Drafts
@@ -64,10 +64,11 @@ class World:
         """The world whose files lie in `folder`, as `write_world` writes them.
 
         Raises:
-            ArtifactError: world.json is missing or damaged.
+            ArtifactError: world.json is missing, damaged, or was changed after it was written.
             ConfigError: the values in world.json are not a valid configuration of a world.
         """
         path = folder / WORLD_FILE
+        verify_beside(path)
         try:
             return cls(WorldConfig.model_validate(read_json(path)))
         except ValidationError as error:

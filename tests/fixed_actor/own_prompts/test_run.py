@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from frft.config.sections import FixedActorConfig, OwnPromptsConfig
-from frft.errors import DataError, OutputError, UsageError
+from frft.errors import ArtifactError, DataError, OutputError, UsageError
 from frft.fixed_actor import read_own_prompts_table, run_own_prompts
 from frft.fixed_actor.own_prompts.division import DomainActor
 from frft.fixed_actor.own_prompts.run import (
     CONTROLS,
+    HELD_OUT,
     SelectionArm,
     arms_on_own_prompts,
     outcomes,
@@ -87,6 +88,19 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_lines(pairs_of_domains, mini
     kept = (out / RESULTS).read_bytes().splitlines(keepends=True)
     (tmp_path / RESULTS).write_bytes(b"".join(kept[:20]) + kept[20][:30])  # cut off
     assert run(pairs_of_domains, minilm_vectors, tmp_path) == lines
+
+
+@pytest.mark.parametrize("name", [RESULTS, HELD_OUT])
+def test_an_edited_line_is_named(finished, tmp_path, name):
+    out, _ = finished
+    for each in (RESULTS, HELD_OUT):
+        (tmp_path / each).write_bytes((out / each).read_bytes())
+    first, second, *others = (tmp_path / name).read_bytes().splitlines(keepends=True)
+    edited = second.replace(b'"seed": 7', b'"seed": 8')
+    assert edited != second
+    (tmp_path / name).write_bytes(b"".join([first, edited, *others]))
+    with pytest.raises(ArtifactError, match=f"{name}, line 2: damaged"):
+        read_own_prompts_table(tmp_path)
 
 
 def test_more_can_be_asked_for_later_and_other_settings_are_refused(

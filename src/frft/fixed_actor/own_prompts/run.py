@@ -42,7 +42,7 @@ from frft.results.fixed_actor import HeldOutPairs, OwnPromptsLine
 from frft.reward import pairs_identity
 from frft.selection import VectorCache
 from frft.statistics.numbers import Floats, Indices
-from frft.store import append_rows, digest_of, locked, read_rows
+from frft.store import ChainedJournal, digest_of, locked
 
 HELD_OUT = "held-out.jsonl"
 CONTROLS = (REFERENCE, PROMPT_DENSITY, CLUSTERS, OWN_DOMAIN)
@@ -179,15 +179,19 @@ def run_own_prompts(
 
 
 def read_own_prompts(out: Path) -> list[OwnPromptsLine]:
-    """All lines of `results.jsonl` in the folder `out`; none where there is no such file."""
+    """All lines of `results.jsonl` in the folder `out`; none where there is no such file.
+
+    Raises:
+        ArtifactError: a line is damaged, or was written by another version.
+    """
     path = out / RESULTS
-    return [OwnPromptsLine.of(row, path) for row in read_rows(path)] if path.exists() else []
+    return [OwnPromptsLine.of(row, path) for row in ChainedJournal(path).rows]
 
 
 def read_held_out(out: Path) -> dict[tuple[int, int], HeldOutPairs]:
-    """What was tested in each seed and fold."""
+    """What was tested in each seed and fold; raises as `read_own_prompts`."""
     path = out / HELD_OUT
-    rows = [HeldOutPairs.of(row, path) for row in read_rows(path)] if path.exists() else []
+    rows = [HeldOutPairs.of(row, path) for row in ChainedJournal(path).rows]
     return {(row.seed, row.fold): row for row in rows}
 
 
@@ -225,6 +229,7 @@ class _Fold:
         )
         path = out / "models" / f"seed-{seed}-fold-{number}"
         self._of_all = ModelsOfAll(self._pool, trainer, self._budget, path, seed_for(seed, number))
+        self._results = ChainedJournal(out / RESULTS)
 
     def run(self, actors: Sequence[DomainActor]) -> None:
         wanted = {
@@ -243,7 +248,7 @@ class _Fold:
             labels = self._labels(actor, seed)
             for arm in arms:
                 line = self._line(actor, arm, rankings, labels, len(samples[0]), seed)
-                append_rows(self._out / RESULTS, [line.as_dict()])
+                self._results.append(line.as_dict())
                 self._task.advance(1, f"seed {self._seed}, fold {self._number}, {actor.label}")
 
     def _labels(self, actor: DomainActor, seed: int) -> _Labels:
@@ -260,7 +265,7 @@ class _Fold:
                 domains=self._test_domains,
                 conversations=self._pairs.conversation_N[self._fold.tested].tolist(),
             )
-            append_rows(self._out / HELD_OUT, [row.as_dict()])
+            ChainedJournal(self._out / HELD_OUT).append(row.as_dict())
 
     def _line(
         self,
