@@ -71,13 +71,13 @@ def test_arms_with_labels_are_trained_on_what_they_say(of_domains, pairs_of_doma
 def test_what_labels_gain(of_domains):
     table = read_own_prompts_table(of_domains)
     found = {line.arm: line for line in table.actors["mean of cooking, computers"]}
-    alone = SelectionArm("scratch", LABELS, None, False, 20, "random", 1.0)
+    alone = SelectionArm("scratch", LABELS, labels=20, pick="random", label_accuracy=1.0)
     everything = found[SelectionArm("scratch", "all")].accuracy.mean
     assert found[alone].accuracy.mean > 0.95
     assert found[alone].gained.mean == pytest.approx(found[alone].accuracy.mean - everything)
     continued = replace(alone, start="continue")
     assert found[continued].gained.mean == pytest.approx(found[continued].accuracy.mean - everything)
-    added = SelectionArm("scratch", "density", 20, False, 5, "d_optimal", 0.6)
+    added = SelectionArm("scratch", "density", 20, labels=5, pick="d_optimal", label_accuracy=0.6)
     less = found[added].accuracy.mean - found[SelectionArm("scratch", "density", 20)].accuracy.mean
     assert found[added].gained.mean == pytest.approx(less)
     less = found[added].accuracy.mean - found[replace(added, pick="random")].accuracy.mean
@@ -99,7 +99,7 @@ def test_a_source_is_labelled_on_training_prompts(sourced_pairs, minilm_vectors,
     actors = named_actors(sourced_pairs, ["warm"])
     run_fixed_actor(sourced_pairs, actors, config, minilm_vectors, tmp_path)
     rows = {HeadArm.of(row): row for row in read_results(tmp_path)}
-    labels = HeadArm("scratch", LABELS, None, False, 40, "random", 1.0)
+    labels = HeadArm("scratch", LABELS, labels=40, pick="random", label_accuracy=1.0)
     pairs = {arm.strategy: row.pairs for arm, row in rows.items() if arm.labels and arm.start == "scratch"}
     assert pairs == {LABELS: 40, "all": 100, "part1": 70}
     found = {line.arm: line for line in read_table(tmp_path).lines}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Self
 
 from frft.config.sections import FixedActorConfig, PickName, Start
 from frft.errors import UsageError
 from frft.fixed_actor.labels import LABELS, LabelArm, label_arms
-from frft.results.fixed_actor import HeadLine
+from frft.results.fixed_actor import HeadLine, OwnPromptsLine
 
 NO_THRESHOLD = -1.0
 """The size decides, so that all strategies keep equally many; no threshold suits every embedder."""
@@ -28,24 +29,22 @@ oracle's pairs against that opponent."""
 
 
 @dataclass(frozen=True)
-class HeadArm:
-    """One reward model of an actor and a seed.
+class BenchArm:
+    """What the arms of both benchmarks have in common: with the actor on the pool's prompts, or on prompts of its own.
 
     Attributes:
         start: `scratch` for a fresh model, `continue` for the one trained on all pairs.
-        strategy: name of the selection's strategy, or `all`, `oracle`, or that of a constant guess.
-        size: pairs that the selection keeps; None: all pairs, without a selection.
+        strategy: name of the selection's strategy, of a control, `all`, or `labels` (no selection).
         placebo: whether labels were shuffled before the selection.
         labels, pick, label_accuracy: as those of `LabelArm`; None: no labels.
     """
 
     start: Start
     strategy: str
-    size: int | None = None
-    placebo: bool = False
-    labels: int | None = None
-    pick: PickName | None = None
-    label_accuracy: float | None = None
+    placebo: bool = field(default=False, kw_only=True)
+    labels: int | None = field(default=None, kw_only=True)
+    pick: PickName | None = field(default=None, kw_only=True)
+    label_accuracy: float | None = field(default=None, kw_only=True)
 
     @property
     def label_arm(self) -> LabelArm | None:
@@ -55,16 +54,27 @@ class HeadArm:
         return LabelArm(self.start, self.strategy, self.labels, self.pick, self.label_accuracy)
 
     @property
-    def without_labels(self) -> HeadArm:
+    def without_labels(self) -> Self:
         """What its accuracy is compared with: the same without labels, or the reward model of all pairs."""
         if self.strategy == LABELS:
-            return BASE
+            return type(self)("scratch", ALL)
         return replace(self, labels=None, pick=None, label_accuracy=None)
 
     @classmethod
-    def of(cls, line: HeadLine) -> HeadArm:
+    def of(cls, line: HeadLine | OwnPromptsLine) -> Self:
         """The arm that a line of `results.jsonl` is about."""
-        return cls(line.start, line.strategy, line.size, line.placebo, line.labels, line.pick, line.label_accuracy)
+        return cls(**{each.name: getattr(line, each.name) for each in fields(cls)})
+
+
+@dataclass(frozen=True)
+class HeadArm(BenchArm):
+    """One reward model of an actor and a seed.
+
+    Attributes:
+        size: pairs that the selection keeps; None: all pairs, without a selection.
+    """
+
+    size: int | None = None
 
 
 BASE = HeadArm("scratch", ALL)
@@ -109,4 +119,4 @@ def arms_of(config: FixedActorConfig) -> Iterator[HeadArm]:
             yield HeadArm("scratch", strategy, min(config.sizes), placebo=True)
     for arm in label_arms(config, ALL):
         added = None if arm.strategy in (ALL, LABELS) else min(config.sizes)
-        yield HeadArm(arm.start, arm.strategy, added, False, arm.labels, arm.pick, arm.label_accuracy)
+        yield HeadArm(**asdict(arm), size=added)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from frft.config.sections import FixedActorConfig, OwnPromptsConfig, PickName, Start
+from frft.config.sections import FixedActorConfig, OwnPromptsConfig
 from frft.errors import UsageError
-from frft.fixed_actor.arms import ALL, REFERENCE, selected_test_size
-from frft.fixed_actor.labels import LABELS, ActorLabels, LabelArm, check_label_count, label_arms
+from frft.fixed_actor.arms import ALL, REFERENCE, BenchArm, selected_test_size
+from frft.fixed_actor.labels import LABELS, ActorLabels, check_label_count, label_arms
 from frft.fixed_actor.models_of_all import ModelsOfAll
 from frft.fixed_actor.own_prompts.division import (
     DividedFold,
@@ -52,43 +52,14 @@ PLACEBO_SHARE = 25
 
 
 @dataclass(frozen=True)
-class SelectionArm:
+class SelectionArm(BenchArm):
     """One reward model of an actor and a fold.
 
     Attributes:
-        start: `scratch` for a fresh model, `continue` for the one trained on all pairs.
-        strategy: a strategy or control, or `all`.
         share: per cent of the pool that is kept; None: all pairs.
-        placebo: whether labels were shuffled before the selection.
-        labels, pick, label_accuracy: as those of `LabelArm`; None: no labels.
     """
 
-    start: Start
-    strategy: str
     share: float | None = None
-    placebo: bool = False
-    labels: int | None = None
-    pick: PickName | None = None
-    label_accuracy: float | None = None
-
-    @property
-    def label_arm(self) -> LabelArm | None:
-        """The labels of this arm; None: it has none."""
-        if self.labels is None or self.pick is None or self.label_accuracy is None:
-            return None
-        return LabelArm(self.start, self.strategy, self.labels, self.pick, self.label_accuracy)
-
-    @property
-    def without_labels(self) -> SelectionArm:
-        """What its accuracy is compared with: the same without labels, or the reward model of all pairs."""
-        if self.strategy == LABELS:
-            return SelectionArm("scratch", ALL)
-        return replace(self, labels=None, pick=None, label_accuracy=None)
-
-    @classmethod
-    def of(cls, line: OwnPromptsLine) -> SelectionArm:
-        """The arm that a line of `results.jsonl` is about."""
-        return cls(line.start, line.strategy, line.share, line.placebo, line.labels, line.pick, line.label_accuracy)
 
 
 def arms_on_own_prompts(config: FixedActorConfig, own: OwnPromptsConfig) -> Iterator[SelectionArm]:
@@ -116,7 +87,7 @@ def arms_on_own_prompts(config: FixedActorConfig, own: OwnPromptsConfig) -> Iter
             yield SelectionArm("scratch", strategy, share, placebo=True)
     for arm in label_arms(config, ALL):
         added = None if arm.strategy in (ALL, LABELS) else share
-        yield SelectionArm(arm.start, arm.strategy, added, False, arm.labels, arm.pick, arm.label_accuracy)
+        yield SelectionArm(**asdict(arm), share=added)
 
 
 def run_own_prompts(
