@@ -15,8 +15,9 @@ from pathlib import Path
 # Two test processes of one thread each are faster than one of two: set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# What commands print has no width but that which a test gives it.
+# What commands print has no size but that which a test gives it (pytest's workers export one, by readline).
 os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 # No test may reach out: a name that is not a local folder must fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # No test may touch the user's store, and none may find what another has made: two runs that are compared would be one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 100
 """Columns of a terminal from which on two texts stand side by side; below, one above the other."""
 KEYS = "1 ← first   2 → second   t tie   s skip   u take back   q stop"
-_KEY_LINES = 3
-"""Lines below the two texts: the question, the keys, and the cursor's."""
 _TAB = 4
 _JOINERS = "\u200c\u200d"
 """Zero-width joiners, which Persian, Indian scripts and emoji are written with. No terminal obeys them."""
@@ -47,19 +47,37 @@ class LabelScreen:
         """Show a question, and how far the labeller is, in one sentence; a terminal is cleared before."""
         from rich.console import Group
         from rich.rule import Rule
+        from rich.text import Text
 
+        self._fit()
         spoken = [self._spoken(_SPEAKERS[each["role"]], each["content"]) for each in parse_dialogue(question.prompt)]
-        shown = Group(Rule(progress, align="left", characters="─"), *spoken, self._texts(question))
+        asked = Text(f"Which one is better?\n{KEYS}")
+        shown = Group(Rule(progress, align="left", characters="─"), *spoken, self._texts(question), asked)
         if self._console.is_terminal:
             self._console.clear()
         self._console.print(shown)
-        self._console.print(f"Which one is better?\n{KEYS}")
-        if self._console.is_terminal and len(self._console.render_lines(shown)) + _KEY_LINES > self._console.height:
+        # The cursor stands on a line of its own below them.
+        if self._console.is_terminal and len(self._console.render_lines(shown)) >= self._console.height:
             self.say("This is longer than the window: scroll up for its beginning.")
 
     def say(self, text: str) -> None:
         """Print a remark below the question."""
         self._console.print(text)
+
+    def _fit(self) -> None:
+        """Take the size of the window as it is now.
+
+        LINES and COLUMNS, where a shell or a library has exported them, are of the window that was there then, and
+        Rich takes them first. Where the terminal does not know its size, they are all there is.
+        """
+        if not self._console.is_terminal:
+            return
+        try:
+            size = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            return
+        if all(size):
+            self._console.size = size
 
     def _texts(self, question: LabelQuestion) -> RenderableType:
         from rich.console import Group
