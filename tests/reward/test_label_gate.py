@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from frft.config.sections import GateConfig, RefreshConfig
+from frft.conversation import opening
 from frft.errors import SettingsError
 from frft.labels import (
     AskedBatch,
@@ -195,8 +196,14 @@ class Kinder:
         return LabelCost()
 
 
+# Every conversation stands there after its first message, and after its third.
+PROMPTS = [
+    f"\n\nHuman: Number {n}?{more}\n\nAssistant:"
+    for n in range(75)
+    for more in ("", "\n\nAssistant: Yes.\n\nHuman: And why?")
+]
 TEXTS = PolicySamples.of(
-    [f"\n\nHuman: Number {n}?\n\nAssistant:" for n in range(150)] * 2,
+    PROMPTS * 2,
     [f" People like it, for reason {n % 3}." for n in range(150)]
     + [f" I hate it, number {n % 3}." for n in range(150)],
 )
@@ -224,9 +231,12 @@ def gated(base, pairs: pa.Table, pool: pa.Table, training, tmp_path) -> tuple[Al
     trained = read_queue(made.labels.path / LABELS_FILE)
     assert len(trained.questions) == 4, "the rest of the budget is kept for the gate"
     assert {question.purpose for question in asked.questions.values()} == {"gate"}
-    assert not {question.prompt for question in asked.questions.values()} & {
-        question.prompt for question in trained.questions.values()
-    }
+    # What the new model has just learned of a conversation tells nothing of others, whichever of its messages ends it.
+    learned = {opening(question.prompt) for question in trained.questions.values()}
+    assert not {opening(question.prompt) for question in asked.questions.values()} & learned
+    others = [prompt for prompt in PROMPTS if opening(prompt) not in learned]
+    assert info.labels is not None
+    assert info.labels.looked_at == len(others) < 150 - len(trained.questions)
     return reward, info
 
 

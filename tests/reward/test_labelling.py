@@ -99,6 +99,24 @@ def test_every_label_is_counted_and_the_pairs_are_what_was_answered(make):
     assert model.fresh.test_gain is not None
 
 
+class Reluctant(Kinder):
+    """Never has a verdict on prompts whose number ends in 5."""
+
+    name = "reluctant"
+
+    def label(self, questions):
+        given = super().label(questions)
+        return [None if "5?" in each.prompt else label for each, label in zip(questions, given, strict=True)]
+
+
+def test_questions_that_nobody_answered_are_counted(make):
+    reward = make({**LABELS, "budget": 30})
+    info, _, pairs = refreshed(reward, Reluctant())
+    open_ = sum("5?" in prompt for prompt, _, _ in asked_about(reward))
+    assert info.unanswered == open_ > 0
+    assert pairs.num_rows + sum(info.left_out.values()) == info.asked - open_
+
+
 def test_with_no_pair_of_the_pool_it_trains_on_fresh_labels_and_replay(make, pool):
     info, model, _ = refreshed(make(selection={"strategy": "none"}, replay=0.5))
     assert model.replayed == info.train
