@@ -21,6 +21,7 @@ from frft.cli.data import data_command
 from frft.cli.diagnose import diagnose_command
 from frft.cli.doctor import doctor_command
 from frft.cli.eval import eval_app
+from frft.cli.failures import refusal
 from frft.cli.generate import generate_command
 from frft.cli.label import label_app
 from frft.cli.output import print_error
@@ -92,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, FrftError):
             _complain(str(error))
             return error.exit_code
+        if (words := refusal(error)) is not None:
+            _complain(words)
+            return int(getattr(error, "exit_code", 1))
         if hasattr(error, "exit_code"):
             # A command whose exit status 1 is a verdict (`frft diagnose`) sets another one for unexpected errors.
             traceback.print_exception(error)

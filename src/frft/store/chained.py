@@ -87,7 +87,7 @@ def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> Cha
         try:
             row = json.loads(line)
             found = None if older and not has_digests and DIGEST not in row else row.pop(DIGEST)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise _damaged(path, number, "it is not a whole row", remedy) from error
         last = _digest(last, row)
         has_digests = has_digests or found is not None

@@ -48,8 +48,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
         sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name(error, path)
         raise
 
 
@@ -67,6 +68,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     sync_below(unfinished)
     unfinished.rename(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Name a file in errors of the system that are raised in a block and do not: those of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 def remove(path: Path) -> None:
@@ -113,7 +129,7 @@ def sync_below(folder: Path) -> None:
             path = os.path.join(parent, name)  # noqa: PTH118 - as os.walk gives them
             # What a link points to is not part of the folder.
             if stat.S_ISREG(os.lstat(path).st_mode):
-                with open(path, "rb") as file:  # noqa: PTH123
+                with open(path, "rb") as file, named_in_errors(Path(path)):  # noqa: PTH123
                     os.fsync(file.fileno())
         sync_folder(Path(parent))
 
@@ -126,6 +142,7 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         # Some file systems (network, FUSE) cannot do this for folders, and order renames themselves.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            _name(error, folder)
             raise
     finally:
         os.close(descriptor)
@@ -150,12 +167,13 @@ def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
     """
     check_is_file(path)
     try:
-        return json.loads(path.read_bytes())
+        with named_in_errors(path):
+            return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} is missing, so its folder is incomplete. Delete the folder {path.parent} and run again."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not valid JSON ({error}). {remedy}") from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
-from frft.store.files import atomic_write, check_is_file, remove
+from frft.store.files import atomic_write, check_is_file, named_in_errors, remove
 
 BLOCK_BYTES = 65536
 """Bytes read at a time, backwards from the end of a file, to find its last newline."""
@@ -108,7 +108,7 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> bytes:
     """
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with named_in_errors(path), path.open("ab") as file:
         file.truncate(_finished_bytes(path))
         file.write(text)
         file.flush()
@@ -130,7 +130,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             rows.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactError(f"{path}, line {number}: not valid JSON ({error}).") from error
     return rows
 

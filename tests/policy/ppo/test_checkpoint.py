@@ -7,7 +7,7 @@ import torch
 
 from frft.errors import ArtifactError
 from frft.policy.ppo.checkpoint import OPTIMIZER, TRAINED_WEIGHTS, load_state, save_state
-from frft.policy.training_state import read_training_state
+from frft.policy.training_state import TrainingState, read_training_state
 from frft.store import MANIFEST, read_json
 
 SCALARS = {"step": 7, "kl_coef": 0.05, "seed": 3}
@@ -47,6 +47,28 @@ def test_another_model_is_refused(saved):
     model, optimizer = make(width=4)
     with pytest.raises(ArtifactError, match=r"is of another model: 2 weights differ .*0\.bias, 0\.weight"):
         load_state(saved[0], model, optimizer)
+
+
+@pytest.mark.parametrize("foreign", ["no state", "of fewer weights", "of other shapes", "of no dict"])
+def test_a_foreign_optimizer_is_refused_before_anything_changes(saved, foreign):
+    path, _, optimizer = saved
+    state = optimizer.state_dict()
+    if foreign == "of other shapes":
+        state["state"][0]["exp_avg"] = torch.zeros(5)
+    others = {
+        "no state": {"weights": torch.zeros(3)},
+        "of fewer weights": {**state, "param_groups": [{**state["param_groups"][0], "params": [0]}]},
+        "of other shapes": state,
+        "of no dict": [1, 2],
+    }
+    torch.save(others[foreign], path / OPTIMIZER)
+    TrainingState("ppo", SCALARS, ALONG).seal(path, [path / TRAINED_WEIGHTS, path / OPTIMIZER])
+    model, fresh = make()
+    before = model[0].weight.detach().clone()
+    with pytest.raises(ArtifactError, match=r"optimizer\.pt is not the state of this optimizer: "):
+        load_state(path, model, fresh)
+    assert torch.equal(model[0].weight, before)
+    assert not fresh.state
 
 
 @pytest.mark.parametrize("file", [TRAINED_WEIGHTS, OPTIMIZER])

@@ -11,6 +11,7 @@ import torch
 
 from frft.errors import ArtifactError
 from frft.policy.training_state import TrainingState, read_training_state
+from frft.store import named_in_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +42,9 @@ def save_state(
     path.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().contiguous() for name, weight in _trained(model).items()}
     save_file(weights, path / TRAINED_WEIGHTS)
-    torch.save(optimizer.state_dict(), path / OPTIMIZER)
+    # By a file of Python's: PyTorch's own stream does not say why a write failed.
+    with named_in_errors(path / OPTIMIZER), (path / OPTIMIZER).open("wb") as file:
+        torch.save(optimizer.state_dict(), file)
     TrainingState(ALGORITHM, scalars, along).seal(path, [path / TRAINED_WEIGHTS, path / OPTIMIZER])
 
 
@@ -71,11 +74,27 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
             f"{path / TRAINED_WEIGHTS} is of another model: {len(differing)} weights differ in name or shape "
             f"({', '.join(differing[:3])}). Restore into models like those that it was saved from."
         )
+    try:
+        _check_shapes(moments, optimizer)
+        optimizer.load_state_dict(moments)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ArtifactError(
+            f"{path / OPTIMIZER} is not the state of this optimizer: {type(error).__name__}: {error}. Restore into a "
+            "trainer like the one that it was saved from, or delete the folder and run the same command again."
+        ) from error
     with torch.no_grad():
         for name, weight in trained.items():
             weight.copy_(weights[name])
-    optimizer.load_state_dict(moments)
     return state
+
+
+def _check_shapes(moments: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Raise `ValueError` where a moment has another shape than its weight, which `load_state_dict` does not look at."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, of_weight in moments["state"].items():
+        for name, value in of_weight.items():
+            if torch.is_tensor(value) and value.dim() and value.shape != weights[number].shape:
+                raise ValueError(f"{name} of weight {number} has the shape {tuple(value.shape)}")
 
 
 def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
