@@ -142,3 +142,8 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice:
         return
     names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in wanted)
     raise UsageError(f"{name} must be {names}, got {type(value).__name__}: {repr(value)[:60]}. {advice}".rstrip())
+
+
+def quantity(count: int, noun: str, plural: str = "") -> str:
+    """A number with what it counts: "1 label", "2 labels"; `plural` where it is not the noun and an s."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"

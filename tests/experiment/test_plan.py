@@ -71,6 +71,21 @@ def test_fresh_labels_are_as_many_as_are_asked_for(tmp_path, monkeypatch):
     assert most - few == pytest.approx(14 * (more - few))
 
 
+def test_texts_for_the_labels_of_a_gate_are_written_beside_those_to_train_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("frft.experiment.plan"), "flops_a_second", lambda threads: 1e9)
+    world = {"pool_size": 300, "demonstrations": 60, "evaluation_prompts": 20, "train_prompts": 400}
+
+    def seconds(budget, margin):
+        gate = {"labels": 5, "margin": margin, "alarms": False}
+        labelled = {"labels": {"from": "gold", "budget": budget}, "selection": {"strategy": "none"}, "gate": gate}
+        arms = {"vanilla": {"alpha": 0}, "labelled": labelled}
+        stages = plan_run(RunConfig.model_validate({"data": {"world": world}, "arms": arms}), tmp_path / "out", SILENT)
+        return sum(stage.seconds for stage in stages if stage.name.startswith("completions-"))
+
+    fewest, more_labels, wider = seconds(20, 0.2), seconds(40, 0.2), seconds(20, 0.1)
+    assert wider - fewest == pytest.approx((80 - 40) / 20 * (more_labels - fewest))
+
+
 @pytest.mark.parametrize(
     ("selection", "replay", "pairs"),
     [
@@ -109,6 +124,25 @@ def test_a_budget_of_labels_that_exceeds_the_prompts_is_told_before_the_run(plan
     assert [line.split(". ")[0] for line in said] == [
         "labels.budget of people is 53, and the pool has 52 prompts",
     ] * prompts_more
+
+
+@pytest.mark.parametrize(("margin", "told"), [(0.25, False), (0.05, True)])
+def test_a_gate_that_has_too_few_prompts_is_told_before_the_run(plan_of, margin, told):
+    arms = {
+        "vanilla": {"alpha": 0},
+        "gated": {
+            "labels": {"from": "queue", "budget": 20},
+            "selection": {"strategy": "random", "size": 4, "test_size": 0},
+            "gate": {"labels": 5, "margin": margin},
+        },
+    }
+    said = []
+    progress = SilentProgress()
+    progress.say = said.append
+    plan_of({"arms": arms}, progress)
+    assert [line.split(", and")[0] for line in said] == [
+        "gate.labels of gated would look at the policy's texts to 160 prompts beside those of labels.budget"
+    ] * told
 
 
 @pytest.mark.parametrize(("more", "warned"), [(-1, False), (0, True)])

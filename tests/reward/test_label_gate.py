@@ -35,6 +35,7 @@ from frft.reward import (
     train_reward_model,
     why_refused,
 )
+from frft.reward.gate import no_worse
 from frft.reward.label_gate import DisputedPairs, disputed_pairs, judge_by_labels
 from frft.reward.refresh import LABELS_FILE
 from frft.store import ArtifactStore
@@ -139,6 +140,36 @@ def test_models_that_agree_everywhere_are_no_worse_where_everywhere_is_enough_pa
         found = judge_by_labels(disputed(0, agree), None, "ann", GateConfig(labels=40), 0.0)
         assert (found.verdict, found.asked, found.differ) == (expected, 0, 0)
         assert found.bound == pytest.approx(-(1.959964**2) / (agree + 1.959964**2))
+
+
+@pytest.mark.parametrize(("labels", "margin"), [(4, 0.05), (20, 0.02), (5, 0.2)])
+def test_a_run_looks_at_more_texts_than_an_unchanged_model_needs_to_be_let_in(labels, margin):
+    config = GateConfig(labels=labels, margin=margin)
+    # The other half may be of conversations that were trained on.
+    for looked_at, expected in (
+        (config.prompts_to_label // 2, "no worse"),
+        (config.prompts_to_label // 4, "not shown"),
+    ):
+        assert judge_by_labels(disputed(0, looked_at), None, "ann", config, 0.0).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "prompts"),
+    [({}, 0), ({"labels": 100}, 400), ({"labels": 5, "margin": 0}, 20), ({"labels": 5, "margin": 1e-6}, 2000)],
+)
+def test_texts_that_a_gate_looks_at_are_bounded(settings, prompts):
+    assert GateConfig.model_validate(settings).prompts_to_label == prompts
+
+
+@pytest.mark.parametrize(("differ", "said"), [(3, True), (40, True), (41, False)])
+def test_a_refusal_says_where_no_question_was_left(differ, said):
+    """Answers to all 40 are one to one, and three of them show nothing."""
+    found = verdict(["new", "old"] * 20, differ=differ, agree=60)
+    assert found.verdict == "not shown"
+    compared = no_worse(np.zeros(9), np.ones(9), GateConfig())
+    text = why_refused(GateInfo(**vars(compared), alarms=[], accepted=False, labels=found))
+    assert text.startswith(f"not shown to be no worse: the two models order {differ} of {60 + differ} pairs")
+    assert text.endswith("only texts to more prompts could show more") == said
 
 
 def test_a_negative_gain_turns_a_models_order_round():

@@ -186,6 +186,12 @@ def remarks(config: RunConfig, rows: RunRows) -> list[str]:
                 f"labels.budget of {name} is {arm.fresh.budget}, and the pool has {prompts} prompts. A refresh asks "
                 "one question of a prompt, so it will ask for fewer labels. Give more pairs, or a smaller budget"
             )
+        elif arm.alpha and arm.gate is not None and arm.gate.labels and arm.prompts_to_label > prompts:
+            lines.append(
+                f"gate.labels of {name} would look at the policy's texts to {arm.gate.prompts_to_label} prompts beside "
+                f"those of labels.budget, and the pool has {prompts} prompts in all. So few may fail to show that a "
+                "refreshed reward model is no worse, and it is then refused. Give more pairs, or raise gate.margin"
+            )
     return lines
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frft.config.sections import GateConfig, SelectionConfig
-from frft.errors import UsageError
+from frft.errors import UsageError, quantity
 from frft.progress import Progress
 from frft.reward.alarm import Alarm
 from frft.reward.infos import GateComparison, GateInfo, GateLabels
@@ -119,13 +119,7 @@ def why_refused(gate: GateInfo) -> str:
     why = [f"alarm: {alarm.name}" for alarm in gate.alarms]
     if gate.labels is not None:
         if not gate.labels.passes:
-            shown = "shown to be worse" if gate.labels.verdict == "worse" else "not shown to be no worse"
-            why.insert(
-                0,
-                f"{shown}: the two models order {gate.labels.differ} of {gate.labels.looked_at} pairs of the policy's "
-                f"texts differently; of {gate.labels.better + gate.labels.worse} labels on these, {gate.labels.better} "
-                "are for it",
-            )
+            why.insert(0, _why_labels_refuse(gate.labels))
     elif not gate.no_worse:
         why.insert(
             0,
@@ -133,6 +127,18 @@ def why_refused(gate: GateInfo) -> str:
             f"{gate.pairs} held-out pairs nearest the policy",
         )
     return "; ".join(why)
+
+
+def _why_labels_refuse(found: GateLabels) -> str:
+    shown = "shown to be worse" if found.verdict == "worse" else "not shown to be no worse"
+    decided = found.better + found.worse
+    text = (
+        f"{shown}: the two models order {found.differ} of {found.looked_at} pairs of the policy's texts differently; "
+        f"of {quantity(decided, 'label')} on these, {found.better} {'is' if found.better == 1 else 'are'} for it"
+    )
+    if found.verdict == "not shown" and found.asked >= found.differ:
+        text += ", and there is no other to ask about: only texts to more prompts could show more"
+    return text
 
 
 def nearest_pairs(

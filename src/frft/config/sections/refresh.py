@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -159,6 +160,18 @@ class GateConfig(Section):
     """At most so many fresh labels, of the budget of `labels`, decide in place of the held-out pairs, whose labels are
     the pool's: they are asked about the policy's own texts on which the two models disagree."""
 
+    @property
+    def prompts_to_label(self) -> int:
+        """Prompts to compare two reward models on for `labels`, by two of the policy's texts each; 0 without `labels`.
+
+        Four for each label, and at least 8 / margin (at most 2000): that two models differ on none of n pairs bounds a
+        loss by 3.84 / (n + 3.84) (Wilson's interval), so that fewer than 3.84 / margin never pass an unchanged model.
+        Conversations that were trained on are then left out.
+        """
+        if not self.labels:
+            return 0
+        return max(4 * self.labels, min(2000, ceil(8 / self.margin)) if self.margin else 0)
+
 
 class RefreshConfig(Section):
     """When and how an arm refreshes its reward model (FRFT-alpha). `alpha: 0` is vanilla RLHF."""
@@ -237,6 +250,17 @@ class RefreshConfig(Section):
         if self.fresh is None:
             return 0
         return self.fresh.budget - (0 if self.gate is None else self.gate.labels)
+
+    @property
+    def prompts_to_label(self) -> int:
+        """Prompts for which a run takes two texts of the policy each, for a refresh's labels and for those of its gate.
+
+        As many as the budget, or `labels.max_candidates` where a rule chooses among them; 0 without fresh labels.
+        """
+        if self.fresh is None:
+            return 0
+        most = self.fresh.budget if self.fresh.pick == "random" else self.fresh.max_candidates
+        return most + (0 if self.gate is None else self.gate.prompts_to_label)
 
     @property
     def embeds(self) -> bool:

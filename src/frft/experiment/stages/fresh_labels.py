@@ -20,14 +20,11 @@ def labelling_of(
 ) -> Labelling | None:
     """What fresh labels a refresh of this arm asks for after a step of its policy; None: none.
 
-    Two completions of each of `labels.budget` prompts, or of `labels.max_candidates` where a rule chooses among them,
-    and of four for each label of a gate, which asks about few of them. The prompts are drawn anew for every refresh.
+    They are of two completions of each of `prompts_to_label` prompts, which are drawn anew for every refresh.
     """
     if arm.fresh is None:
         return None
-    most = arm.fresh.budget if arm.fresh.pick == "random" else arm.fresh.max_candidates
-    most += 4 * (0 if arm.gate is None else arm.gate.labels)
-    prompts = context.draw(context.splits.prompts, most, f"fresh-labels-{len(reward.refreshes)}")
+    prompts = context.draw(context.splits.prompts, arm.prompts_to_label, f"fresh-labels-{len(reward.refreshes)}")
     sampling = arm.sampling or context.config.ppo.sampling
     texts = _both(*(stored_samples(completions_of(context, policy, prompts, sampling, each)) for each in _SIDES))
     return Labelling.of(arm.fresh, labeller_of(context, arm.fresh, reward), texts, step, reward.refreshes)
