@@ -141,6 +141,10 @@ def test_a_plan_names_the_stages_that_a_run_makes(finished_run, pairs_file, sett
     assert plan["seconds"] == 0
 
 
+def saved_steps(training) -> list[int]:
+    return [int(path.name.removeprefix("checkpoint-")) for path in training.glob("checkpoint-*")]
+
+
 def test_interrupted_and_started_again_is_the_same_as_uninterrupted(finished_run, pairs_file, settings_file, tmp_path):
     out = tmp_path / "interrupted"
     command = ["-m", "frft", "run", settings_file, f"data.pairs={pairs_file}", "--out", out]
@@ -150,11 +154,13 @@ def test_interrupted_and_started_again_is_the_same_as_uninterrupted(finished_run
     # Stop it in the middle of the second segment of PPO.
     while len(list(out.glob("stages/ppo-*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
     ended = process.wait()
-    assert ended.returncode == 130, ended.stderr
-    assert "goes on where this one stopped" in ended.stderr
+    assert ended.returncode == 143, ended.stderr
+    assert "frft: ended by SIGTERM. The same command goes on where this one stopped." in ended.stderr
     assert not (out / "results.json").exists()
+    for training in out.glob("stages/ppo-*.unfinished"):
+        assert saved_steps(training) == [read_rows(training / "metrics.jsonl")[-1]["step"]], "no step is lost"
     assert run_python(*command, folder=tmp_path / "said").returncode == 0
     assert figures_of(out) == figures_of(finished_run)
     assert any(stage["reused"] for stage in results_of(out)["stages"])

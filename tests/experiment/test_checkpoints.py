@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from frft.experiment import checkpoints as module
 from frft.experiment.checkpoints import Checkpoints
+from frft.stopping import StoppedBySignal, ends_in_order, saves_before_it_ends
 from frft.store import ALONE
 
 
@@ -61,3 +64,28 @@ def test_saving_takes_its_share_of_the_time_and_no_more(tmp_path, monkeypatch, s
     # No later than needed: one step beyond what the share asks for.
     longest = save_s / module.SHARE_OF_TIME + step_s + save_s
     assert len(saves) >= now / longest
+
+
+def test_a_signal_makes_a_checkpoint_due_and_ends_the_training_after_it(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 1000, ALONE)
+    with ends_in_order(), saves_before_it_ends():
+        checkpoints.step_done(1, write)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(StoppedBySignal):
+            checkpoints.step_done(2, write)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
+    assert (tmp_path / "checkpoint-2" / "weights.bin").exists()
+
+
+def test_a_process_that_trains_along_saves_and_ends_with_the_main_one(tmp_path):
+    class Rank:
+        is_main = False
+
+        def agree(self, value):
+            assert value == (False, None), "what this process says"
+            return True, signal.SIGTERM
+
+    saved = []
+    with ends_in_order(), pytest.raises(StoppedBySignal, match="SIGTERM"):
+        Checkpoints(tmp_path, 1000, Rank()).step_done(2, saved.append)
+    assert saved == [tmp_path / "checkpoint-2"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 
+import pytest
+
 from frft.stages import Stage, StageRunner
+from frft.stopping import StoppedBySignal, ends_in_order, saves_before_it_ends
 from frft.store import ALONE, ArtifactStore, Peers
 
 
@@ -67,3 +71,17 @@ def test_peers_of_a_stage_build_it_together(tmp_path):
     peer = Peer()
     StageRunner(ArtifactStore(tmp_path))(Letters("abc", peer))
     assert peer.agreed
+
+
+def test_a_signal_during_the_last_step_of_a_training_ends_the_run_when_the_stage_is_finished(tmp_path):
+    class Told(Letters):
+        def build(self, folder):
+            with saves_before_it_ends():
+                signal.raise_signal(signal.SIGTERM)
+            return super().build(folder)
+
+    run = StageRunner(ArtifactStore(tmp_path))
+    with ends_in_order(), pytest.raises(StoppedBySignal):
+        run(Told("abc"))
+    assert run(Letters("abc", built=(built := []))).path.is_dir()
+    assert built == []

@@ -1,11 +1,13 @@
 """The command line: arguments, output and exit status of every command; the work is done in the packages below.
 
-Exit status: 0 done; 1 it failed while running; 2 the request, the configuration or the data is wrong; 130 interrupted.
+Exit status: 0 done; 1 it failed while running; 2 the request, the configuration or the data is wrong; 75 labels are
+awaited; 130 interrupted by Ctrl-C; 143 ended by SIGTERM (`kill`), 129 by SIGHUP (a terminal that closed).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ from frft.cli.study import study_command
 from frft.cli.verify import verify_command
 from frft.cli.world import world_app
 from frft.errors import FrftError
+from frft.stopping import StoppedBySignal, asked_to_end, ends_in_order, ends_with_launcher
 
 app = App(
     name="frft",
@@ -75,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words of the command line; None: those of this process.
     """
+    ends_with_launcher()
+    with ends_in_order():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -85,14 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The reader (`| head`) has seen enough; Python must not complain again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        if _was_interrupted(error):
-            # A command that keeps finished work says so in a note on the exception.
-            notes = getattr(error, "__notes__", ["The same command starts from the beginning."])
-            _complain(" ".join(["interrupted.", *notes]))
-            return 130
-        if isinstance(error, FrftError):
+        stop = _stop_behind(error)
+        if stop is None and isinstance(error, FrftError):
             _complain(str(error))
             return error.exit_code
+        if stop is None and (number := asked_to_end()) is not None:
+            # The signal came first: a process that trained together with this one has ended before it.
+            stop = StoppedBySignal(number)
+        if stop is not None:
+            # A command that keeps finished work says so in a note on the exception.
+            notes = getattr(error, "__notes__", ["The same command starts from the beginning."])
+            how = "interrupted" if stop.number == signal.SIGINT else f"ended by {stop}"
+            _complain(" ".join([f"{how}.", *notes]))
+            return stop.exit_status
         if (words := refusal(error)) is not None:
             _complain(words)
             return int(getattr(error, "exit_code", 1))
@@ -104,13 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused an error, directly or not: some libraries turn it into an ImportError during an import."""
+def _stop_behind(error: BaseException | None) -> StoppedBySignal | None:
+    """The signal that caused an error, directly or not: some libraries turn it into an ImportError during an import."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
-            return True
+            return error if isinstance(error, StoppedBySignal) else StoppedBySignal(signal.SIGINT)
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def _complain(message: str) -> None:

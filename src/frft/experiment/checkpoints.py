@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from frft.stopping import asked_to_end, end_now
 from frft.store import Peers, atomic_folder, remove
 
 PREFIX = "checkpoint-"
@@ -45,9 +46,14 @@ class Checkpoints:
     def step_done(self, step: int, write: Callable[[Path], None]) -> None:
         """Save a checkpoint after this step if one is due, and delete the older ones.
 
+        If a signal has told the main process to end (stopping.py), one is due, and all processes end with it.
+
         Args:
             step: number of steps completed.
             write: fills the folder that it is given with the training's state; called in every process.
+
+        Raises:
+            StoppedBySignal: the main process was told to end.
         """
         if self._save_steps is None:
             # A save that took c seconds is due again after c / SHARE_OF_TIME seconds, whatever a step takes.
@@ -55,7 +61,8 @@ class Checkpoints:
         else:
             due = step % self._save_steps == 0
         # Clocks differ between processes, and saving is collective: the main process decides for all of them.
-        if not self._peers.agree(due):
+        due, ends = self._peers.agree((due or asked_to_end() is not None, asked_to_end()))
+        if not due:
             return
         started = time.monotonic()
         older = saved_in(self._folder)
@@ -69,6 +76,7 @@ class Checkpoints:
                 remove(each)
         self._last = time.monotonic()
         self._cost = self._last - started
+        end_now(ends)
 
 
 def saved_in(folder: Path) -> list[Path]:

@@ -7,21 +7,26 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
 from tqdm import tqdm
 
 from frft.errors import FrftError
+from frft.stopping import GRACE_S, ends_as_worker
 
 PRELOADED = ("trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "sentence_transformers", "sklearn.linear_model")
 """Libraries that stages import when they first need them; each brings many others."""
+_POLL_S = 0.05
+"""Seconds between two looks whether a worker has ended."""
 
 
 def start_method() -> BaseContext:
@@ -41,7 +46,7 @@ def start_method() -> BaseContext:
 
 @contextmanager
 def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes (`start_method`), all of which are stopped when the block ends with an exception.
+    """A pool of processes (`start_method`), all of which have ended when the block ends with an exception.
 
     Submit work within `without_interrupts`, so that Ctrl-C reaches the first process alone.
 
@@ -53,15 +58,14 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
     Raises:
         FrftError: a process was killed.
     """
-    not_ours = multiprocessing.active_children()
     # The server's environment is that of its own start; a process is to see the one of its starter, now.
     executor = ProcessPoolExecutor(workers, start_method(), _begin, (dict(os.environ), begin, given))
+    # Python's own list of children leaves out whom it takes for dead, see `_send`.
+    started = executor._processes
     try:
         yield executor
     except BaseException as stop:
-        # Terminating is safe: the system frees the locks of a process that ends, unfinished folders lack a manifest.
-        for worker in set(multiprocessing.active_children()).difference(not_ours):
-            worker.terminate()
+        _stop(list(started.values()))
         if isinstance(stop, BrokenProcessPool):
             raise FrftError(
                 "A worker process was killed, perhaps because memory ran out. Set workers to a smaller number."
@@ -71,12 +75,43 @@ def process_pool(workers: int, begin: Callable[..., None], given: tuple[Any, ...
         executor.shutdown(cancel_futures=True)
 
 
+def _stop(workers: Collection[BaseProcess]) -> None:
+    """End worker processes: those that train a policy save a checkpoint first, if they are quick.
+
+    For the others it is safe, too: the system frees the locks of a process that ends; unfinished folders have no
+    manifest.
+    """
+    for worker in workers:
+        _send(worker, signal.SIGTERM)
+    until = time.monotonic() + GRACE_S + 1
+    while any(map(_is_running, workers)) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    for worker in filter(_is_running, workers):
+        _send(worker, signal.SIGKILL)
+
+
+def _send(worker: BaseProcess, number: int) -> None:
+    # Not by `worker.terminate`: once a signal to the whole group has ended the fork server, it takes its processes
+    # for dead, too, while they are saving.
+    with suppress(ProcessLookupError):
+        os.kill(cast(int, worker.pid), number)
+
+
+def _is_running(worker: BaseProcess) -> bool:
+    if worker.is_alive():
+        return True
+    try:
+        os.kill(cast(int, worker.pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _begin(environment: Mapping[str, str], begin: Callable[..., None], given: tuple[Any, ...]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     end_with_starter()
-    # Whoever started Python's fork server first may have done so outside `without_interrupts`.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ends_as_worker()
     # tqdm (in TRL and sentence-transformers) makes a semaphore that processes can share. A worker that is terminated
     # does not release it, and Python's resource tracker would warn of a leak at exit; a thread lock has no such trace.
     tqdm.set_lock(threading.RLock())
@@ -131,16 +166,13 @@ def _import_libraries() -> None:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Processes that are started in this block ignore SIGINT, and the process that started them has to stop them.
+    """Processes that are started in this block do not hear SIGINT, and the process that started them has to stop them.
 
-    A terminal sends Ctrl-C to all processes of a group at once. Signal handlers can be set in the main thread alone;
-    in another one nothing is changed.
+    A terminal sends Ctrl-C to all processes of a group at once. Here it is held back until the block ends: starting the
+    first process takes seconds.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -19,6 +19,7 @@ from frft.experiment.texts import ROLLOUTS, rollout_rows
 from frft.models import TruncationCount
 from frft.progress import Progress
 from frft.results import RolloutRow, SegmentInfo, StepMetrics, read_rollouts, read_steps
+from frft.stopping import saves_before_it_ends
 from frft.store import MANIFEST, Journal, Peers, read_manifest, remove, rows_at
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def train_segment(
                 checkpoints.step_done(step, save)
             task.advance(1, f"score {metrics['score']:+.2f}, KL {metrics['kl_sft_k1']:.2f}")
 
-        trainer.train(until_step, on_step)
+        with saves_before_it_ends():
+            trainer.train(until_step, on_step)
     for journal in journals.values():
         journal.verify(_REMEDY.format(folder=path))
     trainer.save(path / STATE_FOLDER)

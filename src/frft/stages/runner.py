@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from frft.stages.stage import Stage
+from frft.stopping import asked_to_end, end_now
 from frft.store import Artifact, ArtifactStore
 
 
@@ -33,5 +34,11 @@ class StageRunner:
         self.store = store
 
     def __call__(self, stage: Stage) -> Artifact:
-        """The artifact of a stage; raises what building it raises, and `ArtifactError` as `ArtifactStore.make`."""
-        return self.store.make(stage.kind, stage.inputs(), stage.build, scratch=stage.scratch, peers=stage.peers)
+        """The artifact of a stage; raises what building it raises, and `ArtifactError` as `ArtifactStore.make`.
+
+        Where a signal told this process to end during the last step of a training, this is the place to end: the stage
+        is finished.
+        """
+        made = self.store.make(stage.kind, stage.inputs(), stage.build, scratch=stage.scratch, peers=stage.peers)
+        end_now(asked_to_end())
+        return made

@@ -26,8 +26,8 @@ from frft import __version__
 from frft.store.files import digest_of
 
 PACKAGE = "frft"
-SILENT_MODULES = ("frft.errors", "frft.progress", "frft.stages", "frft.store")
-"""Modules that compute no result: they report, display, plan or store. A change of a stored format raises its
+SILENT_MODULES = ("frft.errors", "frft.progress", "frft.stages", "frft.stopping", "frft.store")
+"""Modules that compute no result: they report, display, plan, stop or store. A change of a stored format raises its
 format number instead."""
 LIBRARIES = (
     "accelerate",

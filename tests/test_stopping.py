@@ -1,0 +1,250 @@
+"""Signals end a process in order, a launcher's death ends its processes, and neither hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from frft.stopping import (
+    GRACE_S,
+    StoppedBySignal,
+    asked_to_end,
+    end_now,
+    ends_in_order,
+    saves_before_it_ends,
+)
+
+STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+HEAD = """
+    import ctypes, os, signal, sys, threading, time
+    from frft import stopping
+
+    stopping.GRACE_S, stopping.END_S, stopping.AGAIN_S = 0.5, 1.0, 0.2
+
+    def held_up():
+        # A default mutex that is locked twice: no signal comes through to Python.
+        mutex, library = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+        for _ in range(2):
+            library.pthread_mutex_lock(mutex)
+
+    def begun():
+        print("begun", flush=True)
+"""
+
+
+class Script:
+    """A Python process that runs lines of code and prints "begun"."""
+
+    def __init__(self, code, **environment):
+        command = [sys.executable, "-c", dedent(HEAD) + dedent(code)]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        assert self.process.stdout.readline() == "begun\n"
+
+    def send(self, *signals, pause=0.0):
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(pause)
+        return self
+
+    def end(self):
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture(autouse=True)
+def as_at_a_terminal():
+    """Whoever started these tests in the background has made this process deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", STATUSES)
+def test_a_signal_ends_what_is_under_way_at_once(number):
+    before = [signal.getsignal(each) for each in STATUSES]
+    with pytest.raises(StoppedBySignal) as stopped, ends_in_order():
+        signal.raise_signal(number)
+    assert stopped.value.exit_status == STATUSES[number]
+    assert isinstance(stopped.value, KeyboardInterrupt), "except Exception does not hold it up"
+    assert [signal.getsignal(each) for each in STATUSES] == before
+    assert asked_to_end() is None, "the next command starts anew"
+
+
+def test_a_signal_that_is_ignored_stays_so_and_a_hosts_handler_is_the_hosts():
+    heard = []
+    hosts = signal.signal(signal.SIGTERM, lambda *_: heard.append("host"))
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ends_in_order():
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == ["host"]
+        assert asked_to_end() is None
+    finally:
+        signal.signal(signal.SIGTERM, hosts)
+        signal.signal(signal.SIGHUP, hung_up)
+
+
+def test_a_training_goes_on_until_it_has_saved(capfd):
+    with ends_in_order(), saves_before_it_ends():
+        assert asked_to_end() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert asked_to_end() == signal.SIGTERM
+        end_now(None)
+        with pytest.raises(StoppedBySignal, match="SIGTERM"):
+            end_now(asked_to_end())
+    assert f"ends after this step, with a checkpoint, within {GRACE_S:.0f} s" in capfd.readouterr().err
+
+
+def test_after_its_grace_a_training_is_left_and_a_second_exception_does_not_tear_the_end():
+    ended = Script("""
+        with stopping.ends_in_order():
+            try:
+                with stopping.saves_before_it_ends():
+                    begun()
+                    time.sleep(20)
+            except stopping.StoppedBySignal as stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.1)
+                print(stop, flush=True)
+    """)
+    began = time.monotonic()
+    status, out, err = ended.send(signal.SIGTERM).end()
+    assert (status, out) == (0, "SIGTERM\n"), err
+    assert 0.5 <= time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("where", ["stopping.ends_in_order()", "stopping.saves_before_it_ends()"])
+def test_what_holds_python_up_is_ended_all_the_same(where):
+    script = Script(f"""
+        with stopping.ends_in_order(), {where}:
+            begun()
+            held_up()
+    """)
+    time.sleep(0.3)  # until it is held up
+    assert script.send(signal.SIGTERM).end()[0] == 143
+
+
+def test_a_second_ctrl_c_ends_at_once_but_not_one_that_a_launcher_has_passed_on():
+    training = """
+        stopping.GRACE_S, stopping.END_S = 30, 60
+        with stopping.ends_in_order(), stopping.saves_before_it_ends():
+            begun()
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                time.sleep(0.05)
+            stopping.end_now(stopping.asked_to_end())
+    """
+    began = time.monotonic()
+    assert Script(training).send(signal.SIGINT, signal.SIGINT, pause=0.5).end()[0] == 130
+    assert time.monotonic() - began < 2
+    twice = Script(training).send(signal.SIGINT, signal.SIGINT).end()
+    assert "StoppedBySignal: SIGINT" in twice[2], "it came to its end"
+
+
+def test_a_worker_ends_by_sigterm_alone_and_saves_first():
+    idle = """
+        stopping.ends_as_worker()
+        begun()
+        time.sleep(20)
+    """
+    deaf = Script(idle).send(signal.SIGINT, signal.SIGHUP, pause=0.1)
+    assert deaf.process.poll() is None
+    assert deaf.send(signal.SIGTERM).end() == (143, "", "")
+    saved = Script("""
+        stopping.ends_as_worker()
+        with stopping.saves_before_it_ends():
+            begun()
+            while stopping.asked_to_end() is None:
+                time.sleep(0.01)
+            print("saved", flush=True)
+            stopping.end_now(stopping.asked_to_end())
+    """)
+    assert saved.send(signal.SIGTERM).end() == (143, "saved\n", "")
+    held_up = Script("""
+        stopping.ends_as_worker()
+        with stopping.saves_before_it_ends():
+            begun()
+            held_up()
+    """)
+    assert held_up.send(signal.SIGTERM).end()[0] == 143
+
+
+def test_a_signal_to_a_forked_process_does_not_wake_the_one_that_it_was_forked_from():
+    status, out, err = Script("""
+        with stopping.ends_in_order():
+            if (child := os.fork()) == 0:
+                try:
+                    time.sleep(20)
+                finally:
+                    os._exit(7)
+            time.sleep(0.2)
+            os.kill(child, signal.SIGTERM)
+            begun()
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            time.sleep(1.2)
+            print("goes on", flush=True)
+    """).end()
+    assert (status, out) == (0, "7\ngoes on\n"), err
+
+
+LAUNCHER = """
+    import subprocess
+    child = '''
+    import os, sys, time
+    from frft import stopping
+    if sys.argv[1] == "old":
+        del os.pidfd_open
+        stopping._POLL_S = 0.05
+    stopping.ends_with_launcher()
+    print("begun", flush=True)
+    time.sleep(20)
+    '''
+    given = [sys.executable, "-c", child, os.environ["SYSTEM"]]
+    print("begun", flush=True)
+    process = subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout.readline() == b"begun\\n"
+    print(process.pid, flush=True)
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("launched", "system", "ends"), [(True, "linux", True), (True, "old", True), (False, "linux", False)]
+)
+def test_a_rank_ends_with_its_launcher_and_a_run_of_a_shell_does_not(launched, system, ends):
+    launcher = Script(LAUNCHER, SYSTEM=system, **({"TORCHELASTIC_RUN_ID": "x"} if launched else {}))
+    rank = int(launcher.process.stdout.readline())
+    launcher.process.kill()
+    launcher.end()
+    deadline = time.monotonic() + (10 if ends else 0.5)
+    while _is_running(rank) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        assert _is_running(rank) is not ends
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(rank, signal.SIGKILL)
+
+
+def _is_running(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
