@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check bench demo study pages lock clean
+.PHONY: help test check bench demo study reliability pages lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,6 +35,13 @@ demo: .venv/ready ## does refreshing the reward model help? a world of known rew
 
 study: .venv/ready ## where refreshes help and where it does not, against predictions (hours; resumable; docs/study.md)
 	$(BIN)/frft study averaging --out studies/averaging
+
+# CAMPAIGNS: those of `python -m benchmarks.reliability --help`. Each goes on where it was stopped.
+CAMPAIGNS ?= kills signals folders
+RELIABILITY ?= runs/reliability
+
+reliability: .venv/ready ## kill, signal and share runs hundreds of times (hours; resumable; docs/reliability.md)
+	for campaign in $(CAMPAIGNS); do $(BIN)/python -m benchmarks.reliability $$campaign --out $(RELIABILITY) --processes 2 || exit 1; done
 
 pages: .venv/ready ## write docs/results.md, which is made of the descriptions in the code
 	$(BIN)/python -m frft.results > docs/results.md

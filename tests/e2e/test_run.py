@@ -141,6 +141,10 @@ def test_a_plan_names_the_stages_that_a_run_makes(finished_run, pairs_file, sett
     assert plan["seconds"] == 0
 
 
+def steps_in(out) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in out.glob("stages/ppo-*/metrics.jsonl"))
+
+
 def saved_steps(training) -> list[int]:
     return [int(path.name.removeprefix("checkpoint-")) for path in training.glob("checkpoint-*")]
 
@@ -151,8 +155,8 @@ def test_interrupted_and_started_again_is_the_same_as_uninterrupted(finished_run
     (tmp_path / "said").mkdir()
     process = Python(*command, folder=tmp_path / "said")
     deadline = time.monotonic() + 300
-    # Stop it in the middle of the second segment of PPO.
-    while len(list(out.glob("stages/ppo-*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+    # Stop it in the middle of the second segment of PPO, after the third step.
+    while steps_in(out) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGTERM)
     ended = process.wait()

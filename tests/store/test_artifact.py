@@ -385,3 +385,16 @@ def test_a_link_in_the_place_of_an_artifact_is_replaced_and_not_followed(root, t
     made = ArtifactStore(root).make("sft", {}, Build())
     assert not made.path.is_symlink()
     assert (outside / "mine.txt").read_text() == "mine"
+
+
+def test_checkpoints_that_a_killed_builder_left_in_a_finished_artifact_are_deleted(root):
+    def build(path):
+        (path / "kept-1").mkdir()
+        (path / "rows.txt").write_text("1")
+        return {}
+
+    made = ArtifactStore(root).make("sft", {}, build, scratch="kept-*")
+    (made.path / "kept-1").mkdir()  # killed after the artifact got its name, and before it deleted this
+    (made.path / "kept-1" / "optimizer.pt").write_text("large")
+    assert ArtifactStore(root).make("sft", {}, build, scratch="kept-*") == made
+    assert [path.name for path in made.path.iterdir() if path.is_dir()] == []

@@ -230,6 +230,8 @@ class ArtifactStore:
                     f"{self.root / wanted.name} was made by the main process, and this process does not see it. Give "
                     "a distributed run a folder that all of its processes share."
                 )
+            if found is not None:
+                self._delete_scratch(wanted, scratch)
             self._checked[wanted.digest] = made
             if self._listener is not None:
                 self._listener(made, found is not None)
@@ -300,6 +302,15 @@ class ArtifactStore:
                 remove(folder)
         peers.agree(None)
         return _artifact(path, manifest) if peers.is_main else None
+
+    def _delete_scratch(self, wanted: _Wanted, scratch: str | None) -> None:
+        """Delete the checkpoints that a builder left which was killed after it had finished the artifact."""
+        path = self.root / wanted.name
+        if _matches(path, scratch):
+            # A builder that is just deleting them itself holds the lock.
+            with locked(self.root / LOCKS / wanted.name):
+                for folder in _matches(path, scratch):
+                    remove(folder)
 
     def _waits(self, name: str) -> None:
         if self._on_wait is not None:
