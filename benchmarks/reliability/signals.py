@@ -22,8 +22,6 @@ from benchmarks.reliability.same import content_of, differences
 from frft.experiment.checkpoints import saved_in
 from frft.results.verification import verify
 
-LEFT_S = 10.0
-"""Seconds after the signal at which no process may be left."""
 SETTINGS = ("ppo.save_steps=1000", "ppo.total_steps=40", "refresh.at_steps=[10,25]")
 """So that a checkpoint is there only if the signal has made it, and that more of the time goes into steps."""
 TARGETS: tuple[tuple[Way, str], ...] = (
@@ -44,6 +42,9 @@ _DEAF = {("worker", "SIGHUP"), ("worker", "SIGINT")}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The numbers of trials."""
     parser.add_argument("--moments", type=int, default=30, help="random moments for each kind of target")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="after these no process may be left (more where cores are busy)"
+    )
     parser.add_argument("--targets", nargs="*", help="only these (run, worker, group, launcher, rank)")
 
 
@@ -79,7 +80,7 @@ def attempt(given: argparse.Namespace, trial: Trial, folder: Path) -> Outcome:
             os.kill(pid, signal.Signals[name])
     deaf = (target, name) in _DEAF
     left = started.processes()
-    while left and not deaf and time.monotonic() - told < LEFT_S:
+    while left and not deaf and time.monotonic() - told < given.seconds:
         time.sleep(0.05)
         left = started.processes()
     found: dict[str, Any] = {"ended_after": round(time.monotonic() - told, 2), "left": [] if deaf else [*left.values()]}
