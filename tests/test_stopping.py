@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +63,13 @@ class Script:
         return self
 
     def end(self):
-        out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out, err
+        # Not `communicate`, which does not see what readline has taken into its buffer.
+        killer = threading.Timer(30, self.process.kill)
+        killer.start()
+        with self.process.stdout as out, self.process.stderr as err:
+            said = out.read(), err.read()
+        killer.cancel()
+        return self.process.wait(), *said
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +133,7 @@ def test_after_its_grace_a_training_is_left_and_a_second_exception_does_not_tear
     began = time.monotonic()
     status, out, err = ended.send(signal.SIGTERM).end()
     assert (status, out) == (0, "SIGTERM\n"), err
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("where", ["stopping.ends_in_order()", "stopping.saves_before_it_ends()"])
@@ -137,25 +143,34 @@ def test_what_holds_python_up_is_ended_all_the_same(where):
             begun()
             held_up()
     """)
-    time.sleep(0.3)  # until it is held up
+    time.sleep(1)  # until it is held up
     assert script.send(signal.SIGTERM).end()[0] == 143
 
 
-def test_a_second_ctrl_c_ends_at_once_but_not_one_that_a_launcher_has_passed_on():
-    training = """
-        stopping.GRACE_S, stopping.END_S = 30, 60
-        with stopping.ends_in_order(), stopping.saves_before_it_ends():
-            begun()
-            until = time.monotonic() + 2
-            while time.monotonic() < until:
-                time.sleep(0.05)
-            stopping.end_now(stopping.asked_to_end())
-    """
-    began = time.monotonic()
-    assert Script(training).send(signal.SIGINT, signal.SIGINT, pause=0.5).end()[0] == 130
-    assert time.monotonic() - began < 2
-    twice = Script(training).send(signal.SIGINT, signal.SIGINT).end()
-    assert "StoppedBySignal: SIGINT" in twice[2], "it came to its end"
+TRAINING = """
+    stopping.GRACE_S, stopping.END_S, stopping.AGAIN_S = 60, 90, {again_s}
+    with stopping.ends_in_order(), stopping.saves_before_it_ends():
+        begun()
+        while stopping.asked_to_end() is None or {hangs}:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        stopping.end_now(stopping.asked_to_end())
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    script = Script(TRAINING.format(again_s=0.2, hangs=True))
+    for _ in range(40):
+        script.send(signal.SIGINT, pause=0.3)
+        if script.process.poll() is not None:
+            break
+    assert script.end()[0] == 130
+
+
+def test_a_ctrl_c_that_a_launcher_has_passed_on_is_no_second_one():
+    status, _, err = Script(TRAINING.format(again_s=30, hangs=False)).send(signal.SIGINT, signal.SIGINT).end()
+    assert status == 1
+    assert "StoppedBySignal: SIGINT" in err, "it came to its end"
 
 
 def test_a_worker_ends_by_sigterm_alone_and_saves_first():
@@ -189,12 +204,14 @@ def test_a_worker_ends_by_sigterm_alone_and_saves_first():
 def test_a_signal_to_a_forked_process_does_not_wake_the_one_that_it_was_forked_from():
     status, out, err = Script("""
         with stopping.ends_in_order():
+            reads, writes = os.pipe()
             if (child := os.fork()) == 0:
                 try:
+                    os.write(writes, b"x")
                     time.sleep(20)
                 finally:
                     os._exit(7)
-            time.sleep(0.2)
+            os.read(reads, 1)
             os.kill(child, signal.SIGTERM)
             begun()
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
