@@ -98,6 +98,9 @@ def _main(arguments: Sequence[str] | None) -> int:
         if stop is None and isinstance(error, FrftError):
             _complain(str(error))
             return error.exit_code
+        if stop is None and (words := refusal(error)) is not None:
+            _complain(words)
+            return int(getattr(error, "exit_code", 1))
         if stop is None and (number := asked_to_end()) is not None:
             # The signal came first: a process that trained together with this one has ended before it.
             stop = StoppedBySignal(number)
@@ -107,9 +110,6 @@ def _main(arguments: Sequence[str] | None) -> int:
             how = "interrupted" if stop.number == signal.SIGINT else f"ended by {stop}"
             _complain(" ".join([f"{how}.", *notes]))
             return stop.exit_status
-        if (words := refusal(error)) is not None:
-            _complain(words)
-            return int(getattr(error, "exit_code", 1))
         if hasattr(error, "exit_code"):
             # A command whose exit status 1 is a verdict (`frft diagnose`) sets another one for unexpected errors.
             traceback.print_exception(error)
