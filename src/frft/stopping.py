@@ -142,8 +142,8 @@ def ends_in_order() -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
         signal.set_wakeup_fd(wakeup)
+        done.set()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         os.close(woken)  # which ends the watcher
@@ -158,13 +158,14 @@ def _see_to_the_end(wakes: int, signals: Sequence[int], done: threading.Event, s
     """Wait for the first signal, of which the system tells also where Python is held up (by a dead peer, say)."""
     with os.fdopen(wakes, "rb", buffering=0) as pipe:
         number = next((each for each in iter(lambda: pipe.read(1), b"") if each[0] in signals), b"")
-    if not number or done.wait(GRACE_S):
-        return
-    state.is_late = True
-    # The main thread has not come to the end of its step, and leaves it now.
-    signal.pthread_kill(threading.main_thread().ident or 0, number[0])
-    if not done.wait(END_S - GRACE_S):
-        os._exit(128 + number[0])
+        # Open until the end: Python would complain of every further signal that it cannot write.
+        if not number or done.wait(GRACE_S):
+            return
+        state.is_late = True
+        # The main thread has not come to the end of its step, and leaves it now.
+        signal.pthread_kill(threading.main_thread().ident or 0, number[0])
+        if not done.wait(END_S - GRACE_S):
+            os._exit(128 + number[0])
 
 
 def ends_as_worker() -> None:
