@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -35,8 +36,8 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
     path = drawn(samples, tmp_path, "--test-share", "0.2", "--repeat-share", "0.1", "--step", "40", "--seed", "3")
     said = " ".join(capsys.readouterr().out.split())
     assert "20 questions (14 train, 4 test, 2 hidden repetitions)" in said
-    assert "Read 62 completions, 1 without text, 1 alone with their prompt, which are left out" in said
-    assert "60 pairs to choose from, on 20 prompts" in said
+    assert "Read 62 completions; left out: 1 without text, 1 alone for a prompt. To choose from" in said
+    assert "To choose from: 60 pairs, on 20 prompts" in said
     queue = read_queue(path)
     assert {(question.step, question.policy) for question in queue.questions.values()} == {(40, "mine")}
     assert queue.head.read == {"samples": [samples], "not_in": []}
@@ -46,6 +47,37 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["counts"] == {
         "read": 62, "blank": 1, "repeated": 0, "alone": 1, "nul": 0, "asked_before": 0, "candidates": 60, "prompts": 20,
         "train": 60, "test": 0, "repeat": 0, "questions": 60}  # fmt: skip
+
+
+def test_one_question_is_said_in_the_singular(write_rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_rows("pool.jsonl", [{"prompt": "p", "chosen": " yes", "rejected": " no"}])
+    said = {
+        command: answered(command, capsys)
+        for command in (
+            "pick --pairs pool.jsonl --purpose audit --budget 1 --out one.jsonl",
+            "status one.jsonl",
+            "export one.jsonl --format jsonl --out sent.jsonl",
+            "ask one.jsonl --judge annotations:pool.jsonl --budget 1",
+            "status one.jsonl ",
+            "audit one.jsonl --labeller-accuracy 0.9",
+            "export one.jsonl --format pairs --purpose audit --out labelled.jsonl",
+            "pick --pairs pool.jsonl --unlabelled --budget 2 --out two.jsonl",
+        )
+    }
+    text = "\n".join(said.values())
+    for noun in ("question", "pair", "prompt", "label"):
+        assert f"1 {noun}" in text, noun
+    wrong = re.findall(
+        r"\b1 (?:question|pair|prompt|label|answer|repetition|row|completion)s\b|\b1 \S+ (?:are|were|have|do)\b", text
+    )
+    assert not wrong, text
+    assert "Wrote two.jsonl: 1 question (1 train). Read 1 pair. To choose from: 1 pair, on 1 prompt." in text
+
+
+def answered(command, capsys):
+    assert main(["label", *command.split()]) == 0
+    return " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -69,10 +101,12 @@ def test_picking_says_what_there_was(samples, tmp_path, capsys):
         (["--pairs", "pairs.jsonl", "--purpose", "audit", "--unlabelled"], "said to have none"),
         (["--samples", "samples.jsonl", "--pick", "gap"], "give one (--reward-model)"),
         (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "b"], "reads one reward model"),
-        (["--samples", "samples.jsonl", "--reward-model", "a"], "The rule random reads no reward model"),
+        (["--samples", "samples.jsonl", "--reward-model", "a"], "reads no reward model (--reward-model)"),
         (["--samples", "samples.jsonl", "--max-length", "9"], "that of --reward-model"),
         (["--samples", "samples.jsonl", "--store", "none"], "with --pick representative alone"),
-        (["--samples", "samples.jsonl", "--quantile", "0.2"], "quantile"),
+        (["--samples", "samples.jsonl", "--quantile", "0.2"], "--quantile 0.2 is read with --pick gap alone"),
+        (["--samples", "samples.jsonl", "--max-candidates", "9"], "--max-candidates is for rules other than random"),
+        (["--samples", "samples.jsonl", "--test-share", "2"], "is 2 (--test-share) and that of repetitions 0 (--rep"),
         (["--samples", "samples.jsonl", "--pick", "gap", "--reward-model", "a", "--purpose", "test"], "at random"),
     ],
 )  # fmt: skip
@@ -101,7 +135,7 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
     assert "no column 'nobody'" in " ".join(capsys.readouterr().err.split())
     assert main([*pick, "--by", "annotator"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "60 pairs have the texts of another source" in said
+    assert "Audited with another source, which has a pair of the same texts: 60 pairs" in said
     assert "right (30), wrong (30)" in said
     queue = read_queue(path)
     assert queue.head.read["by"] == ["annotator"]
@@ -136,7 +170,7 @@ def test_sources_of_a_pool_are_audited(write_rows, tmp_path, capsys):
         assert said in " ".join(capsys.readouterr().err.split())
     later = str(tmp_path / "later.jsonl")
     assert main([*pick[:5], later, *pick[6:], "--by", "annotator", "--not-in", str(path)]) == 0
-    assert "Another 30 pairs are of conversations that are in the files of --not-in" in " ".join(
+    assert "Left out, because of conversations that are in the files of --not-in: 30 pairs." in " ".join(
         capsys.readouterr().out.split()
     )
     both = ["label", "audit", str(path), later, "--labeller-accuracy", "0.9", "--at-most", "60", "--json"]
@@ -154,8 +188,8 @@ def test_a_rule_picks_by_a_reward_model_and_says_what_it_saw(samples, tiny_lm_fo
     rule = ["--pick", "d_optimal", "--reward-model", str(model)]
     first = drawn(samples, tmp_path, *rule, "--max-candidates", "40", "--prior-precision", "0.5")
     said = " ".join(capsys.readouterr().out.split())
-    assert "The rule d_optimal looked at 40 pairs, drawn at random; 20 more were not looked at." in said
-    assert "It takes into account 0 pairs that were labelled before" in said
+    assert "The rule d_optimal looked at 40 pairs, drawn at random; not looked at: 20 more." in said
+    assert "Labelled before (--not-in), and taken into account: 0 pairs." in said
     queue = read_queue(first)
     assert {question.pick for question in queue.questions.values()} == {"d_optimal"} == {queue.head.pick}
     assert queue.head.rule == {"prior_precision": 0.5, "max_candidates": 40}
@@ -211,15 +245,15 @@ def test_a_later_draw_leaves_out_what_was_asked_before(samples, tmp_path, capsys
     command = ["label", "pick", "--samples", samples, "--budget", "99", "--out"]
     assert main([*command, str(second), "--not-in", str(first)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "There are 42 pairs to choose from" in said
-    assert "Another 18 pairs are in the files of --not-in" in said
+    assert "To choose from: 42 pairs" in said
+    assert "Left out, because in the files of --not-in: 18 pairs." in said
 
     def pairs(path):
         return {(each.prompt, frozenset((each.left, each.right))) for each in read_queue(path).questions.values()}
 
     assert len(pairs(first)) + len(pairs(second)) == len(pairs(first) | pairs(second)) == 60
     assert main([*command, str(tmp_path / "third"), "--not-in", str(first), str(second)]) == 1
-    assert "60 pairs were asked about before" in " ".join(capsys.readouterr().err.split())
+    assert "; 60 pairs asked about before" in " ".join(capsys.readouterr().err.split())
     assert main(["label", "export", str(tmp_path / "none"), "--out", str(second), "--format", "csv"]) == 2
     assert "No such file" in capsys.readouterr().err
 

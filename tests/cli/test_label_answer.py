@@ -42,7 +42,7 @@ def test_keys_undo_and_going_on(path, monkeypatch, capsys, shown, fits):
     printed = capsys.readouterr().out
     assert "There is no answer of yours to take back" in printed
     assert "x is none of the keys" in printed
-    assert "4 answers given, 1 taken back. Of 8 questions, Ann has answered 2 and skipped 1; 5 are open." in printed
+    assert "4 answers given, 1 taken back. Of 8 questions, Ann has answered 2 and skipped 1; 5 still open." in printed
     assert given(path) == ["left", "right", "skip"]
     # The question whose answer was taken back is asked again at once, in a later session, too.
     third = list(read_queue(path).questions)[2]

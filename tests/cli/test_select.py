@@ -151,8 +151,8 @@ def test_what_was_not_compared_is_said(write_rows, tmp_path, capsys):
         (["--strategy", "policy_ratio"], "which only a run has"),
         (["--strategy", "none"], "it selects no pairs"),
         (["--strategy", "part5"], "frft: --strategy: There is no strategy 'part5'. Did you mean part"),
-        (["--strategy", "source"], "frft: strategy: source needs the name of one; set source\n"),
-        (["--strategy", "part1", "--take", "sample"], "take: sample draws by a density ratio"),
+        (["--strategy", "source"], "frft: --strategy source needs the name of one; set source\n"),
+        (["--strategy", "part1", "--take", "sample"], "--take sample draws by a density ratio"),
         (["--shuffle-labels", "--export", "kept.jsonl"], "leave one out"),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_gate_with_as_many_labels_sees_the_gain():
     ("changed", "complaint"),
     [
         ({"labeller": 0.5}, "more often than not"),
-        ({"ties": 1.0}, "share of ties is 1.0"),
+        ({"ties": 1.0}, "share of ties is 1.0 "),
         ({"sources": 0}, "0 sources"),
         ({"right": (0.5,)}, "not 0.5, a coin"),
         ({"right": (1.5,)}, "give 0 to 1"),

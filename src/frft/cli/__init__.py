@@ -7,12 +7,13 @@ awaited; 130 interrupted by Ctrl-C; 143 ended by SIGTERM (`kill`), 129 by SIGHUP
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
+from cyclopts import App, Argument, CycloptsError, Parameter, UnknownOptionError, ValidationError
 from pydantic import ValidationError as InvalidSection
 
 from frft import __version__
@@ -152,5 +153,16 @@ def _explain(error: CycloptsError) -> str:
         # For a field of several types, pydantic appends the name of the type that did not fit to the location.
         fitting = [option for option in options if option.keys == key[: len(option.keys)]]
         where = f"{max(fitting, key=lambda option: len(option.keys)).name}: " if fitting else ""
-        lines.append(f"{where}{plain_message(fault)}")
+        # A contradiction between settings has no place of its own and names them as a configuration does.
+        lines.append(f"{where}{plain_message(fault)}" if where else _by_option(plain_message(fault), options))
     return "\n".join(lines)
+
+
+def _by_option(message: str, options: Iterable[Argument]) -> str:
+    """A message in which `setting: value`, and settings of several words, are named by their options."""
+    for option in options:
+        setting = re.escape(option.keys[-1])
+        if "_" in setting:
+            message = re.sub(rf"\b{setting}\b:?", option.name, message)
+        message = re.sub(rf"\b{setting}: ", f"{option.name} ", message)
+    return message

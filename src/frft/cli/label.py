@@ -16,6 +16,7 @@ from frft.cli.label_pick import pick_command, purposes_in_words
 from frft.cli.label_plan import plan_command
 from frft.cli.pool import as_in_a_run
 from frft.config.sections import Section
+from frft.errors import quantity
 
 if TYPE_CHECKING:
     from frft.labels import LabellerSummary, QueueSummary
@@ -111,8 +112,8 @@ def ask_command(
         )
         return
     print_text(
-        f"{report.answered} questions answered by {name}; {report.failed} without a usable reply. Of "
-        f"{counts.questions} questions it has answered {counts.answered}, and {counts.pending} are open."
+        f"{quantity(report.answered, 'question')} answered by {name}; {report.failed} without a usable reply. Of "
+        f"{quantity(counts.questions, 'question')} it has answered {counts.answered}; {counts.pending} still open."
     )
     if report.stopped:
         print_text(f"Stopped at the budget in {report.stopped}.")
@@ -147,7 +148,7 @@ def _print(summary: QueueSummary) -> None:
 
     whole = summary.all
     print_text(
-        f"{whole.questions} questions ({purposes_in_words(summary.purposes)}): {whole.answered} answered, "
+        f"{quantity(whole.questions, 'question')} ({purposes_in_words(summary.purposes)}): {whole.answered} answered, "
         f"{whole.skipped} skipped by all who saw them, {whole.pending} open."
     )
     if summary.steps:
@@ -179,8 +180,9 @@ def _remarks(name: str, each: LabellerSummary) -> list[str]:
     lines = []
     if (same := each.consistency) is not None:
         low, high = same.interval
+        repeats = quantity(same.repeats, "repetition")
         lines.append(
-            f"{name}: {same.same} of {same.repeats} repetitions answered as before, {100 * same.share:.0f} % "
+            f"{name}: {same.same} of {repeats} answered as before, {100 * same.share:.0f} % "
             f"[{100 * low:.0f}, {100 * high:.0f}]; of {same.exchanged} with exchanged sides, {same.same_side} with the "
             "same side again."
         )
@@ -190,8 +192,9 @@ def _remarks(name: str, each: LabellerSummary) -> list[str]:
                 "pairs, ties aside; less, if the same errors come twice."
             )
     if each.pool:
-        lines.append(f"{name}: agrees with the pool's own label in {each.pool_agrees} of {each.pool} pairs.")
+        pairs = quantity(each.pool, "pair")
+        lines.append(f"{name}: agrees with the pool's own label in {each.pool_agrees} of {pairs}.")
     if each.tokens is not None:
         cost = "" if each.cost is None else f", which cost {each.cost:.4f}"
-        lines.append(f"{name}: {each.tokens} tokens{cost}.")
+        lines.append(f"{name}: {quantity(each.tokens, 'token')}{cost}.")
     return lines

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frft.errors import quantity
+
 if TYPE_CHECKING:
     from frft.labels import LabellerAgreement
     from frft.statistics.estimates import Estimate
@@ -22,14 +24,16 @@ def agreement_in_words(found: LabellerAgreement) -> list[str]:
     if alpha.alpha is not None:
         low, high = alpha.alpha.interval or (alpha.alpha.mean, alpha.alpha.mean)
         value = f"{alpha.alpha.mean:.2f} [{low:.2f}, {high:.2f}]"
-    lines = [f"Krippendorff's alpha of {alpha.answers} answers to questions with two or more: {value}."]
+    lines = [f"Krippendorff's alpha of {quantity(alpha.answers, 'answer')} to questions with two or more: {value}."]
     if alpha.single:
-        lines.append(f"{alpha.single} questions have fewer than two answers.")
+        lines.append(f"With fewer than two answers: {quantity(alpha.single, 'question')}.")
     if alpha.undefined_draws:
-        lines.append(f"{alpha.undefined_draws} of the interval's bootstrap samples have no alpha, and are left out.")
+        draws = quantity(alpha.undefined_draws, "bootstrap sample")
+        lines.append(f"Left out of the interval, for want of an alpha: {draws}.")
     for pair in found.pairs:
         ties = f"one calls {pair.one_tie} a tie, both {pair.both_tie}" if pair.one_tie or pair.both_tie else "no ties"
-        line = f"{pair.first} and {pair.second} agree in {pair.agree} of {pair.questions} questions; {ties}."
+        asked = quantity(pair.questions, "question")
+        line = f"{pair.first} and {pair.second} agree in {pair.agree} of {asked}; {ties}."
         if pair.accuracy is not None:
             line += (
                 f" If they err independently, each is right in about {percent_in_words(pair.accuracy)} of those "
@@ -38,9 +42,9 @@ def agreement_in_words(found: LabellerAgreement) -> list[str]:
         lines.append(line)
     if (consensus := found.consensus) is not None:
         lines.append(
-            f"By the consensus of all (Dawid and Skene), if all err independently: {consensus.sure} of "
-            f"{consensus.questions} questions with answers other than ties are settled with 95 % or more. Right, by "
-            "the same consensus:"
+            f"By the consensus of all (Dawid and Skene), if all err independently: settled with 95 % or "
+            f"more: {consensus.sure} of {quantity(consensus.questions, 'question')} with answers other than ties. "
+            "Right, by the same consensus:"
         )
         lines += [
             f"{name}: {100 * each.accuracy:.1f} %; wrong where the left one is better {100 * each.where_left:.1f} %, "

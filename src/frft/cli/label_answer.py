@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from frft.cli.keys import END, RESIZED, single_keys
 from frft.cli.label_screen import KEYS, LabelScreen
-from frft.errors import UsageError, printable
+from frft.errors import UsageError, printable, quantity
 from frft.progress import duration
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def answer_command(queue: Path, *, name: Annotated[str, Parameter(name="--as")])
             raise
         counts = file.counts(name)
     print_text(
-        f"{given} answers given, {undone} taken back. Of {counts.questions} questions, {name} has answered "
-        f"{counts.answered} and skipped {counts.skipped}; {counts.pending} are open."
+        f"{quantity(given, 'answer')} given, {undone} taken back. Of {quantity(counts.questions, 'question')}, {name} "
+        f"has answered {counts.answered} and skipped {counts.skipped}; {counts.pending} still open."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from frft.errors import UsageError, printable
+from frft.errors import UsageError, printable, quantity
 
 if TYPE_CHECKING:
     from frft.labels import AuditedSource, LabelAudit
@@ -72,17 +72,18 @@ def audit_sources_command(
         "labels that are right, with a 95 % interval, from these numbers and the labeller's accuracy."
     )
     for name, each in found.sources.items():
-        print_text(f"{printable(name)} ({each.questions} questions): {_why(each, found.at_most)}")
+        print_text(f"{printable(name)} ({quantity(each.questions, 'question')}): {_why(each, found.at_most)}")
     print_text("Errors that source and labeller share are not seen: see docs/labels-audit.md.")
 
 
 def _labeller_in_words(found: LabelAudit) -> str:
     who = printable(found.labeller)
-    limit = "no limit" if found.at_most is None else f"at most {found.at_most} labels"
+    limit = "no limit" if found.at_most is None else f"at most {quantity(found.at_most, 'label')}"
     if found.accuracy_from == "given":
         return f"{who} is taken to be right in {100 * found.accuracy.mean:.0f} % of pairs. Of each source {limit}."
+    repeats = quantity(found.repeats, "repetition")
     return (
-        f"{who} is right in at most {_percent(found.accuracy)} of pairs, by {found.repeats} repetitions; less, if the "
+        f"{who} is right in at most {_percent(found.accuracy)} of pairs, by {repeats}; less, if the "
         f"same errors come twice. Of each source {limit}."
     )
 
@@ -114,19 +115,20 @@ def _why(each: AuditedSource, at_most: int | None) -> str:
     """The decision about a source, why, and what to do, as one or two sentences."""
     audit = each.audit
     labels = audit.agreements + audit.disagreements
+    silent = f"{quantity(labels, 'label')} {'does' if labels == 1 else 'do'} not tell"
     said = {
         "significant": f"{audit.decision}. Its labels are right {'more' if audit.decision == 'use' else 'less'} often "
         f"than not (p = {min(audit.p_use, audit.p_refuse):.2g}, corrected for the number of sources).",
-        "too few labels": f"unknown. {labels} labels do not tell.",
-        "out of labels": f"unknown. {labels} labels do not tell, and {_rest(labels, at_most)}. Do not rely on it.",
+        "too few labels": f"unknown. {silent}.",
+        "out of labels": f"unknown. {silent}, and {_rest(labels, at_most)}. Do not rely on it.",
         "contradictory": "unknown. First it was right too often, and then too seldom, or the reverse, for one source: "
         "look what it is made of.",
         "labeller": "unknown. The labeller may be no better than a coin; have somebody else label it.",
     }[audit.reason]
     if audit.reason == "too few labels":
         said += (
-            f" {each.open} questions are open."
+            f" {quantity(each.open, 'question')} still open."
             if each.open
             else " All its questions are answered; more pairs would have to be labelled."
         )
-    return said + (f" {audit.unused} labels beyond the largest number were not used." if audit.unused else "")
+    return said + (f" Not used: {quantity(audit.unused, 'label')} beyond the largest number." if audit.unused else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from frft.errors import UsageError
+from frft.errors import UsageError, quantity
 
 AskedFor = Literal["train", "test", "audit", "gate", "repeat"]
 
@@ -63,7 +63,7 @@ def export_command(
         if json:
             print_json({"file": str(out), "format": format, "questions": written})
         else:
-            print_text(f"Wrote {out}: {written} questions.")
+            print_text(f"Wrote {out}: {quantity(written, 'question')}.")
         return
     if unknown := sorted({*(labellers or [])} - {*file.labellers}):
         raise UsageError(f"--labellers: nobody here is called {', '.join(unknown)}. {_known(file.labellers)}")
@@ -78,7 +78,7 @@ def export_command(
     rest = (
         f" {what} left out: {left_out}." if left_out else "" if found.table.num_rows else " There are no answers yet."
     )
-    print_text(f"Wrote {out}: {found.table.num_rows} pairs.{rest}")
+    print_text(f"Wrote {out}: {quantity(found.table.num_rows, 'pair')}.{rest}")
 
 
 def import_command(queue: Path, answers: Path, *, labeller: str | None = None, json: bool = False) -> None:
@@ -112,9 +112,9 @@ def import_command(queue: Path, answers: Path, *, labeller: str | None = None, j
         print_json({**report.as_dict(), "counts": counts.as_dict()})
         return
     print_text(
-        f"{report.added} answers added; {report.known} were there already; {report.empty} rows have no answer. "
-        f"Of {counts.questions} questions, {counts.answered} are answered, {counts.skipped} skipped, "
-        f"{counts.pending} open."
+        f"{quantity(report.added, 'answer')} added; there already: {report.known}; rows without an answer: "
+        f"{report.empty}. Of {quantity(counts.questions, 'question')}, {counts.answered} answered, "
+        f"{counts.skipped} skipped, {counts.pending} open."
     )
 
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from frft.cli.pool import PoolOptions, Reading, check_store, vectors_folder
 from frft.cli.samples import SampleKeys, SamplesBesidePairs
 from frft.config.sections import EmbedderConfig, PickConfig
-from frft.errors import UsageError, printable
+from frft.errors import UsageError, printable, quantity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,7 +165,7 @@ def pick_command(
         audited = {"sources": _sources_drawn(drawn)} if purpose == "audit" else {}
         print_json({**found, "counts": drawn.counts, **audited})
         return
-    for line in _drawn_in_words(drawn, out, budget, "completions" if pairs is None else "pairs", rule):
+    for line in _drawn_in_words(drawn, out, budget, "completion" if pairs is None else "pair", rule):
         print_text(line)
 
 
@@ -268,32 +268,33 @@ def _look(
 _REASONS = {
     "blank": "without text",
     "nul": "with a NUL character, which no pair may hold",
-    "repeated": "that repeat another one",
-    "alone": "alone with their prompt",
+    "repeated": "repeating another one",
+    "alone": "alone for a prompt",
     "same_sides": "with two equal sides",
 }
 _CUT = {
     "prompts_truncated": "lost the beginning of their prompt",
     "completions_truncated": "lost the end of their completion",
-    "beyond_window": "are longer than the embedder's window, which read their beginnings",
+    "beyond_window": "went beyond the embedder's window, which read their beginnings",
 }
 
 
 def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, rule: PickConfig) -> list[str]:
     counts = drawn.counts
     sources = _sources_drawn(drawn)
-    lines = [f"Wrote {out}: {counts['questions']} questions ({purposes_in_words(counts)})."]
+    lines = [f"Wrote {out}: {quantity(counts['questions'], 'question')} ({purposes_in_words(counts)})."]
     left_out = [f"{counts[name]} {said}" for name, said in _REASONS.items() if counts.get(name)]
-    out_of = f", {', '.join(left_out)}, which are left out" if left_out else ""
+    out_of = f"; left out: {', '.join(left_out)}" if left_out else ""
     lines.append(
-        f"Read {counts['read']} {what}{out_of}. There are {counts['candidates']} pairs to choose from, on "
-        f"{counts['prompts']} prompts."
+        f"Read {quantity(counts['read'], what)}{out_of}. To choose from: {quantity(counts['candidates'], 'pair')}, on "
+        f"{quantity(counts['prompts'], 'prompt')}."
     )
     if counts.get("other_source"):
-        lines.append(f"{counts['other_source']} pairs have the texts of another source's, and are audited with it.")
+        shared = quantity(counts["other_source"], "pair")
+        lines.append(f"Audited with another source, which has a pair of the same texts: {shared}.")
     if counts["asked_before"]:
         which = "of conversations that are in the files" if sources else "in the files"
-        lines.append(f"Another {counts['asked_before']} pairs are {which} of --not-in.")
+        lines.append(f"Left out, because {which} of --not-in: {quantity(counts['asked_before'], 'pair')}.")
     if "looked_at" in counts:
         lines += _looked_in_words(counts, rule)
     if sources:
@@ -305,7 +306,7 @@ def _drawn_in_words(drawn: DrawnQuestions, out: Path, budget: int, what: str, ru
             if sources
             else "there are no more pairs"
         )
-        lines.append(f"That is fewer than the budget of {budget} labels: {why}.")
+        lines.append(f"That is fewer than the budget of {quantity(budget, 'label')}: {why}.")
     lines.append(f"Next: `frft label answer {out} --as NAME` or `frft label ask {out} --judge JUDGE`.")
     if sources:
         lines[-1] += f" Then `frft label audit {out}`."
@@ -318,16 +319,16 @@ def _sources_drawn(drawn: DrawnQuestions) -> dict[str, int]:
 
 
 def _looked_in_words(counts: Mapping[str, int], rule: PickConfig) -> list[str]:
-    more = f", drawn at random; {counts['not_looked_at']} more were not looked at" if counts["not_looked_at"] else ""
-    lines = [f"The rule {rule.pick} looked at {counts['looked_at']} pairs{more}."]
+    more = f", drawn at random; not looked at: {counts['not_looked_at']} more" if counts["not_looked_at"] else ""
+    lines = [f"The rule {rule.pick} looked at {quantity(counts['looked_at'], 'pair')}{more}."]
     if counts["not_looked_at"]:
         lines[0] += " --max-candidates sets how many are."
     if rule.pick == "d_optimal" or counts.get("labelled"):
-        lines.append(f"It takes into account {counts['labelled']} pairs that were labelled before (--not-in).")
+        lines.append(f"Labelled before (--not-in), and taken into account: {quantity(counts['labelled'], 'pair')}.")
     if counts["test_conversations"]:
         lines.append(
-            f"{counts['test_conversations']} pairs are of the conversations that are tested on; from these, questions "
-            "were drawn at random."
+            f"Of the conversations that are tested on: {quantity(counts['test_conversations'], 'pair')}; from these, "
+            "questions were drawn at random."
         )
     cut = [f"{counts[name]} {said}" for name, said in _CUT.items() if counts.get(name)]
     limit = " (longer than --max-length)" if rule.reads_models else ""
@@ -337,4 +338,4 @@ def _looked_in_words(counts: Mapping[str, int], rule: PickConfig) -> list[str]:
 def purposes_in_words(counts: Mapping[str, int]) -> str:
     """Numbers of questions by what they are for, as a list."""
     found = [f"{counts[name]} {name}" for name in ("train", "test", "audit", "gate") if counts.get(name)]
-    return ", ".join([*found, *([f"{counts['repeat']} hidden repetitions"] if counts.get("repeat") else [])])
+    return ", ".join([*found, *([quantity(counts["repeat"], "hidden repetition")] if counts.get("repeat") else [])])

@@ -80,7 +80,8 @@ class LabelBudget:
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
             if limit is not None and limit <= 0:
-                raise UsageError(f"The budget in {name} is {limit:g}; it must be above 0.")
+                option = "--budget" if name == "labels" else f"--budget-{name}"
+                raise UsageError(f"The budget in {name} is {limit:g} ({option}); it must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def _check_counted(spent: LabelCost, budget: LabelBudget, name: str) -> None:
     for unit in ("tokens", "cost"):
         if getattr(budget, unit) is not None and getattr(spent, unit) is None:
             raise UsageError(
-                f"The budget is in {unit}, and {name} does not say how much an answer takes. Give a budget in labels."
+                f"The budget is in {unit}, and {name} does not say how much an answer takes. Give a budget in labels "
+                "(--budget)."
             )
 
 

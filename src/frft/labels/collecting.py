@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from frft.errors import LabelsPendingError, OutputError
+from frft.errors import LabelsPendingError, OutputError, quantity
 from frft.labels.asking import ask_labeller
 from frft.labels.draw import DrawnQuestions
 from frft.labels.labellers import NamedLabeller
@@ -69,8 +69,9 @@ def _check_answered(path: Path, queue: LabelQueue) -> None:
     counts = queue.counts()
     if counts.pending:
         raise LabelsPendingError(
-            f"{counts.pending} of {counts.questions} questions in {path} wait for an answer. Answer them, for instance "
-            f"by `frft label answer {path} --as NAME` or `frft label ask {path} --judge JUDGE`, and run the same "
+            f"{counts.pending} of {quantity(counts.questions, 'question')} in {path} "
+            f"{'waits' if counts.pending == 1 else 'wait'} for an answer. Answer, for instance by "
+            f"`frft label answer {path} --as NAME` or `frft label ask {path} --judge JUDGE`, and run the same "
             "command again: it goes on from here.",
             path,
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from frft.config.sections import PickConfig
 from frft.conversation import opening
-from frft.errors import SelectionError, UsageError
+from frft.errors import SelectionError, UsageError, quantity
 from frft.labels.audit_draw import spread_over_sources
 from frft.labels.candidates import LabelCandidate, LabelCandidates
 from frft.labels.choosing import CandidateEvidence, Look, choose_pairs
@@ -70,13 +70,14 @@ class DrawShares:
     def __post_init__(self) -> None:
         if not 0 <= self.test <= 1 or not 0 <= self.repeat < 0.5 or self.test + self.repeat > 1:
             raise UsageError(
-                f"The share of test questions is {self.test:g} and that of repetitions {self.repeat:g}. They must be "
-                "at least 0 and together at most 1, and that of repetitions below 0.5: each repeats another question."
+                f"The share of test questions is {self.test:g} (--test-share) and that of repetitions {self.repeat:g} "
+                "(--repeat-share). They must be at least 0 and together at most 1, and that of repetitions below 0.5: "
+                "each repeats another question."
             )
         if self.purpose == "repeat" or (self.test and self.purpose != "train"):
             raise UsageError(
                 f"Questions for the purpose {self.purpose!r} cannot be divided like that: test questions are set aside "
-                "from training ones alone, and repetitions have a share of their own."
+                "from training ones alone (--test-share), and repetitions have a share of their own (--repeat-share)."
             )
 
 
@@ -108,17 +109,17 @@ def draw_questions(
         SelectionError: there are no candidates, or the rule cannot choose among them.
     """
     if budget < 1:
-        raise UsageError(f"The budget is {budget} labels; it must be at least 1.")
+        raise UsageError(f"The budget is {quantity(budget, 'label')} (--budget); it must be at least 1.")
     if rule.pick != "random" and shares.purpose != "train":
         raise UsageError(
             f"Labels for the purpose {shares.purpose!r} must be of pairs drawn at random; what is measured on pairs "
-            f"chosen by {rule.pick} is true of such pairs alone. Pick them at random."
+            f"chosen by {rule.pick} is true of such pairs alone. Pick them at random (--pick random)."
         )
     if not candidates.pairs:
         raise SelectionError(
-            f"There is no pair to label among the {candidates.read} rows: {_reasons(candidates)}; "
-            f"{candidates.asked_before} pairs were asked about before. A pair is two different completions of one "
-            "prompt; give samples with two or more for each prompt."
+            f"There is no pair to label in {quantity(candidates.read, 'row')}: {_reasons(candidates)}; "
+            f"{quantity(candidates.asked_before, 'pair')} asked about before. A pair is two different completions of "
+            "one prompt; give samples with two or more for each prompt."
         )
     rng = random.Random(seed)  # noqa: S311 - a draw, not a secret
     total = min(budget - round(budget * shares.repeat), candidates.pairs)
@@ -153,8 +154,8 @@ def _chosen(
     size = min(size, open_pairs.pairs)
     if rule.max_candidates < size:
         raise UsageError(
-            f"The rule {rule.pick} is to choose {size} pairs, but may look at {rule.max_candidates} alone. Raise "
-            "max_candidates far above the number of pairs to choose, or there is little to choose from."
+            f"The rule {rule.pick} is to choose {quantity(size, 'pair')}, but may look at {rule.max_candidates} alone "
+            "(--max-candidates). Raise this far above the number of pairs to choose, or there is little to choose from."
         )
     looked = _spread(open_pairs, min(rule.max_candidates, open_pairs.pairs), rng) if size else []
     # There is nothing to choose where all is for the test.

@@ -76,19 +76,24 @@ def plan_labels(
         DataError: a value is outside its range.
     """
     if not 0.5 < labeller <= 1:
-        raise DataError(f"The labeller must be right more often than not: above 0.5 and at most 1, got {labeller}.")
+        raise DataError(
+            f"A labeller must be right more often than not (--labeller-accuracy): above 0.5 and at most 1, got "
+            f"{labeller}."
+        )
     if not 0 <= ties < 1:
-        raise DataError(f"The share of ties is {ties}; it must be at least 0 and below 1.")
+        raise DataError(f"The share of ties is {ties} (--ties); it must be at least 0 and below 1.")
     if sources < 1:
-        raise DataError(f"{sources} sources can be no audit; give at least 1.")
+        raise DataError(f"{sources} sources can be no audit; give at least 1 (--sources).")
     for share in right:
         if not 0 <= share <= 1 or share == 0.5:
-            raise DataError(f"A source that is right in {share} of its pairs: give 0 to 1, and not 0.5, a coin.")
+            raise DataError(
+                f"A source that is right in {share} of its pairs (--right): give 0 to 1, and not 0.5, a coin."
+            )
     for gain in gains:
         if not 0 < gain <= disagreement <= 1:
             raise DataError(
-                f"A gain of {gain} where the models differ on {disagreement} of the pairs: give a gain above 0 and at "
-                "most the disagreement, which is at most 1."
+                f"A gain of {gain} (--gains) where the models differ on {disagreement} of the pairs (--disagreement): "
+                "give a gain above 0 and at most the disagreement, which is at most 1."
             )
 
     def with_ties(count: int | None) -> int | None:

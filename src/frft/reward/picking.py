@@ -108,9 +108,13 @@ def check_evidence(rule: PickConfig, *, models: int, embedder: bool) -> None:
     if rule.reads_models and not models:
         raise UsageError(f"The rule {rule.pick} chooses by a reward model's scores; give one (--reward-model).")
     if models > 1 and rule.pick in ("gap", "d_optimal"):
-        raise UsageError(f"The rule {rule.pick} reads one reward model, and {models} are given; give one.")
+        raise UsageError(
+            f"The rule {rule.pick} reads one reward model, and {models} are given; give one (--reward-model)."
+        )
     if models and not rule.reads_models:
-        raise UsageError(f"The rule {rule.pick} reads no reward model; leave it out, or choose another rule.")
+        raise UsageError(
+            f"The rule {rule.pick} reads no reward model (--reward-model); leave it out, or choose another rule."
+        )
     if rule.embeds and not embedder:
         raise UsageError(f"The rule {rule.pick} reads embeddings of the pairs and of the policy's texts; give both.")
 
