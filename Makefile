@@ -37,10 +37,10 @@ study: .venv/ready ## where refreshes help and where it does not, against predic
 	$(BIN)/frft study averaging --out studies/averaging
 
 # CAMPAIGNS: those of `python -m benchmarks.reliability --help`. Each goes on where it was stopped.
-CAMPAIGNS ?= kills signals folders
+CAMPAIGNS ?= flips cuts forms disk kills signals folders
 RELIABILITY ?= runs/reliability
 
-reliability: .venv/ready ## kill, signal and share runs hundreds of times (hours; resumable; docs/reliability.md)
+reliability: .venv/ready ## damage, kill, signal and share runs, thousands of times (hours; resumable; docs/reliability.md)
 	for campaign in $(CAMPAIGNS); do $(BIN)/python -m benchmarks.reliability $$campaign --out $(RELIABILITY) --processes 2 || exit 1; done
 
 pages: .venv/ready ## write docs/results.md, which is made of the descriptions in the code

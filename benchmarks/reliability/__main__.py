@@ -12,10 +12,18 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.reliability import folders, kills, signals
+from benchmarks.reliability import cuts, disk, flips, folders, forms, kills, signals
 from benchmarks.reliability.campaign import carry_out, show
 
-CAMPAIGNS = {"kills": kills, "signals": signals, "folders": folders}
+CAMPAIGNS = {
+    "kills": kills,
+    "signals": signals,
+    "folders": folders,
+    "flips": flips,
+    "cuts": cuts,
+    "forms": forms,
+    "disk": disk,
+}
 """A campaign is a module with `add_arguments`, `plan` and `attempt`; its docstring says what it tries."""
 
 

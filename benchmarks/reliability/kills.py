@@ -31,12 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan(given: argparse.Namespace) -> list[Trial]:
     """The trials: places from a run that was traced, so that they are known before anything is killed."""
     draw = random.Random(given.seed)  # noqa: S311 - nothing is to be kept secret
-    places = undisturbed(given.out, "one").places
-    three = [
-        {"place": place, "hit": hit}
-        for place, count in sorted(places.items())
-        for hit in sorted({1, (count + 1) // 2, count})
-    ]
+    three = undisturbed(given.out, "one").hits()
     at = _sample(draw, three, given.places)
     torn = [{**each, "half": True} for each in at if each["place"].startswith("fsync ") and each["hit"] == 1]
     moments = [{"share": draw.random()} for _ in range(given.moments)]

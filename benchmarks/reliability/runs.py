@@ -149,6 +149,14 @@ class Whole:
     places: Counter[str]
     content: dict[str, Any]
 
+    def hits(self) -> list[dict[str, Any]]:
+        """The first, a middle and the last hit of every place."""
+        return [
+            {"place": place, "hit": hit}
+            for place, count in sorted(self.places.items())
+            for hit in sorted({1, (count + 1) // 2, count})
+        ]
+
 
 def undisturbed(folder: Path, way: Way, *overrides: str) -> Whole:
     """The run that trials are compared with; made once in a folder.

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from frft.config import web_address
+from frft.config.sections import WorldConfig
 from frft.errors import FrftError
-from frft.evaluation import chat
-from frft.preferences import unpacking
+from frft.evaluation import ChatJudge, chat
+from frft.preferences import load_prompts, read, unpacking
 from frft.preferences.read import read_raw_rows
 from frft.preferences.sources import find_sources
 from frft.results import verification
@@ -35,6 +36,7 @@ from frft.store import (
     write_sealed,
 )
 from frft.store.chained import ChainedJournal
+from frft.worlds import World, write_world
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ def _vectors(folder: Path) -> Path:
     content = b"0.5"
     path = folder / f"{'a' * 24}-{hashlib.sha256(content).hexdigest()}.npy"
     path.write_bytes(content)
+    return path
+
+
+def _world(folder: Path) -> Path:
+    dials = WorldConfig(pool_size=5, demonstrations=2, train_prompts=2, evaluation_prompts=2)
+    write_world(World(dials), folder)
+    return folder / "train.jsonl"
+
+
+def _verdict(folder: Path) -> Path:
+    path = folder / "verdicts.jsonl"
+    ChainedJournal(path).append({"key": "k", "preference": 0.5, "tokens": [0, 1]})
     return path
 
 
@@ -162,6 +176,20 @@ GUARDS = (
         lambda path: ChainedJournal(path).rows,
         _take_out(chained, "_digest", lambda _, __: _Any()),
     ),
+    Guard(
+        "an edited prompt of a world",
+        _world,
+        lambda text: text.replace(b"e", b"a", 1),
+        load_prompts,
+        _take_out(read, "verify_beside", bool),
+    ),
+    Guard(
+        "an edited verdict of a judge",
+        _verdict,
+        _edited,
+        lambda path: ChatJudge("m", base_url="http://localhost:9/v1", journal=path)._replies,
+        _take_out(chained, "_digest", lambda _, __: _Any()),
+    ),
     Guard("edited vectors", _vectors, _edited, _verified, _take_out(verification, "sha256_file", lambda _: _Any())),
 )
 
@@ -179,6 +207,27 @@ def test_each_guard_sees_damage_and_without_it_nobody_does(guard, tmp_path, monk
     with monkeypatch.context() as patch:
         guard.remove(patch)
         assert guard.read(path) != before, "another content, and no error"
+
+
+def test_without_the_check_of_shapes_moments_of_another_model_are_taken(tmp_path, monkeypatch):
+    import torch
+
+    from frft.policy.ppo import checkpoint
+
+    def made(width):
+        model = torch.nn.Linear(2, width)
+        optimizer = torch.optim.Adam(model.parameters())
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        return model, optimizer
+
+    model, optimizer = made(3)
+    checkpoint.save_state(tmp_path, model, made(4)[1], {}, {})
+    with pytest.raises(FrftError, match="not the state of this optimizer"):
+        checkpoint.load_state(tmp_path, model, optimizer)
+    monkeypatch.setattr(checkpoint, "_check_shapes", lambda *_: None)
+    checkpoint.load_state(tmp_path, model, optimizer)
+    assert optimizer.state_dict()["state"][0]["exp_avg"].shape == (4, 2), "the next step would fail, or be wrong"
 
 
 def test_without_the_bound_a_flood_comes_through(tmp_path, monkeypatch):

@@ -1,8 +1,11 @@
-"""Kill this process at a place that writes, or write down which places there are; none of it is in the product.
+"""Kill this process at a place that writes, or let it fail there, or write down which places there are; none of it is
+in the product.
 
 Told by the environment variable FRFT_HOOK, JSON: `below`, the folder whose files count, and either `trace`, a file that
 gets a line for every hit of a place, or `place` and `hit`, where the process kills itself before it does what it was
-about to do, and `half`, whether the file that it was to fsync first loses its second half, as a torn write does.
+about to do, and `half`, whether the file that it was to fsync first loses its second half, as a torn write does; or,
+in place of the kill, `error`, the name of the system's error that is raised there: EIO once, ENOSPC from there on, as
+on a disk that stays full.
 
 A place is what is done (open for writing, fsync, rename, ...) and where: the innermost line of frft, and the innermost
 line outside of its `store`.
@@ -10,6 +13,7 @@ line outside of its `store`.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -22,6 +26,8 @@ _PACKAGE = f"{os.sep}frft{os.sep}"
 _STORE = f"store{os.sep}"
 _EVENTS = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.symlink": 1, "os.link": 1}
 """Events of Python's audit (PEP 578), with the position of the path that they change."""
+_FREEING = ("remove", "rmdir")
+"""What a full disk allows."""
 _FOLDER_AT = {"os.rename": 3, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 2, "os.symlink": 2, "os.link": 3}
 """The position of the descriptor of the folder that such a path is relative to."""
 
@@ -32,17 +38,24 @@ def install(told: dict[str, Any]) -> None:
     # Appending: several processes write lines to it.
     trace = os.open(told["trace"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if "trace" in told else None
     hits: Counter[str] = Counter()
+    is_full = False
 
     def reached(kind: str, path: str, descriptor: int | None = None) -> None:
+        nonlocal is_full
         if not path.startswith(below):
             return
         place = f"{kind} {_where()}"
         hits[place] += 1
         if trace is not None:
             os.write(trace, f"{place}\n".encode())
+        elif is_full and kind not in _FREEING:
+            raise _error("ENOSPC", path)
         elif place == told["place"] and hits[place] == told["hit"]:
             if told.get("half") and descriptor is not None:
                 os.truncate(path, os.path.getsize(path) // 2)
+            if "error" in told:
+                is_full = told["error"] == "ENOSPC"
+                raise _error(told["error"], path)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def audited(event: str, given: tuple[Any, ...]) -> None:
@@ -65,6 +78,11 @@ def install(told: dict[str, Any]) -> None:
 
     os.fsync = fsync_seen
     sys.addaudithook(audited)
+
+
+def _error(name: str, path: str) -> OSError:
+    number = getattr(errno, name)
+    return OSError(number, os.strerror(number), path)
 
 
 def _absolute(path: Any, folder: int | None) -> str:

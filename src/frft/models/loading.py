@@ -26,6 +26,7 @@ from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head
 from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
+from frft.models.settings_files import check_objects
 from frft.store import verify_beside
 
 if TYPE_CHECKING:
@@ -375,6 +376,7 @@ def _verify(source: ModelSource) -> None:
     for folder in {Path(source.name), Path(source.base), *(adapters.path for adapters in source.adapters)}:
         if folder.is_dir():
             verify_beside(folder)
+            check_objects(folder)
 
 
 def _load(what: str, source: ModelSource, load: Callable[..., Any], **arguments: Any) -> Any:
