@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from frft.cli import main
 from frft.cli.failures import refusal
-from frft.store import append_rows, atomic_write, write_json
+from frft.store import append_rows, atomic_write, named_in_errors, write_json
 
 LARGE = 100_000
 
@@ -55,8 +55,15 @@ def test_a_file_that_cannot_grow_is_a_sentence(name, tmp_path):
     said = refusal(caught.value)
     assert said is not None
     assert "Most often the disk is full" in said if name in ("torch", "numpy") else "larger than is allowed" in said
-    if name in ("atomic", "appended"):
+    if name in ("atomic", "appended", "torch, into an open file"):
         assert said.startswith(str(path))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_whatever_writes_into_a_stage_the_folder_or_the_file_is_named(name, tmp_path):
+    with files_up_to(20_000), pytest.raises(Exception) as caught, named_in_errors(tmp_path):
+        WRITERS[name](tmp_path / "written.npy")
+    assert name == "torch" or str(refusal(caught.value)).startswith(str(tmp_path))
 
 
 def test_a_command_says_it_and_ends_with_status_1(tmp_path, capsys):
@@ -91,7 +98,7 @@ def test_what_tensors_need_and_the_machine_has_not():
 def test_an_error_behind_another_counts():
     error = ValueError("cannot be read")
     error.__cause__ = OSError(errno.EIO, "Input/output error", "/somewhere/weights")
-    assert str(refusal(error)).startswith("/somewhere/weights: the disk cannot be read or written")
+    assert str(refusal(error)).startswith("/somewhere/weights cannot be read or written: the disk fails")
 
 
 def test_a_mistake_in_the_code_stays_a_traceback():

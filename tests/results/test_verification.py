@@ -137,6 +137,17 @@ def test_nothing_waits_for_a_pipe(out):
     }
 
 
+@pytest.mark.parametrize("content", ["{}", "[" * 100_000])
+def test_what_stands_in_place_of_a_manifest_or_a_sealed_file_is_damage(out, content):
+    places = ("stages/sft-*/manifest.json", "stages/*/checkpoint-2/manifest.json", "results.json", "run.json")
+    damaged = [path for place in places for path in out.glob(place)]
+    assert len(damaged) == 4
+    for path in damaged:
+        path.chmod(0o644)
+        path.write_text(content)
+    assert {each.path for each in verify([out]).damaged} >= {str(path) for path in damaged}
+
+
 def test_older_folders_and_files_are_counted_apart(out):
     (path,) = out.glob(f"stages/sft-*/{MANIFEST}")
     manifest = read_json(path)

@@ -15,7 +15,7 @@ _REFUSED = {
     errno.ENOSPC: ("the disk is full", "Free space there, or name a folder on another disk."),
     errno.EDQUOT: ("the quota of the disk is used up", "Free space there, or name a folder on another disk."),
     errno.EFBIG: ("the file would be larger than is allowed", "Raise the limit (ulimit -f), or name another disk."),
-    errno.EIO: ("the disk cannot be read or written", "Save what is there, and look at the system's log for the disk."),
+    errno.EIO: ("the disk fails", "Save what is there, and look at the system's log for the disk."),
     errno.EROFS: ("the disk is read-only", "Name a folder on another disk, or mount it for writing."),
     errno.EACCES: ("there is no permission", "Change the permissions, or name another path."),
     errno.EPERM: ("there is no permission", "Change the permissions, or name another path."),
@@ -44,25 +44,23 @@ def refusal(error: BaseException) -> str | None:
     for each in _chain(error):
         if isinstance(each, MemoryError) or type(each).__name__ == "OutOfMemoryError":
             return _sentence(error, _MEMORY)
-        text = str(each)
+        # Not `str`: an OSError that got a file name says nothing else.
+        text = " ".join(map(str, each.args))
         if isinstance(each, RuntimeError) and _NO_MEMORY.search(text):
             return _sentence(error, _MEMORY)
-        if isinstance(each, OSError):
-            number, name = each.errno, each.filename
-        else:
-            number, name = None, None
+        number = each.errno if isinstance(each, OSError) else None
+        name = getattr(each, "filename", None)
+        where = os.fsdecode(name) if isinstance(name, str | bytes) else "a file"
         if number is None and (found := _NUMBER.search(text)):
             number = int(found[1] or found[2])
         if number == errno.ENOMEM:
             return _sentence(error, _MEMORY)
         if number in _REFUSED:
             said, advice = _REFUSED[number]
-            where = os.fsdecode(name) if isinstance(name, str | bytes) else "a file cannot be written or read"
-            return _sentence(error, f"{where}: {said} ({os.strerror(number)}). {advice}")
+            return _sentence(error, f"{where} cannot be read or written: {said} ({os.strerror(number)}). {advice}")
         if isinstance(each, RuntimeError | OSError) and _STREAM.search(text):
-            unclear = (
-                f"a file cannot be written ({text.splitlines()[0][:200]}). Most often the disk is full: free space."
-            )
+            said = text.splitlines()[0][:200]
+            unclear = f"{where} cannot be written ({said}). Most often the disk is full: free space."
     return None if unclear is None else _sentence(error, unclear)
 
 

@@ -23,6 +23,7 @@ from frft.store import (
     StoredValue,
     is_sealed,
     listed_files,
+    read_json,
     read_manifest,
     rows_at,
     sha256_file,
@@ -41,9 +42,12 @@ _REMEDIES = {
     "*/evidence/*.json": "Delete it and run `frft advise fit` again: it is measured anew.",
     "*/results.json": MADE_ANEW,
     "*/study.json": "Run `frft study` again: it is made anew from the records of the cells.",
+    "*/cases.json": "Restore it from a copy, or measure the cases in a new folder.",
     "*/run.json": "Restore it from a copy, or run in a new folder.",
 }
 """By pattern of a sealed file's path: what to do about a damaged one."""
+_WITH_MANIFEST = ("*/stages/*-????????????*", "*/checkpoint-*")
+"""Patterns of folders that are never without a manifest of frft's: stages, and checkpoints of trainings."""
 _OTHERWISE = "Make it anew with the command that wrote it, or restore it from a copy."
 _JOURNALS = (".jsonl", ".unfinished")
 """Ends of the names of files that may be chained journals."""
@@ -148,7 +152,8 @@ class _Verifier:
         path = folder / MANIFEST
         try:
             check_is_file(path)
-            if not is_ours(path):
+            # A stage and a checkpoint have one of frft's: another one, even `{}`, stands in its place.
+            if not is_ours(path) and not any(fnmatch(str(folder.absolute()), each) for each in _WITH_MANIFEST):
                 return
             self._listed.add(path)
             manifest = read_manifest(folder, older=True, fields={"files"}, remedy=RUN_AGAIN)
@@ -179,6 +184,8 @@ class _Verifier:
             if path.suffix == ".json":
                 sealed = is_sealed(path, remedy or _OTHERWISE)
                 if not sealed and remedy is not None:
+                    if not read_json(path):
+                        raise ArtifactError(f"{path} is an empty object: it was damaged or edited. {remedy}")
                     self._older.append(str(path))
             else:
                 sealed = vectors is not None or ((chained or path.suffix in _JOURNALS) and is_chained(path))

@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from frft.errors import ArtifactError, check_type
 from frft.store.code import code_of
-from frft.store.files import digest_of, forget_memory, peak_memory, remove, sync_folder
+from frft.store.files import digest_of, forget_memory, named_in_errors, peak_memory, remove, sync_folder
 from frft.store.lock import locked
 from frft.store.manifest import MANIFEST, read_manifest, seal, verify_files
 from frft.store.shared import SharedStore
@@ -281,7 +281,8 @@ class ArtifactStore:
         peers.agree(None)  # no process writes before the main one has prepared the folder
         started = time.monotonic()
         forget_memory()
-        built = wanted.build(unfinished)
+        with named_in_errors(unfinished):
+            built = wanted.build(unfinished)
         if peers.is_main:
             # Through JSON and back (tuples become lists, ...), so that a built artifact equals one that is read.
             info = json.loads(json.dumps(dict(built), allow_nan=False))

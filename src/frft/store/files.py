@@ -64,7 +64,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.unfinished")
     remove(unfinished)
     unfinished.mkdir(parents=True)
-    yield unfinished
+    with named_in_errors(path):
+        yield unfinished
     sync_below(unfinished)
     unfinished.rename(path)
     sync_folder(path.parent)
@@ -72,17 +73,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """Name a file in errors of the system that are raised in a block and do not: those of a write to a full disk."""
+    """Name a file or folder in errors of the system that are raised in a block and name none: a write to a full disk.
+
+    They get it as `filename`, which also those of libraries in Rust get, who put the system's number into their text.
+    """
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         _name(error, path)
         raise
 
 
 def _name(error: BaseException, path: Path) -> None:
-    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-        error.filename = str(path)
+    found: BaseException | None = error
+    while found is not None:
+        is_of_system = isinstance(found, OSError) or "(os error " in str(found)
+        if is_of_system and getattr(found, "filename", None) is None:
+            found.filename = str(path)  # type: ignore[attr-defined]
+        # PyTorch raises another error after that of the file that it was given.
+        found = found.__cause__ or found.__context__
 
 
 def remove(path: Path) -> None:

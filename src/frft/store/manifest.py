@@ -166,7 +166,7 @@ def _is_json(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             json.loads(file.readline())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
