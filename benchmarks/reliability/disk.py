@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plan(given: argparse.Namespace) -> list[Trial]:
     """The trials: sizes in equal steps up to what an undisturbed run takes; places from a run that was traced."""
+    _unmount_below(given.out)
     whole = undisturbed(given.out, "one")
     pages = sum(_pages(path) for path in (given.out / "whole" / "one").rglob("*"))
     sizes = [max(1, pages * (number + 1) // (given.sizes + 1)) for number in range(given.sizes)]
@@ -119,6 +120,14 @@ def _mounted(disk: Path, options: str, source: str = "tmpfs") -> Iterator[bool]:
     finally:
         if is_mounted:
             subprocess.run(["umount", str(disk)], check=True)  # noqa: S603, S607
+
+
+def _unmount_below(folder: Path) -> None:
+    """Unmount what a campaign that was killed has left."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        where = Path(line.split()[1])
+        if where.name == "disk" and where.is_relative_to(folder):
+            subprocess.run(["umount", str(where)], check=True)  # noqa: S603, S607
 
 
 def _mount(*arguments: str) -> bool:
