@@ -20,6 +20,8 @@ def labels(**changes) -> LabelsConfig:
     ("changes", "message"),
     [
         ({"budget": 0}, "budget: must be above 0"),
+        ({"budget_cost": 0}, "budget_cost: must be above 0"),
+        ({"budget_tokens": 9}, "budget_tokens and budget_cost are for labels from: judge"),
         ({"from": "me"}, "from: must be one of gold, judge, queue, self"),
         ({"judge": "rm:x"}, "asked with from: judge alone"),
         ({"from": "queue", "noise": 0.2}, "noise: is for labels from: gold"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -82,3 +84,17 @@ def test_a_run_waits_for_people_while_other_arms_are_trained(tmp_path, monkeypat
     assert "Arm judged asked for 40 labels by gold, right on 90%:" in said
     # Nothing is left out of what JSON holds.
     assert "labels" not in read_json(tmp_path / "out" / "results.json")["arms"]["vanilla"]
+
+
+def test_a_budget_in_tokens_is_refused_at_once_for_a_judge_that_counts_none(tmp_path, capsys):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "p", "chosen": " a", "rejected": " b"}) + "\n")
+    labels = {"from": "judge", "judge": f"annotations:{pairs}", "budget": 6, "budget_tokens": 100}
+    judged = {"alpha": 1, "at_steps": [1], "selection": {"strategy": "none"}, "labels": labels}
+    settings = {**yaml.safe_load(SETTINGS), "workers": 1, "arms": {"vanilla": {"alpha": 0}, "judged": judged}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["run", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The budget is in tokens, and annotations:" in said
+    assert said.endswith("does not say how much an answer takes. Give a budget in labels.")
+    assert not list((tmp_path / "out").glob("stages/sft-*"))

@@ -14,7 +14,7 @@ from frft.config.sections import RefreshConfig
 from frft.errors import SelectionError, UsageError
 from frft.labels import FunctionLabeller, GivenLabel, LabelCost, NamedLabeller, NoisyLabeller, read_queue
 from frft.models import TruncationCount
-from frft.reward import AlignedReward, Labelling, LabelsInfo, PolicySamples, RefreshedModelInfo, RewardModel
+from frft.reward import AlignedReward, AuditInfo, Labelling, LabelsInfo, PolicySamples, RefreshedModelInfo, RewardModel
 from frft.reward.refresh import LABELS_FILE, PAIRS_FILE
 from frft.reward.stages.fresh import FreshLabels
 from frft.store import ArtifactStore
@@ -115,6 +115,58 @@ def test_questions_that_nobody_answered_are_counted(make):
     open_ = sum("5?" in prompt for prompt, _, _ in asked_about(reward))
     assert info.unanswered == open_ > 0
     assert pairs.num_rows + sum(info.left_out.values()) == info.asked - open_
+
+
+class Metered(Kinder):
+    """Takes 10 tokens an answer, which cost 0.5."""
+
+    name = "metered"
+
+    def __init__(self):
+        self.answers = 0
+
+    def label(self, questions):
+        self.answers += len(questions)
+        return super().label(questions)
+
+    def spent(self) -> LabelCost:
+        return LabelCost(10 * self.answers, 0.5 * self.answers)
+
+
+@pytest.mark.parametrize("limit", [{"budget_tokens": 95}, {"budget_cost": 4.9, "budget_tokens": 500}])
+def test_a_budget_in_tokens_or_cost_ends_the_asking(make, limit):
+    """One answer shows what an answer takes; eight more fit, and the tenth passes the limit."""
+    labeller, reward = Metered(), make({**LABELS, "from": "judge", "judge": "rm:x", **limit})
+    info, model, pairs = refreshed(reward, labeller)
+    assert labeller.answers == info.asked == 10
+    assert (info.drawn["questions"], info.not_asked, info.unanswered) == (20, 10, 0)
+    assert pairs.num_rows + sum(info.left_out.values()) == 10
+    assert model.fresh is not None
+    assert model.fresh.distinct == info.train
+    # Without a limit, nothing is said of it, and the labels are others.
+    plain = make({**LABELS, "from": "judge", "judge": "rm:x"})
+    assert refreshed(plain, Metered())[0].not_asked is None
+    assert plain.refreshes[0].labels != reward.refreshes[0].labels
+
+
+def test_an_audit_takes_its_part_of_the_tokens(make):
+    """All 36 pairs are right, which five to ten labels show; what is left is for the policy's texts."""
+    limit = {"budget": 40, "audit": 30, "budget_tokens": 150}
+    labeller, reward = Metered(), make({**LABELS, "from": "judge", "judge": "rm:x", **limit})
+    info, _, _ = refreshed(reward, labeller)
+    audit = reward.refreshes[0].audit
+    assert audit is not None
+    asked = audit.info_as(AuditInfo).asked
+    assert 0 < asked < 15
+    assert asked + info.asked == labeller.answers
+    assert 15 <= labeller.answers <= 16
+    assert info.not_asked == 40 - labeller.answers
+
+
+def test_where_an_audit_takes_all_tokens_nothing_is_left_to_train_on(make):
+    limit = {"budget": 40, "audit": 30, "budget_tokens": 20}
+    with pytest.raises(SelectionError, match=r"\(38 not asked, for the budget was spent\)"):
+        refreshed(make({**LABELS, "from": "judge", "judge": "rm:x", **limit}), Metered())
 
 
 def test_with_no_pair_of_the_pool_it_trains_on_fresh_labels_and_replay(make, pool):

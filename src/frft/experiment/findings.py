@@ -296,10 +296,12 @@ def _fresh_labels(results: RunResults) -> list[str]:
         if not arm.labels:
             continue
         uses: Counter[str] = Counter()
+        not_asked = 0
         for labels in arm.labels:
             uses.update(
                 {"to train on": labels.train, "to test on": labels.test, "without an answer": labels.unanswered}
             )
+            not_asked += labels.not_asked or 0
             uses.update(labels.left_out)
         answers = uses.total() - uses["without an answer"]
         uses["for audit and gate"] = arm.asked_to_check
@@ -309,7 +311,8 @@ def _fresh_labels(results: RunResults) -> list[str]:
         if len(labellers) > 1:
             # Several may answer one question, so that there are more answers than labels were asked for.
             who += f", who gave {answers} answers"
-        lines.append(f"Arm {name} asked for {arm.asked} labels by {who}: {said}. {_bought(results, arm)}")
+        left = f" {not_asked} more were not asked for: the budget in tokens or cost was spent." if not_asked else ""
+        lines.append(f"Arm {name} asked for {arm.asked} labels by {who}: {said}.{left} {_bought(results, arm)}")
         lines += [
             f"Arm {name}, refresh {number}: {_audit(refresh.audit)}"
             for number, refresh in enumerate(arm.refreshes, start=1)

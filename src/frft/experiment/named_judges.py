@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from frft.config import RunConfig
+from frft.evaluation import JudgeLabeller
 from frft.evaluation.judge_names import JudgeRequest, NamedJudge, named_judge
 from frft.experiment.stages import Stages
+from frft.labels import LabelBudget
+from frft.labels.asking import check_counted
 from frft.progress import Progress
 
 
@@ -46,15 +49,22 @@ def try_judges(stages: Stages) -> None:
     the gold reward and a trained judge come with the run.
 
     Raises:
-        FrftError: a judge cannot be opened, or cannot compare texts.
+        FrftError: a judge cannot be opened, cannot compare texts, or does not count what `labels.budget_tokens` or
+            `labels.budget_cost` limits.
     """
     context = stages.context
     # A judge of both win rates and labels is asked once.
     named = dict(context.labelling_judges)
     if context.named_judge is not None:
         named[context.named_judge.name] = context.named_judge
-    for each in named.values():
+    arms = [context.config.arm(name) for name in context.config.arms]
+    fresh = [arm.fresh for arm in arms if arm.alpha and arm.fresh is not None and arm.fresh.from_ == "judge"]
+    for name, each in named.items():
         judge = each.open()
         (verdict,) = judge.prefer(context.evaluation_prompts[:1], [" Yes."], [" No."])
         if verdict is None:
             context.progress.say(f"{judge.description} had no verdict on a first question. Is it the right judge?")
+        for labels in fresh:
+            if context.config.labelling_judge(labels) == name:
+                limits = LabelBudget(None, labels.budget_tokens, labels.budget_cost)
+                check_counted(JudgeLabeller(judge, name).spent(), limits, name)

@@ -126,7 +126,7 @@ def ask_labeller(
         FrftError: the labeller fails. Answers of earlier batches are kept.
     """
     pending = queue.pending(labeller.name)
-    _check_counted(labeller.spent(), budget, labeller.name)
+    check_counted(labeller.spent(), budget, labeller.name)
     answered = failed = 0
     with progress.task(f"Asking {labeller.name}", total=len(pending)) as task:
         while pending:
@@ -139,12 +139,12 @@ def ask_labeller(
             labels = _ask(queue, labeller, batch)
             answered += sum(label is not None for label in labels)
             failed += sum(label is None for label in labels)
-            _check_counted(labeller.spent(), budget, labeller.name)
+            check_counted(labeller.spent(), budget, labeller.name)
             task.advance(len(batch))
     return AskReport(answered, failed, None)
 
 
-def spent_on(queue: QueueWriter, labeller: str) -> tuple[int, int, float]:
+def spent_on(queue: LabelQueue, labeller: str) -> tuple[int, int, float]:
     """Labels, tokens and cost of a labeller in a file; what was not counted is not among them."""
     own = [batch for batch in queue.batches if batch.labeller == labeller]
     return queue.given(labeller), sum(each.tokens or 0 for each in own), sum(each.cost or 0.0 for each in own)
@@ -186,12 +186,16 @@ def _difference(before: LabelCost, after: LabelCost) -> LabelCost:
     )
 
 
-def _check_counted(spent: LabelCost, budget: LabelBudget, name: str) -> None:
+def check_counted(spent: LabelCost, budget: LabelBudget, name: str) -> None:
+    """Check that a labeller counts what a budget is in.
+
+    Raises:
+        UsageError: it does not.
+    """
     for unit in ("tokens", "cost"):
         if getattr(budget, unit) is not None and getattr(spent, unit) is None:
             raise UsageError(
-                f"The budget is in {unit}, and {name} does not say how much an answer takes. Give a budget in labels "
-                "(--budget)."
+                f"The budget is in {unit}, and {name} does not say how much an answer takes. Give a budget in labels."
             )
 
 

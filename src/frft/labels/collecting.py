@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frft.errors import LabelsPendingError, OutputError, quantity
-from frft.labels.asking import ask_labeller
+from frft.labels.asking import LabelBudget, ask_labeller
 from frft.labels.draw import DrawnQuestions
 from frft.labels.labellers import NamedLabeller
 from frft.labels.queue import LabelQueue, open_queue, read_queue, write_queue
 from frft.labels.rows import QUEUE_FORMAT, QueueHead, now
 from frft.progress import Progress
+
+UNLIMITED = LabelBudget()
 
 
 def collect_labels(
@@ -24,6 +26,7 @@ def collect_labels(
     budget: int,
     progress: Progress,
     enough: Callable[[LabelQueue], bool] | None = None,
+    limits: LabelBudget | None = UNLIMITED,
 ) -> LabelQueue:
     """Write the questions to a file, unless it is there, and have them answered.
 
@@ -34,6 +37,7 @@ def collect_labels(
         pick, seed, budget: what the questions were drawn by, for the file's head.
         progress: told of the asking.
         enough: whether the answers so far suffice, for labellers that are programs; None: all questions are asked.
+        limits: what they may take in tokens and cost, after which questions stay open; None: nothing is left of it.
 
     Raises:
         LabelsPendingError: others answer, and some questions are open.
@@ -55,10 +59,10 @@ def collect_labels(
         _check_answered(path, found)
         return found
     opened = labeller.open()
-    if found.pending(opened.name):
+    if limits is not None and found.pending(opened.name):
         with open_queue(path, progress) as writer:
             for _ in range(2):
-                report = ask_labeller(writer, opened, progress=progress, enough=enough)
+                report = ask_labeller(writer, opened, limits, progress, enough=enough)
                 if not report.failed or report.stopped:
                     break
             return writer

@@ -69,6 +69,8 @@ class LabelsInfo(StoredValue):
         test: answers to test on.
         left_out: answers that are neither, by reason: tie, skip, repeat.
         unanswered: questions to which nobody gave a usable reply.
+        not_asked: questions that were drawn but asked of nobody, because the budget in tokens or cost was spent; left
+            out where there is none.
         labellers: the answers of each labeller, by name.
         truncated: texts of candidates that a reward model read for the rule, and how many had to be cut; left out where
             it read none.
@@ -84,11 +86,12 @@ class LabelsInfo(StoredValue):
     unanswered: int
     labellers: dict[str, LabellerSummary]
     truncated: Annotated[TruncationCount | None, OMITTED] = None
+    not_asked: Annotated[int | None, OMITTED] = None
 
     @property
     def asked(self) -> int:
         """Number of labels that somebody was asked for, whatever they are for; the reward model's own cost none."""
-        return 0 if self.labeller == SELF else self.drawn["questions"]
+        return 0 if self.labeller == SELF else self.drawn["questions"] - (self.not_asked or 0)
 
 
 @dataclass(frozen=True)

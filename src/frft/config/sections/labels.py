@@ -20,6 +20,8 @@ class LabelsConfig(PickConfig):
     fresh labels alone.
     """
 
+    newer = frozenset({"budget_tokens", "budget_cost"})
+
     from_: Literal["gold", "judge", "queue", "self"] = Field(alias="from")
     """Who gives them: the gold reward of a world; the judge that `judge` names; whoever answers a file of questions
     (`frft label answer`, `ask`, `import`), for which the run waits; or, as a control, the reward model itself, which
@@ -27,6 +29,11 @@ class LabelsConfig(PickConfig):
     ambiguous)."""
     budget: int = Field(gt=0)
     """Labels that one refresh may ask for, all of them counted: training, test, repetitions and the audit."""
+    budget_tokens: int | None = Field(default=None, gt=0)
+    """Tokens of requests and replies that one refresh may take from: judge, for training, test, repetitions, audit and
+    gate together; none: no limit. Kept by estimate, so that the last questions may take a little more."""
+    budget_cost: float | None = Field(default=None, gt=0)
+    """The same in cost, by `evaluation.price`."""
     judge: str | None = Field(default=None, min_length=1)
     """The judge for `from: judge`, named as evaluation.judge is; none: the one that evaluation.judge names."""
     max_candidates: int = Field(default=400, gt=0)
@@ -69,6 +76,10 @@ class LabelsConfig(PickConfig):
     def _go_together(self) -> Self:
         if self.judge is not None and self.from_ != "judge":
             raise ValueError(f"judge: {self.judge} is asked with from: judge alone; set that, or leave it out")
+        if self.from_ != "judge" and (self.budget_tokens is not None or self.budget_cost is not None):
+            raise ValueError(
+                f"budget_tokens and budget_cost are for labels from: judge, and not from: {self.from_}; leave them out"
+            )
         if self.noise and self.from_ != "gold":
             raise ValueError("noise: is for labels from: gold; other labellers err by themselves")
         if isinstance(self.error, float) and not 0 <= self.error < 0.5:

@@ -30,7 +30,7 @@ from frft.models import seed_for
 from frft.reward.infos import AuditInfo
 from frft.reward.refresh import LABELS_FILE, SELECTION_FILE, read_pairs
 from frft.reward.stages.inputs import RefreshInputs
-from frft.reward.stages.labelling import Labelling, file_of_labels, questions_of
+from frft.reward.stages.labelling import Labelling, file_of_labels, limits_left, questions_of
 from frft.selection import Selection
 from frft.stages import Stage, Workload
 from frft.store import Artifact
@@ -70,6 +70,7 @@ class AuditStage(Stage):
             "selection": self.selection,
             "audit": of.config.model_dump(mode="json", include={"audit", "audit_by"}),
             "accuracy": self._accuracy,
+            **of.limit_settings,
             "labeller": of.labeller.identity,
             "earlier": list(of.audits),
             "seed": self._seed,
@@ -137,6 +138,7 @@ class AuditStage(Stage):
             budget=config.audit,
             progress=self.given.progress,
             enough=is_clear,
+            limits=limits_left(of, []),
         )
         if path.parent != folder:
             shutil.copyfile(path, folder / LABELS_FILE)

@@ -22,7 +22,7 @@ from frft.reward.label_gate import disputed_pairs, judge_by_labels
 from frft.reward.model import RewardModel
 from frft.reward.refresh import LABELS_FILE, Refresh
 from frft.reward.stages.inputs import RefreshInputs
-from frft.reward.stages.labelling import Labelling, file_of_labels, questions_of
+from frft.reward.stages.labelling import Labelling, file_of_labels, limits_left, questions_of
 from frft.stages import Stage, Workload
 from frft.store import digest_of, plain_inputs, source_of
 
@@ -71,6 +71,7 @@ class GateStage(Stage):
             "step": asked.step,
             "labeller": asked.labeller.identity,
             "error": asked.config.error,
+            **asked.limit_settings,
             "asked_before": [*asked.earlier, *asked.gates, self.refresh.labels],
             "seed": self._seed,
         }
@@ -121,6 +122,7 @@ class GateStage(Stage):
             budget=self.config.labels,
             progress=of.progress,
             enough=lambda answered: verdict(answered).verdict in ("better", "worse"),
+            limits=limits_left(asked, [self.refresh.audit, labels]),
         )
         if path.parent != folder:
             shutil.copyfile(path, folder / LABELS_FILE)

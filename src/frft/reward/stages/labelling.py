@@ -14,6 +14,7 @@ from frft.conversation import opening
 from frft.errors import SelectionError
 from frft.labels import (
     DrawShares,
+    LabelBudget,
     LabelQuestion,
     LabelQueue,
     NamedLabeller,
@@ -25,6 +26,7 @@ from frft.labels import (
     read_queue,
     summarise_queue,
 )
+from frft.labels.asking import spent_on
 from frft.models import TruncationCount, seed_for
 from frft.reward.identity import model_identity
 from frft.reward.infos import AuditInfo, LabelsInfo
@@ -79,6 +81,11 @@ class Labelling:
         )
 
     @property
+    def limit_settings(self) -> dict[str, Any]:
+        """The budget in tokens and cost, where there is one: what decides how many questions are answered."""
+        return self.config.model_dump(include={"budget_tokens", "budget_cost"}, exclude_none=True)
+
+    @property
     def kept(self) -> tuple[Artifact, ...]:
         """The earlier labels that this refresh trains on again, oldest first (`labels.keep`)."""
         keep = self.config.keep
@@ -115,7 +122,7 @@ class LabellingStage(Stage):
         return {
             "texts": of.texts.identity,
             "step": of.step,
-            "labels": {"budget": self.given.config.labels_to_train, **shares, **rule},
+            "labels": {"budget": self.given.config.labels_to_train, **shares, **rule, **of.limit_settings},
             "labeller": of.labeller.identity,
             "earlier": list(of.earlier),
             "seed": self._seed,
@@ -160,6 +167,7 @@ class LabellingStage(Stage):
             seed=self._seed,
             budget=budget,
             progress=self.given.progress,
+            limits=limits_left(of, [self.audit]),
         )
         if path.parent != folder:
             shutil.copyfile(path, folder / LABELS_FILE)
@@ -188,6 +196,23 @@ def questions_of(made: Iterable[Artifact]) -> list[LabelQuestion]:
     return [question for file in files if file.exists() for question in read_queue(file).questions.values()]
 
 
+def limits_left(labelling: Labelling, made: Iterable[Artifact | None]) -> LabelBudget | None:
+    """What is left of a refresh's budget in tokens and cost after the labels of these stages; None: nothing is.
+
+    Without such a budget, there is no limit.
+    """
+    tokens, cost = labelling.config.budget_tokens, labelling.config.budget_cost
+    files = [each.path / LABELS_FILE for each in made if each is not None]
+    for queue in (read_queue(file) for file in files if file.exists()):
+        for name in queue.labellers:
+            _, used, paid = spent_on(queue, name)
+            tokens = None if tokens is None else tokens - used
+            cost = None if cost is None else cost - paid
+    if any(left is not None and left <= 0 for left in (tokens, cost)):
+        return None
+    return LabelBudget(None, tokens, cost)
+
+
 def file_of_labels(stage: Stage, labeller: NamedLabeller, number: int, folder: Path) -> Path:
     """Where the labels of a stage are collected: in its own folder, or where they outlive it (`NamedLabeller.folder`).
 
@@ -207,9 +232,12 @@ def _write_pairs(queue: LabelQueue, pick: str, labeller: str, path: Path) -> Lab
     import pyarrow.parquet as pq
 
     made = labelled_answers(queue, purposes=("train", "test"))
-    train = made.table["purpose"].to_pylist().count("train")
+    train, counts = made.table["purpose"].to_pylist().count("train"), queue.counts()
+    # Where there is no limit, all are asked; without a usable reply, a question stays open all the same.
+    not_asked = counts.pending - counts.failed
     if not train:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in made.left_out.items())
+        left_out = {**made.left_out, **({"not asked, for the budget was spent": not_asked} if not_asked else {})}
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise SelectionError(
             f"Of {len(queue.questions)} questions to {labeller}, none to train on was answered by one of the two sides "
             f"({reasons or 'there are no answers'}). Raise labels.budget, or ask another labeller."
@@ -229,6 +257,7 @@ def _write_pairs(queue: LabelQueue, pick: str, labeller: str, path: Path) -> Lab
         train=train,
         test=made.table.num_rows - train,
         left_out=dict(made.left_out),
-        unanswered=queue.counts().pending,
+        unanswered=counts.pending - not_asked,
+        not_asked=not_asked or None,
         labellers=summarise_queue(queue).labellers,
     )
