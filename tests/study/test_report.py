@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_vanilla_without_anything_to_reach_has_no_step(averaging, make_record):
     found = summarise(averaging, typed([make_record("centre", seed, gains, gold=-1) for seed in (2, 3)]), [])
     column = report.OUTCOME_COLUMNS.index("steps to vanilla's")
     assert {row[column] for row in report.outcome_rows(found.points["centre"])} == {"– (0 of 0)"}
+
+
+@pytest.mark.parametrize(("peak", "shown"), [(4.994, "4.99"), (2.2e22, "> 100")])
+def test_a_peak_of_a_curve_that_hardly_bends_has_no_twenty_digits(results, peak, shown):
+    point = results.points["centre"]
+    arms = {
+        name: replace(arm, peak=replace(arm.peak, median=peak, found=1, within=0)) for name, arm in point.arms.items()
+    }
+    rows = report.outcome_rows(replace(point, arms=arms))
+    assert {row[report.OUTCOME_COLUMNS.index("d*")] for row in rows} == {f"{shown} (1, 0 within)"}
 
 
 def test_missing_and_failed_cells_are_in_the_page_and_cannot_disturb_it(results):

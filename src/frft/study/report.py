@@ -56,7 +56,7 @@ of every point, over the points.
   nothing to reach).
 - **d***: the peak of Gao et al.'s curve R(d) = d (α − β log d), d = √KL, median; in brackets, in how many seeds the
   curve has one, and in how many of them that lies within the range of d that was observed: the others are
-  extrapolated.
+  extrapolated, beyond 100 for a curve that hardly bends.
 - **on-policy**: how often the reward model orders two completions of the policy *at the first refresh* as gold does:
   of refreshed arms the model after it; of vanilla the one before it. The texts are the same in all arms that are
   refreshed at that step. **At the end**: the arm's last reward model, and its own final policy, which has exploited the
@@ -144,7 +144,7 @@ def outcome_rows(found: PointResults) -> Rows:
                 percent_estimate(arm.win_rate),
                 plain_estimate(arm.recovery),
                 f"{_median(steps.median, 'g')} ({steps.reached} of {steps.n})",
-                f"{_median(peak.median, '.2f')} ({peak.found}, {peak.within} within)",
+                f"{_peak(peak.median)} ({peak.found}, {peak.within} within)",
             )
         )
     return rows
@@ -152,6 +152,11 @@ def outcome_rows(found: PointResults) -> Rows:
 
 def _median(median: float | None, form: str) -> str:
     return NO_FIGURE if median is None else format(median, form)
+
+
+def _peak(median: float | None) -> str:
+    # A curve that hardly bends has its peak nowhere near; a number of twenty digits would say no more.
+    return "> 100" if median is not None and median > 100 else _median(median, ".2f")
 
 
 def diagnosis_rows(found: PointResults) -> Rows:
