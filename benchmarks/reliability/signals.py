@@ -52,9 +52,14 @@ def plan(given: argparse.Namespace) -> list[Trial]:
     """Signals in turn, moments at random."""
     draw = random.Random(given.seed)  # noqa: S311 - nothing is to be kept secret
     trials = []
-    for way, target in TARGETS:
+    for place, (way, target) in enumerate(TARGETS):
         for number in range(given.moments):
-            what = {"way": way, "target": target, "signal": NAMES[number % len(NAMES)], "share": draw.random()}
+            what = {
+                "way": way,
+                "target": target,
+                "signal": NAMES[(place + number) % len(NAMES)],
+                "share": draw.random(),
+            }
             if not given.targets or target in given.targets:
                 trials.append(Trial(f"{way}-{target}-{number}", f"{way}: to the {target}", what))
     for way in dict.fromkeys(trial.what["way"] for trial in trials):
