@@ -136,15 +136,22 @@ def test_after_its_grace_a_training_is_left_and_a_second_exception_does_not_tear
     assert 0.5 <= time.monotonic() - began < 15
 
 
-@pytest.mark.parametrize("where", ["stopping.ends_in_order()", "stopping.saves_before_it_ends()"])
-def test_what_holds_python_up_is_ended_all_the_same(where):
-    script = Script(f"""
-        with stopping.ends_in_order(), {where}:
-            begun()
-            held_up()
-    """)
-    time.sleep(1)  # until it is held up
-    assert script.send(signal.SIGTERM).end()[0] == 143
+HELD_UP = """
+    {guard}
+    with stopping.ends_in_order(), stopping.saves_before_it_ends():
+        begun()
+        held_up()
+"""
+
+
+def test_what_holds_python_up_is_ended_all_the_same_and_without_the_guard_it_is_not():
+    scripts = [Script(HELD_UP.format(guard=guard)) for guard in ("", "stopping._see_to_the_end = lambda *given: None")]
+    time.sleep(1)  # until they are held up
+    for script in scripts:
+        script.send(signal.SIGTERM)
+    assert scripts[0].end()[0] == 143
+    assert scripts[1].process.poll() is None
+    assert scripts[1].send(signal.SIGKILL).end()[0] == -signal.SIGKILL
 
 
 TRAINING = """
