@@ -36,7 +36,8 @@ def plan(given: argparse.Namespace) -> list[Trial]:
     torn = [{**each, "half": True} for each in at if each["place"].startswith("fsync ") and each["hit"] == 1]
     moments = [{"share": draw.random()} for _ in range(given.moments)]
     firsts = [each for each in three if each["hit"] == 1]
-    twice = [[{"share": draw.uniform(0.1, 0.9)}, draw.choice(firsts)] for _ in range(given.resuming)]
+    # The second place may be one that the run does not come to again.
+    twice = [[draw.choice(three), draw.choice(firsts)] for _ in range(given.resuming)]
     trials = [_trial(f"place-{_name(each)}", "at a place", [each]) for each in at]
     trials += [_trial(f"torn-{_name(each)}", "at an fsync, half of the file lost", [each]) for each in torn]
     trials += [_trial(f"moment-{number}", "at a random moment", [each]) for number, each in enumerate(moments)]
