@@ -74,10 +74,11 @@ class Script:
 
 @pytest.fixture(autouse=True)
 def as_at_a_terminal():
-    """Whoever started these tests in the background has made this process deaf to Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Whoever started these tests in the background, or by nohup, has made this process deaf."""
+    before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)]
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in zip((signal.SIGINT, signal.SIGHUP), before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", STATUSES)

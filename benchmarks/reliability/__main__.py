@@ -8,6 +8,7 @@ DIR/CAMPAIGN.jsonl gets a line for each trial as it ends. Exit status 1: a promi
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -38,10 +39,19 @@ def main() -> int:
         command.add_argument("--seed", type=int, default=0, help="of what is drawn")
         module.add_arguments(command)
     given = parser.parse_args()
+    _let_children_hear()
     given.out = given.out.resolve()
     campaign = CAMPAIGNS[given.campaign]
     trials = campaign.plan(given)
     return show(carry_out(given.campaign, given.out, trials, partial(campaign.attempt, given), given.processes))
+
+
+def _let_children_hear() -> None:
+    """Signals that whoever started this campaign has made it deaf to (nohup, a shell's `&`) are no part of a trial."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # What is handled here is at its default in a new interpreter; what is ignored would stay so.
+            signal.signal(number, lambda *_: None)
 
 
 if __name__ == "__main__":
