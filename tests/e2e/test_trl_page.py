@@ -53,7 +53,7 @@ def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stop
     standins, train, length, gate, labels, elsewhere = blocks("trl.md")
     run(standins, tmp_path)
     first = run(train, tmp_path)
-    found = re.findall(r"^128 of 800 pairs, held-out accuracy 0\.\d{3}\n(.+)$", first, re.MULTILINE)
+    found = re.findall(r"^128 of 300 pairs, held-out accuracy 0\.\d{3}\n(.+)$", first, re.MULTILINE)
     assert len(set(found)) == 2
     assert all((tmp_path / folder / "reward.json").exists() for folder in found)
     shutil.rmtree(tmp_path / "run" / "checkpoint-12")
