@@ -317,6 +317,51 @@ def test_a_refresh_on_right_labels_is_let_in_and_one_on_wrong_labels_is_not(
         assert not {each.prompt for each in after} & {each.prompt for each in before}
 
 
+class Metered(Kinder):
+    """Takes 10 tokens an answer."""
+
+    name = "metered"
+
+    def __init__(self):
+        self.answers = 0
+
+    def label(self, questions):
+        self.answers += len(questions)
+        return super().label(questions)
+
+    def spent(self) -> LabelCost:
+        return LabelCost(10 * self.answers)
+
+
+@pytest.mark.usefixtures("needs_vectors")
+@pytest.mark.parametrize(("tokens", "left"), [(60, 2), (40, 0)])
+def test_a_gate_has_what_the_labels_to_train_on_leave_of_the_tokens(
+    base, pool, reward_training, tmp_path, tokens, left
+):
+    config = RefreshConfig.model_validate(
+        {
+            "selection": {"strategy": "all"},
+            "max_steps": 4,
+            "learning_rate": 1e-2,
+            "labels": {"from": "judge", "judge": "rm:x", "budget": 24, "budget_tokens": tokens},
+            "gate": {"labels": 20, "alarms": False, "pairs": 20},
+        }
+    )
+    store = ArtifactStore(tmp_path / "store")
+    reward = AlignedReward(base, pool, config, reward_training, workdir=tmp_path, store=store, held_out=pool)
+    assert config.fresh is not None
+    labeller = Metered()
+    made = reward.refresh(
+        TEXTS, labelling=Labelling(config.fresh, NamedLabeller("metered", "metered", lambda: labeller), TEXTS)
+    )
+    assert made.gate is not None
+    found = made.gate.info_as(GateInfo).labels
+    assert found is not None
+    assert found.differ > 2, "there is more to ask about"
+    assert (found.asked, labeller.answers) == (left, 4 + left)
+    assert found.verdict == "not shown"
+
+
 @pytest.fixture
 def needs_vectors():
     from importlib.util import find_spec
