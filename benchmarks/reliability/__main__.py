@@ -13,7 +13,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.reliability import cuts, disk, flips, folders, forms, kills, signals
+from benchmarks.reliability import cuts, disk, flips, folders, forms, kills, numbers, signals
 from benchmarks.reliability.campaign import carry_out, show
 
 CAMPAIGNS = {
@@ -24,6 +24,7 @@ CAMPAIGNS = {
     "cuts": cuts,
     "forms": forms,
     "disk": disk,
+    "numbers": numbers,
 }
 """A campaign is a module with `add_arguments`, `plan` and `attempt`; its docstring says what it tries."""
 

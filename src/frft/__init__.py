@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from frft.errors import FrftError as FrftError
     from frft.errors import LabelsPendingError as LabelsPendingError
     from frft.errors import ModelError as ModelError
+    from frft.errors import NoProbabilitiesError as NoProbabilitiesError
     from frft.errors import OutputError as OutputError
     from frft.errors import RewardError as RewardError
     from frft.errors import SelectionError as SelectionError

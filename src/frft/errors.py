@@ -11,6 +11,7 @@
     ├── SelectionError               a selection that cannot be made as asked (no samples, nothing kept)
     ├── ModelError                   a model, tokenizer or embedder that cannot be loaded or used
     │   ├── UnknownLengthError       a model that does not say how long its sequences may be
+    │   ├── NoProbabilitiesError     a policy whose logits are not finite, so that no token can be drawn
     │   └── ChatTemplateError        a chat template that cannot be used, or is another than the model was trained with
     ├── RewardError                  a reward that cannot be computed; never replaced by 0
     ├── TrainingError                training that broke down (a loss that is not finite, ...)
@@ -78,6 +79,18 @@ class ModelError(FrftError):
 
 class UnknownLengthError(ModelError):
     """A model without a known longest sequence. A command adds the name of its option for the length."""
+
+
+class NoProbabilitiesError(ModelError):
+    """A policy whose logits are not finite, so that no token can be drawn.
+
+    Attributes:
+        rows: the rows of the batch that have none; empty: it is not known which.
+    """
+
+    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = list(rows)
 
 
 class ChatTemplateError(ModelError):

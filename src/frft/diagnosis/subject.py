@@ -52,8 +52,13 @@ class Scored:
                 f"Every completion needs a prompt and its scores; got {n} prompts, {len(self.completions)} completions "
                 f"and {', '.join(str(len(each)) for each in numbers)} scores."
             )
-        if not all(np.isfinite(each).all() for each in numbers):
-            raise DataError("A score of a completion is not a finite number. Score the completions again.")
+        for who, scores_N in zip(("reward model", "judge"), numbers, strict=False):
+            if (wrong := np.flatnonzero(~np.isfinite(scores_N))).size:
+                raise DataError(
+                    f"The {who}'s scores of {wrong.size} of {n} completions are not finite: the first is "
+                    f"{scores_N[wrong[0]]}, of completion {wrong[0]} (counting from 0), whose prompt ends "
+                    f"{self.prompts[wrong[0]][-60:]!a}. Score the completions again."
+                )
 
     def on_policy(self) -> OrderAccuracy | None:
         """Accuracy of the proxy on pairs of completions of one prompt, by the judge; None where nobody judged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -118,6 +119,8 @@ class ChatJudge:
     ) -> None:
         if concurrency < 1 or tries < 1 or timeout_s <= 0:
             raise UsageError(f"concurrency {concurrency}, tries {tries}, timeout {timeout_s} s: all must be above 0.")
+        if price is not None and not all(0 <= each < math.inf for each in price):
+            raise UsageError(f"The price of a million tokens is {price}; it must be two numbers of at least 0.")
         self.model, self.journal, self.progress = model, journal, progress
         self.options = {"temperature": 0} if options is None else dict(options)
         self.concurrency, self.tries, self.price = concurrency, tries, price

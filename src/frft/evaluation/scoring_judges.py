@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from frft.errors import check_type
+from frft.errors import UsageError, check_type
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class RewardJudge:
         tie_margin: scores that differ by at most this are a tie; >= 0, in units of the normalised score.
         progress: receives the number of texts scored.
         description: what reports call this judge.
+
+    Raises:
+        UsageError: `model` is no reward model, or `tie_margin` is below 0 or not finite.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class RewardJudge:
         from frft.reward import RewardModel
 
         check_type("model", model, RewardModel, "frft.RewardModel.load(FOLDER, seed=0) loads one.")
+        if not 0 <= tie_margin < math.inf:
+            raise UsageError(f"tie_margin is {tie_margin}; it must be a number of at least 0.")
         self.model, self.tie_margin, self.progress, self.description = model, tie_margin, progress, description
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[float]:

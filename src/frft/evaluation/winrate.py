@@ -95,9 +95,21 @@ def win_rate(judge: Judge, prompts: Sequence[str], completions: Sequence[str], b
         completions, baseline: the two completions of each pair, N each.
 
     Raises:
-        DataError: there are no prompts, the numbers differ, or the judge gave no verdict at all.
+        DataError: there are no prompts, the numbers differ, the judge gave no verdict at all, or a
+            preference that is not from 0 to 1.
     """
     return rate_of(compare(judge, prompts, completions, baseline))
+
+
+def _checked(preferences: Sequence[float | None], prompts: Sequence[str]) -> Sequence[float | None]:
+    """The preferences of a judge, if each is None or from 0 to 1; raises as `win_rate`."""
+    for row, each in enumerate(preferences):
+        if each is not None and not 0 <= each <= 1:
+            raise DataError(
+                f"The judge's preference for pair {row} (counting from 0) is {each}; it must be from 0 (the second "
+                f"completion is better) to 1 (the first is). The prompt ends {prompts[row][-60:]!a}. Correct the judge."
+            )
+    return preferences
 
 
 def compare(judge: Judge, prompts: Sequence[str], completions: Sequence[str], baseline: Sequence[str]) -> Comparison:
@@ -107,8 +119,8 @@ def compare(judge: Judge, prompts: Sequence[str], completions: Sequence[str], ba
             f"A win rate needs prompts and one completion of each side for every one of them; got {len(prompts)} "
             f"prompts, {len(completions)} and {len(baseline)} completions."
         )
-    forward = judge.prefer(prompts, completions, baseline)
-    backward = judge.prefer(prompts, baseline, completions)
+    forward = _checked(judge.prefer(prompts, completions, baseline), prompts)
+    backward = _checked(judge.prefer(prompts, baseline, completions), prompts)
     preferences: list[float | None] = []
     flips = 0
     for first, second in zip(forward, backward, strict=True):

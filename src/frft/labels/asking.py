@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -70,7 +71,7 @@ class LabelBudget:
         cost: cost, in the unit of the prices.
 
     Raises:
-        UsageError: a limit is not above 0.
+        UsageError: a limit is not a finite number above 0.
     """
 
     labels: int | None = None
@@ -79,9 +80,10 @@ class LabelBudget:
 
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
-            if limit is not None and limit <= 0:
+            # Written so that NaN is refused as well: nothing is ever above it, and the budget would have no end.
+            if limit is not None and not 0 < limit < math.inf:
                 option = "--budget" if name == "labels" else f"--budget-{name}"
-                raise UsageError(f"The budget in {name} is {limit:g} ({option}); it must be above 0.")
+                raise UsageError(f"The budget in {name} is {limit:g} ({option}); it must be a number above 0.")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from frft.models.classifiers import (
     saved_outputs,
     why_no_head,
 )
+from frft.models.finite_steps import check_weights
 from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head, import_head, load_with_head
 from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
@@ -309,9 +310,13 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
 
     Of several launched processes, any may call this and writes. (Transformers by itself writes weights in the main
     process alone, and in others, silently, a folder without weights.)
+
+    Raises:
+        TrainingError: weights are not finite; nothing is written.
     """
     from transformers.utils import CHAT_TEMPLATE_FILE
 
+    check_weights(model, Path(path))
     if tokenizer.chat_template is not None and model.can_generate():
         # So that it ends where a turn does wherever it is served; a tokenizer's EOS may be another token.
         model.generation_config.eos_token_id = _all_ends(model, tokenizer)

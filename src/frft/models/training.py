@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frft.config.sections import TrainConfig
-from frft.errors import ModelError, TrainingError, UsageError
+from frft.errors import ModelError, UsageError
 from frft.models.batches import SimilarLengths
+from frft.models.finite_steps import checked_steps
 from frft.models.launch import as_if_alone
 from frft.models.runtime import quiet, seeded
 from frft.progress import Progress
@@ -67,7 +68,7 @@ def trainer_arguments(
         "warmup_steps": int(train.warmup_ratio * steps),
         "weight_decay": train.weight_decay,
         "logging_steps": 1,
-        # Transformers would replace a loss that is not finite by the last good one, and `loss_watcher` would miss it.
+        # Transformers would replace a loss that is not finite by the last good one in its logs.
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "report_to": report_to,
@@ -82,17 +83,26 @@ def on_one_device(arguments: Any) -> Any:
     return arguments
 
 
-def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int) -> type:
+def trainer_class(base: type, lengths: Sequence[int], batch_size: int, seed: int, description: str) -> type:
     """A subclass of one of TRL's trainers that batches examples of similar length and sends no telemetry.
+
+    It stops before a loss or a gradient that is not finite moves a weight (`checked_steps`).
 
     Args:
         base: the class of the trainer.
         lengths: tokens of every example (of a pair: of its longer sequence), (N,).
         batch_size: examples per batch.
         seed: seed of the order.
+        description: name of the training, for errors.
     """
 
-    class Trainer(base):  # type: ignore[misc]
+    def broke_down(trainer: Any, name: str, value: float) -> str:
+        return (
+            f"{description} broke down at step {trainer.state.global_step + 1} of {trainer.state.max_steps}: {name} is "
+            f"{value}. Lower the learning rate (it is {trainer.args.learning_rate:g}), or check the data."
+        )
+
+    class Trainer(checked_steps(base, broke_down)):  # type: ignore[misc]
         def _send_telemetry(self) -> None:
             """Do nothing: no telemetry is sent."""
 
@@ -159,17 +169,14 @@ def loss_watcher(
     description: str,
     note: Callable[[dict[str, float]], str],
 ) -> TrainerCallback:
-    """A callback that collects the loss of every step, shows progress, and stops a training that has broken down.
+    """A callback that collects the loss of every step and shows progress.
 
     Args:
         losses: the list that losses are appended to.
         tasks: the stack of `trainer_session`.
         progress: gets a task with an optimizer step as its unit.
-        description: name of the training, for progress and errors.
+        description: name of the training.
         note: makes a short text for the progress bar from the logged metrics.
-
-    Raises (from within the trainer):
-        TrainingError: a loss or gradient norm is not finite.
     """
     from transformers import TrainerCallback
 
@@ -179,15 +186,9 @@ def loss_watcher(
             self.task = tasks.enter_context(progress.task(description, state.max_steps))
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            del control
+            del args, state, control
             if "loss" not in logs:  # the summary when training ends
                 return
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(logs[name]):
-                    raise TrainingError(
-                        f"{description} broke down at step {state.global_step} of {state.max_steps}: {name} is "
-                        f"{logs[name]}. Lower the learning rate (it is {args.learning_rate:g}), or check the data."
-                    )
             losses.append(logs["loss"])
             self.task.advance(1, note(logs))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from frft.errors import ModelError
+from frft.errors import NoProbabilitiesError
 from frft.policy.cached_model import CachedModel, can_cache
 from frft.policy.gpt2 import CachedGPT2, is_plain_gpt2
 
@@ -55,7 +55,7 @@ def decode_tokens(
         uniforms_BT: uniform numbers in [0, 1), (B, max_new_tokens): one for each token of a row.
 
     Raises:
-        ModelError: a probability is not finite.
+        NoProbabilitiesError: a probability is not finite.
     """
     model = _without_adapters(policy)
     rows_B = mask_BP.sum(-1).argsort(descending=True, stable=True)
@@ -66,7 +66,10 @@ def decode_tokens(
     ends = torch.tensor(list(end_ids), device=ids_BP.device)
     logits_BV = reader.read_prompts(ids_BP[rows_B])
     for t in range(sampling.max_new_tokens):
-        next_B = draw_tokens(logits_BV, uniforms_BT[rows_B, t], sampling)
+        try:
+            next_B = draw_tokens(logits_BV, uniforms_BT[rows_B, t], sampling)
+        except NoProbabilitiesError as error:
+            raise NoProbabilitiesError(str(error), rows_B[error.rows].tolist()) from error
         tokens_BT[rows_B, t] = torch.where(unfinished_B, next_B, pad_token_id)
         unfinished_B = unfinished_B & ~torch.isin(next_B, ends)
         left = int(unfinished_B.sum())
@@ -88,7 +91,7 @@ def draw_tokens(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingConfig)
     never drawn.
 
     Raises:
-        ModelError: the probabilities of a row are not finite.
+        NoProbabilitiesError: the probabilities of a row are not finite.
     """
     logits_BV = logits_BV.float()
     if sampling.temperature != 1:
@@ -109,10 +112,11 @@ def _search(probabilities_BV: Tensor, uniforms_B1: Tensor) -> Tensor:
     ends_BK = blocks_BK.cumsum(-1, dtype=torch.float64)
     totals_B1 = ends_BK[:, -1:]
     if not bool(totals_B1.isfinite().all()):
-        raise ModelError(
+        raise NoProbabilitiesError(
             f"The policy gives no probabilities for the next token of {int((~totals_B1.isfinite()).sum())} of "
             f"{len(totals_B1)} rows: its logits, divided by the temperature, are not finite. Its weights may have "
-            "broken down in training (lower the learning rate), or the temperature is too low."
+            "broken down in training (lower the learning rate), or the temperature is too low.",
+            (~totals_B1.isfinite()).nonzero()[:, 0].tolist(),
         )
     targets_B1 = uniforms_B1 * totals_B1
     block_B1 = torch.searchsorted(ends_BK, targets_B1, right=True)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from frft.config.sections import SamplingConfig
+from frft.errors import NoProbabilitiesError
 from frft.models import Encoder, TruncationCount, check_positions, quiet, seeded
 from frft.models.chat import end_token_ids
 from frft.models.encoding import decode_completions
+from frft.policy.finite import naming_prompts
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def sample_tokens(
         uniforms_BT: from `row_uniforms`, (B, max_new_tokens).
 
     Raises:
-        ModelError: a probability is not finite.
+        NoProbabilitiesError: a probability is not finite.
     """
     from frft.policy.decode import can_decode, decode_tokens
 
@@ -119,6 +121,15 @@ def _sample_by_transformers(
         # `generate` warns about padding tokens in the prompts, although the mask marks them.
         with quiet(), seeded(int(uniforms_BT[0, 0] * 2**32)):
             sequences = policy.generate(input_ids=ids_BP, attention_mask=mask_BP)
+    except RuntimeError as error:
+        # torch.multinomial: "probability tensor contains either `inf`, `nan` or element < 0"
+        if "probability tensor" not in str(error):
+            raise
+        raise NoProbabilitiesError(
+            "The policy gives no probabilities for a next token: its logits, divided by the temperature, are not "
+            "finite. Its weights may have broken down in training (lower the learning rate), or the temperature is too "
+            "low."
+        ) from error
     finally:
         model.generation_config = own
     return sequences[:, ids_BP.shape[1] :]
@@ -189,7 +200,8 @@ def generate(
         description: label of the progress.
 
     Raises:
-        ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions.
+        ModelError: `max_prompt_tokens` and `max_new_tokens` are together more than the policy has positions; or it
+            gives no probabilities for a next token.
         DataError: a prompt has no tokens.
     """
     check_room(policy, sampling, "policy")
@@ -203,17 +215,19 @@ def generate(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             ids_BP, mask_BP = left_padded([encoded[index] for index in batch], tokenizer.pad_token_id)
-            tokens_BT = sample_tokens(
-                policy,
-                ids_BP.to(policy.device),
-                mask_BP.to(policy.device),
-                sampling,
-                ends,
-                tokenizer.pad_token_id,
-                uniforms_NT[batch],
-            )
+            own_prompts = [prompts[index] for index in batch]
+            with naming_prompts(own_prompts):
+                tokens_BT = sample_tokens(
+                    policy,
+                    ids_BP.to(policy.device),
+                    mask_BP.to(policy.device),
+                    sampling,
+                    ends,
+                    tokenizer.pad_token_id,
+                    uniforms_NT[batch],
+                )
             mask_BT, has_eos_B = response_mask(tokens_BT, ends)
-            texts = decode(tokenizer, [prompts[index] for index in batch], tokens_BT, mask_BT)
+            texts = decode(tokenizer, own_prompts, tokens_BT, mask_BT)
             for row, index in enumerate(batch):
                 completions[index] = texts[row]
                 has_eos[index] = bool(has_eos_B[row])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from frft.errors import TrainingError, UsageError
+from frft.errors import UsageError
 from frft.models import seed_for
+from frft.models.finite_steps import checked_steps
 from frft.models.launch import process_count
 
 if TYPE_CHECKING:
@@ -101,7 +101,13 @@ def hooked(host: GroupTrainer) -> type:
 
     base = RLOOTrainer if host.algorithm == "rloo" else GRPOTrainer
 
-    class Trainer(base):  # type: ignore[misc, valid-type]
+    def broke_down(trainer: Any, name: str, value: float) -> str:
+        return (
+            f"{host.algorithm.upper()} step {host.step_number + 1}: {name} is {value}. Lower the learning rate (it is "
+            f"{trainer.args.learning_rate:g}), or look at the rewards and at the model's weights."
+        )
+
+    class Trainer(checked_steps(base, broke_down)):  # type: ignore[misc]
         def _send_telemetry(self) -> None:
             """Do nothing: no telemetry is sent."""
 
@@ -217,16 +223,10 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """After an update: collect its metrics; after the last update of a step, report their means."""
-        del control
+        del args, control
         if "loss" not in logs:  # the summary when training ends
             return
         step = self._host.step_number + 1
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(logs[name]):
-                raise TrainingError(
-                    f"{self._host.algorithm.upper()} step {step}: {name} is {logs[name]}. Lower the learning rate (it "
-                    f"is {args.learning_rate:g}), or look at the rewards and at the model's weights."
-                )
         self._logs.append(logs)
         if state.global_step % self._host.updates_per_step:
             return

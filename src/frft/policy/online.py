@@ -46,6 +46,7 @@ from frft.models import Encoder, WithoutAdapters, quiet, save_model, seed_for, s
 from frft.models.chat import end_token_ids
 from frft.models.encoding import decode_completions
 from frft.models.training import check_trainable, own_forwards
+from frft.policy.finite import BAD_FIGURES, check_metrics, check_of_tokens, naming_prompts
 from frft.policy.generation import check_room, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.hooks import Watcher, hooked, own_forward, trl_arguments
 from frft.policy.order import prompt_indices
@@ -287,7 +288,8 @@ class GroupTrainer:
         uniforms_BT = row_uniforms(seed, self.config.rollout_batch_size, sampling.max_new_tokens)[self._rows]
         # In training mode with gradient checkpointing, the model would keep no key-value cache.
         model.eval()
-        with self._trl.accelerator.autocast(), own_forward(model):
+        texts = self.tokenizer.batch_decode(prompt_ids)
+        with self._trl.accelerator.autocast(), own_forward(model), naming_prompts(texts):
             tokens_BT = sample_tokens(model, ids_BP, mask_BP, sampling, self._ends, pad, uniforms_BT)
         model.train()
         mask_BT, _ = response_mask(tokens_BT, self._ends)
@@ -308,6 +310,10 @@ class GroupTrainer:
         policy, reference = self._logprobs("policy", batch), self._logprobs("reference", batch)
         sft = reference if self.sft is self.reference else self._logprobs("sft", batch)
         self._looks = {}
+        own_prompts, own_completions = [row[0] for row in self._scored], [row[1] for row in self._scored]
+        looks = {"policy": policy, "reference": reference, "SFT model": sft}
+        named = {f"log-probabilities of the {whose}": values_BT for whose, values_BT in looks.items()}
+        check_of_tokens(named, mask_BT, own_prompts, own_completions)
         divergences = (kl_k1(policy, reference, mask_BT), kl_k1(policy, sft, mask_BT), kl_k3(policy, sft, mask_BT))
         columns = (self._rows, self._scored, mask_BT.sum(-1).tolist(), *(kl_B.tolist() for kl_B in divergences))
         found: list[GroupRolloutRow] = gather_object(
@@ -336,6 +342,7 @@ class GroupTrainer:
             "response_tokens": mean("tokens"),
             "has_eos": mean("has_eos"),
         }
+        check_metrics(metrics, BAD_FIGURES)
         prompts, completions, has_eos = (list(columns_of[name]) for name in ("prompt", "completion", "has_eos"))
         return GroupRollout(prompts, completions, has_eos, scores_B), metrics
 

@@ -26,6 +26,8 @@ from frft.progress import SILENT, Progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_NAME = "fine-tuning the policy"
+"""What progress and errors call it."""
 IGNORED = -100
 """The label of tokens that Transformers' losses ignore."""
 
@@ -99,7 +101,7 @@ def fine_tune(
 
         lengths = [len(pair.ids) for pair in encoded]
         arguments = trainer_arguments(config, len(encoded), seed=seed, workdir=workdir, report_to=report_to)
-        trainer = trainer_class(SFTTrainer, lengths, config.per_device_train_batch_size, seed)(
+        trainer = trainer_class(SFTTrainer, lengths, config.per_device_train_batch_size, seed, _NAME)(
             model=policy,
             args=on_one_device(SFTConfig(**arguments, packing=False)),
             train_dataset=Dataset.from_dict(
@@ -109,9 +111,7 @@ def fine_tune(
                 }
             ),
             processing_class=tokenizer,
-            callbacks=[
-                loss_watcher(losses, tasks, progress, "fine-tuning the policy", lambda logs: f"loss {logs['loss']:.3f}")
-            ],
+            callbacks=[loss_watcher(losses, tasks, progress, _NAME, lambda logs: f"loss {logs['loss']:.3f}")],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SIDES = ("chosen_ids", "rejected_ids")
+_NAME = "Training the reward model"
+"""What progress and errors call it."""
 ENCODE_AT_ONCE = 1024
 """Pairs per call of the tokenizer; progress is shown between calls."""
 
@@ -204,7 +206,7 @@ def train_reward_model(
         check_trainable(model, "reward model")
         trained_parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         base_class = RewardTrainer if label_errors is None else with_label_errors(RewardTrainer)
-        trainer = trainer_class(base_class, lengths, config.train.per_device_train_batch_size, seed)(
+        trainer = trainer_class(base_class, lengths, config.train.per_device_train_batch_size, seed, _NAME)(
             model=model,
             args=on_one_device(
                 RewardConfig(
@@ -215,7 +217,7 @@ def train_reward_model(
             ),
             train_dataset=Dataset.from_dict(examples),
             processing_class=_padding_by(start.tokenizer, filler),
-            callbacks=[loss_watcher(losses, tasks, progress, "Training the reward model", _note)],
+            callbacks=[loss_watcher(losses, tasks, progress, _NAME, _note)],
         )
         trainer.remove_callback(PrinterCallback)
         started = time.monotonic()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from frft.errors import ArtifactError
+from frft.models.finite_steps import check_weights
 from frft.policy.training_state import TrainingState, read_training_state
 from frft.store import named_in_errors
 
@@ -36,9 +37,13 @@ def save_state(
         optimizer: whose state is saved.
         scalars: the trainer's values, JSON-able.
         along: the caller's values, JSON-able.
+
+    Raises:
+        TrainingError: weights are not finite; nothing is written.
     """
     from safetensors.torch import save_file
 
+    check_weights(model, path)
     path.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().contiguous() for name, weight in _trained(model).items()}
     save_file(weights, path / TRAINED_WEIGHTS)

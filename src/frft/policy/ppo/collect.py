@@ -13,6 +13,7 @@ from accelerate.utils import gather_object
 from frft.config.sections import PPOConfig
 from frft.errors import RewardError, TrainingError
 from frft.models.chat import end_token_ids
+from frft.policy.finite import check_of_tokens, naming_prompts, which_text
 from frft.policy.generation import decode, left_padded, response_mask, row_uniforms, sample_tokens
 from frft.policy.ppo.actor_critic import ActorCritic
 from frft.policy.ppo.rollout import Rollout, forward_batches, response_logprobs
@@ -73,7 +74,8 @@ class Collector:
 
         Raises:
             RewardError: the reward returns something other than one finite score each.
-            TrainingError: the processes do not roll out the same batch.
+            TrainingError: the processes do not roll out the same batch; or log-probabilities or values are not finite.
+            ModelError: the policy gives no probabilities.
         """
         mine = range(self.accelerator.process_index, len(prompts), self.accelerator.num_processes)
         found: list[PPORolloutRow] = gather_object(self._experience(prompts, prompt_ids, mine, seed))
@@ -91,7 +93,7 @@ class Collector:
         if self.config.missing_eos_penalty is not None:
             # Replaced, not subtracted from: an unfinished completion was never scored as a whole.
             scores_B = torch.where(has_eos_B, scores_B, self.config.missing_eos_penalty)
-        return Rollout(
+        rollout = Rollout(
             prompt_ids=prompt_ids,
             tokens_BT=_padded([row.tokens for row in ordered], pad).to(device),
             mask_BT=torch.arange(int(lengths_B.max()), device=device)[None] < lengths_B[:, None],
@@ -104,6 +106,14 @@ class Collector:
             values_BT=_padded([row.values for row in ordered], 0.0).to(device),
             scores_B=scores_B,
         )
+        looks = {
+            "log-probabilities of the policy": rollout.logprobs_BT,
+            "log-probabilities of the reference": rollout.reference_logprobs_BT,
+            "log-probabilities of the SFT model": rollout.sft_logprobs_BT,
+            "values of the critic": rollout.values_BT,
+        }
+        check_of_tokens(looks, rollout.mask_BT, prompts, rollout.completions)
+        return rollout
 
     def autocast(self) -> torch.autocast:
         """All arithmetic of policy, critic and references runs in here, so that the first ratio is 1 in bfloat16."""
@@ -118,12 +128,12 @@ class Collector:
         own_ids = [prompt_ids[row] for row in rows]
         ids_BP, mask_BP = left_padded(own_ids, pad)
         uniforms_BT = row_uniforms(seed, len(prompts), config.sampling.max_new_tokens)[list(rows)]
-        with self.autocast():
+        own_prompts = [prompts[row] for row in rows]
+        with self.autocast(), naming_prompts(own_prompts):
             tokens_BT = sample_tokens(
                 self.model.policy, ids_BP.to(device), mask_BP.to(device), config.sampling, self._ends, pad, uniforms_BT
             )
         mask_BT, has_eos_B = response_mask(tokens_BT, self._ends)
-        own_prompts = [prompts[row] for row in rows]
         completions = decode(tokenizer, own_prompts, tokens_BT, mask_BT)
         scores = checked_scores(self.reward, own_prompts, completions)
         logprobs_BT, values_BT, reference_BT, sft_BT = torch.zeros((4, *tokens_BT.shape), device=device)
@@ -175,8 +185,8 @@ def checked_scores(reward: Reward, prompts: Sequence[str], completions: Sequence
         if not abs(score) <= torch.finfo(torch.float32).max:
             raise RewardError(
                 f"The reward of completion {index} of {len(found)} is {value!r:.80}; it must be a finite number "
-                f"(float32). Its prompt ends {prompts[index][-80:]!a}, the completion begins "
-                f"{completions[index][:80]!a}. Look at the reward, and at the weights of its model."
+                f"(float32). {which_text(prompts[index], completions[index])} Look at the reward, and at the weights "
+                "of its model."
             )
         scores.append(score)
     return scores

@@ -34,7 +34,11 @@ def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor, temperature: float) ->
 
 def token_entropy(logprobs_BTV: Tensor) -> Tensor:
     """Entropy in nats of each token's distribution, (B, T)."""
-    return -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
+    entropy_BT = -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
+    if bool(entropy_BT.isfinite().all()):
+        return entropy_BT
+    # A token that cannot be drawn has the log-probability -inf, and adds nothing: p log p goes to 0 with p.
+    return -(logprobs_BTV.exp() * logprobs_BTV.clamp_min(torch.finfo(logprobs_BTV.dtype).min)).sum(-1)
 
 
 def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from frft.errors import TrainingError, UsageError
 from frft.models import Encoder, WithoutAdapters, save_model, seed_for
 from frft.models.training import check_trainable
 from frft.policy.critic import Critic, ValueHead
+from frft.policy.finite import BAD_FIGURES, check_metrics
 from frft.policy.order import prompt_indices
 from frft.policy.ppo import functions as fn
 from frft.policy.ppo.actor_critic import ActorCritic
@@ -212,6 +213,7 @@ class PPOTrainer:
             "explained_variance": float(fn.explained_variance(rollout.values_BT, returns_BT, mask_BT)),
         }
         divisor *= float(fn.standard_deviation(advantages_BT, mask_BT))
+        check_metrics({**metrics, "the standard deviation of the advantages": divisor}, BAD_FIGURES)
         # Whitening divides advantages by their standard deviation; a KL penalty in the loss is divided by it, too, so
         # that its weight relative to the reward stays the same.
         in_loss = 0.0 if in_reward else self.kl.coef / divisor
@@ -225,7 +227,7 @@ class PPOTrainer:
         with self._recomputing():
             for rows in self._mini_batches(len(rollout.prompts)):
                 found = self._accumulate(rollout, targets, rows)
-                for name, value in zip(SUMS[:2], found.tolist(), strict=False):
+                for name, value in zip(SUMS, found.tolist(), strict=False):
                     self._check_finite(name, value)
                 if self._moved_too_far(found):
                     self.optimizer.zero_grad()
@@ -302,6 +304,7 @@ class PPOTrainer:
             norm = float(self.accelerator.clip_grad_norm_(group["params"], self.config.max_grad_norm))
             self._check_finite(f"grad_norm_{name}", norm)
             norms.append(norm)
+            self._check_finite(f"the learning rate of the {name}", group["lr"])
         self.optimizer.step()
         self.optimizer.zero_grad()
         return norms
