@@ -89,6 +89,19 @@ def test_memory_that_ran_out(error):
     assert said.endswith("The same command goes on where this one stopped.")
 
 
+def test_threads_that_cannot_be_started_are_a_sentence_also_from_a_library_that_panics(monkeypatch, capsys):
+    class Panic(BaseException):
+        """What a library in Rust raises."""
+
+    def panics(*_):
+        raise Panic('ThreadPoolBuildError { kind: IOError(Os { code: 11, kind: WouldBlock, message: "Resource" }) }')
+
+    monkeypatch.setattr("frft.results.verification.verify", panics)
+    assert main(["verify", "."]) == 1
+    assert capsys.readouterr().err.startswith("frft: no new thread or process could be started")
+    assert str(refusal(RuntimeError("can't start new thread"))).startswith("no new thread")
+
+
 def test_what_tensors_need_and_the_machine_has_not():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)

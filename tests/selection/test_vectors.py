@@ -1,4 +1,5 @@
 import hashlib
+import io
 import multiprocessing
 import os
 
@@ -109,6 +110,37 @@ def test_damage_is_seen_counted_said_and_repaired(tiny_cache, tiny_embedder, tmp
     assert str(victim) in said[0]
     assert VectorCache(tmp_path / "vectors", tiny_embedder).get(TEXTS).shape == before.shape
     assert len(tiny_embedder.encoded) == 10
+
+
+@pytest.mark.parametrize("foreign", ["numbers", "another dimension", "no array", "objects", "rows in a square"])
+def test_a_foreign_shard_is_deleted_and_said(tiny_cache, tiny_embedder, tmp_path, foreign):
+    before = tiny_cache.get(TEXTS)
+    (shard,) = _shards(tiny_cache)
+    rows = np.load(shard, allow_pickle=False)
+    content = io.BytesIO()
+    if foreign == "no array":
+        content.write(b"weights")
+    else:
+        others = {
+            "numbers": np.arange(9.0),
+            "another dimension": np.zeros(2, dtype=vectors._row_type(7)),
+            "objects": np.array([None, {}], dtype=object),
+            "rows in a square": rows[:4].reshape(2, 2),
+        }
+        np.save(content, others[foreign], allow_pickle=True)
+    # Its name fits its content, and it stands after the first in the order of names.
+    path = shard.with_name(f"{'f' * 24}-{hashlib.sha256(content.getvalue()).hexdigest()}.npy")
+    path.write_bytes(content.getvalue())
+    said = []
+
+    class Listening(SilentProgress):
+        def say(self, text):
+            said.append(text)
+
+    cache = VectorCache(tmp_path / "vectors", tiny_embedder)
+    np.testing.assert_array_equal(cache.get(TEXTS, Listening()), before)
+    assert said == [f"{path} holds no vectors of this embedder and is deleted; its texts are embedded again"]
+    assert not path.exists()
 
 
 def test_a_shard_that_another_process_just_deleted_is_missing(tiny_cache):

@@ -90,7 +90,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except CycloptsError as error:
         _complain(_explain(error))
         return 2
-    except (KeyboardInterrupt, Exception) as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        # Of any kind: a library in Rust that panics raises no Exception.
         if isinstance(error, BrokenPipeError):
             # The reader (`| head`) has seen enough; Python must not complain again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,6 +32,11 @@ _MEMORY = (
     "smaller model."
 )
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|bad_alloc", re.IGNORECASE)
+_THREADS = (
+    "no new thread or process could be started: memory, or the number that is allowed (ulimit -u), is used up. End "
+    "other programs, ask for fewer workers, or raise the limit."
+)
+_NO_THREADS = re.compile(r"can't start new thread|ThreadPoolBuildError|Resource temporarily unavailable")
 _NUMBER = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]", re.IGNORECASE)
 """How Rust (safetensors, tokenizers) and Arrow put the system's number into their texts."""
 _STREAM = re.compile(r"iostream error|PytorchStreamWriter failed|inline_container\.cc|\d+ requested and \d+ written")
@@ -48,6 +53,8 @@ def refusal(error: BaseException) -> str | None:
         text = " ".join(map(str, each.args))
         if isinstance(each, RuntimeError) and _NO_MEMORY.search(text):
             return _sentence(error, _MEMORY)
+        if _NO_THREADS.search(text):
+            return _sentence(error, _THREADS)
         number = each.errno if isinstance(each, OSError) else None
         name = getattr(each, "filename", None)
         where = os.fsdecode(name) if isinstance(name, str | bytes) else "a file"

@@ -140,11 +140,24 @@ class VectorCache:
             whole = sha256_file(path) == path.stem.rpartition("-")[2]
         except FileNotFoundError:
             return False  # Another process saw the damage first and deleted it, or pruned the store.
+        why = "was damaged"
+        if whole and not self._is_shard(path):
+            whole, why = False, "holds no vectors of this embedder"
         if not whole:
             path.unlink(missing_ok=True)
             self.damaged += 1
-            progress.say(f"{path} was damaged and is deleted; its texts are embedded again")
+            progress.say(f"{path} {why} and is deleted; its texts are embedded again")
         return whole
+
+    def _is_shard(self, path: Path) -> bool:
+        """Whether a file holds rows of the form of `_row_type`, of one dimension with those that were read before."""
+        try:
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            dimension = found.dtype["vector"].shape[0]
+        except (OSError, ValueError, KeyError, IndexError, SyntaxError, EOFError):
+            return False
+        fits = found.ndim == 1 and found.dtype == _row_type(dimension)
+        return fits and all(each.dtype == found.dtype for each in self._shards[:1])
 
     def _take(self, keys: Sequence[bytes], progress: Progress) -> bool:
         """Link the shared shard of exactly these texts into this cache; returns whether there was one."""
