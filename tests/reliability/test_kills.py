@@ -100,6 +100,23 @@ def test_killed_anywhere_and_run_again_is_the_same(whole, tmp_path):
     assert not killed_and_run_again(tmp_path, "atomic", content, tried)
 
 
+def test_a_disk_that_is_full_or_fails_anywhere_ends_it_and_run_again_it_is_the_same(whole, tmp_path):
+    content, places = whole
+    ended = []
+    for number, (place, count) in enumerate(sorted(places.items())[::3]):
+        error, hit = ("ENOSPC", 1) if number % 2 else ("EIO", count)
+        out = tmp_path / str(number)
+        status, said = train(out, place=place, hit=hit, error=error)
+        # A folder that is there already need not be made.
+        if status:
+            assert {"ENOSPC": "No space left on device", "EIO": "Input/output error"}[error] in said
+            ended.append(error)
+        assert train(out, place="none") == (0, "")
+        assert not differences(content_of(out), content), (place, error)
+    assert len(ended) >= 4
+    assert len(set(ended)) == 2
+
+
 def test_with_checkpoints_that_are_written_in_place_it_is_not(whole, tmp_path):
     content, places = whole
     place = next(each for each in sorted(places) if each.startswith("rename store/files") and "mark" not in each)
