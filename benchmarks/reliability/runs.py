@@ -19,7 +19,7 @@ from tests.e2e.small import SETTINGS, dialogues
 from tests.processes import Python
 
 from benchmarks.reliability import hook
-from benchmarks.reliability.same import content_of
+from benchmarks.reliability.same import content_of, digest_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
 Way = Literal["one", "workers", "ranks"]
@@ -162,10 +162,13 @@ def undisturbed(folder: Path, way: Way, *overrides: str) -> Whole:
     """The run that trials are compared with; made once in a folder.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: it failed, or the one in the folder was made by other code.
     """
     name = "-".join([way, *(each.replace("/", "_") for each in overrides)])
-    out, places, seconds = (folder / "whole" / f"{name}{suffix}" for suffix in ("", ".places", ".seconds"))
+    ends = ("", ".places", ".seconds", ".code")
+    out, places, seconds, code = (folder / "whole" / f"{name}{suffix}" for suffix in ends)
+    if seconds.exists() and code.exists() and code.read_text() != digest_of_code():
+        raise RuntimeError(f"{out} was made by other code, whose stages have other names. Name a new folder.")
     if not seconds.exists():
         shutil.rmtree(out, ignore_errors=True)
         places.unlink(missing_ok=True)
@@ -179,5 +182,6 @@ def undisturbed(folder: Path, way: Way, *overrides: str) -> Whole:
         ended = Started(way, run_command(settings, out, way, *overrides), folder / "said", told).wait()
         if ended.status:
             raise RuntimeError(f"the undisturbed run ended with status {ended.status}: {ended.said}")
+        code.write_text(digest_of_code())
         seconds.write_text(str(time.monotonic() - began))
     return Whole(float(seconds.read_text()), Counter(places.read_text().splitlines()), content_of(out))

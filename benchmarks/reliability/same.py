@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ TIMES = {
 SEAL = "sha256"
 TIMED_FILES = ("metrics.jsonl", "manifest.json", "results.json")
 """Files with such fields: their digests differ, and they are compared by what else they hold."""
+
+
+@cache
+def digest_of_code() -> str:
+    """A digest of the code of frft, by which stages are named: what runs of other code made cannot be compared."""
+    import frft
+    from frft.store import digest_of, sha256_file
+
+    root = Path(frft.__file__).parent
+    return digest_of({file.relative_to(root).as_posix(): sha256_file(file) for file in sorted(root.rglob("*.py"))})
 
 
 def content_of(out: Path) -> dict[str, Any]:

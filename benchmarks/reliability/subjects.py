@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from benchmarks.reliability.same import digest_of_code
 from frft.progress import SilentProgress, Task
-from frft.store import digest_of, sha256_file
 
 _SETTINGS = """
 data:
@@ -76,15 +76,6 @@ def make_subjects(folder: Path) -> Path:
     (made / "code.txt").write_text(digest_of_code())
     made.rename(folder / "whole")
     return folder / "whole"
-
-
-@cache
-def digest_of_code() -> str:
-    """A digest of the code of frft."""
-    import frft
-
-    root = Path(frft.__file__).parent
-    return digest_of({file.relative_to(root).as_posix(): sha256_file(file) for file in sorted(root.rglob("*.py"))})
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.reliability import cuts, flips, forms
 from benchmarks.reliability.campaign import Trial
 from benchmarks.reliability.readers import KINDS
-from benchmarks.reliability.subjects import digest_of_code
+from benchmarks.reliability.same import digest_of_code
 
 from frft.store import ChainedJournal, chained, sealed, write_sealed
 
