@@ -6,8 +6,6 @@ import subprocess
 import sys
 from textwrap import dedent
 
-import pytest
-
 from ..e2e.processes import hears_ctrl_c
 from ..processes import run_python
 
@@ -47,13 +45,6 @@ def test_a_worker_that_is_stopped_while_it_shows_progress_leaves_nothing_to_be_s
     assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert "leaked" not in ended.stderr
     assert "resource_tracker" not in ended.stderr
-
-
-@pytest.mark.parametrize(("who", "said"), [("multiprocessing.forkserver", ""), ("anybody", "ended\n")])
-def test_the_fork_server_and_nobody_else_ends_without_taking_anything_down(who, said):
-    code = f"# {who}\nimport atexit; atexit.register(print, 'ended', flush=True); import frft.fork_server"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout) == (0, said), ended.stderr
 
 
 INTERRUPTED = """

@@ -40,7 +40,7 @@ def start_method() -> BaseContext:
     if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED, "frft.fork_server"])
+    context.set_forkserver_preload(["frft.fork_server", *PRELOADED])
     return context
 
 
