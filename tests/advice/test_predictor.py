@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from frft.advice.evidence import MeasuredEvidence
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel
 from frft.advice.predictor import FEWEST_CLUSTERS, SHOWN, Predictor, fit_predictor, fit_with_tests, packaged_predictor
 from frft.errors import ArtifactError, DataError
-from frft.store import read_sealed
+from frft.store import is_sealed, read_sealed
 
 
 def test_a_true_signal_is_found_on_other_worlds(make_cases):
@@ -127,6 +128,8 @@ def test_an_edited_coefficient_is_found(make_cases, tmp_path):
 
 
 def test_the_one_that_comes_with_the_package_can_be_read():
+    with resources.as_file(resources.files("frft.advice") / "predictor.json") as path:
+        assert is_sealed(path)
     found = packaged_predictor()
     assert found is not None
     assert set(found.model.coefficients) == set(found.outcome.inputs)
