@@ -61,9 +61,9 @@ def test_dials_that_are_off_and_json(tmp_path, capsys):
     [
         (["make"], "--out"),
         (["make", "--out", "w", "--kappa", "1.5"], "--kappa"),
-        (["make", "--out", "w", "--near-policy", "6"], "near_policy"),
+        (["make", "--out", "w", "--near-policy", "6"], "--near-policy (6) must be below sources"),
         (["make", "--out", "full"], "something is there"),
-        (["describe", "--anti-gold", "--lambda", "0"], "anti_gold"),
+        (["describe", "--anti-gold", "--lambda", "0"], "raise --lambda or --near-lambda"),
         (["describe", "full", "--kappa", "0"], "dials of its own"),
         (["describe", "--zork"], "--zork"),
         (["describe", "--conflict", "0"], "conflict means nothing with one domain"),
