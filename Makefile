@@ -37,7 +37,7 @@ study: .venv/ready ## where refreshes help and where it does not, against predic
 	$(BIN)/frft study averaging --out studies/averaging
 
 # CAMPAIGNS: those of `python -m benchmarks.reliability --help`. Each goes on where it was stopped.
-CAMPAIGNS ?= flips cuts forms disk kills signals folders
+CAMPAIGNS ?= numbers rows contents hostile flips cuts forms disk kills signals folders
 RELIABILITY ?= runs/reliability
 
 reliability: .venv/ready ## damage, kill, signal and share runs, thousands of times (hours; resumable; docs/reliability.md)

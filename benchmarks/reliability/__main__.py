@@ -13,7 +13,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.reliability import cuts, disk, flips, folders, forms, kills, numbers, signals
+from benchmarks.reliability import cuts, disk, flips, folders, forms, hostile, kills, numbers, own_files, rows, signals
 from benchmarks.reliability.campaign import carry_out, show
 
 CAMPAIGNS = {
@@ -25,6 +25,9 @@ CAMPAIGNS = {
     "forms": forms,
     "disk": disk,
     "numbers": numbers,
+    "rows": rows,
+    "contents": own_files,
+    "hostile": hostile,
 }
 """A campaign is a module with `add_arguments`, `plan` and `attempt`; its docstring says what it tries."""
 

@@ -54,7 +54,8 @@ def source_layers(source: str, folder: Path = Path()) -> list[Layer]:
             if identity in visited:
                 raise ConfigError(f"{origin} is reached again: the files extend each other")
             text = preset_text(source) if is_preset else read_config(path, "preset", preset_names())
-        except (OSError, ValueError) as error:
+        # A link to itself is a RuntimeError of `resolve`.
+        except (OSError, ValueError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{shown(source)} cannot be read: {reason}") from None
         except ConfigError as error:

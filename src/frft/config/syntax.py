@@ -18,6 +18,8 @@ from frft.errors import ConfigError
 
 MOST_VALUES = 100_000
 """Values and keys in a configuration, each counted as often as aliases repeat it."""
+MOST_BITS = 1024
+"""Bits of a whole number in a configuration; floats end there, too."""
 KeyPath = tuple[str, ...]
 """The path of keys to a value, outermost first."""
 
@@ -50,7 +52,11 @@ for _kind, _pattern, _first in _CORE_SCHEMA:
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node))
-    return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+    number = int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+    if number.bit_length() > MOST_BITS:
+        # No setting is as large, and Python does not even print one of 4,300 digits, in a message.
+        raise ValueError(f"the number {text[:20]}... is too large")
+    return number
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)

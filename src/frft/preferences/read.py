@@ -323,7 +323,7 @@ def _read_parquet(source: FileSource, stream: io.BufferedReader) -> Iterator[Raw
             raise UnreadableError(f"{source.name} has two columns of one name. Rename one of them.")
         # Rows are read from column chunks, so the position in the file says little; bytes in proportion to rows do.
         share = source.size / max(1, file.metadata.num_rows)
-        batches = bounded_batches(source, file, READ_ROWS)
+        batches = _sound(bounded_batches(source, file, READ_ROWS))
         for number, (value, error) in enumerate(_table_rows(batches), start=1):
             yield RawRow(source.name, number, value, error, position=int(number * share))
 
@@ -332,7 +332,7 @@ def _read_arrow(source: FileSource, stream: io.BufferedReader) -> Iterator[RawRo
     """A stream of record batches, as `save_to_disk` of the `datasets` library writes it."""
     with pa.ipc.open_stream(stream) as batches:
         small = (batch.slice(start, READ_ROWS) for batch in batches for start in range(0, batch.num_rows, READ_ROWS))
-        for number, (value, error) in enumerate(_table_rows(small), start=1):
+        for number, (value, error) in enumerate(_table_rows(_sound(small)), start=1):
             yield RawRow(source.name, number, value, error, position=stream.tell())
 
 
@@ -340,6 +340,22 @@ def _read_hub(source: HubSource) -> Iterator[RawRow]:
     batches = (batch for table in hub_tables(source) for batch in table.to_batches())
     for number, (value, error) in enumerate(_table_rows(batches), start=1):
         yield RawRow(source.name, number, value, error)
+
+
+def _sound(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches whose insides fit together: of damaged offsets, Arrow would read beyond its memory without a word.
+
+    Raises:
+        pa.ArrowInvalid: something but bytes that are not UTF-8, which are rejected row by row.
+    """
+    for batch in batches:
+        for column in batch.columns:
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                if "Invalid UTF8" not in str(error):
+                    raise
+        yield batch
 
 
 def _table_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, RowError | None]]:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frft.errors import DataError, check_type
+from frft.errors import ArtifactError, DataError, check_type
 from frft.progress import SILENT, Progress
 from frft.selection.embedder import Embedder
 from frft.store import SharedStore, atomic_write, code_of_modules, digest_of, link_or_copy, locked, sha256_file
@@ -132,7 +132,10 @@ class VectorCache:
             if path.stem in self._loaded:
                 continue
             if self._is_whole(path, progress):
-                self._add(path)
+                try:
+                    self._add(path)
+                except ValueError as error:
+                    raise ArtifactError(f"{path} holds no vectors: {error}. Delete it; they are made again.") from error
 
     def _is_whole(self, path: Path, progress: Progress) -> bool:
         """Whether a shard's bytes have the hash in its name; a damaged shard is reported and deleted."""

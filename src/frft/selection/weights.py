@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frft.errors import SelectionError
+from frft.errors import ArtifactError, SelectionError
 from frft.statistics.numbers import Floats, Indices
 
 
@@ -47,8 +47,18 @@ class LogRatios:
 
     @classmethod
     def read(cls, path: Path) -> LogRatios:
-        """Read a .npy file written by `write`."""
-        return cls(*np.load(path, allow_pickle=False))
+        """Read a .npy file written by `write`.
+
+        Raises:
+            ArtifactError: the file is another one, or damaged.
+        """
+        try:
+            chosen_N, rejected_N = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ArtifactError(
+                f"{path} holds no log ratios: {error}. Delete its folder and run again to make it anew."
+            ) from error
+        return cls(chosen_N, rejected_N)
 
     def write(self, path: Path) -> None:
         """Write a .npy file, float64 of shape (2, N): chosen, rejected."""

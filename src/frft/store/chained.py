@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError, UnreadableError
-from frft.store.files import atomic_write, check_is_file, digest_of
+from frft.store.files import atomic_write, check_is_file, digest_of, parse_json
 from frft.store.journal import append_rows
 
 DIGEST = "digest"
@@ -85,7 +85,7 @@ def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> Cha
     rows, last, has_digests = [], _FIRST, False
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             found = None if older and not has_digests and DIGEST not in row else row.pop(DIGEST)
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise _damaged(path, number, "it is not a whole row", remedy) from error

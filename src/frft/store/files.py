@@ -7,6 +7,7 @@ import errno
 import gc
 import hashlib
 import json
+import math
 import os
 import re
 import resource
@@ -24,6 +25,8 @@ from frft.errors import ArtifactError
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """What `atomic_write` names its files until they are finished."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The beginning of an escape of half a surrogate."""
 _UNFINISHED = re.compile(r"\..+\.(unfinished|linked)")
 """What `atomic_folder` and the shared store name folders until they are finished."""
 
@@ -177,13 +180,40 @@ def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
     check_is_file(path)
     try:
         with named_in_errors(path):
-            return json.loads(path.read_bytes())
+            return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} is missing, so its folder is incomplete. Delete the folder {path.parent} and run again."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON ({error}). {remedy}") from error
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON as this project writes it: numbers are finite, and texts hold no half surrogates.
+
+    Raises:
+        ValueError: it is not JSON, holds what no writer here lets through, or is nested too deeply.
+    """
+    try:
+        value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _SURROGATE.search(content) is not None:
+        # Only an escape can make a half one; those of a pair make one character, which can be encoded.
+        _ = json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return number
 
 
 def check_is_file(path: Path) -> None:

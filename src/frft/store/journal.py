@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
-from frft.store.files import atomic_write, check_is_file, named_in_errors, remove
+from frft.store.files import atomic_write, check_is_file, named_in_errors, parse_json, remove
 
 BLOCK_BYTES = 65536
 """Bytes read at a time, backwards from the end of a file, to find its last newline."""
@@ -129,7 +129,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         if not line:
             continue
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"{path}, line {number}: not valid JSON ({error}).") from error
     return rows

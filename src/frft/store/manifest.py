@@ -9,14 +9,13 @@ changed figure, or a file struck from the list, is detected as surely as a chang
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError
-from frft.store.files import digest_of, read_json, sha256_file, sync_below, write_json
+from frft.store.files import digest_of, parse_json, read_json, sha256_file, sync_below, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 2
@@ -72,6 +71,7 @@ def read_manifest(
         raise ArtifactError(f"{path} is not a manifest. {advice}")
     # Format 1 has exactly these keys: one of format 2 whose number was damaged must not pass for one of format 1.
     if older and manifest.keys() == OLD_FIELDS:
+        check_listed(manifest["files"], path, advice)
         return manifest
     number = manifest.get("format", 1)
     if number != FORMAT or not manifest.keys() >= {*fields}:
@@ -84,7 +84,30 @@ def read_manifest(
             f"{path} was changed after it was written: its checksum does not fit its content (figures, inputs, list "
             f"of files). {advice}"
         )
+    if "files" in manifest:
+        check_listed(manifest["files"], path, advice)
     return manifest
+
+
+def check_listed(files: object, path: Path, advice: str) -> None:
+    """Check that a list of files is one as `list_files` makes it, of files in the folder of the file that lists them.
+
+    Args:
+        files: what is read as such a list.
+        path: the file that holds it.
+        advice: what to do if it is none, a sentence.
+
+    Raises:
+        ArtifactError: it is another thing, or names a file elsewhere.
+    """
+    if not isinstance(files, dict):
+        raise ArtifactError(f"{path}: its list of files is none ({files!r:.60}). {advice}")
+    for name, sums in files.items():
+        known = isinstance(sums, dict) and type(sums.get("bytes")) is int and isinstance(sums.get("sha256"), str)
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
+        if not known or not inside:
+            why = "has no size and checksum" if not known else "lies outside of its folder"
+            raise ArtifactError(f"{path} lists {name!a:.80}, which {why}. {advice}")
 
 
 def stamped(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +188,8 @@ def _is_json(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            json.loads(file.readline())
-    except (ValueError, RecursionError):
+            parse_json(file.readline())
+    except ValueError:
         return False
     return True
 

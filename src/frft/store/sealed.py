@@ -14,7 +14,7 @@ from typing import Any
 
 from frft.errors import ArtifactError
 from frft.store.files import digest_of, read_json, write_json
-from frft.store.manifest import is_whole, list_files, stamped, verify_files
+from frft.store.manifest import check_listed, is_whole, list_files, stamped, verify_files
 
 CHECKSUM = "sha256"
 """The field with the checksum."""
@@ -93,6 +93,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ArtifactError(f"{path} is no JSON object: it was damaged or edited. {remedy}")
     if is_whole(found) if CHECKSUM in found else not _lost_its_name(found):
+        if CHECKSUM in found and LISTED in found:
+            check_listed(found[LISTED], path, remedy)
         return found
     raise ArtifactError(
         f"{path} was changed after it was written (damaged or edited): its checksum does not fit its content. {remedy}"
