@@ -13,7 +13,8 @@ import frft
 from frft.cli import main
 from frft.store import read_json
 
-from .conftest import TOPICS, dialogues
+from .conftest import dialogues
+from .small import TOPICS
 
 
 @pytest.fixture(scope="module")

@@ -185,9 +185,10 @@ def test_a_damaged_folder_is_refused(folder, tiny_tokenizer, name, damage):
     file.write_bytes({"missing": b"", "empty": b"", "half": content[: len(content) // 2]}[damage])
     if damage == "missing":
         file.unlink()
-    with pytest.raises(ModelError, match=r"causal language model.*The folder must hold"):
+    says = r".*The folder must hold|config\.json holds no JSON object"
+    with pytest.raises(ModelError, match=rf"causal language model{says}"):
         load_causal_lm(folder, tiny_tokenizer)
-    with pytest.raises(ModelError, match=r"reward model.*The folder must hold"):
+    with pytest.raises(ModelError, match=rf"reward model{says}"):
         load_reward_backbone(folder, tiny_tokenizer, seed=0)
 
 

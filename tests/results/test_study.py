@@ -35,10 +35,11 @@ def test_a_study_of_format_0_is_read_whole():
     assert written == kept
 
 
-def test_page_and_picture_are_those_that_the_older_version_made():
-    found, page = StudyResults.read(FOLDER / "study.json"), (FOLDER / "study.md").read_text()
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER / "domains"], ids=["averaging", "domains"])
+def test_page_and_picture_are_those_that_the_older_version_made(folder):
+    found, page = StudyResults.read(folder / "study.json"), (folder / "study.md").read_text()
     assert markdown(found, page.split("`")[1]) == page
-    assert gains_picture(found) == (FOLDER / "gains.svg").read_text()
+    assert gains_picture(found) == (folder / "gains.svg").read_text()
 
 
 def test_every_measure_is_a_field_of_an_arm():

@@ -210,7 +210,7 @@ class RefreshCallback(TrainerCallback):  # type: ignore[misc]
                 "from a checkpoint that was saved with this callback; if it does not lie in the trainer's output_dir, "
                 "name it: reward.callback(checkpoint)."
             )
-        values = read_json(file)
+        values = read_json(file, "Resume from another checkpoint, or start the training anew.")
         # Format 1 was the same without a checksum.
         is_older = isinstance(values, dict) and values.get("format_version") == 1 and "sha256" not in values
         is_known = isinstance(values, dict) and (is_older or values.get("format_version") == CALLBACK_FORMAT)

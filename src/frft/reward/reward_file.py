@@ -27,6 +27,7 @@ SEEN = {CONVERSATION: "conversations", COMPLETION: "completions without their pr
 LARGEST = 1e12
 """Largest gain and absolute bias, and the inverse of the smallest gain, that a file may hold. `normalise` makes gains
 and biases below 1e6; beyond 1e12, float32 scores would overflow or all be alike."""
+_REMEDY = "It was edited or damaged: save the model again, or correct the file."
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def read_reward_file(file: Path) -> RewardFile:
     Raises:
         ArtifactError: the file is damaged, or of a newer version of frft.
     """
-    values = read_json(file)
+    values = read_json(file, _REMEDY)
     number = values.get("format_version") if isinstance(values, dict) else None
     if number not in REWARD_FORMATS:
         known = f"{', '.join(map(str, REWARD_FORMATS[:-1]))} or {REWARD_FORMATS[-1]}"
@@ -76,7 +77,7 @@ def read_reward_file(file: Path) -> RewardFile:
         raise ArtifactError(
             f"{file} must hold numbers gain ({1 / LARGEST:g} to {LARGEST:g}) and bias (at most {LARGEST:g} from 0), "
             f"and a whole number max_length; it has gain {gain!r:.40}, bias {bias!r:.40} and max_length "
-            f"{max_length!r:.40}. It was edited or damaged: save the model again, or correct the file."
+            f"{max_length!r:.40}. {_REMEDY}"
         )
     # Before version 2, all reward models read plain text, whatever template their tokenizer carried.
     template = PLAIN if number == 1 else values.get("chat_template")

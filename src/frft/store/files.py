@@ -87,11 +87,18 @@ def named_in_errors(path: Path) -> Iterator[None]:
         raise
 
 
+RESTORE = "It was damaged or edited. Restore it from a copy, or delete it and run again."
+"""What to do about a file that is not JSON, where the reader knows nothing better."""
+
+
 def _name(error: BaseException, path: Path) -> None:
     found: BaseException | None = error
     while found is not None:
         is_of_system = isinstance(found, OSError) or "(os error " in str(found)
         if is_of_system and getattr(found, "filename", None) is None:
+            if isinstance(found, OSError) and found.errno is None:
+                # It holds a text alone, which Python would not show any more beside a name.
+                found.strerror = str(found)
             found.filename = str(path)  # type: ignore[attr-defined]
         # PyTorch raises another error after that of the file that it was given.
         found = found.__cause__ or found.__context__
@@ -167,7 +174,7 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode())
 
 
-def read_json(path: Path, remedy: str = "Delete it and run again.") -> Any:
+def read_json(path: Path, remedy: str = RESTORE) -> Any:
     """Read a JSON file that this project wrote.
 
     Args:
