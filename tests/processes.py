@@ -20,6 +20,14 @@ from typing import Any
 from frft.experiment.processes import start_method
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that has waits for its parent as a zombie."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @dataclass(frozen=True)
 class Ended:
     """What `subprocess.run` says of a process; the texts are those of all processes that were started together."""

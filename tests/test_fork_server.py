@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
+
+from .processes import is_running
 
 SERVER, ANYBODY = "multiprocessing.forkserver", "anybody"
 
@@ -67,10 +68,3 @@ if os.fork() == 0:
 print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout == "7\n"
-
-
-def is_running(pid):
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -22,6 +21,8 @@ from frft.stopping import (
     ends_in_order,
     saves_before_it_ends,
 )
+
+from .processes import is_running
 
 STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 HEAD = """
@@ -259,17 +260,10 @@ def test_a_rank_ends_with_its_launcher_and_a_run_of_a_shell_does_not(launched, s
     launcher.process.kill()
     launcher.end()
     deadline = time.monotonic() + (10 if ends else 0.5)
-    while _is_running(rank) and time.monotonic() < deadline:
+    while is_running(rank) and time.monotonic() < deadline:
         time.sleep(0.02)
     try:
-        assert _is_running(rank) is not ends
+        assert is_running(rank) is not ends
     finally:
         with suppress(ProcessLookupError):
             os.kill(rank, signal.SIGKILL)
-
-
-def _is_running(pid):
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False

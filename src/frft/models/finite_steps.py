@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.errors import TrainingError
+from frft.errors import TrainingError, quantity
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,8 +25,8 @@ def check_weights(model: nn.Module, path: Path) -> None:
     wrong = [name for name, weight in model.named_parameters() if not bool(weight.detach().isfinite().all())]
     if wrong:
         raise TrainingError(
-            f"{path}: not saved, because weights are not finite: {wrong[0]!r} and {len(wrong) - 1} others. What was "
-            "saved before is kept. Lower the learning rate, and train again from there."
+            f"{path}: not saved, because weights are not finite in {quantity(len(wrong), 'tensor')}, {wrong[0]!r} "
+            "first. What was saved before is kept. Lower the learning rate, and train again from there."
         )
 
 

@@ -200,3 +200,15 @@ def frozen_backbone(model: PreTrainedModel, drawn: Collection[str] = ()) -> Iter
     finally:
         for weight, trainable in before:
             weight.requires_grad_(trainable)
+
+
+def draw_head(model: PreTrainedModel, fresh: Collection[str]) -> None:
+    """Draw the weights of a new head, as `load_with_its_head` in `frft.models.loading` says."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        # A new head is recognised by its shape, (1, d), since its name differs between architectures.
+        if name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
+            torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
+        elif name in fresh and parameter.shape == (1,):
+            torch.nn.init.zeros_(parameter)

@@ -6,7 +6,7 @@ Every loader takes a folder of adapters (PEFT) as it takes any other: see `frft.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +23,7 @@ from frft.models.classifiers import (
     why_no_head,
 )
 from frft.models.finite_steps import check_weights
-from frft.models.heads import HeadRequest, ScoreHead, architecture_of, find_head, import_head, load_with_head
+from frft.models.heads import HeadRequest, ScoreHead, architecture_of, draw_head, find_head, import_head, load_with_head
 from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
@@ -267,22 +267,10 @@ def _classifier(
         _refuse_missing(name, "reward model", fresh, why_no_head(architecture, named, unread))
     _refuse_missing(name, "reward model", backbone if outputs == 1 else fresh)
     if fresh:
-        _draw_head(model, fresh)
+        draw_head(model, fresh)
         described = f"one output, drawn at random (seed {seed}): it was saved without one"
         return model, ScoreHead("drawn", described, tuple(sorted(fresh)))
     return model, ScoreHead("difference", fold_outputs(model)) if outputs == 2 else head
-
-
-def _draw_head(model: PreTrainedModel, fresh: Collection[str]) -> None:
-    """Draw the weights of a new head, as `load_with_its_head` says."""
-    import torch
-
-    for name, parameter in model.named_parameters():
-        # A new head is recognised by its shape, (1, d), since its name differs between architectures.
-        if name in fresh and parameter.ndim == 2 and parameter.shape[0] == 1:
-            torch.nn.init.normal_(parameter, std=(parameter.shape[1] + 1) ** -0.5)
-        elif name in fresh and parameter.shape == (1,):
-            torch.nn.init.zeros_(parameter)
 
 
 def check_positions(model: PreTrainedModel, tokens: int, what: str, setting: str) -> None:
