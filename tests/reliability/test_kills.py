@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -57,9 +58,12 @@ write_sealed(out / "results.json", made.info)
 """
 
 
-def train(out, how="atomic", **told):
+HOOK = Path(hook.__file__).parent
+
+
+def train(out, how="atomic", hooked=HOOK, **told):
     """Run the toy to its end, or to its death: its exit status, and the end of what it said."""
-    path = os.pathsep.join([str(Path(hook.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(hooked), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "FRFT_HOOK": json.dumps({"below": str(out), **told})}
     command = [sys.executable, "-c", TOY, str(out), how]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -85,6 +89,12 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     assert train(folder / "out", trace=str(folder / "places")) == (0, "")
     return content_of(folder / "out"), Counter((folder / "places").read_text().splitlines())
+
+
+def test_a_checkout_in_a_folder_with_the_name_of_the_package_has_the_same_places(whole, tmp_path):
+    hooked = shutil.copytree(HOOK, tmp_path / "frft" / "hook")
+    assert train(tmp_path / "out", hooked=hooked, trace=str(tmp_path / "places")) == (0, "")
+    assert Counter((tmp_path / "places").read_text().splitlines()) == whole[1]
 
 
 def test_killed_anywhere_and_run_again_is_the_same(whole, tmp_path):

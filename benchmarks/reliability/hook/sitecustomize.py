@@ -19,10 +19,13 @@ import os
 import signal
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 VARIABLE = "FRFT_HOOK"
-_PACKAGE = f"{os.sep}frft{os.sep}"
+_FOUND = find_spec("frft")
+_PACKAGE = "" if _FOUND is None or _FOUND.origin is None else os.path.join(os.path.dirname(_FOUND.origin), "")
+"""The folder of frft's code, by its path: a checkout, too, may lie in a folder of that name."""
 _STORE = f"store{os.sep}"
 _EVENTS = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.symlink": 1, "os.link": 1}
 """Events of Python's audit (PEP 578), with the position of the path that they change."""
@@ -97,8 +100,9 @@ def _where() -> str:
     found: list[str] = []
     frame = sys._getframe(1)
     while frame is not None:
-        _, package, name = frame.f_code.co_filename.rpartition(_PACKAGE)
-        if package:
+        path = frame.f_code.co_filename
+        if _PACKAGE and path.startswith(_PACKAGE):
+            name = path.removeprefix(_PACKAGE)
             line = f"{name}:{frame.f_lineno}"
             if not found:
                 found.append(line)
