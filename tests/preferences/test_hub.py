@@ -35,12 +35,25 @@ def test_a_mistyped_path_is_one_error_at_once_where_no_hub_answers(hub, tmp_path
     (tmp_path / "data" / "pairs.jsonl").touch()
     start = time.monotonic()
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableError) as caught:
-        load_pool("data/pair")
+        load_pool("dat/pair")
     assert time.monotonic() - start < 5
     assert not [record for record in caplog.records if "Retrying" in record.getMessage()]
     message = str(caught.value)
-    assert "no file or folder 'data/pair' here. Did you mean 'data/pairs.jsonl'?" in message
+    assert "no file or folder 'dat/pair' here. Did you mean 'data/pairs.jsonl'?" in message
     assert "the Hub cannot be reached, and no copy is kept here" in message
+
+
+def test_a_name_below_a_folder_is_not_asked_for(hub, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, *names, **_: asked.append(names))
+    hub("http://127.0.0.1:9")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pairs.jsonl.zst").touch()
+    with pytest.raises(UnreadableError) as caught:
+        load_pool("data/pair")
+    assert "Did you mean 'data/pairs.jsonl.zst'? The Hugging Face Hub was not asked" in str(caught.value)
+    assert "because the folder 'data' is here" in str(caught.value)
+    assert asked == []
 
 
 def test_a_hub_without_such_a_data_set_says_so(hub):

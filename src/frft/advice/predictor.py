@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from frft.advice.model import PREDICTED_OUTCOMES, KnownExperiment, LogisticModel, PredictedOutcome, PredictorTest
-from frft.errors import ArtifactError, DataError
+from frft.errors import ArtifactError, DataError, UnreadableError
+from frft.paths import did_you_mean
 from frft.store import read_sealed, write_sealed
 
 PREDICTOR_FORMAT = "frft predictor 2"
@@ -67,9 +68,12 @@ class Predictor:
         """Read a predictor that `write` wrote.
 
         Raises:
-            ArtifactError: the file is missing, was changed after it was written, or is no predictor of this format and
-                with these inputs.
+            UnreadableError: there is no such file.
+            ArtifactError: the file was changed after it was written, or is no predictor of this format and with these
+                inputs.
         """
+        if not path.exists():
+            raise UnreadableError(f"{path} does not exist.{did_you_mean(path)} `frft advise fit` makes such a file.")
         values = read_sealed(path, _FIT_AGAIN)
         try:
             model = LogisticModel(**values["model"])

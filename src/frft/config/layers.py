@@ -11,6 +11,7 @@ from typing import Any, Literal
 from frft.config.presets import preset_names, preset_text
 from frft.config.syntax import KeyPath, dotted, parse_yaml, shown
 from frft.errors import ConfigError
+from frft.paths import did_you_mean
 
 COMMAND_LINE = "command line"
 EXTENDS = "extends"
@@ -136,9 +137,11 @@ def read_config(path: Path, kind: Literal["preset", "study"], names: Sequence[st
         raise ConfigError(f"{path} is a folder, not a configuration file")
     if not path.exists():
         nearest = difflib.get_close_matches(path.name, names, n=1)
-        hint = f"Did you mean {nearest[0]}? " if nearest else ""
+        hints = [f" Did you mean {nearest[0]}?" if nearest else "", did_you_mean(path)]
+        is_name = not path.suffix and path.parent == Path()
+        hint = next(filter(None, hints if is_name else reversed(hints)), "")
         plural = {"preset": "Presets", "study": "Studies"}[kind]
-        raise ConfigError(f"{str(path)!r} is neither a file nor a {kind}. {hint}{plural}: {', '.join(names)}")
+        raise ConfigError(f"{str(path)!r} is neither a file nor a {kind}.{hint} {plural}: {', '.join(names)}")
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ConfigError(f"{path} is not a text file of at most {MAX_BYTES} bytes, so no configuration")
     data = path.read_bytes()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from frft.errors import DataError, FrftError, ModelError, UsageError, printable
 from frft.evaluation.task_scores import TaskRow, TaskScore, TaskScores
+from frft.paths import did_you_mean
 from frft.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def _load_tasks(
 ) -> tuple[Mapping[str, Group], list[Any]]:
     """All groups by name, with their tasks, and the tasks that are in none of these groups."""
     if include_path is not None and not include_path.is_dir():
-        raise UsageError(f"{include_path} is no folder. Name a folder that holds tasks as YAML files.")
+        there = did_you_mean(include_path, Path.is_dir)
+        raise UsageError(f"{include_path} is no folder.{there} Name a folder that holds tasks as YAML files.")
     manager = _manager(include_path)
     index = manager.task_index
     for name in names:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from frft.conversation import Message
 from frft.errors import ChatTemplateError
 from frft.models.special import SpecialTokens, special_ids
+from frft.paths import did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -301,8 +302,9 @@ def _read(choice: str) -> str:
     try:
         return Path(choice).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        near = "" if Path(choice).exists() else did_you_mean(choice)
         raise ChatTemplateError(
-            f"chat_template is {choice!r}, which is no file that can be read ({error}). "
+            f"chat_template is {choice!r}, which is no file that can be read ({error}).{near} "
             "Give auto, plain, none, or the path of a Jinja template."
         ) from error
 

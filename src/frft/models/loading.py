@@ -28,6 +28,7 @@ from frft.models.hub import hub_asked_once
 from frft.models.peft_folders import ModelSource, merge_adapters, model_source
 from frft.models.runtime import quiet, seeded
 from frft.models.settings_files import check_objects
+from frft.paths import did_you_mean
 from frft.store import verify_beside
 
 if TYPE_CHECKING:
@@ -388,4 +389,6 @@ def _load(what: str, source: ModelSource, load: Callable[..., Any], **arguments:
             if Path(source.base).exists()
             else "Give a folder that exists, or the name of a model in the local cache or on the Hub."
         )
+        if not Path(source.base).exists():
+            hint = f"{did_you_mean(source.base, Path.is_dir).lstrip()} {hint}".lstrip()
         raise ModelError(f"Cannot load the {what} {source.described}: {first_line}. {hint}") from error

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from frft.errors import ModelError
 from frft.models.hub import hub_asked_once
 from frft.models.runtime import quiet, seeded
+from frft.paths import only_a_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -317,8 +318,7 @@ def _base_of(folder: AdapterFolder) -> tuple[str, str | None]:
         )
     if folders:
         return str(folders[0].resolve()), None
-    # A name on the Hub is at most an owner and a model; all else is a path.
-    if Path(base).is_absolute() or base.startswith(".") or base.count("/") > 1:
+    if only_a_path(base):
         looked = " and ".join(dict.fromkeys(str(place.absolute()) for place in places))
         raise ModelError(
             f"The adapters in {folder.path} were trained on {base!r}, which is not there (looked for at {looked}). "

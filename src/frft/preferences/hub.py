@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from frft.errors import UnreadableError
 from frft.hub import HUB_TIMEOUT, hub_has
-from frft.preferences.sources import HubSource
+from frft.paths import did_you_mean, is_below_a_folder
+from frft.preferences.sources import HubSource, is_data
 
 READ_ROWS = 512
 """Rows of a Parquet file or Hub data set that are held as Python objects at a time."""
@@ -31,6 +30,13 @@ def hub_tables(source: HubSource) -> Iterator[pa.Table]:
         try:
             loaded = datasets.load_dataset(source.repository, split=source.split)
         except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+            if is_below_a_folder(source.repository):
+                owner, _, _ = source.repository.partition("/")
+                raise UnreadableError(
+                    f"{_no_path(source)} The Hugging Face Hub was not asked for a data set of that name, because the "
+                    f"folder {owner!r} is here; to have that one, run in another folder, or name files that you have "
+                    "downloaded."
+                ) from error
             why = f"it cannot be loaded: {error}" if answered else "the Hub cannot be reached, and no copy is kept here"
             raise UnreadableError(
                 f"{_no_path(source)} As a data set on the Hugging Face Hub (split {source.split!r}): {why}. Check the "
@@ -68,7 +74,12 @@ def _one_try(source: HubSource) -> Iterator[bool]:
 
 
 def _answers(source: HubSource) -> bool:
-    """Whether the Hub has the data set; False: it could not be asked."""
+    """Whether the Hub has the data set; False: it could not be asked, or is not, since the name is a path by its look.
+
+    A copy of a data set of that name is then still found.
+    """
+    if is_below_a_folder(source.repository):
+        return False
     from huggingface_hub import HfApi
 
     there = hub_has(lambda: HfApi().dataset_info(source.repository, timeout=HUB_TIMEOUT))
@@ -82,12 +93,4 @@ def _answers(source: HubSource) -> bool:
 
 def _no_path(source: HubSource) -> str:
     """A sentence for errors: there is no such file or folder here, and which name is similar."""
-    path = Path(source.repository)
-    text = f"There is no file or folder {source.repository!r} here."
-    if path.parent.is_dir():
-        names = {entry.name for entry in path.parent.iterdir()}
-        stems = {name.split(".")[0]: name for name in names}
-        near = difflib.get_close_matches(path.name, [*names, *stems], n=1)
-        if near:
-            text += f" Did you mean {str(path.parent / stems.get(near[0], near[0]))!r}?"
-    return text
+    return f"There is no file or folder {source.repository!r} here.{did_you_mean(source.repository, is_data)}"

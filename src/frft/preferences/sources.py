@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from frft.errors import UnreadableError
+from frft.paths import did_you_mean
 from frft.preferences.splits import METADATA_FILES, split_of
 from frft.store import MANIFEST, is_ours
 
@@ -135,7 +136,9 @@ def _resolve(name: str, split: str, ignored: dict[str, str], aside: dict[str, li
     elif glob.has_magic(name):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob wants relative patterns
         if not matches:
-            raise UnreadableError(f"No file matches {name!r}. Check the pattern and the folder it starts from.")
+            raise UnreadableError(
+                f"No file matches {name!r}.{_near_pattern(path)} Check the pattern and the folder it starts from."
+            )
         for match in matches:
             # A pattern matches whatever lies there; only a file named itself must have a known ending.
             if Path(match).is_dir():
@@ -146,9 +149,20 @@ def _resolve(name: str, split: str, ignored: dict[str, str], aside: dict[str, li
         yield HubSource(name, split)
     else:
         raise UnreadableError(
-            f"{name!r} does not exist. Give a file ({', '.join(ENDINGS)}), a folder, a glob, "
-            "or the id of a data set on the Hub (owner/name)."
+            f"{name!r} does not exist.{did_you_mean(name, is_data)} Give a file ({', '.join(ENDINGS)}), a folder, a "
+            "glob, or the id of a data set on the Hub (owner/name)."
         )
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path is a folder, or a file whose ending can be read."""
+    return path.is_dir() or (path.is_file() and _ending(path) is not None)
+
+
+def _near_pattern(pattern: Path) -> str:
+    """Which folder may have been meant by the part of a pattern before its first wildcard."""
+    fixed = next(each for each in pattern.parents if not glob.has_magic(str(each)))
+    return "" if fixed.is_dir() else f" There is no folder {str(fixed)!r}.{did_you_mean(fixed, Path.is_dir)}"
 
 
 def _of_split(

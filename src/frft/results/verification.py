@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError, DataError, UnreadableError
+from frft.paths import did_you_mean
 from frft.progress import SILENT, Progress
 from frft.results.cell import CELL_ANEW
 from frft.results.run import MADE_ANEW
@@ -102,7 +103,9 @@ def verify(paths: Sequence[Path], progress: Progress = SILENT) -> Verification:
     """
     for path in paths:
         if not path.exists():
-            raise UnreadableError(f"{path} does not exist. Name a run, a model, a store, a study or a file of labels.")
+            raise UnreadableError(
+                f"{path} does not exist.{did_you_mean(path)} Name a run, a model, a store, a study or a file of labels."
+            )
     folders = [each for path in paths if path.is_dir() for each in _folders(path)]
     single = [path for path in paths if not path.is_dir()]
     verifier = _Verifier()

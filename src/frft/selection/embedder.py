@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from frft.config.sections import EmbedderConfig
 from frft.errors import ModelError, check_type
+from frft.models.hub import refuse_missing_folder
 from frft.progress import SILENT, Progress, Task
 from frft.store import digest_of, sha256_file
 
@@ -192,6 +193,7 @@ class Embedder:
     def _downloaded(self, name: str) -> Path:
         from huggingface_hub import snapshot_download
 
+        refuse_missing_folder(name)
         try:
             with _quiet():
                 self._progress.say(f"Fetching the embedder {name} from the Hub")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frft.errors import ArtifactError, UnreadableError
+from frft.paths import did_you_mean
 from frft.store.files import atomic_write, check_is_file, digest_of, parse_json
 from frft.store.journal import append_rows
 
@@ -81,7 +82,8 @@ def read_chained(path: Path, *, older: bool = False, remedy: str = _LOSE) -> Cha
     try:
         *lines, end = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}. Name a file that is there.") from error
+        near = "" if path.exists() else did_you_mean(path)
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}.{near} Name a file that is there.") from error
     rows, last, has_digests = [], _FIRST, False
     for number, line in enumerate(lines, start=1):
         try:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from frft.errors import ArtifactError
+from frft.paths import did_you_mean
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """What `atomic_write` names its files until they are finished."""
@@ -189,6 +190,11 @@ def read_json(path: Path, remedy: str = RESTORE) -> Any:
         with named_in_errors(path):
             return parse_json(path.read_bytes())
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            near = did_you_mean(path.parent, Path.is_dir)
+            raise ArtifactError(
+                f"There is no folder {str(path.parent)!r}, where {path.name} should be.{near} Check the path."
+            ) from None
         raise ArtifactError(
             f"{path} is missing, so its folder is incomplete. Delete the folder {path.parent} and run again."
         ) from None
