@@ -9,7 +9,7 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 test: .venv/ready ## run the tests (about eight minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: .venv/ready ## lint, formatting, strict types, the typed surface, the one-way imports
 	$(BIN)/ruff check .

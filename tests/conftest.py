@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import shutil
 import sys
 import threading
 from contextlib import suppress
@@ -25,6 +26,24 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["FRFT_STORE"] = "none"
 
 import pytest
+
+from frft.doctor.machine import check_memory
+
+IN_MEMORY = Path("/dev/shm")
+"""On Linux, a file system in memory."""
+ROOM = 8 * 2**30
+"""Bytes of memory and of that file system that must be free for tests to use it; they take less than a tenth."""
+
+
+def _has_room(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK | os.X_OK) or check_memory().figures["available"] < ROOM:
+        return False
+    return shutil.disk_usage(folder).free >= ROOM
+
+
+# A small run waits 600 times until the disk has written a file (fsync), for a quarter of its time.
+if not {"PYTEST_DEBUG_TEMPROOT", "TMPDIR"} & {*os.environ} and _has_room(IN_MEMORY):
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(IN_MEMORY)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARED_CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
@@ -83,9 +102,6 @@ def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def silent_lm_folder(tiny_lm_folder, tmp_path_factory) -> Path:
     """A model's folder of which neither the configuration nor the tokenizer says how long a sequence may be."""
-    import json
-    import shutil
-
     from transformers import BloomConfig
 
     folder = tmp_path_factory.mktemp("silent") / "lm"
@@ -192,6 +208,12 @@ def fits():
                     assert len(line) <= width or len(line) <= longest + 16 > width - 20, (width, line)
 
     return check
+
+
+def pytest_collection_modifyitems(items):
+    """Put modules with runs or slow tests first: one that begins last would leave the other process idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.path.parent.name == "e2e"}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 _modules_set_aside = 0
