@@ -1,6 +1,8 @@
 """Progress: remaining time for people and for logs, and no markup from data."""
 
 import io
+import os
+import re
 
 import pytest
 from rich.console import Console
@@ -107,7 +109,57 @@ def test_bars_show_descriptions_and_notes_as_they_are():
     assert "[red]arm[/red]" in text
     assert "[b]note[/b]" in text
     assert "1/4" in text
-    assert "left" in text
+    assert "0 s gone" in text
+
+
+SAID = "Embedding the chosen completions, of which 12.5 GiB are kept in memory until the last one was read"
+NOTE = "reward 1.234, KL 0.0123, entropy 2.3"
+
+
+@pytest.mark.parametrize("width", [80, 40])
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_lines_fit_the_width(width, is_terminal, clock, capsys, monkeypatch):
+    if is_terminal:
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        monkeypatch.setattr("sys.stderr.fileno", lambda: 2)
+        monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((width, 24)))
+    else:
+        monkeypatch.setenv("COLUMNS", str(width))
+    with LineProgress().task(SAID, 1000) as task:
+        clock.now += 3600
+        task.advance(100, NOTE)
+    LineProgress().say(SAID)
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == (
+        f"{SAID}: 100/1000, 9 h 00 min left {NOTE} {SAID}: done in 1 h 00 min {SAID}"
+    )
+    assert any("12.5 GiB" in line for line in lines)
+
+
+def test_lines_that_no_terminal_shows_are_not_broken(clock, capsys):
+    LineProgress().say(SAID)
+    assert capsys.readouterr().err == f"{SAID}\n"
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_bars_fit_the_width_and_nothing_is_cut(width):
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+    bar_progress = BarProgress()
+    bar_progress._bars.live.console = console
+    with bar_progress.task(SAID, 12000) as task, bar_progress.task("PPO (steps)", 100) as steps:
+        task.advance(7000)
+        steps.advance(30, NOTE)
+        bar_progress.say(SAID)
+        said = re.sub(r"\x1b\[\S*?[A-Za-z]", "", console.file.getvalue())
+        rows = Console(file=io.StringIO(), width=width)
+        rows.print(bar_progress._bars.get_renderable())
+    assert SAID in " ".join(said.split())
+    assert max(len(line) for line in said.replace("\r", "\n").splitlines()) <= width
+    lines = rows.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(" ".join(line[progress.BAR_WIDTH :] for line in lines).split())
+    assert words == f"{SAID}: 7000/12000, 0 s gone PPO (steps): 30/100, 0 s gone {NOTE}"
 
 
 def test_bars_stop_when_work_fails(bars):

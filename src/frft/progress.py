@@ -12,9 +12,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from frft.errors import printable
+from frft.layout import line_width, wrapped
 
 LINE_INTERVAL_S = 15.0
 """Seconds between two lines of a task's progress where there is no terminal to draw a bar on."""
+
+
+BAR_WIDTH = 12
+"""Columns that a bar takes."""
 
 
 class Task(Protocol):
@@ -69,12 +74,7 @@ class _LineTask:
             return
         self._reported = now
         remaining = (now - self._started) / self._done * (self._total - self._done)
-        suffix = f"  {note}" if note else ""
-        print(  # noqa: T201 - standard error is where progress belongs
-            f"{self._description}: {self._done}/{self._total}, {duration(remaining)} left{suffix}",
-            file=sys.stderr,
-            flush=True,
-        )
+        LINES.say(_row(self._description, self._done, self._total, f"{duration(remaining)} left", note))
 
 
 class LineProgress:
@@ -89,8 +89,10 @@ class LineProgress:
             self.say(f"{description}: done in {duration(elapsed)}")
 
     def say(self, text: str) -> None:
-        # Messages may quote paths and data with control characters.
-        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+        print(_folded(text, line_width(sys.stderr)), file=sys.stderr, flush=True)  # noqa: T201
+
+
+LINES = LineProgress()
 
 
 class BarProgress:
@@ -98,27 +100,23 @@ class BarProgress:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, ProgressColumn
         from rich.progress import Progress as RichProgress
+        from rich.progress import Task as RichTask
+        from rich.text import Text
 
-        # Markup is off: descriptions carry text from data and configurations.
-        self._bars = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        class Row(ProgressColumn):
+            """All that is said of a task, on as many lines as it takes: of a table's cells, Rich would cut some."""
+
+            def render(row, task: RichTask) -> Text:  # noqa: N805 - `self` are the bars
+                times = f"{duration(task.elapsed or 0)} gone"
+                if task.time_remaining is not None:
+                    times += f", {duration(task.time_remaining)} left"
+                # Text, so that no markup is read: descriptions carry text from data and configurations.
+                said = _row(task.description, int(task.completed), int(task.total or 0), times, task.fields["note"])
+                return Text(_folded(said, self._bars.console.width - BAR_WIDTH - 1), overflow="fold")
+
+        self._bars = RichProgress(BarColumn(bar_width=BAR_WIDTH), Row(), console=Console(stderr=True), transient=True)
         self._open = 0
 
     @contextmanager
@@ -149,7 +147,17 @@ class BarProgress:
                 bars.stop()
 
     def say(self, text: str) -> None:
-        self._bars.console.print(printable(text), markup=False, highlight=False)
+        console = self._bars.console
+        console.print(_folded(text, console.width), markup=False, highlight=False, soft_wrap=True)
+
+
+def _row(description: str, done: int, total: int, times: str, note: str) -> str:
+    return f"{description}: {done}/{total}, {times}{f'  {note}' if note else ''}"
+
+
+def _folded(text: str, width: int | None) -> str:
+    """One line of text on lines of at most `width` columns; it may quote paths and data with control characters."""
+    return "\n".join(wrapped(printable(text), width))
 
 
 def for_terminal() -> Progress:

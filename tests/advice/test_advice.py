@@ -8,7 +8,7 @@ from frft.advice.advice import advise
 from frft.advice.evidence import Annotator, MeasuredEvidence
 from frft.advice.model import PREDICTED_OUTCOMES, LogisticModel, PredictorTest
 from frft.advice.predictor import SHOWN, Predictor
-from frft.cli.layout import wrapped
+from frft.layout import wrapped
 
 TEST = PredictorTest(clusters=15, seeds=4, cases=38, helped=21, auc=0.83, auc_low=0.75, auc_high=0.91, spearman=0.4)
 

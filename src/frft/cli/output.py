@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
-from frft.cli.layout import table_lines, wrapped
 from frft.errors import printable
-
-
-def line_width(stream: TextIO) -> int | None:
-    """Largest width of a line of output: the variable COLUMNS if set, else the terminal's width; None: no limit.
-
-    A file or a pipe has no width: whatever reads it can break the lines itself.
-    """
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns):
-        return int(columns)
-    if not stream.isatty():
-        return None
-    try:
-        # 0 columns: a terminal of unknown width.
-        return os.get_terminal_size(stream.fileno()).columns or None
-    except OSError:
-        return None
+from frft.layout import line_width, table_lines, wrapped
 
 
 def escaped(text: str) -> str:
@@ -37,7 +19,7 @@ def escaped(text: str) -> str:
 def print_text(text: str | None) -> None:
     """Print prose on standard output; None prints nothing.
 
-    Long lines are broken between words (see `frft.cli.layout.wrapped`), and control characters escaped.
+    Long lines are broken between words (see `frft.layout.wrapped`), and control characters escaped.
     """
     if text is not None:
         print("\n".join(wrapped(escaped(text), line_width(sys.stdout))))
@@ -63,7 +45,7 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
     """Print a table on standard output: the first `texts` columns hold words, the others figures.
 
-    No cell is ever cut: see `frft.cli.layout.table_lines` for what happens where it is too wide.
+    No cell is ever cut: see `frft.layout.table_lines` for what happens where it is too wide.
     """
     heads, cells = [printable(column) for column in columns], [[printable(cell) for cell in row] for row in rows]
     print("\n".join(table_lines(heads, cells, texts, line_width(sys.stdout))))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from itertools import chain
+from typing import TextIO
 
 _NUMBER = r"(?<![^\s(])[-+\u2212~<>\u2264\u2265]?\d[\d.,:]*(?<![.,:])"
 _GLUED = tuple(
@@ -28,6 +30,23 @@ _HANGING = re.compile(r"\s*(?:[\u2022\-*] +)?(?:\S(?:\S| (?! ))*:? {2,}(?=\S))?"
 
 CELL_BORDERS, TABLE_BORDER = 3, 1
 """Width that the borders and padding of a table take: for each column of the table, and once in all."""
+
+
+def line_width(stream: TextIO) -> int | None:
+    """Largest width of a line of output: the variable COLUMNS if set, else the terminal's width; None: no limit.
+
+    A file or a pipe has no width: whatever reads it can break the lines itself.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    if not stream.isatty():
+        return None
+    try:
+        # 0 columns: a terminal of unknown width.
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
 
 
 def pieces(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frft.cli.layout import pieces, table_lines, wrapped
+from frft.layout import pieces, table_lines, wrapped
 
 WIDTHS = [60, 80, 120]
 
