@@ -108,7 +108,8 @@ def test_a_signal_that_is_ignored_stays_so_and_a_hosts_handler_is_the_hosts():
         signal.signal(signal.SIGHUP, hung_up)
 
 
-def test_a_training_goes_on_until_it_has_saved(capfd):
+def test_a_training_goes_on_until_it_has_saved(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
     with ends_in_order(), saves_before_it_ends():
         assert asked_to_end() is None
         os.kill(os.getpid(), signal.SIGTERM)
@@ -117,7 +118,9 @@ def test_a_training_goes_on_until_it_has_saved(capfd):
         end_now(None)
         with pytest.raises(StoppedBySignal, match="SIGTERM"):
             end_now(asked_to_end())
-    assert f"ends after this step, with a checkpoint, within {GRACE_S:.0f} s" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert f"ends after this step, with a checkpoint, within {GRACE_S:.0f} s" in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= 40
 
 
 def test_after_its_grace_a_training_is_left_and_a_second_exception_does_not_tear_the_end():
@@ -252,10 +255,17 @@ LAUNCHER = """
 
 
 @pytest.mark.parametrize(
-    ("launched", "system", "ends"), [(True, "linux", True), (True, "old", True), (False, "linux", False)]
+    ("variable", "system", "ends"),
+    [
+        ("TORCHELASTIC_RUN_ID", "linux", True),
+        ("TORCHELASTIC_RUN_ID", "old", True),
+        ("UNREAD", "linux", False),
+        # Exported in a shell, or inherited from a launcher further above.
+        ("ACCELERATE_MIXED_PRECISION", "linux", False),
+    ],
 )
-def test_a_rank_ends_with_its_launcher_and_a_run_of_a_shell_does_not(launched, system, ends):
-    launcher = Script(LAUNCHER, SYSTEM=system, **({"TORCHELASTIC_RUN_ID": "x"} if launched else {}))
+def test_a_rank_ends_with_its_launcher_and_a_run_of_a_shell_does_not(variable, system, ends):
+    launcher = Script(LAUNCHER, SYSTEM=system, **{variable: "no"})
     rank = int(launcher.process.stdout.readline())
     launcher.process.kill()
     launcher.end()
@@ -267,3 +277,68 @@ def test_a_rank_ends_with_its_launcher_and_a_run_of_a_shell_does_not(launched, s
     finally:
         with suppress(ProcessLookupError):
             os.kill(rank, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("session", "name", "ends"), [(0, "accelerate", True), (1, "accelerate", False), (0, "x", False)]
+)
+def test_only_what_accelerate_has_not_detached_ends_with_it(session, name, ends, tmp_path):
+    # A program of that name, which starts one as accelerate does; below, it is accelerate itself.
+    script = tmp_path / name
+    script.write_text(
+        dedent(HEAD) + dedent(LAUNCHER).replace("stdout=subp", f"start_new_session=bool({session}), stdout=subp")
+    )
+    environment = {**os.environ, "ACCELERATE_MIXED_PRECISION": "no", "SYSTEM": "linux"}
+    launcher = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert launcher.stdout.readline() == "begun\n"
+    process = int(launcher.stdout.readline())
+    launcher.kill()
+    launcher.communicate()
+    deadline = time.monotonic() + (10 if ends else 0.5)
+    while is_running(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        assert is_running(process) is not ends
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+LAUNCHED = """
+    import os, pathlib, sys, time
+    from frft import stopping
+
+    stopping.ends_with_launcher()
+    with stopping.ends_in_order(), stopping.saves_before_it_ends():
+        print(os.getpid(), flush=True)
+        deadline = time.monotonic() + 60
+        while stopping.asked_to_end() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pathlib.Path(sys.argv[1]).write_text(f"signal {stopping.asked_to_end()}")
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGKILL, signal.SIGTERM])
+def test_a_single_process_of_accelerate_saves_and_ends_with_it(told, tmp_path):
+    script, saved = tmp_path / "script.py", tmp_path / "saved"
+    script.write_text(dedent(LAUNCHED))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=1", "--quiet"]
+    # Not through a shell's pipe: the process keeps its end of one open.
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        launcher = subprocess.Popen([*launch, str(script), str(saved)], stdout=out, stderr=err)
+    deadline = time.monotonic() + 60
+    while not (said := (tmp_path / "out").read_text()) and launcher.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert said, (tmp_path / "err").read_text()
+    process = int(said)
+    try:
+        launcher.send_signal(told)
+        launcher.wait(10)
+        deadline = time.monotonic() + 10
+        while is_running(process) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not is_running(process)
+        assert saved.read_text() == f"signal {signal.SIGTERM:d}"
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)

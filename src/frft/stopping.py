@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
+
+from frft.layout import line_width, wrapped
 
 GRACE_S = 6.0
 """Seconds that a training may take to finish its step and to save a checkpoint after the first signal."""
@@ -115,7 +119,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 def _say(text: str) -> None:
     # print() within a handler fails where the signal came during a print().
-    os.write(2, f"frft: {text}\n".encode())
+    os.write(2, "".join(f"{line}\n" for line in wrapped(f"frft: {text}", line_width(sys.stderr))).encode())
 
 
 @contextmanager
@@ -218,18 +222,54 @@ def end_now(number: int | None) -> None:
 
 
 def ends_with_launcher() -> None:
-    """End this process as soon as its parent, a launcher of several processes (torchrun), has ended in whatever way.
+    """End this process as soon as its parent, if that is a launcher (torchrun, `accelerate launch`), has ended.
 
-    A launcher that is killed tells its processes nothing, and they would go on, or wait for each other for ever.
+    A launcher that is killed tells its processes nothing, and they would go on, or wait for each other for ever. One of
+    several ends at once; a single one as by SIGTERM, with a checkpoint.
     Linux could send a signal when the parent dies, but goes by the thread that made the process, which may end earlier;
     a file descriptor of the parent goes by the process. Where there is none, it is looked at every second.
     """
     # Of shells and other wrappers, a run may outlive its parent: `nohup frft run ... &`.
+    parent = os.getppid()
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True, name="launcher").start()
+        end: Callable[[], None] = _exit_at_once
+    elif _is_accelerate(parent):
+        end = _tell_this_process
+    else:
+        return
+    threading.Thread(target=_end_after, args=(parent, end), daemon=True, name="launcher").start()
 
 
-def _end_after(parent: int) -> None:
+def _is_accelerate(parent: int) -> bool:
+    """Whether the parent is `accelerate launch`, which starts a single process as any other program, without torchrun.
+
+    The variables that it sets do not show it: processes started further below inherit them, and users export them. Nor
+    is it meant where this process has a session of its own (`setsid`): then it was detached on purpose.
+    """
+    if "ACCELERATE_MIXED_PRECISION" not in os.environ or not hasattr(os, "getsid"):
+        return False
+    import psutil  # accelerate needs it
+
+    try:
+        words = psutil.Process(parent).cmdline()
+        detached = os.getsid(0) != os.getsid(parent)
+    except (psutil.Error, OSError):  # it has ended already, or is another user's
+        return False
+    # python /.../bin/accelerate launch ..., or python -m accelerate.commands.launch ...
+    names = {Path(word).name for word in words[:3]}
+    is_module = any(word.startswith("accelerate.commands.") for word in words[:3])
+    return not detached and (is_module or bool(names & {"accelerate", "accelerate-launch"}))
+
+
+def _exit_at_once() -> None:
+    os._exit(1)
+
+
+def _tell_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_after(parent: int, end: Callable[[], None]) -> None:
     import select
 
     try:
@@ -237,8 +277,9 @@ def _end_after(parent: int) -> None:
     except (AttributeError, OSError):  # not Linux, an old one, or it has ended already
         while os.getppid() == parent:
             time.sleep(_POLL_S)
-        os._exit(1)
+        end()
+        return
     # It may have ended before it was opened, and another process may have its number.
     if os.getppid() == parent:
         select.select([descriptor], [], [])
-    os._exit(1)
+    end()
