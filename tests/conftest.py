@@ -210,6 +210,16 @@ def fits():
     return check
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage while modules are imported, which would be a fifth of the time: what they make stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items):
     """Put modules with runs or slow tests first: one that begins last would leave the other process idle."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.path.parent.name == "e2e"}

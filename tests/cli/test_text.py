@@ -55,7 +55,7 @@ def embedder():
 def inputs(tiny_lm_folder, tmp_path_factory) -> Iterator[dict[str, str]]:
     """Tiny inputs of every kind, by the names in CASES; the folders that verbs write do not exist yet."""
     folder = tmp_path_factory.mktemp("inputs with a rather long name")
-    names = ("run", "study", "bench", "store")
+    names = ("run", "study", "bench", "halved", "store")
     found = {name: str(folder / name) for name in names}
 
     def write(name: str, rows: list[dict]) -> None:
@@ -239,8 +239,9 @@ CASES = [
          "--sizes 2 --strategies random --steps 2 --continue-steps 2", True, json=False),
     Case("bench fixed-actor", "bench fixed-actor --out {bench}", True),
     Case("bench fixed-actor", "bench fixed-actor --pairs {halves} --domain-column kind --actor-of one two --out "
-         "{new} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear --labels 2 "
-         "--label-picks gap --label-accuracies 0.8 --label-strategies density", True),
+         "{halved} --store {store} --seeds 1 --folds 3 --shares 20 --strategies density --train linear --labels 2 "
+         "--label-picks gap --label-accuracies 0.8 --label-strategies density", True, json=False),
+    Case("bench fixed-actor", "bench fixed-actor --out {halved}", True),
     Case("bench audit", "bench audit {verdicts} --labeller-accuracy 0.8 --at-most 9 --orders 20 --region-column half"),
     Case("label pick", "label pick --samples {one} {two} --out {new} --budget 9 --test-share 0.3 --repeat-share 0.2 "
          "--step 40"),

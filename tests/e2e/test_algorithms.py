@@ -8,7 +8,8 @@ from frft.cli import main
 from frft.models import load_causal_lm, load_tokenizer
 from frft.store import read_json, read_rows
 
-ANCHOR = "arms.random.kl_anchor=previous"
+ARMS = ["arms.part1=null", "arms.random.kl_anchor=previous"]
+"""Selection by embeddings knows nothing of algorithms."""
 PAR = "arms.par={alpha: 0, reward_shaping: par}"
 LESS_MEMORY = ["policy.lora={r: 2}", "ppo.bf16=true", "ppo.gradient_checkpointing=true"]
 
@@ -28,7 +29,7 @@ def test_it_trains_from_data_to_results_and_is_planned_as_it_runs(
     pairs_file, settings_file, tmp_path, capsys, settings
 ):
     out = tmp_path / "run"
-    command = ["run", str(settings_file), f"data.pairs={pairs_file}", ANCHOR, *settings, "--out", str(out)]
+    command = ["run", str(settings_file), f"data.pairs={pairs_file}", *ARMS, *settings, "--out", str(out)]
     assert main([*command, "--dry-run"]) == 0
     plan = capsys.readouterr().out
     assert main(command) == 0
@@ -37,7 +38,7 @@ def test_it_trains_from_data_to_results_and_is_planned_as_it_runs(
     results = read_json(out / "results.json")
     stages = {entry["stage"] for entry in results["stages"] if entry["kind"] == algorithm}
     # The segment that all arms share, and one for each; PAR has both for itself.
-    assert len(stages) == 1 + 3 + 2 * (PAR in settings)
+    assert len(stages) == 1 + 2 + 2 * (PAR in settings)
     assert all(stage in plan for stage in stages)
     for name, arm in results["arms"].items():
         assert [row["step"] for row in arm["ppo"]] == [1, 2, 3, 4]

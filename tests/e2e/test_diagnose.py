@@ -119,10 +119,14 @@ def test_three_reward_models_do_not_tell_what_accuracy_is_worth(in_a_world):
     assert "here are 3" in in_a_world.across.verdict
 
 
-def test_the_verb_prints_what_was_found(run_in_a_world, in_a_world, capsys):
-    status = main(["diagnose", str(run_in_a_world), "--verbose"])
-    printed = capsys.readouterr().out
+def test_the_verb_prints_what_was_found(run_in_a_world, in_a_world, monkeypatch, capsys):
+    status = main(["diagnose", str(run_in_a_world), "--json"])
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(in_a_world.as_dict()))
     assert status == (1 if in_a_world.verdict == "broken" else 0)
+    # The same diagnosis again would only take time.
+    monkeypatch.setattr("frft.experiment.diagnose.diagnose_run", lambda *_: in_a_world)
+    assert main(["diagnose", str(run_in_a_world), "--verbose"]) == status
+    printed = capsys.readouterr().out
     for words in (
         "vanilla:",
         "part1:",
@@ -132,8 +136,6 @@ def test_the_verb_prints_what_was_found(run_in_a_world, in_a_world, capsys):
         "self-similarity",
     ):
         assert words in printed
-    main(["diagnose", str(run_in_a_world), "--json"])
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(in_a_world.as_dict()))
 
 
 def test_on_pairs_the_judge_is_the_held_out_reward_model(finished_run):
@@ -232,15 +234,16 @@ def make_older(out):
         write_json(path, {name: value for name, value in found.items() if name not in names})
 
 
-def test_a_run_of_an_older_version_is_read_and_said_to_be_unverified(copied, in_a_world, capsys):
+def test_a_run_of_an_older_version_is_read_and_said_to_be_unverified(copied, in_a_world, monkeypatch, capsys):
     make_older(copied)
-    main(["diagnose", str(copied), "--json"])
-    found = json.loads(capsys.readouterr().out)
+    made = diagnose_run(copied)
+    found, expected = (json.loads(json.dumps(each.as_dict())) for each in (made, in_a_world))
     assert not found.pop("verified")
-    expected = json.loads(json.dumps(in_a_world.as_dict()))
     assert expected.pop("verified")
     assert found == expected
-    main(["diagnose", str(copied)])
+    with monkeypatch.context() as patch:
+        patch.setattr("frft.experiment.diagnose.diagnose_run", lambda *_: made)
+        main(["diagnose", str(copied)])
     assert "Unverified: the run was made by an older version of frft" in capsys.readouterr().out
     # Nor is it gone on with, or found where it was not finished.
     assert main(["run", str(copied / "config.yaml"), "--out", str(copied)]) == 2

@@ -169,6 +169,7 @@ def test_workers_look_as_one_process_does(monitor_settings, monitored, tmp_path)
     assert main(["run", str(monitor_settings), "--out", str(tmp_path / "two"), "workers=2"]) == 0
     one, two = (read_json(out / "results.json")["arms"] for out in (monitored, tmp_path / "two"))
     assert without_times(one) == without_times(two)
+    assert everything_in(tmp_path / "two") == everything_in(monitored), "to the bit"
 
 
 def test_started_again_it_makes_nothing_anew(monitor_settings, monitored, capsys):

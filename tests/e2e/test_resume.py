@@ -21,14 +21,14 @@ from .comparison import everything_in
 def test_killed_twice_and_resumed_is_the_same_to_the_bit(pairs_file, settings_file, tmp_path):
     settings = yaml.safe_load(settings_file.read_text())
     settings["data"]["pairs"] = str(pairs_file)
-    settings["ppo"] |= {"total_steps": 12, "save_steps": 2, "num_ppo_epochs": 1}
+    settings["ppo"] |= {"total_steps": 8, "save_steps": 2, "num_ppo_epochs": 1}
     random_pairs = {"selection": {"strategy": "random"}, "alpha": 1}
     shaped = {**random_pairs, "reward_shaping": "par", "restart_policy": True}
     settings["arms"] = {"vanilla": {"alpha": 0}, "random": random_pairs, "shaped": shaped}
     own = tmp_path / "own.yaml"
     own.write_text(yaml.safe_dump(settings))
     seed = random.randrange(2**32)
-    killed_at = random.Random(seed).sample(range(2, 28), 2)
+    killed_at = random.Random(seed).sample(range(2, 18), 2)
     out = tmp_path / "killed"
     command = ["-m", "frft", "run", own, "--out", out]
     (tmp_path / "said").mkdir()

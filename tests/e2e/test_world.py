@@ -13,7 +13,6 @@ from frft.reward import RewardModel
 from frft.store import read_json, read_rows
 from frft.worlds import World
 
-from .comparison import everything_in
 from .conftest import DIALS
 
 
@@ -133,10 +132,3 @@ def test_a_run_in_a_world_of_two_domains(world_settings, tmp_path, capsys):
 def test_another_world_is_another_run(world_run, world_settings, capsys):
     assert main(["run", str(world_settings), "data.world.seed=1", "--out", str(world_run)]) == 2
     assert "data.world.seed: 0 there, 1 now" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_two_workers_make_the_same_world(world_run, world_settings, tmp_path):
-    out = tmp_path / "two"
-    assert main(["run", str(world_settings), "workers=2", "--out", str(out)]) == 0
-    assert everything_in(out) == everything_in(world_run)

@@ -6,17 +6,23 @@ import subprocess
 import sys
 from textwrap import dedent
 
+import pytest
+
 from ..e2e.processes import hears_ctrl_c
 from ..processes import run_python
 
 SCRIPT = """
-    import sys, time
+    import os, signal, sys, time
     from pathlib import Path
 
     from frft.experiment.processes import process_pool, without_interrupts
 
     def begin(told):
         Path(told).touch()
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        return "goes on"
 
     def draw(bar):
         from tqdm import tqdm
@@ -29,6 +35,13 @@ SCRIPT = """
         told, bar = map(Path, sys.argv[1:])
         with process_pool(1, begin, (str(told),)) as executor:
             with without_interrupts():
+                done = executor.submit(interrupted)
+            print(done.result())
+        assert told.exists()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        told.unlink()
+        with process_pool(1, begin, (str(told),)) as executor:
+            with without_interrupts():
                 executor.submit(draw, str(bar))
             while not bar.exists():
                 time.sleep(0.02)
@@ -37,45 +50,23 @@ SCRIPT = """
 """
 
 
-def test_a_worker_that_is_stopped_while_it_shows_progress_leaves_nothing_to_be_said(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(dedent(SCRIPT))
-    command = [sys.executable, str(script), str(tmp_path / "told"), str(tmp_path / "bar")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The script's end, in a new interpreter: the server that tests fork from may have been started deaf."""
+    folder = tmp_path_factory.mktemp("pools")
+    (folder / "script.py").write_text(dedent(SCRIPT))
+    command = [sys.executable, *(str(folder / name) for name in ("script.py", "told", "bar"))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, preexec_fn=hears_ctrl_c)
+
+
+def test_ctrl_c_is_not_for_workers_but_for_the_process_that_started_them(ended):
+    assert ended.stdout.splitlines() == ["goes on"], ended.stderr
+
+
+def test_a_worker_that_is_stopped_while_it_shows_progress_leaves_nothing_to_be_said(ended):
     assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert "leaked" not in ended.stderr
     assert "resource_tracker" not in ended.stderr
-
-
-INTERRUPTED = """
-    import os, signal
-
-    from frft.experiment.processes import process_pool, without_interrupts
-
-    def begin():
-        pass
-
-    def interrupted():
-        os.kill(os.getpid(), signal.SIGINT)
-        return "goes on"
-
-    if __name__ == "__main__":
-        with process_pool(1, begin, ()) as executor:
-            with without_interrupts():
-                done = executor.submit(interrupted)
-            assert done.result() == "goes on"
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-"""
-
-
-def test_ctrl_c_is_not_for_workers_but_for_the_process_that_started_them(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(dedent(INTERRUPTED))
-    # A new interpreter: the server that tests fork from may have been started deaf.
-    ended = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, preexec_fn=hears_ctrl_c
-    )
-    assert ended.returncode == 0, ended.stderr
 
 
 SET_ASIDE = """
