@@ -9,6 +9,8 @@ import pytest
 from frft.cli import main
 from frft.store import read_json, read_rows
 
+from ..permissions import closed
+
 ARMS = "arms={vanilla: {alpha: 0}, random: {selection: {strategy: random}}}"
 
 
@@ -93,6 +95,18 @@ def test_a_chat_model_compares_the_arms_and_is_asked_once(start, endpoint, finis
     assert len(endpoint.requests) == diagnosed
     files = [file for file in out.rglob("*") if file.is_file()]
     assert not [file for file in files if b"sk-secret" in file.read_bytes()]
+
+    # Where the replies that it lacks cannot be kept, nothing is asked, and what to do is said.
+    (out / "verdicts.jsonl").unlink()
+    (out / "verdicts.jsonl.lock").unlink(missing_ok=True)
+    capsys.readouterr()
+    with closed(out):
+        assert main(["diagnose", str(out), "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "verdicts.jsonl.lock cannot be read or written: there is no permission" in said.err
+    assert f"diagnose a copy elsewhere: cp -r {out} COPY." in said.err
+    assert len(endpoint.requests) == diagnosed
 
 
 def test_a_chat_model_looks_at_an_arm(start, endpoint):

@@ -17,6 +17,8 @@ from frft.evaluation import ChatJudge, chat, kept_replies, win_rate
 from frft.progress import SilentProgress
 from frft.store import ChainedJournal, append_rows, read_rows
 
+from ..permissions import closed
+
 KEY = "sk-secret-0123456789"
 PROMPTS, FIRST, SECOND = ["p1", "p2", "p3"], ["aaa", "b", "ccc"], ["a", "bbb", "ccc"]
 
@@ -43,6 +45,35 @@ def parts(messages):
 def longer(messages):
     _, first, second = parts(messages)
     return "[[TIE]]" if len(first) == len(second) else f"[[{'A' if len(first) > len(second) else 'B'}]]"
+
+
+def test_what_cannot_be_kept_is_not_asked_for(endpoint, judge, tmp_path):
+    with closed(tmp_path), pytest.raises(PermissionError, match=r"verdicts\.jsonl"):
+        judge().prefer(PROMPTS, FIRST, SECOND)
+    # A lock of an earlier time may be written in a folder that was closed since.
+    (tmp_path / "verdicts.jsonl.lock").touch()
+    with closed(tmp_path), pytest.raises(PermissionError, match=r"verdicts\.jsonl'"):
+        judge().prefer(PROMPTS, FIRST, SECOND)
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_where_replies_cannot_be_kept_the_option_for_another_file_is_named(
+    json, endpoint, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for file in files:
+        file.write_text('{"prompt": "p", "completion": "c"}\n')
+    judge = ["--judge", "openai:m", "--base-url", endpoint.url]
+    with closed(tmp_path / "home"):
+        assert main(["eval", "winrate", *map(str, files), *judge, *json]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "home/.cache/frft/verdicts.jsonl cannot be written: " in said.err
+    assert "Name another path by --verdicts." in said.err
+    assert endpoint.requests == []
 
 
 def test_both_orders_are_asked_apart(endpoint, judge):

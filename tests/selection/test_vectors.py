@@ -12,6 +12,8 @@ from frft.progress import SilentProgress
 from frft.selection import Embedder, VectorCache, vectors
 from frft.store import SharedStore
 
+from ..permissions import closed
+
 TEXTS = [f"Text number {number} says {'very ' * (number % 5)}little." for number in range(30)]
 
 
@@ -40,6 +42,40 @@ def test_a_text_is_embedded_once_whoever_asks(tiny_cache, tiny_embedder, tmp_pat
     # What another cache wrote meanwhile is seen by the first.
     assert (tiny_cache.get(TEXTS[20:]) == from_disk[20:]).all()
     assert len(tiny_embedder.encoded) == len(TEXTS)
+
+
+class Said(SilentProgress):
+    """Keeps what was said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_a_folder_that_cannot_be_written_is_read_and_new_vectors_stay_in_memory(
+    in_store, tiny_cache, tiny_embedder, tmp_path
+):
+    kept, store = tiny_cache.get(TEXTS[:10]), None
+    if in_store:
+        store = SharedStore(tmp_path / "store")
+        _ = VectorCache(store.embeddings, tiny_embedder).get(TEXTS[10:20])
+    before, said = sorted(tmp_path.rglob("*")), Said()
+    tiny_embedder.encoded.clear()
+    reader = VectorCache(tmp_path / "vectors", tiny_embedder, store)
+    with closed(tiny_cache.folder, tmp_path / "vectors"):
+        assert (reader.get(TEXTS[:10], said) == kept).all()
+        assert said.lines == []
+        found = reader.get(TEXTS[5:20], said)
+        assert (found[:5] == kept[5:]).all()
+        assert sorted(tiny_embedder.encoded) == ([] if in_store else sorted(TEXTS[10:20]))
+        assert (reader.get(TEXTS[20:] + TEXTS[5:20], said)[10:] == found).all()
+        assert reader.count_truncated(TEXTS) == tiny_embedder.exceeds_window(TEXTS).sum() > 0
+    (line,) = said.lines
+    assert line.startswith(f"{tmp_path / 'vectors'} cannot be written (Permission denied): vectors of new texts")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_another_embedder_has_vectors_of_its_own(tiny_cache, tiny_embedder_folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -193,7 +194,15 @@ def _run(folder: Path, shown: list[str], *, verbose: bool, json: bool) -> int:
     # Checked first: a diagnosis takes minutes.
     if unknown := [name for name in shown if name not in (known := arms_of_run(folder))]:
         raise UsageError(f"--arm {', '.join(unknown)}: no such arm in {folder}; its arms are {', '.join(known)}.")
-    found = diagnose_run(folder, for_terminal())
+    try:
+        found = diagnose_run(folder, for_terminal())
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            error.add_note(
+                "A diagnosis keeps embeddings, and the replies of a judge over the network, in the run's folder. If "
+                f"that is what cannot be written, diagnose a copy elsewhere: cp -r {folder} COPY."
+            )
+        raise
     names = [arm.name for arm in found.arms]
     if json:
         values = found.as_dict()

@@ -49,7 +49,7 @@ class JudgeArguments(JudgeOptions):
         if foreign := self.model_fields_set - own:
             raise UsageError(f"{_options(foreign)}: the judge is {name}, and has no such option. Leave it out.")
         if kind.asks:
-            check_file(verdicts)
+            check_file(verdicts, "--verdicts")
         try:
             judge = named.open()
         except UnknownLengthError as error:

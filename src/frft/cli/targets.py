@@ -12,13 +12,17 @@ from pathlib import Path
 from frft.errors import OutputError
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, option: str = "") -> None:
     """Check that a file can be written to a path; nothing is left there.
+
+    Args:
+        path: the file.
+        option: the option by which the user may name another one, for a path that has a default.
 
     Raises:
         OutputError: it is a folder or a device, or its folder cannot be made or written to.
     """
-    _check(path, path.parent)
+    _check(path, path.parent, option)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file.")
     if path.exists() and not path.is_file():
@@ -100,7 +104,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def _check(path: Path, folder: Path) -> None:
+def _check(path: Path, folder: Path, option: str = "") -> None:
     """Raise `OutputError` unless a file could be written into `folder`, for the sake of `path`."""
     try:
         nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
@@ -110,4 +114,5 @@ def _check(path: Path, folder: Path) -> None:
         # Raises OSError for a name that is too long for the file system.
         path.is_dir()
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {nearest}: {error.strerror}. Name another path.") from error
+        by = f" by {option}" if option else ""
+        raise OutputError(f"{path} cannot be written: {nearest}: {error.strerror}. Name another path{by}.") from error

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from frft.config.web_address import check_web_address, without_secrets
@@ -140,12 +141,17 @@ class ChatJudge:
         Raises:
             ModelError: the endpoint refuses all requests (key, model, quota), or does not answer. Replies so far are
                 in the journal.
+            OSError: the journal cannot be written; nothing was asked.
         """
         from openai import DefaultHttpxClient
 
         questions = list(zip(prompts, first, second, strict=True))
         keys = {question: self._key(question) for question in questions if question[1] != question[2]}
         unknown = [question for question, key in keys.items() if key not in self._replies]
+        if unknown and self.journal is not None:
+            # What cannot be kept is not asked for and paid.
+            with locked(self._journal_lock):
+                _try_to_write(self.journal)
         asked: dict[str, float | None] = {}
         self._failures_in_a_row = 0
         self._stopping.clear()
@@ -170,6 +176,11 @@ class ChatJudge:
         if missing := sum(known[key] is None for key in keys.values()):
             self.progress.say(f"{self.model}: {missing} of {len(keys)} questions have no verdict.{self._why_none}")
         return [known[keys[question]] if question in keys else 0.5 for question in questions]
+
+    @property
+    def _journal_lock(self) -> Path:
+        assert self.journal is not None
+        return self.journal.with_name(f"{self.journal.name}.lock")
 
     @property
     def description(self) -> str:
@@ -252,7 +263,7 @@ class ChatJudge:
             self._replies[key] = preference
             if self.journal is not None and self._kept is not None:
                 row = {"key": key, "preference": preference, "model": self.model, "tokens": tokens, "reply_end": end}
-                with locked(self.journal.with_name(f"{self.journal.name}.lock")):
+                with locked(self._journal_lock):
                     self._kept.append(row)
         return preference
 
@@ -324,6 +335,17 @@ def _replies(kept: ChainedJournal) -> dict[str, float | None]:
         raise ArtifactError(
             f"{kept.path} holds a line that is no verdict of a judge. Name another file, or remove this one."
         ) from None
+
+
+def _try_to_write(journal: Path) -> None:
+    try:
+        if journal.exists():
+            journal.open("ab").close()
+        else:
+            TemporaryFile(dir=journal.parent).close()
+    except OSError as error:
+        error.filename = str(journal)
+        raise
 
 
 def kept_replies(journal: Path, price: tuple[float, float] | None = None) -> dict[str, Any]:

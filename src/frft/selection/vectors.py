@@ -3,7 +3,8 @@
 The folder `root/<digest of the embedder and of its calling code>/` holds shards: .npy files (read without pickle) of
 rows (SHA-256 of the text, whether the text exceeded the embedder's window, vector). A shard's name is made of a hash of
 its texts' keys in order and the SHA-256 of its bytes. Shards are written atomically, so processes may share a cache, an
-interrupted pass keeps the shards that it finished, and damage is detected.
+interrupted pass keeps the shards that it finished, and damage is detected. Where the folder cannot be written (a run
+of somebody else's), new vectors are kept in memory, and that is said.
 
 A cache may be backed by a shared one. From there it takes whole shards, of exactly the texts that it would embed
 together: texts that are embedded together are padded together, which changes the last bits of their vectors. So a run
@@ -12,13 +13,15 @@ gets the vectors that it would have computed itself, whatever other runs have le
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,8 @@ from frft.selection.embedder import Embedder
 from frft.store import SharedStore, atomic_write, code_of_modules, digest_of, link_or_copy, locked, sha256_file
 
 _LOCK = ".lock"
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Errors of a folder that may be read and not written."""
 
 SHARD_ROWS = 1024
 """Texts per shard: the most that an interrupted pass has to embed again."""
@@ -61,7 +66,8 @@ class VectorCache:
         self._root, self._shared = Path(root), shared
         self._loaded: set[str] = set()
         self._shards: list[npt.NDArray[np.void]] = []
-        self._paths: list[Path] = []
+        self._paths: list[Path | None] = []
+        self._keeps = True
         self._row_of: dict[bytes, tuple[int, int]] = {}
 
     @cached_property
@@ -81,9 +87,26 @@ class VectorCache:
         keys = _keys(texts)
         if self._missing(keys, texts, progress):
             # One process embeds at a time, and then looks again: another one has likely embedded the same texts.
-            with locked(self.folder / _LOCK):
+            with ExitStack() as stack:
+                self._lock(stack, progress)
                 self._embed(self._missing(keys, texts, progress), progress)
         return self._gather(keys, "vector")
+
+    def _lock(self, stack: ExitStack, progress: Progress) -> None:
+        if not self._keeps:
+            return
+        try:
+            stack.enter_context(locked(self.folder / _LOCK))
+            # Of an older lock that may be written, the folder may have been closed since.
+            TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            if error.errno not in _CLOSED:
+                raise
+            self._keeps = False
+            progress.say(
+                f"{self._root} cannot be written ({error.strerror}): vectors of new texts are kept in memory, and "
+                "computed again by the next command"
+            )
 
     def _missing(self, keys: Sequence[bytes], texts: Sequence[str], progress: Progress) -> dict[bytes, str]:
         self._load(progress)
@@ -113,9 +136,10 @@ class VectorCache:
         places = np.array([self._row_of[key] for key in keys], dtype=np.int64)
         if self._shared is not None and self._root == self._shared.embeddings:
             # The store prunes the files that were not used for longest, by their modification time.
-            for number in set(places[:, 0].tolist()):
+            used = {self._paths[number] for number in places[:, 0].tolist()}
+            for path in filter(None, used):
                 with suppress(FileNotFoundError):
-                    os.utime(self._paths[number])
+                    os.utime(path)
         shape = self._shards[0][field].shape[1:]
         found = np.empty((len(keys), *shape), dtype=self._shards[0][field].dtype)
         by_shard = np.argsort(places[:, 0], kind="stable")
@@ -168,6 +192,9 @@ class VectorCache:
             return False
         for path in sorted((self._shared.embeddings / self.folder.name).glob(f"{self._shard_name(keys)}-*.npy")):
             if self._is_whole(path, progress):
+                if not self._keeps:
+                    self._add(path)
+                    return True
                 target = self.folder / path.name
                 with suppress(FileExistsError, FileNotFoundError):
                     link_or_copy(path, target)
@@ -178,6 +205,9 @@ class VectorCache:
         return False
 
     def _save(self, rows: npt.NDArray[np.void]) -> None:
+        if not self._keeps:
+            self._add_rows(rows, None)
+            return
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
         keys = rows["text"].tolist()
@@ -196,13 +226,15 @@ class VectorCache:
 
     def _add(self, path: Path) -> None:
         # Memory-mapped: a pool's vectors need not fit into memory a second time, beside the copy that a caller gets.
-        shard = np.load(path, mmap_mode="r", allow_pickle=False)
-        number = len(self._shards)
-        for row, key in enumerate(shard["text"].tolist()):
-            self._row_of.setdefault(key, (number, row))
-        self._shards.append(shard)
-        self._paths.append(path)
+        self._add_rows(np.load(path, mmap_mode="r", allow_pickle=False), path)
         self._loaded.add(path.stem)
+
+    def _add_rows(self, rows: npt.NDArray[np.void], path: Path | None) -> None:
+        number = len(self._shards)
+        for row, key in enumerate(rows["text"].tolist()):
+            self._row_of.setdefault(key, (number, row))
+        self._shards.append(rows)
+        self._paths.append(path)
 
 
 def _keys(texts: Sequence[str]) -> list[bytes]:
