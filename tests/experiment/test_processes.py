@@ -15,7 +15,11 @@ SCRIPT = """
     import os, signal, sys, time
     from pathlib import Path
 
+    from frft.experiment import processes
     from frft.experiment.processes import process_pool, without_interrupts
+
+    # Nothing is computed here: the server need not import what computes.
+    processes.PRELOADED = ()
 
     def begin(told):
         Path(told).touch()

@@ -122,7 +122,7 @@ def averaging():
     return load_study("averaging")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record(averaging):
     """Makes the record of a cell in which every arm ends `gains[arm]` above vanilla, which has `gold`."""
 

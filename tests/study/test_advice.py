@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -35,10 +36,11 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("vectors")
 
 
-@pytest.fixture
-def study(make_record, tmp_path):
+@pytest.fixture(scope="module")
+def finished(make_record, tmp_path_factory):
     """The folder of a study with four seeds at five points, in small worlds."""
-    (tmp_path / "cells").mkdir()
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "cells").mkdir()
     for point, gains in GAINS.items():
         for seed, gain in enumerate(gains):
             record = make_record(point, seed, {"vanilla": 0.0, "random": 0.1, "density": 0.1 + gain})
@@ -46,9 +48,21 @@ def study(make_record, tmp_path):
             dials["pool_size"] = 60
             written = World(WorldConfig(**dials)).demonstrations(0, 24)
             record["sft_samples"] = {name: written[name].to_pylist() for name in ("prompt", "completion")}
-            (tmp_path / "cells" / f"{point}-{seed}.json").write_text(json.dumps(record))
-    (tmp_path / "cells" / "outside-0.failed.json").write_text('{"cell": "outside-0", "error": "x"}')
-    return tmp_path
+            (folder / "cells" / f"{point}-{seed}.json").write_text(json.dumps(record))
+    (folder / "cells" / "outside-0.failed.json").write_text('{"cell": "outside-0", "error": "x"}')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(finished, cache, tmp_path_factory):
+    """The same with the evidence of all of its cells, and what was fitted to it."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("measured") / "study")
+    return folder, fit_advice(folder, cache, SILENT)
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "study")
 
 
 def change(study, name, edit):
@@ -58,8 +72,8 @@ def change(study, name, edit):
     path.write_text(json.dumps(record))
 
 
-def test_cells_become_cases(study, cache):
-    predictor = fit_advice(study, cache, SILENT)
+def test_cells_become_cases(measured, cache):
+    study, predictor = measured
     # Four worlds: a point that changes neither texts nor labels is in the world of the centre.
     test, exchanged = predictor.tests.values()
     assert predictor.model.clusters + test.clusters == 4
@@ -96,15 +110,24 @@ class Interrupting(SilentProgress):
         raise KeyboardInterrupt
 
 
-def test_stopped_it_goes_on_with_what_was_measured(study, cache):
+def test_stopped_it_goes_on_with_what_was_measured(study, measured, cache):
     with pytest.raises(KeyboardInterrupt):
         fit_advice(study, cache, Interrupting())
     (kept,) = (study / "evidence").iterdir()
+    # All but two others have been measured, too, which would only take time here.
+    whole = sorted((measured[0] / "evidence").iterdir())
+    missing = [path.name for path in whole if path.name != kept.name][-2:]
+    for path in whole:
+        if path.name not in (kept.name, *missing):
+            shutil.copy(path, kept.parent)
     marked = read_sealed(kept)
     marked["evidence"]["auc"] = 0.123
     write_sealed(kept, marked)
     fit_advice(study, cache, SILENT)
     assert json.loads(kept.read_text())["evidence"]["auc"] == 0.123
+    assert [(kept.parent / name).read_bytes() for name in missing] == [
+        (measured[0] / "evidence" / name).read_bytes() for name in missing
+    ]
     kept.write_text(kept.read_text().replace("0.123", "0.124"))
     with pytest.raises(ArtifactError, match=r"changed after it was written.*measured anew"):
         fit_advice(study, cache, SILENT)
@@ -118,7 +141,8 @@ def test_stopped_it_goes_on_with_what_was_measured(study, cache):
     assert again["pairs"] == 50
 
 
-def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, shown, fits, capsys):
+def test_the_command_prints_and_keeps_what_was_fitted(measured, cache, tmp_path, shown, fits, capsys):
+    study, fitted = measured
     out, again = tmp_path / "predictor.json", tmp_path / "again.json"
     assert main(["advise", "fit", "--study", str(study), "--out", str(out), "--store", str(cache)]) == 0
     printed = capsys.readouterr().out
@@ -126,6 +150,7 @@ def test_the_command_prints_and_keeps_what_was_fitted(study, cache, tmp_path, sh
     assert f"Wrote {out}" in printed
     fits(shown)
     predictor = Predictor.read(out)
+    assert predictor == fitted
     assert np.isfinite(list(predictor.model.coefficients.values())).all()
     predictor.write(again)
     assert again.read_text() == out.read_text()
