@@ -122,6 +122,9 @@ def test_every_reader_says_what_lies_near(read, named, near, here):
         (["advise", "--pairs", "dta/pairs.jsonl", "--samples", "data/pairs.jsonl"], "data/pairs.jsonl.gz", 2),
         (["eval", "winrate", "a=data/pairs.jsonl", "b=data/pairs.jsonl", "--judge", "gold:wrld"], "world", 1),
         (["diagnose", "runs/hhh"], "runs/hh", 2),
+        (["advise", "fit", "--study", "rnus", "--out", "new.json"], "runs", 2),
+        (["advise", "fit", "--cases", "dta", "--test", "data", "--out", "new.json"], "data", 2),
+        (["world", "describe", "wrld"], "world", 1),
     ],
 )
 def test_commands_say_it(arguments, near, status, json, here, capsys):

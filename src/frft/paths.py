@@ -48,6 +48,11 @@ def did_you_mean(path: str | Path, wanted: Callable[[Path], bool] = os.path.lexi
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
+def if_missing(folder: Path) -> str:
+    """A sentence with a space before it: a folder that holds nothing does not exist, and what lies near; or nothing."""
+    return "" if folder.exists() else f" There is no such folder.{did_you_mean(folder, Path.is_dir)}"
+
+
 def _near(folder: Path, parts: Sequence[str], wanted: Callable[[Path], bool]) -> Iterator[Path]:
     if not parts:
         return

@@ -35,7 +35,7 @@ from frft.experiment.seeds import seeds_in
 from frft.experiment.segment import read_journals
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, JUDGED_ROLLOUTS, ROLLOUTS, means_by_step
-from frft.paths import did_you_mean
+from frft.paths import if_missing
 from frft.progress import SILENT, Progress
 from frft.results import (
     ArmFigures,
@@ -106,9 +106,8 @@ def _check_is_run(out: Path) -> None:
             f"frft diagnose {out / SEEDS_FOLDER / str(seeds[0])}"
         )
     if not (out / RUN_FILE).is_file():
-        near = "" if out.exists() else f" There is no such folder.{did_you_mean(out, Path.is_dir)}"
         raise UsageError(
-            f"{out} holds no run (no {RUN_FILE}).{near} Name the folder that was given to `frft run --out`."
+            f"{out} holds no run (no {RUN_FILE}).{if_missing(out)} Name the folder that was given to `frft run --out`."
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from frft import __version__
 from frft.advice import Evidence, KnownExperiment, Predictor, fit_predictor, gather_evidence
 from frft.errors import DataError
+from frft.paths import if_missing
 from frft.progress import Progress
 from frft.results.cell import CellRecord, KeptEvidence
 from frft.selection import Embedder, VectorCache
@@ -39,7 +40,10 @@ def fit_advice(study: Path, cache: Path, progress: Progress, shared: SharedStore
     """
     paths = sorted(path for path in (study / "cells").glob("*.json") if not path.name.endswith(".failed.json"))
     if not paths:
-        raise DataError(f"{study} holds no finished cells (cells/POINT-SEED.json). Name the folder of `frft study`.")
+        raise DataError(
+            f"{study} holds no finished cells (cells/POINT-SEED.json).{if_missing(study)} Name the folder of "
+            "`frft study`."
+        )
     records = {path: CellRecord.read(path) for path in paths}
     embedders = {digest_of(record.embedder.model_dump()) for record in records.values()}
     if len(embedders) > 1:

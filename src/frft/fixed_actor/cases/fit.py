@@ -8,6 +8,7 @@ from pathlib import Path
 from frft.advice import Evidence, KnownExperiment, Predictor, fit_with_tests
 from frft.errors import DataError
 from frft.fixed_actor.cases.run import CASES, read_case_settings, read_cases
+from frft.paths import if_missing
 from frft.results.fixed_actor import CaseLine
 
 
@@ -42,7 +43,9 @@ def fit_on_cases(folders: Sequence[Path], tests: Sequence[Path]) -> Predictor:
 
 def _read(folder: Path) -> list[CaseLine]:
     if not (lines := read_cases(folder)):
-        raise DataError(f"{folder} holds no cases ({CASES}). Name the folder of `frft advise cases`.")
+        raise DataError(
+            f"{folder} holds no cases ({CASES}).{if_missing(folder)} Name the folder of `frft advise cases`."
+        )
     return lines
 
 
