@@ -65,6 +65,11 @@ def test_what_lies_near(named, near, here):
     assert near_paths(here / named) == [here / each for each in near]
 
 
+def test_a_home_that_was_quoted_is_offered_alone(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert near_paths(Path("~"), Path.is_dir) == [here]
+
+
 def test_only_what_is_wanted_is_offered(here):
     assert near_paths(Path("labels"), Path.is_dir) == []
     assert near_paths(Path("data/pairs"), lambda path: path.suffix == ".gz") == [Path("data/pairs.jsonl.gz")]

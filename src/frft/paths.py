@@ -38,6 +38,8 @@ def near_paths(path: Path, wanted: Callable[[Path], bool] = os.path.lexists) -> 
         wanted: whether an existing path could have been meant.
     """
     whole = path.expanduser()
+    if whole != path and wanted(whole):  # `~` is for the shell to read, and was quoted
+        return [whole]
     parts = whole.parts[1:] if whole.anchor else whole.parts
     return list(islice(dict.fromkeys(_near(Path(whole.anchor), parts, wanted)), NEAR))
 

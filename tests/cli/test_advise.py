@@ -90,7 +90,7 @@ def test_json_is_all_that_is_printed_and_says_the_same_twice(arguments, predicto
 @pytest.mark.parametrize(
     ("more", "status", "complaint"),
     [
-        (["--predictor", "nowhere.json"], 1, "nowhere.json is missing"),
+        (["--predictor", "nowhere.json"], 2, "nowhere.json does not exist"),
         (["--model", "n"], 2, "holds no samples of model 'n'"),
     ],
 )
