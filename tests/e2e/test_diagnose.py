@@ -13,7 +13,8 @@ import yaml
 
 from frft.cli import main
 from frft.config.sections import WorldConfig
-from frft.experiment.diagnose import _journals, diagnose_run
+from frft.experiment.diagnose import diagnose_run
+from frft.experiment.diagnose_unfinished import _journals
 from frft.results import RolloutRow, StepMetrics
 from frft.reward import RewardModel
 from frft.store import MANIFEST, append_rows, read_json, read_rows, read_sealed, write_json

@@ -23,16 +23,14 @@ from frft.diagnosis.parts import compared
 from frft.diagnosis.subject import Course, Scored, Selected, Subject
 from frft.errors import ArtifactError, FrftError, UsageError
 from frft.evaluation import GoldJudge, Judge, RewardJudge, ScoringJudge
+from frft.experiment.diagnose_unfinished import diagnose_unfinished
 from frft.experiment.evaluation import Scorer, agreement
 from frft.experiment.folder import SEEDS_FOLDER
 from frft.experiment.looks import course_of
-from frft.experiment.loop import Arm
-from frft.experiment.plan import planned_arms
 from frft.experiment.prepare import CONFIG_FILE, RUN_FILE, RunRows, prepare, run_format
 from frft.experiment.run_diagnosis import RunDiagnosis
 from frft.experiment.runner import RESULTS_FILE, shown_selection
 from frft.experiment.seeds import seeds_in
-from frft.experiment.segment import read_journals
 from frft.experiment.stages import Stages
 from frft.experiment.texts import COMPLETIONS, JUDGED_ROLLOUTS, ROLLOUTS, means_by_step
 from frft.paths import if_missing
@@ -40,12 +38,9 @@ from frft.progress import SILENT, Progress
 from frft.results import (
     ArmFigures,
     EvaluationInputs,
-    LookInfo,
     NamedJudgeFigures,
-    RolloutRow,
     RunResults,
     StageReference,
-    StepMetrics,
     info_of_model,
     read_rollouts,
     read_written,
@@ -60,9 +55,6 @@ from frft.store import MANIFEST, RESULTS_FORMAT, ArtifactStore, read_manifest
 from frft.store.artifact import DIGEST_CHARACTERS
 from frft.strategies import get_strategy
 from frft.worlds import World
-
-LAST_STEPS = 5
-"""Number of last PPO steps whose rollouts stand for the current policy of a run that is not finished."""
 
 
 def arms_of_run(out: Path) -> list[str]:
@@ -91,7 +83,7 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
                 f"{out} is an unfinished run of an older version of frft, whose stages this version does not find. "
                 "Finish it with that version and diagnose it then, or run it again in a new folder."
             )
-        return _under_way(out, progress)
+        return diagnose_unfinished(out, progress)
     results = RunResults.read(out / RESULTS_FILE)
     run = _FinishedRun(out, results, progress)
     arms = [diagnose(run.subject(name), run.embed if run.rows else None) for name in results.arms]
@@ -100,7 +92,8 @@ def diagnose_run(out: Path, progress: Progress = SILENT) -> RunDiagnosis:
 
 
 def _check_is_run(out: Path) -> None:
-    if seeds := seeds_in(out):
+    seeds = seeds_in(out)
+    if seeds:
         raise UsageError(
             f"{out} holds runs with the seeds {', '.join(map(str, seeds))}. Name the folder of one of them: "
             f"frft diagnose {out / SEEDS_FOLDER / str(seeds[0])}"
@@ -341,63 +334,3 @@ class _FinishedRun:
             for rows in (rows_N[kept_N], rows_N)
         ]
         return None if found[0] is None or found[1] is None else (found[0], found[1])
-
-
-def _under_way(out: Path, progress: Progress) -> RunDiagnosis:
-    """The diagnosis of a run that is not finished, from the journals of its segments."""
-    config = load_config(str(out / CONFIG_FILE))
-    world = None if config.data.world is None else World(config.data.world)
-    arms, looks = [], {}
-    for arm in planned_arms(prepare(config, out, ArtifactStore(out / "stages"), progress)[1]):
-        steps, rollouts = _journals(arm)
-        if not steps:
-            continue
-        judged = None if world is None else means_by_step(rollouts, world.gold)
-        last = [row for row in rollouts if row.step > steps[-1].step - LAST_STEPS]
-        penalty = config.ppo.missing_eos_penalty
-        subject = Subject(
-            arm.name,
-            after=_rollouts(last, world),
-            # The first step's rollouts are sampled before its update: they are the policy's before training.
-            before=_rollouts([row for row in rollouts if row.step == steps[0].step], world),
-            replaced=penalty is not None and any(np.float32(row.score) == np.float32(penalty) for row in last),
-            course=course_of(steps, judged),
-            unmeasured=["the reward model itself: the run is under way"],
-        )
-        arms.append(diagnose(subject))
-        looks[arm.name] = [look.info_as(LookInfo) for look in arm.looks if look.info]
-    if not arms:
-        if any(out.glob(f"stages/{config.algorithm}-*")):
-            raise UsageError(
-                f"{out} was started with another state of frft's code, which gives stages other names. Diagnose it "
-                "with the code that it was started with, or start it again."
-            )
-        raise UsageError(f"{out} has not begun to train a policy; there is nothing to diagnose yet.")
-    return RunDiagnosis(False, arms, training_to_evaluation([], []), looks)
-
-
-def _journals(arm: Arm) -> tuple[list[StepMetrics], list[RolloutRow]]:
-    """Steps and rollouts of an arm since its last accepted refresh: those that its current reward model scored."""
-    folders = [
-        folder
-        for segment in arm.segments
-        for folder in (segment.path, segment.path.with_name(f"{segment.path.name}.unfinished"))
-        if folder.is_dir()
-    ]
-    read = [read_journals(folder) for folder in folders]
-    steps, rollouts = [row for each, _ in read for row in each], [row for _, each in read for row in each]
-    # A running or killed process may have written a step to one journal and not yet to the other.
-    done = {row.step for row in steps} & {row.step for row in rollouts}
-    # Without strictness: an arm that is refreshed without data has steps here, but no refresh of its reward model.
-    accepted = [step for step, made in zip(arm.refreshed_after, arm.refreshes, strict=False) if made.accepted]
-    begin = max((step for step in (*accepted, *arm.restarted_after) if step < max(done, default=0)), default=0)
-    return (
-        [row for row in steps if row.step in done and row.step > begin],
-        [row for row in rollouts if row.step in done and row.step > begin],
-    )
-
-
-def _rollouts(rows: Sequence[RolloutRow], world: World | None) -> Scored:
-    prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
-    gold = None if world is None else world.gold(prompts, completions)
-    return Scored(prompts, completions, np.array([row.score for row in rows], dtype=np.float64), gold)
