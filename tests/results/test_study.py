@@ -10,7 +10,9 @@ import pytest
 from frft.errors import UsageError
 from frft.results.study import ArmMeasures, StudyResults
 from frft.store import read_json, write_json
+from frft.study.curves import curves_picture
 from frft.study.measured import MEASURES
+from frft.study.panels import panels_picture
 from frft.study.picture import gains_picture
 from frft.study.report import markdown
 
@@ -35,11 +37,16 @@ def test_a_study_of_format_0_is_read_whole():
     assert written == kept
 
 
-@pytest.mark.parametrize("folder", [FOLDER, FOLDER / "domains"], ids=["averaging", "domains"])
-def test_page_and_picture_are_those_that_the_older_version_made(folder):
+@pytest.mark.parametrize(
+    "folder", [FOLDER, FOLDER / "domains", FOLDER / "labels"], ids=["averaging", "domains", "labels"]
+)
+def test_page_and_pictures_are_those_of_the_figures_beside_them(folder):
     found, page = StudyResults.read(folder / "study.json"), (folder / "study.md").read_text()
     assert markdown(found, page.split("`")[1]) == page
     assert gains_picture(found) == (folder / "gains.svg").read_text()
+    for name, picture in {"curves": curves_picture, "panels": panels_picture}.items():
+        file = folder / f"{name}.svg"
+        assert picture(found) == (file.read_text() if file.exists() else None)
 
 
 def test_every_measure_is_a_field_of_an_arm():
