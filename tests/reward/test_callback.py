@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from frft.config.sections import GateConfig, RefreshConfig, SelectionConfig
-from frft.errors import ArtifactError, UsageError
+from frft.errors import ArtifactError, SelectionError, UsageError
 from frft.labels import read_queue
 from frft.reward import RefreshedModelInfo, RewardModel
 from frft.reward.callback import STATE_FILE
@@ -86,6 +86,41 @@ def test_a_judge_labels_the_completions_of_a_training(script, tmp_path, capsys):
     resumed.train(resume_from_checkpoint=True)
     assert made(again) == made(reward)
     assert bool((weights(resumed) == weights(trainer)).all())
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_without_settings_a_labeller_is_asked_and_a_stopped_training_goes_on(script, algorithm, tmp_path, capsys):
+    """The default refresh with a labeller: once, after step 3 of 6, on what may be asked of 12 completions."""
+    settings = {"algorithm": algorithm, "config": None, "labeller": longer, "max_completion_length": 12}
+    reward, trainer = script("whole", save_strategy="steps", save_steps=2, **settings)
+    with pytest.warns(UserWarning, match=r"^\d labels were asked for, not the 100 of the budget"):
+        trainer.train()
+    (refresh,) = reward.refreshes
+    questions = read_queue(refresh.labels.path / LABELS_FILE).questions.values()
+    model = refresh.reward_model.info_as(RefreshedModelInfo)
+    assert {question.step for question in questions} == {3}
+    assert refresh.read_selection().train_ids == []
+    assert 0 < model.fresh.distinct == model.replayed <= len(questions) <= 6
+    again, resumed = script("again", **settings)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "again" / "checkpoint-2")
+    with pytest.warns(UserWarning, match="labels were asked for"):
+        resumed.train(resume_from_checkpoint=True)
+    assert made(again) == made(reward)
+    assert bool((weights(resumed) == weights(trainer)).all())
+    # Without the labeller, other settings are chosen than those that it was saved with.
+    shutil.copytree(tmp_path / "whole" / "checkpoint-4", tmp_path / "other" / "checkpoint-4")
+    with pytest.raises(UsageError, match="other settings"):
+        script("other", **settings | {"labeller": None})[1].train(resume_from_checkpoint=True)
+    capsys.readouterr()
+
+
+def test_a_training_whose_prompts_have_one_text_each_asks_for_several(script, capsys):
+    """At so low a temperature, all completions of a prompt are the same; the pool alone is not trained on."""
+    reward, trainer = script(config=None, labeller=longer, temperature=1e-6)
+    with pytest.raises(SelectionError, match=r"no pair to label.*num_generations of at least 2"):
+        trainer.train()
+    assert (reward.refreshes, reward.current) == ([], reward.base)
     capsys.readouterr()
 
 

@@ -144,7 +144,9 @@ def test_answers_that_come_while_a_training_is_stopped_are_used_after_its_next_s
 @needs_embedder
 def test_completions_without_a_pair_cannot_be_labelled(script, capsys):
     config = asking([2]).model_copy(update={"max_samples": 1})
-    with pytest.raises(SelectionError, match=r"Among the 1 completions .* no two different ones .*num_generations"):
+    with pytest.raises(
+        SelectionError, match=r"Among the 1 completions .* no two different ones .*num_generations of at least 2"
+    ):
         script(config=config)[1].train()
     capsys.readouterr()
 

@@ -73,6 +73,8 @@ def aligned(pool: frft.Pool) -> list[float]:
     assert_type(reward.refreshes[0].read_selection(), frft.Selection)
     frft.AlignedReward("reward-model", pool, labeller=frft.FunctionLabeller(prefers_longer, "longer"))
     frft.AlignedReward("reward-model", pool, labeller=prefers_longer)
+    frft.AlignedReward("reward-model", pool, None, reference_samples=frft.PolicySamples.of(["p"], ["c"]))
+    assert_type(reward.config, frft.RefreshConfig)
     frft.AlignedReward("reward-model", pool, labeller="openai:MODEL")  # type: ignore[arg-type]
     assert_type(reward.deferred.made, list[tuple[int, int]])
     frft.AlignedReward("reward-model")  # type: ignore[call-arg]

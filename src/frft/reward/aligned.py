@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig, SelectionConfig
+from frft.config.sections import EmbedderConfig, RefreshConfig, RewardModelConfig
 from frft.errors import ArtifactError, UsageError
 from frft.labels import Labeller, NamedLabeller, PreferenceFunction
 from frft.models.training import ReportTo
@@ -37,6 +37,7 @@ from frft.reward.arguments import (
     labeller_for,
     training_for,
 )
+from frft.reward.defaults import default_refresh
 from frft.reward.deferred import DeferredRefreshes
 from frft.reward.gate import Alarms, check_gate
 from frft.reward.identity import model_identity, model_path, reward_identity
@@ -55,12 +56,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import TrainerCallback
 
-FROM_ROLLOUTS = RefreshConfig(samples="rollouts", selection=SelectionConfig(strategy="density"))
-"""Default refresh settings of a reward that cannot sample from the policy: it selects by the observed rollouts.
-
-The density ratio ranks every pair, so it fills the wanted size with any embedder. Cosines depend on the embedder: with
-a small one, hardly any pair exceeds the paper's threshold."""
-
 
 class AlignedReward:
     """A reward model that `refresh` fine-tunes on the preference pairs closest to what the policy writes.
@@ -70,7 +65,10 @@ class AlignedReward:
             sequence classifiers with one output), or a name on the Hub.
         pool: the offline preference pairs D: a table with columns id, prompt, chosen, rejected (N rows), what
             `frft.load_pool` returns, or files, folders or ids of data sets that it reads.
-        config: when to refresh, how to select pairs, and how to fine-tune on them.
+        config: when to refresh, how to select pairs, and how to fine-tune on them. None: one refresh, by what the
+            studies support (`default_refresh`): 100 fresh labels of the policy's texts where there is a `labeller`;
+            else pairs of its own source, where there are `reference_samples` and `pool` names its sources; else pairs
+            by density ratio. Which it is, `progress` is told, and the attribute `config` holds.
         training: training settings of the base model; a refresh takes from them all that `config` does not set. None:
             the defaults, with the base model's own `max_length`.
         backbone: the model that the base reward model was trained from, a folder or a name; `init: sft` starts every
@@ -97,6 +95,7 @@ class AlignedReward:
             or, with `from: queue`, people, whose questions lie in `workdir`/labels.
 
     Attributes:
+        config: the settings of refreshes, those given or those chosen, complete.
         current: the reward model that scores now.
         refreshes: all refreshes so far, oldest first, those that the gate refused included.
         runner: makes the stages of a refresh in `store`; a plan puts in its place one that only records them.
@@ -118,7 +117,7 @@ class AlignedReward:
         self,
         reward_model: Artifact | str | Path,
         pool: PairSource,
-        config: RefreshConfig = FROM_ROLLOUTS,
+        config: RefreshConfig | None = None,
         training: RewardModelConfig | None = None,
         *,
         backbone: Artifact | str | Path | None = None,
@@ -138,6 +137,7 @@ class AlignedReward:
         check_kinds(locals())
         check_workdir(Path(workdir))
         table = pairs_table(pool, "pool", progress=progress)
+        config = default_refresh(table, labeller, reference_samples, progress) if config is None else config
         check_settings(config, backbone, table)
         held_out, gate_pairs = (
             None if pairs is None else pairs_table(pairs, name, progress=progress)

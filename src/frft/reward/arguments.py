@@ -25,7 +25,7 @@ _NONE = type(None)
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "reward_model": ((str, Path, Artifact), "Give the folder of a reward model, or its name."),
-    "config": ((RefreshConfig,), "Give frft.RefreshConfig(alpha=2, ...)."),
+    "config": ((RefreshConfig, _NONE), "Give frft.RefreshConfig(alpha=2, ...), or leave it out."),
     "training": ((RewardModelConfig, _NONE), "Give frft.RewardModelConfig(train=frft.TrainConfig(...))."),
     "backbone": ((str, Path, Artifact, _NONE), "Give the folder of a model, or its name."),
     "workdir": ((str, Path), "Give a folder."),

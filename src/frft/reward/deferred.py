@@ -188,6 +188,6 @@ def check_has_pairs(samples: Sequence[tuple[str, str]]) -> None:
     if not found.pairs:
         raise SelectionError(
             f"Among the {len(samples)} completions since the last refresh, no two different ones have the same prompt, "
-            "so there is no pair to label. Let the trainer sample several for each prompt (num_generations), longer or "
-            "at a higher temperature if they are all the same, and keep enough of them (max_samples)."
+            "so there is no pair to label. Let the trainer sample several for each prompt (num_generations of at least "
+            "2), longer or at a higher temperature if they are all the same, and keep enough of them (max_samples)."
         )

@@ -95,7 +95,7 @@ def nearest_source(
         )
     sources = [source if text.strip() else None for source, text in zip(sources, texts, strict=True)]
     counts = Counter(source for source in sources if source is not None)
-    known = {source: count for source, count in counts.items() if count >= FEWEST_TEXTS}
+    known = nameable_sources(sources, texts)
     if len(known) < 2:
         raise SelectionError(
             f"The pool has {len(known)} sources with at least {FEWEST_TEXTS} texts, of {len(counts)} in all; to name "
@@ -126,6 +126,17 @@ def nearest_source(
         samples=len(asked),
         share_now=float(np.mean(classifier.predict(present) == name)) if present else None,
     )
+
+
+def nameable_sources(sources: Sequence[str | None], texts: Sequence[str]) -> dict[str, int]:
+    """The sources that `nearest_source` can name, with at least 30 texts that are not blank, and how many they have.
+
+    Args:
+        sources: who wrote each text, N; None: unknown.
+        texts: the texts, N.
+    """
+    written = (source for source, text in zip(sources, texts, strict=True) if source is not None and text.strip())
+    return {source: count for source, count in Counter(written).items() if count >= FEWEST_TEXTS}
 
 
 def _drawn(sources: Sequence[str | None], known: dict[str, int], rng: np.random.Generator) -> list[int]:
