@@ -30,7 +30,7 @@ ifdef TRL_PYTHON
 	$(BIN)/python -m benchmarks.compare_trl --trl-python $(TRL_PYTHON) --pairs $(PAIRS) --work benchmarks/results/compare
 endif
 
-demo: .venv/ready ## does refreshing the reward model help? a world of known reward, three arms (two to five minutes)
+demo: .venv/ready ## does refreshing the reward model help? a world of known reward, four arms (about five minutes)
 	$(BIN)/frft run demo --out runs/demo
 
 study: .venv/ready ## where refreshes help and where it does not, against predictions (hours; resumable; docs/study.md)

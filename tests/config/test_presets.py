@@ -4,6 +4,7 @@ import pytest
 
 from frft.config import list_presets, load_config
 from frft.config.presets import preset_names, preset_text
+from frft.reward.defaults import LABELS_ALONE
 
 PAIRS = ["data.pairs=x"]
 
@@ -54,7 +55,11 @@ def test_the_demo_is_a_world_in_which_refreshes_can_help():
     labelled = config.arm("labelled")
     assert labelled.fresh is not None
     assert (labelled.fresh.from_, labelled.fresh.budget, labelled.fresh.noise) == ("gold", 60, 0.2)
-    assert labelled.selection == config.arm("frft").selection.model_copy(update={"strategy": "near_source"})
+    default = config.arm("frft").model_copy(
+        update={name: getattr(LABELS_ALONE, name) for name in ("replay", "num_train_epochs")}
+    )
+    assert labelled.selection == default.selection.model_copy(update={"strategy": LABELS_ALONE.selection.strategy})
+    assert labelled.model_copy(update={"selection": default.selection, "labels": default.labels}) == default
     selection = config.arm("frft").selection
     assert config.arm("random").selection == selection.model_copy(update={"strategy": "random"})
     assert selection.size + selection.test_size < world.pool_size / 5, "a source owns a sixth of the pool"
