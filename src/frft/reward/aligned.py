@@ -270,7 +270,8 @@ class AlignedReward:
             step: number of steps that the policy has done, which is kept with fresh labels; None: unknown.
 
         Raises:
-            SelectionError: there are no samples, or no pair qualifies.
+            SelectionError: there are no samples, or no pair qualifies; or fresh labels are to be asked for, and no two
+                different samples have the same prompt, or none was preferred.
             UsageError: log ratios are missing, or given for a strategy that does not read them; the strategy is `none`;
                 or `labels` asks for fresh labels, and neither `pool` nor `labelling` brings them.
             LabelsPendingError: questions of the refresh are not answered yet; nothing has changed.
