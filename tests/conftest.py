@@ -100,6 +100,19 @@ def tiny_lm_folder(tiny_tokenizer, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_embedder_folder(tiny_lm_folder, tmp_path_factory) -> Path:
+    """A sentence-transformers folder around the tiny language model: 32 numbers a text, 24 tokens at most."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    words = Transformer(str(tiny_lm_folder), max_seq_length=24)
+    pooling = Pooling(words.get_embedding_dimension(), "mean")
+    folder = tmp_path_factory.mktemp("tiny-embedder")
+    SentenceTransformer(modules=[words, pooling, Normalize()], device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def silent_lm_folder(tiny_lm_folder, tmp_path_factory) -> Path:
     """A model's folder of which neither the configuration nor the tokenizer says how long a sequence may be."""
     from transformers import BloomConfig

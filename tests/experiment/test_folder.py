@@ -15,8 +15,11 @@ from frft.config import load_config
 from frft.errors import OutputError
 from frft.experiment import run
 from frft.experiment.folder import launched_alone, link
+from frft.experiment.prepare import check_is_run
+from frft.experiment.seeds import check_seeds_folder
 from frft.progress import SILENT
 from frft.store import ALONE, LAUNCHER_LOCK
+from frft.study import load_study, to_do
 
 
 @contextmanager
@@ -88,6 +91,25 @@ def test_a_folder_of_something_else_gets_no_lock_and_a_new_one_goes_if_nothing_c
     with pytest.raises(RuntimeError), launched_alone(tmp_path / "new" / "run", ALONE, SILENT):
         raise RuntimeError
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("left", [".run.json.abcd1234.tmp", ".rejects.jsonl.ab_d1234.tmp", ".stages.unfinished"])
+def test_a_folder_in_which_a_process_was_killed_at_its_first_file_is_as_good_as_new(tmp_path, left):
+    config = load_config("demo", ["seeds=2"])
+    check_is_run(tmp_path)
+    (tmp_path / LAUNCHER_LOCK).write_text("")
+    (tmp_path / left).write_text("")
+    check_is_run(tmp_path)
+    check_seeds_folder(tmp_path, config)
+    assert to_do(load_study("averaging"), tmp_path)
+    (tmp_path / "notes.tmp").write_text("")
+    for check in (
+        lambda: check_is_run(tmp_path),
+        lambda: check_seeds_folder(tmp_path, config),
+        lambda: to_do(load_study("averaging"), tmp_path),
+    ):
+        with pytest.raises(OutputError, match="is not empty and holds no"):
+            check()
 
 
 def test_leftovers_are_deleted_within_the_folder_and_nowhere_else(tmp_path):

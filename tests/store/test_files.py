@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frft.errors import ArtifactError
-from frft.store import atomic_folder, atomic_write, digest_of, folder_digest, read_json, sha256_file, write_json
+from frft.store import atomic_folder, atomic_write, digest_of, folder_digest, read_json, sha256_file, sweep, write_json
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
@@ -52,6 +53,30 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from frft.store import atomic_write
+with atomic_write(Path(sys.argv[1])) as file:
+    (written,) = Path(sys.argv[1]).parent.glob(".*.tmp")
+    os.utime(written, (1, 1))
+    print(written, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "a.npy")], stdout=subprocess.PIPE) as writer:
+        left = Path(writer.stdout.readline().decode().strip())
+        assert sweep(tmp_path, others_at_work=True) == []
+        writer.kill()
+    assert sweep(tmp_path, others_at_work=True) == [left]
+    assert list(tmp_path.iterdir()) == []
+    # Who has only just made a file may not hold it yet.
+    (tmp_path / ".a.npy.abcd1234.tmp").write_text("")
+    assert sweep(tmp_path, others_at_work=True) == []
 
 
 def test_permissions_are_those_of_any_other_file(tmp_path):

@@ -15,8 +15,6 @@ EMBEDDINGS = "embeddings"
 """Name of the folder of vectors, in which a diagnosis may be at work beside the run."""
 SEEDS_FOLDER = "seeds"
 """Name of the folder of the runs with several seeds, each of which has a launcher's lock of its own."""
-_EMBEDDED_S = 3600.0
-"""Seconds after which an untouched temporary file among the vectors is taken for a leftover."""
 
 
 @contextmanager
@@ -41,7 +39,7 @@ def launched_alone(out: Path, together: Peers, progress: Progress) -> Iterator[N
             raise OutputError(refused)
         if together.is_main:
             own = out.resolve()
-            gone = [*sweep(own, spare=(EMBEDDINGS, SEEDS_FOLDER)), *sweep(own / EMBEDDINGS, older_than_s=_EMBEDDED_S)]
+            gone = [*sweep(own, spare=(EMBEDDINGS, SEEDS_FOLDER)), *sweep(own / EMBEDDINGS, others_at_work=True)]
             if gone:
                 progress.say(f"Deleted {len(gone)} unfinished files or folders of a process that was killed")
         yield

@@ -29,6 +29,7 @@ from frft.store import (
     Peers,
     atomic_write,
     format_of,
+    names_in,
     read_sealed,
     write_sealed,
 )
@@ -371,7 +372,7 @@ def _unwritable(out: Path, error: OSError) -> OutputError:
 
 def _is_unused(out: Path) -> bool:
     """Whether a folder is empty, or holds a run that has finished no stage."""
-    return {path.name for path in out.iterdir()} <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}"))
+    return names_in(out) <= OWN_FILES and not any(out.glob(f"stages/*/{MANIFEST}"))
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -160,8 +160,15 @@ def libraries_set_aside() -> Iterator[None]:
 
 
 def _import_libraries() -> None:
-    for library in PRELOADED:
-        import_module(library)
+    """Import what stages need, without looking for garbage meanwhile: there is none, and it is a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for library in PRELOADED:
+            import_module(library)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

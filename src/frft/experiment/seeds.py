@@ -30,7 +30,7 @@ from frft.progress import SILENT, Progress
 from frft.results import ArmFigures, OverSeeds, RunResults, SeedsResults
 from frft.results.run import MADE_ANEW
 from frft.statistics import Estimate, estimate
-from frft.store import LAUNCHER_LOCK, RESULTS_FORMAT, format_of, read_sealed, write_sealed
+from frft.store import LAUNCHER_LOCK, RESULTS_FORMAT, format_of, names_in, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def check_seeds_folder(out: Path, config: RunConfig) -> None:
         return
     if not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if any(path.name != LAUNCHER_LOCK for path in out.iterdir()) and not (out / SEEDS_FOLDER).is_dir():
+    if names_in(out) - {LAUNCHER_LOCK} and not (out / SEEDS_FOLDER).is_dir():
         raise OutputError(
             f"--out {out} is not empty and holds no runs with several seeds. Name a new folder; stages of other runs "
             "are found in the store all the same."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import gc
 import hashlib
 import json
@@ -30,27 +31,35 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """The beginning of an escape of half a surrogate."""
 _UNFINISHED = re.compile(r"\..+\.(unfinished|linked)")
 """What `atomic_folder` and the shared store name folders until they are finished."""
+_NEW_S = 1.0
+"""Seconds in which a temporary file may not be locked yet by who has made it."""
+_ABANDONED_S = 3600.0
+"""Seconds after which an untouched temporary file is taken for a leftover on file systems without locks."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears under `path` only when the block ends without an error.
 
-    The bytes are on disk before the name is: a crash leaves the old file or the new one, never half of one.
+    The bytes are on disk before the name is: a crash leaves the old file or the new one, never half of one. What it
+    leaves besides, under a temporary name, is locked by nobody, by which `sweep` knows it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; what a run leaves behind has the permissions of any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+            # mkstemp makes private files; what a run leaves behind has the permissions of any other file.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            # Before the file is closed, which ends the lock.
+            temporary.replace(path)
         sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -113,8 +122,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, *, older_than_s: float = 0.0, spare: Collection[str] = ()) -> list[Path]:
-    """Delete what killed processes left below a folder in which nobody is at work.
+def names_in(folder: Path) -> set[str]:
+    """The names of all that lies in a folder, but for what killed processes left, which `sweep` deletes."""
+    return {
+        path.name
+        for path in folder.iterdir()
+        if not (_TEMPORARY.fullmatch(path.name) or _UNFINISHED.fullmatch(path.name))
+    }
+
+
+def sweep(folder: Path, *, others_at_work: bool = False, spare: Collection[str] = ()) -> list[Path]:
+    """Delete what killed processes left below a folder.
 
     Links are not followed; in a folder that is a link itself, nothing is deleted.
 
@@ -122,7 +140,7 @@ def sweep(folder: Path, *, older_than_s: float = 0.0, spare: Collection[str] = (
 
     Args:
         folder: the folder; it may be missing.
-        older_than_s: leave what was changed in the last so many seconds.
+        others_at_work: leave what another process may be writing just now.
         spare: names of folders directly in it that are left out.
 
     Returns:
@@ -135,11 +153,31 @@ def sweep(folder: Path, *, older_than_s: float = 0.0, spare: Collection[str] = (
         left = [name for name in names if _TEMPORARY.fullmatch(name)]
         for name in [*left, *(each for each in folders if _UNFINISHED.fullmatch(each))]:
             path = Path(parent, name)
-            if time.time() - path.lstat().st_mtime >= older_than_s:
+            if not others_at_work or _is_abandoned(path):
                 remove(path)
                 gone.append(path)
         folders[:] = [each for each in folders if Path(parent, each) not in gone]
     return gone
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody writes a temporary file any more: who does holds a lock on it (`atomic_write`)."""
+    try:
+        age = time.time() - path.lstat().st_mtime
+        if age < _NEW_S:
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:  # finished meanwhile
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > _ABANDONED_S
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def sync_below(folder: Path) -> None:

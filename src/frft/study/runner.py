@@ -25,7 +25,16 @@ from frft.models import use_threads
 from frft.progress import Progress, Task, duration
 from frft.results.cell import CELL_ANEW, CellFailure
 from frft.results.study import StudyResults
-from frft.store import LAUNCHER_LOCK, SharedStore, atomic_write, open_store, read_sealed, sole_launcher, write_sealed
+from frft.store import (
+    LAUNCHER_LOCK,
+    SharedStore,
+    atomic_write,
+    names_in,
+    open_store,
+    read_sealed,
+    sole_launcher,
+    write_sealed,
+)
 from frft.study.cell import digest, do_cell, failure_path, read_record, record_path, settings
 from frft.study.config import Cell, Study, StudyConfig
 from frft.study.curves import curves_picture
@@ -49,7 +58,7 @@ def to_do(study: Study, out: Path, points: Sequence[str] = ()) -> list[Cell]:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file. Name a folder.")
-    if out.is_dir() and {path.name for path in out.iterdir()} - {LAUNCHER_LOCK} and not (out / "cells").is_dir():
+    if out.is_dir() and names_in(out) - {LAUNCHER_LOCK} and not (out / "cells").is_dir():
         raise OutputError(f"--out {out} is not empty and holds no study. Name a new folder.")
     left = []
     for cell in study.cells:
