@@ -6,7 +6,6 @@ import gzip
 import importlib.util
 import json
 import random
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
