@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 from frft.config.sections import RefreshConfig, SelectionConfig
-from frft.errors import SelectionError
+from frft.errors import SelectionError, UsageError
 from frft.reward import AlignedReward, PolicySamples
+from frft.selection.sources import nearest_source
 from frft.store import ArtifactStore
 
 STYLES = {"warm": "Dear friend, what a joy {} is!", "dry": "Re {}: see the manual."}
@@ -63,6 +64,17 @@ def test_the_source_is_that_of_the_start_whatever_the_policy_writes_now(refreshe
     assert {id_.split("-")[0] for id_ in other.read_selection().train_ids} == {"dry"}
 
 
-def test_without_texts_of_the_start_there_is_nothing_to_name_it_by(refreshed):
-    with pytest.raises(SelectionError, match=r"near_source needs texts .*reference_samples .*normalise_samples"):
-        refreshed(None, written("warm", range(3)))
+def test_without_texts_of_the_start_there_is_nothing_to_name_it_by(base, sourced, reward_training):
+    """It is said when the reward is made, and not at its first refresh."""
+    config = RefreshConfig(selection=SelectionConfig(strategy="near_source", size=8))
+    with pytest.raises(UsageError, match=r"near_source needs texts .*reference_samples .*normalise_samples"):
+        AlignedReward(base, sourced, config, reward_training)
+
+
+@pytest.mark.parametrize("prompts", [{"warm": ["A?"], "dry": ["A?"]}, {"warm": ["A?", "C?"], "dry": ["B?"]}])
+def test_sources_with_too_few_prompts_are_refused_in_words(prompts):
+    rows = [
+        (prompts[style][n % len(prompts[style])], f"{style} text {n}", style) for style in STYLES for n in range(40)
+    ]
+    with pytest.raises(SelectionError, match=r"2 sources \(dry, warm\) have \d prompts together, too few"):
+        nearest_source(*zip(*rows, strict=True), ["warm text"], seed=0)

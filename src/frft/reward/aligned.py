@@ -138,7 +138,7 @@ class AlignedReward:
         check_workdir(Path(workdir))
         table = pairs_table(pool, "pool", progress=progress)
         config = default_refresh(table, labeller, reference_samples, progress) if config is None else config
-        check_settings(config, backbone, table)
+        check_settings(config, backbone, table, reference_samples)
         held_out, gate_pairs = (
             None if pairs is None else pairs_table(pairs, name, progress=progress)
             for name, pairs in (("held_out", held_out), ("gate_pairs", gate_pairs))

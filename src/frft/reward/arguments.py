@@ -56,11 +56,14 @@ def check_kinds(given: Mapping[str, Any]) -> None:
         raise UsageError(f"alarms is {given['alarms']!r:.60}; it must be a function, or left out.")
 
 
-def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> None:
-    """Check that the settings of refreshes fit the backbone and the pool.
+def check_settings(
+    config: RefreshConfig, backbone: object, pool: pa.Table, reference_samples: PolicySamples | None
+) -> None:
+    """Check that the settings of refreshes fit the backbone, the pool and the reference policy's samples.
 
     Raises:
-        UsageError: `init: sft` without a backbone, an ensemble of more than one, or a shaped reward.
+        UsageError: `init: sft` without a backbone, a strategy that names the policy's source without samples of it, an
+            ensemble of more than one, or a shaped reward.
         DataError: the pool is empty, or lacks columns that the strategy reads.
     """
     if config.init == "sft" and backbone is None:
@@ -80,6 +83,11 @@ def check_settings(config: RefreshConfig, backbone: object, pool: pa.Table) -> N
     if not pool.num_rows:
         raise DataError("pool holds no preference pairs to refresh on; give at least one.")
     strategy = get_strategy(config.selection.strategy)
+    if config.alpha and strategy.names_source and reference_samples is None:
+        raise UsageError(
+            f"strategy: {strategy.name} needs texts that the policy wrote before its training: give reference_samples "
+            "(frft.PolicySamples.of(prompts, completions)); in a run, set reward.normalise_samples above 0."
+        )
     lacks = [column for column in config.selection.columns if column not in pool.column_names]
     if config.alpha and lacks:
         raise DataError(

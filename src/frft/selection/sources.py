@@ -80,7 +80,7 @@ def nearest_source(
         now: the policy's present texts, for whether it still writes like its source.
 
     Raises:
-        SelectionError: there are no samples with text, or fewer than two sources with enough texts.
+        SelectionError: there are no samples with text, fewer than two sources with enough texts, or too few prompts.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -108,8 +108,15 @@ def nearest_source(
         TfidfVectorizer(token_pattern=STYLE_TOKENS, ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(C=10, class_weight="balanced", max_iter=1000),
     )
-    folds = GroupKFold(min(FOLDS, len(set(openings))))
-    held_out = cross_val_predict(classifier, own_texts, of_source, groups=openings, cv=folds)
+    number = min(FOLDS, len(set(openings)))
+    folds = list(GroupKFold(number).split(own_texts, groups=openings)) if number > 1 else []
+    if not folds or any(len(set(of_source[learned])) < 2 for learned, _ in folds):
+        raise SelectionError(
+            f"Sources are told apart on prompts that the classifier has not seen, and the pool's {len(known)} sources "
+            f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}) have {len(set(openings))} prompts "
+            "together, too few to hold some out. Give more pairs, or choose a strategy that needs no sources."
+        )
+    held_out = cross_val_predict(classifier, own_texts, of_source, cv=folds)
     classifier.fit(own_texts, of_source)
     taken = Counter(classifier.predict(asked).tolist())
     # Of sources that are named equally often, the first by name.

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from frft.errors import SelectionError
 from frft.models import seed_for
 from frft.reward.identity import pairs_identity
 from frft.reward.infos import SelectionInfo
@@ -48,12 +47,7 @@ class SelectionStage(Stage):
     def _start(self) -> PolicySamples:
         """Texts of the policy before its training, for a strategy that names a source by them."""
         start = self.given.reference_samples
-        if start is None:
-            raise SelectionError(
-                f"The strategy {self._strategy.name} needs texts that the policy wrote before its training: give "
-                "reference_samples (frft.PolicySamples.of(prompts, completions)); in a run, set "
-                "reward.normalise_samples above 0."
-            )
+        assert start is not None
         return start
 
     def inputs(self) -> Mapping[str, Any]:
