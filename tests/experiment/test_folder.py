@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
+import time
 from contextlib import contextmanager
-from subprocess import PIPE, Popen
 
 import pytest
 
@@ -21,29 +20,43 @@ from frft.progress import SILENT
 from frft.store import ALONE, LAUNCHER_LOCK
 from frft.study import load_study, to_do
 
+from ..processes import Python
 
-@contextmanager
-def another_launcher(out):
+BEGUN = """
+import sys, time, pathlib
+from frft.experiment.folder import launched_alone
+from frft.progress import SILENT
+from frft.store import ALONE
+with launched_alone(pathlib.Path(sys.argv[1]), ALONE, SILENT):
+    pathlib.Path(sys.argv[2]).touch()
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def another_launcher(tmp_path_factory):
     """Another process that has begun a run in the folder, and can be killed."""
-    begun = (
-        "import sys, time, pathlib\n"
-        "from frft.experiment.folder import launched_alone\n"
-        "from frft.progress import SILENT\n"
-        "from frft.store import ALONE\n"
-        "with launched_alone(pathlib.Path(sys.argv[1]), ALONE, SILENT):\n"
-        "    print('begun', flush=True)\n"
-        "    time.sleep(600)\n"
-    )
-    with Popen([sys.executable, "-c", begun, str(out)], stdout=PIPE) as process:
-        assert process.stdout.readline() == b"begun\n"
+
+    @contextmanager
+    def begin(out):
+        folder = tmp_path_factory.mktemp("launcher")
+        (folder / "begin.py").write_text(BEGUN)
+        process = Python(folder / "begin.py", out, folder / "begun", folder=folder)
         try:
+            deadline = time.monotonic() + 60
+            while not (folder / "begun").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert (folder / "begun").exists(), process.poll()
             yield process
         finally:
-            process.kill()
+            process.process.kill()
+            process.wait()
+
+    return begin
 
 
 @pytest.mark.parametrize("settings", [[], ["ppo.learning_rate=1e-4"], ["seeds=2"]])
-def test_a_second_launcher_is_refused_with_whatever_settings(tmp_path, settings):
+def test_a_second_launcher_is_refused_with_whatever_settings(tmp_path, another_launcher, settings):
     out = tmp_path / "run"
     with another_launcher(out) as process:
         with pytest.raises(OutputError, match=rf"process {process.pid} on {socket.gethostname()} is at work there"):
@@ -51,9 +64,9 @@ def test_a_second_launcher_is_refused_with_whatever_settings(tmp_path, settings)
         assert [path.name for path in out.iterdir()] == [LAUNCHER_LOCK], "nothing was written"
 
 
-def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path, another_launcher):
     with another_launcher(tmp_path) as process:
-        process.kill()
+        process.process.kill()
         process.wait()
         assert (tmp_path / LAUNCHER_LOCK).exists()
         with launched_alone(tmp_path, ALONE, SILENT):
@@ -61,7 +74,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ranks_are_told_by_the_main_one(tmp_path):
+def test_ranks_are_told_by_the_main_one(tmp_path, another_launcher):
     told = []
 
     class Rank:
