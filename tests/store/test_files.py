@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -61,7 +62,6 @@ from pathlib import Path
 from frft.store import atomic_write
 with atomic_write(Path(sys.argv[1])) as file:
     (written,) = Path(sys.argv[1]).parent.glob(".*.tmp")
-    os.utime(written, (1, 1))
     print(written, flush=True)
     time.sleep(600)
 """
@@ -74,9 +74,23 @@ def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(tmp
         writer.kill()
     assert sweep(tmp_path, others_at_work=True) == [left]
     assert list(tmp_path.iterdir()) == []
-    # Who has only just made a file may not hold it yet.
-    (tmp_path / ".a.npy.abcd1234.tmp").write_text("")
-    assert sweep(tmp_path, others_at_work=True) == []
+
+
+def test_a_file_that_is_swept_before_its_writer_holds_it_is_made_again(tmp_path, monkeypatch):
+    lock, swept = fcntl.flock, []
+
+    def late(descriptor, how):
+        if not swept:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            swept.extend(sweep(tmp_path, others_at_work=True))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with atomic_write(tmp_path / "a.npy") as file:
+        file.write(b"whole")
+    assert len(swept) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+    assert (tmp_path / "a.npy").read_bytes() == b"whole"
 
 
 def test_permissions_are_those_of_any_other_file(tmp_path):

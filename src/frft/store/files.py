@@ -31,10 +31,9 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """The beginning of an escape of half a surrogate."""
 _UNFINISHED = re.compile(r"\..+\.(unfinished|linked)")
 """What `atomic_folder` and the shared store name folders until they are finished."""
-_NEW_S = 1.0
-"""Seconds in which a temporary file may not be locked yet by who has made it."""
 _ABANDONED_S = 3600.0
-"""Seconds after which an untouched temporary file is taken for a leftover on file systems without locks."""
+"""Seconds after which what carries no lock, an untouched folder or any file on a file system without locks, is taken
+for a leftover."""
 
 
 @contextmanager
@@ -45,12 +44,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     leaves besides, under a temporary name, is locked by nobody, by which `sweep` knows it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    descriptor, temporary = _locked_beside(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -65,6 +61,17 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         _name(error, path)
         raise
+
+
+def _locked_beside(path: Path) -> tuple[int, Path]:
+    """A new temporary file beside another, open for writing and locked by this process."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # swept before it was locked
 
 
 @contextmanager
@@ -153,30 +160,43 @@ def sweep(folder: Path, *, others_at_work: bool = False, spare: Collection[str] 
         left = [name for name in names if _TEMPORARY.fullmatch(name)]
         for name in [*left, *(each for each in folders if _UNFINISHED.fullmatch(each))]:
             path = Path(parent, name)
-            if not others_at_work or _is_abandoned(path):
+            if not others_at_work:
                 remove(path)
-                gone.append(path)
+            elif not _remove_if_abandoned(path):
+                continue
+            gone.append(path)
         folders[:] = [each for each in folders if Path(parent, each) not in gone]
     return gone
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Whether nobody writes a temporary file any more: who does holds a lock on it (`atomic_write`)."""
+def _remove_if_abandoned(path: Path) -> bool:
+    """Delete what is left of a process if nobody writes it any more; returns whether it was."""
     try:
-        age = time.time() - path.lstat().st_mtime
-        if age < _NEW_S:
-            return False
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:  # finished meanwhile
+    except OSError:  # finished meanwhile, or a link
         return False
+    try:
+        is_abandoned = _is_abandoned(descriptor)
+        # While it is locked: a writer who has only just made it sees that it is gone, and makes another.
+        if is_abandoned:
+            remove(path)
+        return is_abandoned
+    finally:
+        os.close(descriptor)
+
+
+def _is_abandoned(descriptor: int) -> bool:
+    """Whether nobody holds a lock on an open file, as `atomic_write` does; this process does afterwards."""
+    found = os.fstat(descriptor)
+    is_old = time.time() - found.st_mtime > _ABANDONED_S
+    if not stat.S_ISREG(found.st_mode):
+        return is_old
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return age > _ABANDONED_S
-    finally:
-        os.close(descriptor)
+        return is_old
     return True
 
 
