@@ -31,14 +31,30 @@ HEAD = """
 
     stopping.GRACE_S, stopping.END_S, stopping.AGAIN_S = 0.5, 1.0, 0.2
 
-    def held_up():
+    def held_up(library=ctypes.CDLL(None)):
         # A default mutex that is locked twice: no signal comes through to Python.
-        mutex, library = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+        mutex = ctypes.create_string_buffer(64)
         for _ in range(2):
             library.pthread_mutex_lock(mutex)
 
     def begun():
         print("begun", flush=True)
+"""
+
+
+PROGRAM = """
+    from frft import cli
+
+    def command(arguments):
+        begun()
+        try:
+            time.sleep(60)
+        except stopping.StoppedBySignal as stop:
+            return stop.exit_status
+
+    cli._main = command
+    {hangs}
+    sys.exit(cli.main())
 """
 
 
@@ -91,6 +107,28 @@ def test_a_signal_ends_what_is_under_way_at_once(number):
     assert isinstance(stopped.value, KeyboardInterrupt), "except Exception does not hold it up"
     assert [signal.getsignal(each) for each in STATUSES] == before
     assert asked_to_end() is None, "the next command starts anew"
+
+
+@pytest.mark.parametrize(
+    ("hangs", "by_alarm"),
+    [
+        ("threading.Thread(target=time.sleep, args=(60,)).start()", False),
+        ("import atexit; atexit.register(time.sleep, 60)", False),
+        ("import atexit; atexit.register(held_up, ctypes.PyDLL(None))", True),
+    ],
+    ids=["thread", "atexit", "all threads"],
+)
+def test_a_program_that_hangs_at_its_very_end_is_gone_in_time(hangs, by_alarm):
+    script = Script(PROGRAM.replace("{hangs}", hangs)).send(signal.SIGHUP)
+    began = time.monotonic()
+    status, _, err = script.end()
+    assert status == (-signal.SIGALRM if by_alarm else 129), err
+    assert 0.5 < time.monotonic() - began < 10
+
+
+def test_a_program_that_was_told_nothing_is_waited_for():
+    hangs = "threading.Thread(target=time.sleep, args=(2,)).start(); cli._main = lambda _: begun() or 0"
+    assert Script(PROGRAM.replace("{hangs}", hangs)).end()[0] == 0
 
 
 def test_a_signal_that_is_ignored_stays_so_and_a_hosts_handler_is_the_hosts():

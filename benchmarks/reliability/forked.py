@@ -17,7 +17,7 @@ def main() -> int:
     import_module("benchmarks.reliability.hook.sitecustomize")
     from frft.cli import main as command
 
-    return command(sys.argv[1:])
+    return command()
 
 
 if __name__ == "__main__":

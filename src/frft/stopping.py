@@ -62,6 +62,7 @@ class _State:
 
     Attributes:
         asked: the first signal; None: there was none.
+        asked_at: when it came, in seconds of `time.monotonic`.
         saves: whether a training is under way that looks at `asked` after each step.
         is_late: whether `GRACE_S` have passed since the first signal.
     """
@@ -70,7 +71,7 @@ class _State:
         self.asked: int | None = None
         self.saves = self.is_late = False
         self._leave, self._tells = leave, tells
-        self._asked_at, self._leaves = 0.0, False
+        self.asked_at, self._leaves = 0.0, False
 
     @property
     def handles_signals(self) -> bool:
@@ -79,12 +80,12 @@ class _State:
     def on_signal(self, number: int, frame: object) -> None:
         del frame
         if self.asked is None:
-            self.asked, self._asked_at = number, time.monotonic()
+            self.asked, self.asked_at = number, time.monotonic()
             if not self.saves:
                 self.end(number)
             elif self._tells:
                 _say(f"ends after this step, with a checkpoint, within {GRACE_S:.0f} s; Ctrl-C again: at once")
-        elif number == signal.SIGINT and time.monotonic() - self._asked_at >= AGAIN_S:
+        elif number == signal.SIGINT and time.monotonic() - self.asked_at >= AGAIN_S:
             os._exit(128 + self.asked)
         elif self.is_late:
             self.end(self.asked)
@@ -123,11 +124,15 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def ends_in_order() -> Iterator[None]:
+def ends_in_order(*, until_exit: bool = False) -> Iterator[None]:
     """In this block, a signal that ends a process raises `StoppedBySignal`, or lets a training save first.
 
     Signals that are ignored (`nohup`), or that a host handles, are left as they are. Outside of the main thread, where
     signals cannot be handled, nothing is changed.
+
+    Args:
+        until_exit: the block is the process's program: after a signal, the process is gone in time also if it hangs in
+            Python's own end, which waits for threads and may wait for locks that the exception has torn.
     """
     global _state
     ours = [] if threading.current_thread() is not threading.main_thread() else _own_signals()
@@ -146,12 +151,17 @@ def ends_in_order() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.set_wakeup_fd(wakeup)
-        done.set()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        os.close(woken)  # which ends the watcher
-        _state = before
+        if until_exit and state.asked is not None:
+            # The watcher goes on; where Python's end has stopped all threads, the system ends the process.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, max(0.1, END_S + AGAIN_S - (time.monotonic() - state.asked_at)))
+        else:
+            signal.set_wakeup_fd(wakeup)
+            done.set()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(woken)  # which ends the watcher
+            _state = before
 
 
 def _own_signals() -> list[int]:

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words of the command line; None: those of this process.
     """
     ends_with_launcher()
-    with ends_in_order():
+    with ends_in_order(until_exit=arguments is None):
         return _main(arguments)
 
 
