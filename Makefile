@@ -8,7 +8,7 @@ BIN := .venv/bin
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-test: .venv/ready ## run the tests (about eight minutes)
+test: .venv/ready ## run the tests (about seven minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: .venv/ready ## lint, formatting, strict types, the typed surface, the one-way imports
