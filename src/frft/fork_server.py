@@ -28,7 +28,7 @@ def _stand_by() -> None:
     # Not a thread, of which a fork would leave nothing but the locks that it holds. Forked processes have no timer.
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, _POLL_S, _POLL_S)
-    # What libraries make while they are imported stays; to look for garbage in it takes a third of the time.
+    # What libraries make while they are imported stays; to look for garbage in it takes a quarter of the time.
     gc.disable()
     os.register_at_fork(after_in_child=_as_forked)
     # Forked processes end without this.

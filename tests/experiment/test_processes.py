@@ -92,6 +92,12 @@ SET_ASIDE = """
     with libraries_set_aside():
         pass
     assert gc.get_freeze_count() > 100_000, "what the host has set aside is so no longer"
+    # Whether garbage is looked for is the host's to say.
+    for say, said in ((gc.disable, False), (gc.enable, True)):
+        say()
+        with libraries_set_aside():
+            assert gc.isenabled() is said
+        assert gc.isenabled() is said
 """
 
 

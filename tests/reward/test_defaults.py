@@ -102,6 +102,7 @@ def test_without_one_pairs_of_the_source_that_the_policy_started_from(make):
 
 BY_DENSITY = {
     "no samples": (sourced({"warm": 30, "dry": 30}), None, "no reference_samples"),
+    "blank samples": (sourced({"warm": 30, "dry": 30}), PolicySamples.of(["Before?"], [" "]), "no reference_samples"),
     "no columns": (None, START, "no columns chosen_source and rejected_source in the pool"),
     "too few texts": (sourced({"warm": 90, "dry": 14}), START, "1 sources of at least 30 texts in the pool"),
     "sources unknown": (

@@ -70,10 +70,35 @@ with atomic_write(Path(sys.argv[1])) as file:
 def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(tmp_path):
     with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "a.npy")], stdout=subprocess.PIPE) as writer:
         left = Path(writer.stdout.readline().decode().strip())
-        assert sweep(tmp_path, others_at_work=True) == []
-        writer.kill()
+        try:
+            assert sweep(tmp_path, others_at_work=True) == []
+        finally:
+            writer.kill()
     assert sweep(tmp_path, others_at_work=True) == [left]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_which_carries_no_lock_is_swept_when_it_is_old(tmp_path):
+    young, old = tmp_path / ".young.unfinished", tmp_path / ".old.unfinished"
+    for folder in (young, old):
+        folder.mkdir()
+    os.utime(old, (1, 1))
+    assert sweep(tmp_path, others_at_work=True) == [old]
+    assert list(tmp_path.iterdir()) == [young]
+
+
+def test_a_file_is_held_until_it_has_its_name(tmp_path, monkeypatch):
+    replace, swept = Path.replace, []
+
+    def swept_first(temporary, path):
+        swept.append(sweep(tmp_path, others_at_work=True))
+        return replace(temporary, path)
+
+    monkeypatch.setattr(Path, "replace", swept_first)
+    with atomic_write(tmp_path / "a.npy") as file:
+        file.write(b"whole")
+    assert swept == [[]]
+    assert (tmp_path / "a.npy").read_bytes() == b"whole"
 
 
 def test_a_file_that_is_swept_before_its_writer_holds_it_is_made_again(tmp_path, monkeypatch):

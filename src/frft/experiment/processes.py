@@ -160,7 +160,7 @@ def libraries_set_aside() -> Iterator[None]:
 
 
 def _import_libraries() -> None:
-    """Import what stages need, without looking for garbage meanwhile: there is none, and it is a third of the time."""
+    """Import what stages need, without looking for garbage: there is none, and it is a quarter of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

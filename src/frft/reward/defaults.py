@@ -74,7 +74,8 @@ def default_refresh(
             f"replay: {chosen.replay:g}, num_train_epochs: {chosen.num_train_epochs:g}; docs/study-labels.md)."
         )
         return chosen
-    lacks = "no reference_samples" if reference_samples is None else _lacks_sources(pool)
+    is_told = reference_samples is not None and any(text.strip() for text in reference_samples.load()[1])
+    lacks = _lacks_sources(pool) if is_told else "no reference_samples with text"
     if lacks is None:
         progress.say(
             "No config is given, and no labeller: a refresh trains on pairs of the source that reference_samples are "
